@@ -1,0 +1,67 @@
+"""The command line: the Typer application and the one place where errors become sentences."""
+
+import os
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from commands import data, demo, doctor, evaluate, index, search
+from patientdx.errors import PatientDxError
+
+EPILOG = (
+    "Exit codes: 0 done, 1 failed with a sentence, 2 wrong usage, 130 interrupted. "
+    "PATIENTDX_INDEX names the index, PATIENTDX_CACHE the cache folder, PATIENTDX_THREADS the "
+    "number of threads; NO_COLOR turns colour off. For research use; not a medical device."
+)
+
+
+class Boundary(TyperGroup):
+    """Turns errors of the tree into two lines on stderr; patient text is never among them."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command."""
+        try:
+            return super().invoke(ctx)
+        except PatientDxError as error:
+            typer.echo(f"error: {error.message}", err=True)
+            if error.hint:
+                typer.echo(f"\nhint: {error.hint}", err=True)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            # The reader went away (`| head`): stop quietly, and keep Python from complaining.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=Boundary,
+    name="patientdx",
+    help="Find the patients like this one. Nothing leaves the machine.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    # A local variable here may be a patient's note: tracebacks must never print them.
+    pretty_exceptions_enable=False,
+    pretty_exceptions_show_locals=False,
+)
+app.command("demo")(demo.demo)
+app.add_typer(index.app, name="index")
+app.command("search")(search.search)
+app.command("similar")(search.similar)
+app.command("evaluate-ir")(evaluate.evaluate_ir)
+app.add_typer(data.app, name="data")
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Entry point of `patientdx` and of `python cli.py`."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The composition layer: options in, rooms joined, results out. No algorithm lives here."""

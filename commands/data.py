@@ -1,0 +1,52 @@
+"""`data get`: published corpora, fetched only when that is allowed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options, output
+
+app = typer.Typer(help="Fetch published data.", no_args_is_help=True)
+
+
+@app.callback()
+def main() -> None:
+    """Fetch published data."""
+
+
+@app.command()
+def get(
+    name: Annotated[str, typer.Argument(help="pmc-patients or recds.")],
+    into: Annotated[Path, typer.Option("--into", help="Folder to fetch into.")],
+    allow_fetch: Annotated[
+        bool, typer.Option("--allow-fetch", help="Allow this command to use the network.")
+    ] = False,
+    hub: Annotated[str | None, typer.Option("--hub", help="Address of the hub.")] = None,
+    revision: Annotated[str, typer.Option("--revision", help="Revision of the data.")] = "main",
+    quiet: options.Quiet = False,
+) -> None:
+    """Fetch PMC-Patients or ReCDS from the Hugging Face hub; resumes, checks every file.
+
+    Example:
+        patientdx data get recds --into ReCDS --allow-fetch
+    """
+    from patientdx.hub import fetch_dataset
+
+    settings = options.settings()
+    with output.progress("fetching", quiet=quiet) as tick:
+        report = fetch_dataset(
+            name,
+            into,
+            hub=hub or settings.hub,
+            allowed=allow_fetch or settings.allow_fetch,
+            revision=revision,
+            on_progress=lambda _path, done, _size: tick(done),
+        )
+    fetched = sum(1 for file in report.files if file.fetched)
+    output.say(
+        f"{len(report.files)} files of {report.repo}@{report.revision[:12]} in {into} "
+        f"({fetched} fetched now); licence {report.licence}",
+        quiet=quiet,
+    )
+    output.hint(f"patientdx index build {into} --into my-index", quiet=quiet)

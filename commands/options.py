@@ -1,0 +1,91 @@
+"""Options that several commands share, each with one meaning everywhere."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from patientdx.errors import InputError
+from patientdx.records import Filter
+from patientdx.settings import Settings, settings_from
+
+IndexFolder = Annotated[
+    Path | None, typer.Option("--index", envvar="PATIENTDX_INDEX", help="Folder of the index.")
+]
+TopK = Annotated[int, typer.Option("--top-k", "-k", min=1, help="How many patients to list.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print ids only, no talk.")]
+SexOption = Annotated[str | None, typer.Option("--sex", help="Only patients of this sex: F or M.")]
+AgeOption = Annotated[
+    str | None,
+    typer.Option("--age", help="Only patients of this age in years: 60-80, 60-, -2, 44."),
+]
+WhereOption = Annotated[
+    list[str] | None,
+    typer.Option("--where", help="Only patients whose metadata FIELD is VALUE: FIELD=VALUE."),
+]
+K1 = Annotated[float | None, typer.Option("--k1", help="BM25 k1 (default: that of the index).")]
+B = Annotated[float | None, typer.Option("--b", help="BM25 b (default: that of the index).")]
+IdField = Annotated[str | None, typer.Option("--id-field", help="Column or key of the id.")]
+TextField = Annotated[str | None, typer.Option("--text-field", help="Column or key of the note.")]
+TitleField = Annotated[str | None, typer.Option("--title-field", help="Column or key of a title.")]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out rows that cannot be used, and count them.")
+]
+
+
+def settings() -> Settings:
+    """Settings from this process's environment."""
+    return settings_from(os.environ, Path.home())
+
+
+def needed(folder: Path | None) -> Path:
+    """The index folder, or an error that says how to name one."""
+    if folder is None:
+        raise InputError("no index named", hint="give --index FOLDER or set PATIENTDX_INDEX")
+    return folder
+
+
+def filter_from(sex: str | None, age: str | None, where: list[str] | None) -> Filter:
+    """A filter from options. Raises InputError for values that cannot be used."""
+    return Filter(
+        sex=_sex(sex),
+        age=_age_range(age) if age else None,
+        where=tuple(_pair(condition) for condition in where or ()),
+    )
+
+
+def _sex(value: str | None) -> Literal["F", "M"] | None:
+    if value is None:
+        return None
+    letter = value.strip().upper()[:1]
+    if letter == "F":
+        return "F"
+    if letter == "M":
+        return "M"
+    raise InputError(f"--sex must be F or M, not `{value}`")
+
+
+def _age_range(value: str) -> tuple[float | None, float | None]:
+    low, dash, high = value.strip().partition("-")
+    try:
+        first = float(low) if low else None
+        last = (float(high) if high else None) if dash else first
+    except ValueError:
+        raise InputError(f"--age must be like 60-80, 60-, -2 or 44, not `{value}`") from None
+    if (first is None and last is None) or (first or 0) > (last if last is not None else 1e9):
+        raise InputError(f"--age must be like 60-80, 60-, -2 or 44, not `{value}`")
+    return first, last
+
+
+def _pair(condition: str) -> tuple[str, str]:
+    field, equals, value = condition.partition("=")
+    if not equals or not field:
+        raise InputError(f"--where must be FIELD=VALUE, not `{condition}`")
+    return field, value
+
+
+def threads() -> int:
+    """Threads to search with: PATIENTDX_THREADS, or all cores this process may use."""
+    return settings().threads or len(os.sched_getaffinity(0))

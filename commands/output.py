@@ -1,0 +1,69 @@
+"""What is printed where: data on stdout, talk on stderr, colour only on a terminal."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+RESEARCH = "For research use; not a medical device."
+
+
+def data(text: str) -> None:
+    """A line of results."""
+    typer.echo(text)
+
+
+def json_data(value: Any) -> None:
+    """Results as JSON."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
+
+
+def say(text: str, *, quiet: bool = False) -> None:
+    """A remark, on stderr."""
+    if not quiet:
+        typer.echo(text, err=True)
+
+
+def hint(text: str, *, quiet: bool = False) -> None:
+    """What to do next, on stderr."""
+    say(f"hint: {text}", quiet=quiet)
+
+
+def colour() -> bool:
+    """True where emphasis can be shown."""
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+def strong(text: str) -> str:
+    """Emphasised: bold on a terminal, as it is elsewhere."""
+    return f"\033[1m{text}\033[0m" if colour() else text
+
+
+def marked(text: str, spans: tuple[tuple[int, int], ...]) -> str:
+    """A passage on one line with its matching words emphasised."""
+    pieces, at = [], 0
+    for start, end in spans:
+        pieces += [text[at:start], strong(text[start:end])]
+        at = end
+    return " ".join("".join([*pieces, text[at:]]).split())
+
+
+@contextmanager
+def progress(
+    label: str, total: int | None = None, *, quiet: bool = False
+) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr; yields a function that takes how much is done so far."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda done: bar.update(task, completed=done)

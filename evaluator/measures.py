@@ -1,0 +1,142 @@
+"""Names of retrieval measures, spelled as ir_measures spells them (`nDCG@10`, `P(rel=2)@5`)."""
+
+import re
+from collections.abc import Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from patientdx.errors import EvaluationError
+
+if TYPE_CHECKING:
+    from ir_measures import Measure
+
+DEFAULT_MEASURES = ("RR", "P@10", "nDCG@10", "R@1000")
+"""What the PMC-Patients leaderboard shows."""
+
+EXAMPLES = ("RR", "RR@10", "P@10", "nDCG@10", "R@1000", "AP", "Rprec", "Success@5", "P(rel=2)@5")
+"""Names to show to someone who gave one that is not known."""
+
+_HINT = f"names are those of ir_measures, such as {', '.join(EXAMPLES)}"
+_PLAIN = re.compile(r"(\w+)(?:@(\d+))?")
+_GREATEST = 10**9  # trec_eval holds cutoffs and grades in C integers
+
+
+def load_ir_measures() -> ModuleType:
+    """ir_measures, without the handler to stderr that it gives to its logger on import."""
+    import ir_measures
+
+    ir_measures.logger.removeHandler(ir_measures.log_handler)
+    return ir_measures
+
+
+def parse_measure(name: str) -> "Measure":
+    """The measure of a name. Raises EvaluationError for one that is unknown or not offered here.
+
+    Offered is what trec_eval can compute and average over queries, and reciprocal rank with a
+    cutoff, which follows from it.
+    """
+    measure = _parsed(name.strip())
+    _check_parameters(name, measure)
+    _check_offered(name, measure)
+    return measure
+
+
+def parse_measures(names: Sequence[str]) -> tuple[str, ...]:
+    """The canonical names, each once (`MRR` is `RR`). Raises EvaluationError as `parse_measure`."""
+    if not names:
+        raise EvaluationError("no measure was given", hint=_HINT)
+    return tuple(dict.fromkeys(str(parse_measure(name)) for name in names))
+
+
+def depth_needed(measures: Sequence[str]) -> int:
+    """The greatest cutoff among the measures; 0 where none has one.
+
+    `RR` has none to ask for: its exact rank is counted by the engine. `AP` and other measures
+    without cutoff read a run as deep as it is.
+    """
+    return max((cutoff_of(parse_measure(name)) or 0 for name in measures), default=0)
+
+
+def cutoff_of(measure: "Measure") -> int | None:
+    """The rank at which a measure stops reading; None where it reads on."""
+    cutoff = measure.params.get("cutoff")
+    return None if cutoff is None else int(cutoff)
+
+
+def _parsed(name: str) -> "Measure":
+    known = load_ir_measures().measures.registry
+    # ir_measures <= 0.4.3 parses with ast.Num, which Python 3.14 lacks (its issue 80): plain
+    # names do without its parser.
+    if plain := _PLAIN.fullmatch(name):
+        if plain[1] not in known:
+            raise _unknown(name)
+        measure: Measure = known[plain[1]]
+        return measure @ int(plain[2]) if plain[2] else measure
+    return _parsed_expression(name)
+
+
+def _parsed_expression(name: str) -> "Measure":
+    try:
+        measure: Measure = load_ir_measures().parse_measure(name)
+    except (ValueError, NameError, TypeError, AttributeError) as error:
+        raise _unknown(name) from error
+    return measure
+
+
+def _check_parameters(name: str, measure: "Measure") -> None:
+    """Every parameter is known, of its type, and there where it must be."""
+    allowed = measure.SUPPORTED_PARAMS
+    strangers = measure.params.keys() - allowed.keys()
+    # ParamInfo.validate takes its own marker, not None, for "absent": only ask it of values.
+    wrong = {key for key in measure.params.keys() - strangers if not _fits(measure, key)}
+    missing = {key for key, info in allowed.items() if info.required} - measure.params.keys()
+    if strangers:
+        raise EvaluationError(f"measure `{name}` takes no `{min(strangers)}`", hint=_HINT)
+    if wrong:
+        raise EvaluationError(f"measure `{name}` cannot have that {min(wrong)}", hint=_HINT)
+    if missing:
+        raise EvaluationError(
+            f"measure `{name}` needs a {min(missing)}",
+            hint=f"write for instance `{measure.NAME}@10`",
+        )
+
+
+def _fits(measure: "Measure", key: str) -> bool:
+    value = measure.params[key]
+    if key in {"cutoff", "rel"}:
+        return _is_whole(value, at_least=1)
+    if key == "gains":
+        return isinstance(value, dict) and all(
+            _is_whole(number, at_least=0) for number in [*value, *value.values()]
+        )
+    if key == "recall":
+        # ir_measures hands it on with two decimals: more would be computed as another measure.
+        return isinstance(value, float) and 0 <= value <= 1 and value == round(value, 2)
+    info: Any = measure.SUPPORTED_PARAMS[key]
+    return bool(info.validate(value))
+
+
+def _is_whole(value: object, *, at_least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and at_least <= value <= _GREATEST
+
+
+def _check_offered(name: str, measure: "Measure") -> None:
+    ir_measures = load_ir_measures()
+    averaged = isinstance(measure.aggregator(), ir_measures.MeanAgg)
+    if not averaged or not ir_measures.pytrec_eval.supports(whole(measure)):
+        raise EvaluationError(f"measure `{name}` is not offered here", hint=_HINT)
+
+
+def whole(measure: "Measure") -> "Measure":
+    """The measure itself, or reciprocal rank without its cutoff.
+
+    trec_eval has no reciprocal rank with a cutoff, and what ir_measures computes in its stead
+    breaks ties the other way round (doc_id ascending).
+    """
+    if measure.NAME != "RR":
+        return measure
+    return type(measure)(**{key: value for key, value in measure.params.items() if key != "cutoff"})
+
+
+def _unknown(name: str) -> EvaluationError:
+    return EvaluationError(f"`{name}` is not the name of a measure", hint=_HINT)

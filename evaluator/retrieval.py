@@ -1,0 +1,247 @@
+"""How good rankings are: runs and searchers against relevance judgements."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from patientdx.errors import EvaluationError
+from patientdx.protocols import RankingSearcher, Searcher
+from patientdx.records import Filter, Hit, Qrels, Query, Run
+
+from .measures import (
+    cutoff_of,
+    depth_needed,
+    load_ir_measures,
+    parse_measure,
+    parse_measures,
+    whole,
+)
+
+if TYPE_CHECKING:
+    from ir_measures import Measure
+
+_Item = TypeVar("_Item")
+
+_SCORED_AT_ONCE = 256
+"""Queries handed to trec_eval together: bounds the memory of its copy of a run."""
+
+EXACT_RR = "RR"
+"""The one measure that a rank counted over the whole ranking can stand in for."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Values of measures, for every judged query in the order of the judgements."""
+
+    measures: tuple[str, ...]
+    per_query: Mapping[str, Mapping[str, float]]
+
+    def values(self, measure: str) -> list[float]:
+        """The value of each judged query. Raises EvaluationError for a measure not computed."""
+        if measure not in self.measures:
+            raise EvaluationError(
+                f"measure `{measure}` was not computed",
+                hint=f"computed were {', '.join(self.measures)}",
+            )
+        return [values[measure] for values in self.per_query.values()]
+
+    def mean(self, measure: str) -> float:
+        """The mean over all judged queries. Raises EvaluationError for a measure not computed."""
+        return math.fsum(self.values(measure)) / len(self.per_query)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of the queries.
+
+    `judged` is the number that means are taken over. Of these, `missing_queries` had
+    judgements but no text, and score 0. `unjudged_dropped` had a text but no judgements.
+    """
+
+    judged: int
+    unjudged_dropped: int
+    missing_queries: int
+
+
+def evaluate_run(
+    qrels: Qrels,
+    run: Run,
+    measures: Sequence[str],
+    *,
+    ranks: Mapping[str, int | None] | None = None,
+    exclude_self: bool = True,
+) -> Evaluation:
+    """The values of a run, computed by trec_eval through ir_measures.
+
+    The order of the hits does not count: trec_eval compares scores as float32 and breaks ties
+    by doc_id in descending order. Every query of `qrels` counts; one that the run lacks
+    scores 0, as in BEIR. Queries without judgements are ignored, and so are notes that bear
+    the id of their query, unless `exclude_self` is off. `ranks` tells the one-based rank of
+    the first relevant note over the whole ranking (None: not found at all): `RR` of the
+    queries it names is taken from there, `RR` of others from the run as deep as it is.
+
+    Raises EvaluationError for an unknown measure, where no query is judged, and for a run with
+    a note listed twice or a score that is no number.
+    """
+    names = parse_measures(measures)
+    _check_overlap(qrels, run.keys() | (ranks or {}).keys())
+    per_query: dict[str, dict[str, float]] = {query_id: {} for query_id in qrels}
+    for query_ids in _batches(list(qrels), _SCORED_AT_ONCE):
+        judged = {query_id: _judgements(query_id, qrels, exclude_self) for query_id in query_ids}
+        found = {
+            query_id: _scores(query_id, run[query_id], exclude_self)
+            for query_id in query_ids
+            if query_id in run
+        }
+        for name in names:
+            for query_id, value in _values(parse_measure(name), judged, found):
+                per_query[query_id][name] = value
+    if EXACT_RR in names:
+        _take_ranks(per_query, ranks or {})
+    return Evaluation(names, per_query)
+
+
+def evaluate_searcher(  # noqa: PLR0913 - four to name the experiment, the rest are keyword-only settings
+    searcher: Searcher,
+    queries: Iterable[Query],
+    qrels: Qrels,
+    measures: Sequence[str],
+    *,
+    depth: int = 1000,
+    exclude_self: bool = True,
+    batch: int = 256,
+    on_progress: Callable[[int], None] | None = None,
+) -> tuple[Evaluation, Run, Counts]:
+    """The values of a searcher, its run of `depth` hits a query, and what was left out.
+
+    A searcher that can count ranks gives `RR` over its whole ranking; otherwise `RR` sees
+    `depth` hits. `on_progress` is told the number of queries of each batch when it is done.
+
+    Raises EvaluationError for an unknown measure, one that reads beyond `depth`, a query id
+    given twice, and where no query is judged.
+    """
+    names = parse_measures(measures)
+    _check_settings(names, depth, batch)
+    judged, counts = _judged_queries(queries, qrels)
+    ranker = searcher if EXACT_RR in names and isinstance(searcher, RankingSearcher) else None
+    run: Run = {}
+    ranks: dict[str, int | None] = {}
+    for some in _batches(judged, batch):
+        run.update(_top(searcher, some, depth, exclude_self))
+        if ranker is not None:
+            ranks.update(_first_ranks(ranker, some, qrels, exclude_self))
+        if on_progress is not None:
+            on_progress(len(some))
+    evaluation = evaluate_run(qrels, run, names, ranks=ranks, exclude_self=exclude_self)
+    return evaluation, run, counts
+
+
+def _values(
+    measure: "Measure", judged: Qrels, found: dict[str, dict[str, float]]
+) -> Iterator[tuple[str, float]]:
+    """The value of each judged query.
+
+    One measure at a time: asked for several with parameters, ir_measures 0.4.3 may compute
+    plain nDCG with the gains of another.
+    """
+    cutoff = cutoff_of(measure) if measure.NAME == "RR" else None
+    evaluator = load_ir_measures().pytrec_eval.evaluator([whole(measure)], judged)
+    for metric in evaluator.iter_calc(found):
+        # 1/rank and 1/cutoff are the same division, so equal ranks give equal floats.
+        beyond = cutoff is not None and metric.value < 1 / cutoff
+        yield metric.query_id, 0.0 if beyond else float(metric.value)
+
+
+def _judgements(query_id: str, qrels: Qrels, exclude_self: bool) -> dict[str, int]:
+    """The judgements of a query, less the one of the note that is the query itself."""
+    judgements = qrels[query_id]
+    if not exclude_self or query_id not in judgements:
+        return judgements
+    return {doc_id: grade for doc_id, grade in judgements.items() if doc_id != query_id}
+
+
+def _scores(query_id: str, hits: Sequence[Hit], exclude_self: bool) -> dict[str, float]:
+    """The hits as trec_eval wants them. Raises EvaluationError where it would guess."""
+    scores = {doc_id: float(score) for doc_id, score in hits}
+    if len(scores) < len(hits):
+        raise EvaluationError(f"the run lists a note twice for query `{query_id}`")
+    if any(math.isnan(score) for score in scores.values()):
+        raise EvaluationError(f"the run has a score that is no number for query `{query_id}`")
+    if exclude_self:
+        scores.pop(query_id, None)
+    return scores
+
+
+def _take_ranks(per_query: dict[str, dict[str, float]], ranks: Mapping[str, int | None]) -> None:
+    for query_id in per_query.keys() & ranks.keys():
+        rank = ranks[query_id]
+        if rank is not None and rank < 1:
+            raise EvaluationError(f"query `{query_id}` has a rank below 1")
+        per_query[query_id][EXACT_RR] = 0.0 if rank is None else 1 / rank
+
+
+def _top(
+    searcher: Searcher, queries: Sequence[Query], depth: int, exclude_self: bool
+) -> Iterator[tuple[str, list[Hit]]]:
+    # One hit more than wanted: the query's own note may be among them and is dropped (BEIR).
+    answers = searcher.search_many(queries, depth + 1 if exclude_self else depth, None)
+    for query, hits in zip(queries, answers, strict=True):
+        own = query.query_id if exclude_self else None
+        yield query.query_id, [hit for hit in hits if hit.doc_id != own][:depth]
+
+
+def _first_ranks(
+    searcher: RankingSearcher, queries: Sequence[Query], qrels: Qrels, exclude_self: bool
+) -> Iterator[tuple[str, int | None]]:
+    """The rank of the first relevant note of each query; the query's own note holds no rank."""
+    relevant = [
+        [
+            doc
+            for doc, grade in _judgements(query.query_id, qrels, exclude_self).items()
+            if grade >= 1
+        ]
+        for query in queries
+    ]
+    where = [Filter(exclude_ids=frozenset({query.query_id})) for query in queries]
+    answers = searcher.ranks_many(queries, relevant, where if exclude_self else None)
+    for query, ranks in zip(queries, answers, strict=True):
+        yield query.query_id, min((rank for rank in ranks if rank is not None), default=None)
+
+
+def _judged_queries(queries: Iterable[Query], qrels: Qrels) -> tuple[list[Query], Counts]:
+    given = list(queries)
+    by_id = {query.query_id: query for query in given}
+    if len(by_id) < len(given):
+        raise EvaluationError("a query id is given twice")
+    _check_overlap(qrels, by_id.keys())
+    judged = [query for query in given if query.query_id in qrels]
+    counts = Counts(
+        judged=len(qrels),
+        unjudged_dropped=len(given) - len(judged),
+        missing_queries=len(qrels) - len(judged),
+    )
+    return judged, counts
+
+
+def _check_overlap(qrels: Qrels, query_ids: Iterable[str]) -> None:
+    if not any(query_id in qrels for query_id in query_ids):
+        raise EvaluationError(
+            "none of the queries has a relevance judgement",
+            hint="check that queries, run and judgements are of the same set and split",
+        )
+
+
+def _check_settings(names: Sequence[str], depth: int, batch: int) -> None:
+    if depth < 1 or batch < 1:
+        raise EvaluationError("depth and batch must be 1 or more")
+    if depth < (needed := depth_needed(names)):
+        raise EvaluationError(
+            f"{needed} hits a query are needed for these measures, not {depth}",
+            hint=f"give a depth of {needed} or more, or measures with a smaller cutoff",
+        )
+
+
+def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,1 @@
+"""The retrieval core: an embedded, exact BM25 engine for whole-note queries."""

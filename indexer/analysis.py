@@ -1,0 +1,122 @@
+"""Text to index terms: Unicode words, lower case, optional stop words and stemming."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from patientdx.errors import InputError
+
+WORD = re.compile(r"\w+")
+STEMMERS = ("none", "porter", "english")
+STOPWORDS = ("none", "english")
+
+
+@dataclass(frozen=True)
+class AnalysisSettings:
+    """What the index was built with.
+
+    `stopwords` is "none", "english" (the Snowball list) or "file"; `words` holds the list of a
+    file, so that an index needs nothing but itself. `stemmer` is "none", "porter" or "english"
+    (Snowball), by PyStemmer.
+    """
+
+    stopwords: str = "english"
+    stemmer: str = "english"
+    words: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.stemmer not in STEMMERS:
+            raise InputError(f"unknown stemmer `{self.stemmer}`", hint=f"one of {STEMMERS}")
+        if self.stopwords not in (*STOPWORDS, "file"):
+            raise InputError(f"unknown stop list `{self.stopwords}`", hint=f"one of {STOPWORDS}")
+
+    def to_json(self) -> dict[str, Any]:
+        """As the manifest holds it."""
+        return {"stopwords": self.stopwords, "stemmer": self.stemmer, "words": list(self.words)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "AnalysisSettings":
+        """The inverse of `to_json`."""
+        return cls(data["stopwords"], data["stemmer"], tuple(data["words"]))
+
+    @classmethod
+    def choose(cls, stopwords: str, stemmer: str) -> "AnalysisSettings":
+        """Settings from the command line, where `stopwords` may name a file of words."""
+        if stopwords in STOPWORDS:
+            return cls(stopwords, stemmer)
+        return cls("file", stemmer, read_stopwords(Path(stopwords)))
+
+    def stop_set(self) -> frozenset[str]:
+        """The words to leave out, in lower case."""
+        if self.stopwords == "none":
+            return frozenset()
+        if self.stopwords == "file":
+            return frozenset(self.words)
+        package = __package__ or "indexer"
+        text = files(package).joinpath("stopwords/english.txt").read_text(encoding="utf-8")
+        return frozenset(text.split())
+
+
+def read_stopwords(path: Path) -> tuple[str, ...]:
+    """The words of a stop list (white space between them, `#` begins a comment), lower case."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise InputError(
+            f"{path}: the stop list cannot be read ({reason})",
+            hint="give `none`, `english`, or a UTF-8 file of words",
+        ) from None
+    words = {w for line in lines for w in WORD.findall(line.partition("#")[0].lower())}
+    if not words:
+        raise InputError(f"{path}: the stop list holds no words")
+    return tuple(sorted(words))
+
+
+class Analyzer:
+    """Turns texts into terms; remembers what became of each distinct word."""
+
+    def __init__(self, settings: AnalysisSettings) -> None:
+        self.settings = settings
+        self._stop = settings.stop_set()
+        self._stem = _stemmer(settings.stemmer)
+        self._known: dict[str, str | None] = {}
+
+    def terms(self, text: str) -> list[str]:
+        """The terms of a text, in order, without stop words."""
+        known = self._known
+        found = []
+        for word in WORD.findall(text.lower()):
+            term = known[word] if word in known else self.term(word)
+            if term is not None:
+                found.append(term)
+        return found
+
+    def term(self, word: str) -> str | None:
+        """The term of one lower-case word; None for a stop word."""
+        term = None if word in self._stop else self._stem(word)
+        self._known[word] = term
+        return term
+
+    def spans(self, text: str) -> list[tuple[int, int, str]]:
+        """(start, end, term) of every word of a text that is indexed, for highlighting.
+
+        Words are found in the text as it stands: where lower-casing changes the number of
+        characters, a word may be missed, never misplaced.
+        """
+        found = []
+        for match in WORD.finditer(text):
+            terms = self.terms(match.group())
+            found += [(match.start(), match.end(), term) for term in terms[:1]]
+        return found
+
+
+def _stemmer(name: str) -> Any:
+    if name == "none":
+        return str
+    import Stemmer
+
+    return Stemmer.Stemmer(name).stemWord

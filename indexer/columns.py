@@ -1,0 +1,105 @@
+"""Age, sex and metadata of notes as columns, and filters over them."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patientdx.errors import InputError
+from patientdx.records import Filter, Patient
+
+from .container import ContainerReader, ContainerWriter
+from .notes import Ids
+
+SEX_CODES = {"F": 1, "M": 2}
+
+
+def value_hash(value: Any) -> int:
+    """64 bits of BLAKE2b of a metadata value as text; 0 stands for "no such field"."""
+    digest = hashlib.blake2b(str(value).encode("utf-8", "surrogatepass"), digest_size=8)
+    return int.from_bytes(digest.digest(), "little") | 1
+
+
+class ColumnsBuilder:
+    """Collects the columns of a segment, note by note."""
+
+    def __init__(self) -> None:
+        self._ages: list[float] = []
+        self._sexes: list[int] = []
+        self._fields: dict[str, list[tuple[int, int]]] = {}
+
+    def add(self, patient: Patient) -> None:
+        """Takes the next note."""
+        note = len(self._ages)
+        age = patient.age_years
+        self._ages.append(float("nan") if age is None else age)
+        self._sexes.append(SEX_CODES.get(patient.sex or "", 0))
+        for field, value in patient.metadata.items():
+            if value is not None:
+                self._fields.setdefault(field, []).append((note, value_hash(value)))
+
+    def write(self, writer: ContainerWriter) -> tuple[str, ...]:
+        """Writes the columns; the names of the metadata fields, in order of their columns."""
+        writer.add("age", np.array(self._ages, dtype=np.float32))
+        writer.add("sex", np.array(self._sexes, dtype=np.uint8))
+        names = tuple(sorted(self._fields))
+        for i, name in enumerate(names):
+            column = np.zeros(len(self._ages), dtype=np.uint64)
+            pairs = self._fields[name]
+            notes = np.fromiter((p[0] for p in pairs), np.int64, len(pairs))
+            column[notes] = np.fromiter((p[1] for p in pairs), np.uint64, len(pairs))
+            writer.add(f"field_{i}", column)
+        return names
+
+
+class Columns:
+    """Answers which notes of a segment pass a filter."""
+
+    def __init__(self, container: ContainerReader, fields: Sequence[str], ids: Ids) -> None:
+        self._container = container
+        self._fields = {name: f"field_{i}" for i, name in enumerate(fields)}
+        self._ids = ids
+
+    def allowed(self, where: Filter) -> NDArray[np.bool_]:
+        """True for each note that passes, shape (notes,)."""
+        keep = np.ones(len(self._ids), dtype=bool)
+        if where.sex is not None:
+            keep &= self._container.array("sex") == SEX_CODES[where.sex]
+        if where.age is not None:
+            keep &= self._age_between(*where.age)
+        for field, value in where.where:
+            keep &= self._equals(field, value)
+        for field, value in where.exclude_where:
+            keep &= ~self._equals(field, value)
+        for patient_id in where.exclude_ids:
+            note = self._ids.find(patient_id)
+            if note is not None:
+                keep[note] = False
+        return keep
+
+    def _age_between(self, low: float | None, high: float | None) -> NDArray[np.bool_]:
+        ages = np.floor(self._container.array("age"))
+        known: NDArray[np.bool_] = ~np.isnan(ages)
+        if low is not None:
+            known &= ages >= low
+        if high is not None:
+            known &= ages <= high
+        return known
+
+    def _equals(self, field: str, value: str) -> NDArray[np.bool_]:
+        section = self._fields.get(field)
+        if section is None:
+            return np.zeros(len(self._ids), dtype=bool)
+        return np.asarray(self._container.array(section) == np.uint64(value_hash(value)))
+
+
+def check_fields(where: Filter, segments: Sequence[Sequence[str]]) -> None:
+    """Raises InputError for a field that no note of the index has."""
+    known = {name for fields in segments for name in fields}
+    asked: Mapping[str, str] = dict((*where.where, *where.exclude_where))
+    for field in asked:
+        if field not in known:
+            listed = ", ".join(sorted(known)) or "none"
+            raise InputError(f"no note has a field `{field}`", hint=f"fields here: {listed}")

@@ -1,0 +1,169 @@
+"""One file, many arrays: the container that segments and deletions are stored in.
+
+A container is a sequence of sections, each a little-endian array that starts at a multiple of
+64 bytes; the bytes up to the next section are zero and belong to it. Offsets, types and
+checksums (BLAKE2b, 16 bytes) stand in the manifest. Readers map the file and copy nothing.
+"""
+
+import hashlib
+import mmap
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patientdx.errors import IndexFolderError
+
+ALIGNMENT = 64
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Section:
+    """Where an array lies in its file. `size` counts the bytes of the array without padding."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    size: int
+    checksum: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The section as the manifest holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Section":
+        """The inverse of `to_json`."""
+        return cls(**{**data, "shape": tuple(data["shape"])})
+
+
+class SectionStream:
+    """An open section: arrays of one type (or bytes) appended one after another."""
+
+    def __init__(self, writer: "ContainerWriter", dtype: np.dtype[Any]) -> None:
+        self._writer = writer
+        self._dtype = dtype
+        self.size = 0
+
+    def write(self, data: NDArray[Any] | bytes) -> None:
+        """Appends; an array is converted to the section's type."""
+        raw = data if isinstance(data, bytes) else np.ascontiguousarray(data, self._dtype).tobytes()
+        self._writer.put(raw)
+        self.size += len(raw)
+
+
+class ContainerWriter:
+    """Writes a container front to back. `close` syncs it to disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.sections: list[Section] = []
+        self._file = path.open("wb")
+        self._hash = hashlib.blake2b(digest_size=16)
+        self._position = 0
+
+    def put(self, raw: bytes) -> None:
+        """Appends bytes to the section that is open."""
+        self._file.write(raw)
+        self._hash.update(raw)
+        self._position += len(raw)
+
+    @contextmanager
+    def stream(
+        self, name: str, dtype: str, shape_tail: tuple[int, ...] = ()
+    ) -> Iterator[SectionStream]:
+        """A section written in pieces; its first dimension follows from what was written."""
+        kind = np.dtype(dtype).newbyteorder("<")
+        offset = self._position
+        self._hash = hashlib.blake2b(digest_size=16)
+        section = SectionStream(self, kind)
+        yield section
+        self.put(bytes(-self._position % ALIGNMENT))
+        row = kind.itemsize * int(np.prod(shape_tail, dtype=np.int64))
+        shape = (section.size // row if row else 0, *shape_tail)
+        self.sections.append(
+            Section(name, kind.str, shape, offset, section.size, self._hash.hexdigest())
+        )
+
+    def add(self, name: str, array: NDArray[Any]) -> None:
+        """A whole array as one section."""
+        with self.stream(name, array.dtype.str, array.shape[1:]) as section:
+            for start in range(0, len(array), _CHUNK):
+                section.write(array[start : start + _CHUNK])
+
+    def close(self) -> None:
+        """Flushes and syncs; what was written survives a power cut from here on."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def abandon(self) -> None:
+        """Closes and removes the unfinished file."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+class ContainerReader:
+    """Maps a container. Raises IndexFolderError where the file is missing or has another size."""
+
+    def __init__(self, path: Path, sections: Mapping[str, Section]) -> None:
+        self.path = path
+        self.sections = sections
+        expected = max((_end(section) for section in sections.values()), default=0)
+        self._map = _mapped(path, expected)
+
+    def array(self, name: str) -> NDArray[Any]:
+        """The section as a read-only array over the mapped file."""
+        section = self.sections[name]
+        count = int(np.prod(section.shape, dtype=np.int64))
+        flat = np.frombuffer(self._map, section.dtype, count, section.offset)
+        return flat.reshape(section.shape)
+
+    def raw(self, name: str) -> memoryview:
+        """The bytes of a section."""
+        section = self.sections[name]
+        return memoryview(self._map)[section.offset : section.offset + section.size]
+
+    def damaged(self) -> list[str]:
+        """Names of the sections whose bytes do not match their checksum."""
+        view = memoryview(self._map)
+        return [
+            name
+            for name, section in self.sections.items()
+            if _checksum(view, section) != section.checksum
+        ]
+
+
+def _end(section: Section) -> int:
+    return section.offset + section.size + -(section.offset + section.size) % ALIGNMENT
+
+
+def _checksum(view: memoryview, section: Section) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for start in range(section.offset, _end(section), _CHUNK):
+        digest.update(view[start : min(start + _CHUNK, _end(section))])
+    return digest.hexdigest()
+
+
+def _mapped(path: Path, expected: int) -> mmap.mmap | bytes:
+    hint = "restore the index from a copy, or build it again with `index build --replace`"
+    try:
+        size = path.stat().st_size
+        if size != expected:
+            message = f"{path}: the file has {size:,} bytes where {expected:,} were committed"
+            raise IndexFolderError(message, hint=hint)
+        if not expected:
+            return b""
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except FileNotFoundError:
+        raise IndexFolderError(f"{path}: a file of the index is missing", hint=hint) from None
+    except OSError as error:
+        raise IndexFolderError(f"{path}: cannot be read ({error.strerror})") from None

@@ -1,0 +1,298 @@
+"""The index as its users see it: open a folder, search, find similar patients, explain."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from patientdx.errors import IndexFolderError, InputError, NotFoundError
+from patientdx.records import Filter, Hit, Patient, Query
+
+from .analysis import Analyzer
+from .bm25 import BM25Settings
+from .explain import Explanation, explain
+from .manifest import Manifest, read_manifest
+from .ranking import Ranking, Scored, as_hits, keys_of
+from .scoring import Engine, Scorer
+from .segment import Segment
+from .statistics import Statistics, WeightedTerms, query_counts
+
+_OPEN_ATTEMPTS = 5
+ARTICLE_FIELDS = ("PMID", "pmid")
+
+
+class Index:
+    """One committed state of an index, opened for reading.
+
+    It is a `Searcher`, a `RankingSearcher` and a `CorpusView`. Scores are exact: see `bm25`.
+    A writer may commit new states meanwhile; this object goes on seeing its own.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        segments: Sequence[Segment],
+        *,
+        bm25: BM25Settings | None = None,
+        engine: Engine = "auto",
+        threads: int = 1,
+    ) -> None:
+        self.manifest = manifest
+        self.bm25 = bm25 or manifest.bm25
+        self.analyzer = Analyzer(manifest.analysis)
+        self._segments = segments
+        self._engine: Engine = engine
+        self._threads = threads
+        self._statistics = Statistics(segments, manifest.notes)
+        average = manifest.tokens / manifest.notes if manifest.notes else 0.0
+        self.average_length = average
+        self._scorer = Scorer(segments, average, self.bm25, engine=engine, threads=threads)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path | str,
+        *,
+        bm25: BM25Settings | None = None,
+        engine: Engine = "auto",
+        threads: int = 1,
+    ) -> "Index":
+        """Opens the committed state. `bm25` replaces the k1 and b that the index was built with.
+
+        Raises IndexFolderError when there is no index, or one that is damaged or too new.
+        """
+        for attempt in range(_OPEN_ATTEMPTS):
+            manifest = read_manifest(Path(folder))
+            try:
+                segments = [Segment(Path(folder), s, manifest.layout) for s in manifest.segments]
+            except IndexFolderError:
+                # A writer may have committed and removed old files between the two steps.
+                if read_manifest(Path(folder)) == manifest or attempt == _OPEN_ATTEMPTS - 1:
+                    raise
+                continue
+            return cls(manifest, segments, bm25=bm25, engine=engine, threads=threads)
+        raise IndexFolderError(f"{folder}: the index changes too fast to be opened")
+
+    def with_settings(self, bm25: BM25Settings) -> "Index":
+        """The same state under other k1 and b; the files are shared, nothing is read again."""
+        return Index(
+            self.manifest, self._segments, bm25=bm25, engine=self._engine, threads=self._threads
+        )
+
+    @property
+    def size(self) -> int:
+        """Number of live patients."""
+        return self.manifest.notes
+
+    def search(self, text: str, k: int = 10, where: Filter | None = None) -> list[Hit]:
+        """The k patients whose notes are most like a text."""
+        return self.search_many([Query("query", text)], k, where)[0]
+
+    def search_many(
+        self, queries: Sequence[Query], k: int = 10, where: Filter | None = None
+    ) -> list[list[Hit]]:
+        """The k best hits of each query; only hits with a score above zero."""
+        rankings = self.rank(queries, k, where)
+        return [as_hits(self._segments, ranking) for ranking in rankings]
+
+    def rank(
+        self, queries: Sequence[Query], k: int = 10, where: Filter | None = None
+    ) -> list[Ranking]:
+        """What `search_many` finds, as arrays of note numbers: for callers in a hurry."""
+        return self.rank_terms([self.weigh(query) for query in queries], k, where)
+
+    def weigh(self, query: Query) -> WeightedTerms:
+        """A query as the terms the index knows, with their weights."""
+        return self._statistics.weigh(query_counts(query, self.analyzer))
+
+    def rank_terms(
+        self, queries: Sequence[WeightedTerms], k: int = 10, where: Filter | None = None
+    ) -> list[Ranking]:
+        """`rank` for queries that were weighed before."""
+        if k < 1:
+            raise InputError(f"k must be at least 1, not {k}")
+        where = where or Filter()
+        dropped = len(where.exclude_ids)
+        wanted = min(k + dropped, max(1, self.manifest.notes))
+        rest = replace(where, exclude_ids=frozenset())
+        rankings = self._scorer.top(queries, wanted, rest) if queries else []
+        if not dropped:
+            return rankings
+        return [self._without(ranking, where.exclude_ids, k) for ranking in rankings]
+
+    def similar(
+        self,
+        patient_id: str,
+        k: int = 10,
+        where: Filter | None = None,
+        *,
+        other_articles: bool = False,
+    ) -> list[Hit]:
+        """The k patients most like one of the index; never that patient.
+
+        `other_articles` leaves out patients of the same article (same PMID, or where there is
+        none the same id up to its last hyphen, as PMC-Patients numbers them).
+        """
+        patient = self.patient(patient_id)
+        where = replace(
+            where or Filter(),
+            exclude_ids=(where.exclude_ids if where else frozenset()) | {patient_id},
+        )
+        if other_articles:
+            where = self._other_articles(patient, where)
+        return self.search(patient.full_text, k, where)
+
+    def ranks_many(
+        self,
+        queries: Sequence[Query],
+        doc_ids: Sequence[Sequence[str]],
+        where: Sequence[Filter | None] | None = None,
+    ) -> list[list[int | None]]:
+        """The exact one-based rank of each given patient in the whole ranking of its query.
+
+        None where the patient is not in the index, is filtered out, or scores zero.
+        """
+        filters = where or [None] * len(queries)
+        return [
+            self._ranks(self.weigh(query), wanted, one or Filter())
+            for query, wanted, one in zip(queries, doc_ids, filters, strict=True)
+        ]
+
+    def explain(self, query: Query, doc_id: str) -> Explanation:
+        """Which terms the score of a patient is made of."""
+        s, note = self._locate(doc_id)
+        weighed = self.weigh(query)
+        return explain(self._segments[s], s, note, weighed, self.average_length, self.bm25)
+
+    def patient(self, doc_id: str) -> Patient:
+        """A patient of the index. Raises NotFoundError."""
+        s, note = self._locate(doc_id)
+        return self._segments[s].store[note]
+
+    def facts(self) -> dict[str, Any]:
+        """What the index holds and how it was made, for display."""
+        manifest = self.manifest
+        fields = sorted({f for segment in manifest.segments for f in segment.fields})
+        return {
+            "patients": manifest.notes,
+            "tokens": manifest.tokens,
+            "mean_length": round(self.average_length, 1),
+            "segments": len(manifest.segments),
+            "deleted": sum(s.notes - s.live_notes for s in manifest.segments),
+            "corpus": list(manifest.corpus),
+            "stop_words": manifest.analysis.stopwords,
+            "stemmer": manifest.analysis.stemmer,
+            "bm25": {"k1": self.bm25.k1, "b": self.bm25.b},
+            "fields": fields,
+            "generation": manifest.generation,
+            "digest": manifest.digest,
+            "software": manifest.software,
+        }
+
+    def patients(self) -> Iterator[Patient]:
+        """All live patients, in the order in which they were added."""
+        for segment in self._segments:
+            mask = segment.live_mask
+            for note, patient in enumerate(segment.store):
+                if mask is None or mask[note]:
+                    yield patient
+
+    def __contains__(self, doc_id: object) -> bool:
+        return isinstance(doc_id, str) and any(s.find(doc_id) is not None for s in self._segments)
+
+    def text(self, doc_id: str) -> str:
+        """The title and note of a patient, as indexed."""
+        return self.patient(doc_id).full_text
+
+    def term_vector(self, doc_id: str) -> Mapping[str, int]:
+        """Index terms of a patient with their frequencies."""
+        counts: dict[str, int] = {}
+        for term in self.terms(self.text(doc_id)):
+            counts[term] = counts.get(term, 0) + 1
+        return counts
+
+    def document_frequency(self, term: str) -> int:
+        """Number of live patients that hold an index term."""
+        return self._statistics.document_frequency(term)
+
+    def terms(self, text: str) -> list[str]:
+        """A text as index terms, in order."""
+        return self.analyzer.terms(text)
+
+    def _locate(self, doc_id: str) -> tuple[int, int]:
+        for s, segment in enumerate(self._segments):
+            note = segment.find(doc_id)
+            if note is not None:
+                return s, note
+        raise NotFoundError(
+            f"no patient `{doc_id}` in this index", hint="see the ids: index info --ids"
+        )
+
+    def _without(self, ranking: Ranking, excluded: frozenset[str], k: int) -> Ranking:
+        gone = {self._locate(i) for i in excluded if i in self}
+        pairs = zip(ranking.segments.tolist(), ranking.notes.tolist(), strict=True)
+        keep = [i for i, pair in enumerate(pairs) if pair not in gone][:k]
+        return Ranking(ranking.segments[keep], ranking.notes[keep], ranking.scores[keep])
+
+    def _other_articles(self, patient: Patient, where: Filter) -> Filter:
+        for name in ARTICLE_FIELDS:
+            if name in patient.metadata:
+                same = (name, str(patient.metadata[name]))
+                return replace(where, exclude_where=(*where.exclude_where, same))
+        article, hyphen, _ = patient.patient_id.rpartition("-")
+        if not hyphen:
+            raise InputError(
+                f"patient `{patient.patient_id}` names no article",
+                hint="the field PMID, or ids such as 8535945-4, tell the article",
+            )
+        siblings = {i for s in self._segments for i in s.ids.with_prefix(article + "-")}
+        return replace(where, exclude_ids=where.exclude_ids | siblings)
+
+    def _ranks(
+        self, query: WeightedTerms, doc_ids: Sequence[str], where: Filter
+    ) -> list[int | None]:
+        places = [self._allowed_place(doc_id, where) for doc_id in doc_ids]
+        rest = replace(where, exclude_ids=frozenset())
+        scores = [self._scorer.score_of(query, *place) if place else 0.0 for place in places]
+        wanted = [score for score in scores if score > 0]
+        if not wanted:
+            return [None] * len(doc_ids)
+        found = self._scorer.at_least([query], [min(wanted)], rest)[0]
+        gone = [self._locate(i) for i in where.exclude_ids if i in self]
+        return [
+            self._rank_among(found, place, score, gone) if place and score > 0 else None
+            for place, score in zip(places, scores, strict=True)
+        ]
+
+    def _allowed_place(self, doc_id: str, where: Filter) -> tuple[int, int] | None:
+        if doc_id in where.exclude_ids or doc_id not in self:
+            return None
+        s, note = self._locate(doc_id)
+        mask = self._scorer.mask(s, replace(where, exclude_ids=frozenset()))
+        return (s, note) if mask is None or mask[note] else None
+
+    def _rank_among(
+        self,
+        found: Sequence[Scored],
+        place: tuple[int, int],
+        score: float,
+        gone: Sequence[tuple[int, int]],
+    ) -> int:
+        """One more than the number of notes that come before this one."""
+        own = self._segments[place[0]].ids[place[1]]
+        before = 0
+        for s, scored in enumerate(found):
+            segment = self._segments[s]
+            ties = segment.ids.count_below(own) if s != place[0] else None
+            rank = segment.ids.rank[place[1]] if ties is None else ties
+            bits = np.float32(score).view(np.uint32)
+            key = (np.uint64(bits) << np.uint64(32)) | np.uint64(rank)
+            keys = keys_of(segment, scored)
+            above = keys > key if ties is None else keys >= key
+            dropped = [note for t, note in gone if t == s]
+            if dropped:
+                above &= ~np.isin(scored.notes, dropped)
+            before += int(np.count_nonzero(above))
+        return before + 1

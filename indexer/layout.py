@@ -1,0 +1,55 @@
+"""How postings are laid out in a segment, and why.
+
+A query here is a whole note: some 250 distinct terms, most of whose postings belong to a few
+hundred very common terms. Three kinds of terms are stored differently:
+
+* dense: held by at least `dense_share` of the notes. One byte of term frequency for every note,
+  no ids, in tiles of 16 notes: read in sequence, and in batches a matrix product.
+* blocked: 16-bit entries grouped by block of `block_docs` notes, so that a scan adds into an
+  accumulator that stays in the first-level cache. Terms held by at least `blocked_per_block`
+  notes for each block there is. An entry is `(tf - 1) << 12 | offset`; those of a block are
+  sorted, so the notes that hold the term once come first and are bare offsets.
+* rare: everything else, as plain note numbers and frequencies.
+
+Frequencies that do not fit their field stand in a side table sorted by term and note.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from patientdx.errors import InputError
+
+RARE, BLOCKED, DENSE = 0, 1, 2
+OFFSET_BITS = 12
+ENTRY_TF_MAX = 16
+"""An entry with this frequency means "this or more": the side table has the true one."""
+COLUMN_TF_MAX = 255
+"""The same for columns and rare postings."""
+TILE = 16
+"""Notes in a tile. Dense terms are stored in tiles of shape (dense terms, TILE): a scan reads
+whole vectors of one term, and re-scoring one note stays within a few kilobytes."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The sizes that decide how a term is stored.
+
+    `block_docs` is a multiple of 16, at most 4,096. Raises InputError for another.
+    """
+
+    block_docs: int = 4096
+    dense_share: float = 0.2
+    dense_min_notes: int = 4096
+    blocked_per_block: float = 8.0
+
+    def __post_init__(self) -> None:
+        if self.block_docs % TILE or not TILE <= self.block_docs <= 1 << OFFSET_BITS:
+            raise InputError(f"a block cannot have {self.block_docs} notes")
+
+    def to_json(self) -> dict[str, Any]:
+        """As the manifest holds it."""
+        return asdict(self)
+
+    def blocks(self, notes: int) -> int:
+        """Number of blocks that `notes` notes fill."""
+        return -(-notes // self.block_docs)

@@ -1,0 +1,218 @@
+"""The manifest: which files make up the committed state of an index, and how it was made.
+
+`manifest.json` is replaced by one atomic rename; that rename is the commit. Its bytes are the
+canonical JSON of its content, and it carries a digest of itself, so that every changed byte
+shows.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from patientdx.errors import IndexFolderError
+
+from .analysis import AnalysisSettings
+from .bm25 import BM25Settings
+from .container import Section
+from .layout import Layout
+
+NAME = "manifest.json"
+FORMAT = "patientdx-index"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A container of the index with its table of sections."""
+
+    name: str
+    sections: dict[str, Section]
+
+    def to_json(self) -> dict[str, Any]:
+        """As the manifest holds it."""
+        return {"name": self.name, "sections": [s.to_json() for s in self.sections.values()]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "StoredFile":
+        """The inverse of `to_json`."""
+        sections = [Section.from_json(section) for section in data["sections"]]
+        return cls(data["name"], {section.name: section for section in sections})
+
+
+@dataclass(frozen=True)
+class SegmentEntry:
+    """A segment, and what has been deleted from it. Counts are of live notes."""
+
+    file: StoredFile
+    fields: tuple[str, ...]
+    notes: int
+    live_notes: int
+    live_tokens: int
+    corpus_digest: str
+    deletions: StoredFile | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As the manifest holds it."""
+        return {
+            "file": self.file.to_json(),
+            "fields": list(self.fields),
+            "notes": self.notes,
+            "live_notes": self.live_notes,
+            "live_tokens": self.live_tokens,
+            "corpus_digest": self.corpus_digest,
+            "deletions": self.deletions.to_json() if self.deletions else None,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "SegmentEntry":
+        """The inverse of `to_json`."""
+        deletions = data["deletions"]
+        return cls(
+            file=StoredFile.from_json(data["file"]),
+            fields=tuple(data["fields"]),
+            notes=data["notes"],
+            live_notes=data["live_notes"],
+            live_tokens=data["live_tokens"],
+            corpus_digest=data["corpus_digest"],
+            deletions=StoredFile.from_json(deletions) if deletions else None,
+        )
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One committed state of an index."""
+
+    analysis: AnalysisSettings
+    bm25: BM25Settings
+    layout: Layout
+    generation: int = 0
+    segments: tuple[SegmentEntry, ...] = ()
+    corpus: tuple[str, ...] = ()
+    software: str = ""
+
+    @property
+    def notes(self) -> int:
+        """Number of live notes."""
+        return sum(segment.live_notes for segment in self.segments)
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens of the live notes."""
+        return sum(segment.live_tokens for segment in self.segments)
+
+    @property
+    def files(self) -> set[str]:
+        """Names of the containers in use."""
+        stored = [segment.file for segment in self.segments]
+        stored += [s.deletions for s in self.segments if s.deletions]
+        return {file.name for file in stored}
+
+    @property
+    def digest(self) -> str:
+        """Identifies this state: settings, notes and deletions."""
+        return _digest(self._content())
+
+    def next(self, segments: tuple[SegmentEntry, ...], corpus: tuple[str, ...]) -> "Manifest":
+        """The state that follows this one."""
+        return replace(self, generation=self.generation + 1, segments=segments, corpus=corpus)
+
+    def to_bytes(self) -> bytes:
+        """The canonical bytes of the file."""
+        content = self._content()
+        return _canonical({**content, "digest": _digest(content)})
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "generation": self.generation,
+            "software": self.software,
+            "analysis": self.analysis.to_json(),
+            "bm25": {"k1": self.bm25.k1, "b": self.bm25.b},
+            "layout": self.layout.to_json(),
+            "corpus": list(self.corpus),
+            "segments": [segment.to_json() for segment in self.segments],
+        }
+
+    @classmethod
+    def from_bytes(cls, raw: bytes, path: Path) -> "Manifest":
+        """Reads a manifest. Raises IndexFolderError when it is damaged or of a newer version."""
+        damaged = IndexFolderError(
+            f"{path}: the manifest is damaged",
+            hint="restore the index from a copy, or build it again with `index build --replace`",
+        )
+        try:
+            data = json.loads(raw)
+            if data["format"] == FORMAT and data["version"] > VERSION:
+                raise _too_new(path, data["version"])
+            manifest = cls._from_json(data)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise damaged from None
+        if manifest.to_bytes() != raw:
+            raise damaged
+        return manifest
+
+    @classmethod
+    def _from_json(cls, data: Mapping[str, Any]) -> "Manifest":
+        return cls(
+            analysis=AnalysisSettings.from_json(data["analysis"]),
+            bm25=BM25Settings(**data["bm25"]),
+            layout=Layout(**data["layout"]),
+            generation=data["generation"],
+            segments=tuple(SegmentEntry.from_json(segment) for segment in data["segments"]),
+            corpus=tuple(data["corpus"]),
+            software=data["software"],
+        )
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The committed state of an index folder. Raises IndexFolderError when there is none."""
+    path = folder / NAME
+    try:
+        raw = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise IndexFolderError(
+            f"no index in `{folder}`", hint="make one: index build SOURCE --into FOLDER"
+        ) from None
+    except OSError as error:
+        raise IndexFolderError(f"{path}: cannot be read ({error.strerror})") from None
+    return Manifest.from_bytes(raw, path)
+
+
+def commit(folder: Path, manifest: Manifest) -> None:
+    """Makes `manifest` the state of the folder: written aside, synced, renamed, synced."""
+    temporary = folder / f"{NAME}.tmp"
+    with temporary.open("wb") as file:
+        file.write(manifest.to_bytes())
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(folder / NAME)
+    sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames and new names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _too_new(path: Path, version: int) -> IndexFolderError:
+    return IndexFolderError(
+        f"{path}: the index has format version {version}, this program reads up to {VERSION}",
+        hint="update PatientDx, or build the index again with this version",
+    )
+
+
+def _canonical(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.blake2b(_canonical(content), digest_size=16).hexdigest()

@@ -1,0 +1,142 @@
+"""The notes themselves, compressed for display, and their ids."""
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patientdx.errors import IndexFolderError
+from patientdx.records import Patient
+
+from .container import ContainerReader, ContainerWriter
+
+FRAME_NOTES = 16
+LEVEL = 3
+
+
+def frame_of(patients: Sequence[Patient]) -> bytes:
+    """Up to FRAME_NOTES patients as one compressed frame (zstd with a checksum)."""
+    import zstandard
+
+    lines = "\n".join(json.dumps(_row(patient), ensure_ascii=False) for patient in patients)
+    compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
+    return compressor.compress(lines.encode("utf-8"))
+
+
+def _row(patient: Patient) -> list[Any]:
+    return [
+        patient.patient_id,
+        patient.text,
+        patient.title,
+        patient.age_years,
+        patient.sex,
+        dict(patient.metadata),
+        list(patient.derived),
+    ]
+
+
+def _patient(row: Sequence[Any]) -> Patient:
+    patient_id, text, title, age, sex, metadata, derived = row
+    return Patient(patient_id, text, title, age, sex, metadata, tuple(derived))
+
+
+class NoteStore:
+    """Reads notes back by their number in the segment."""
+
+    def __init__(self, container: ContainerReader) -> None:
+        self._path = container.path
+        self._frames = container.raw("notes")
+        self._offsets = container.array("note_offsets")
+        self._frame = lru_cache(maxsize=64)(self._read)
+
+    def __getitem__(self, note: int) -> Patient:
+        """One patient. Raises IndexFolderError where the stored bytes are damaged."""
+        return self._frame(note // FRAME_NOTES)[note % FRAME_NOTES]
+
+    def __iter__(self) -> Iterator[Patient]:
+        for frame in range(len(self._offsets) - 1):
+            yield from self._read(frame)
+
+    def _read(self, frame: int) -> list[Patient]:
+        import zstandard
+
+        start, end = int(self._offsets[frame]), int(self._offsets[frame + 1])
+        try:
+            raw = zstandard.ZstdDecompressor().decompress(self._frames[start:end])
+            return [_patient(json.loads(line)) for line in raw.decode("utf-8").split("\n")]
+        except (zstandard.ZstdError, ValueError):
+            raise IndexFolderError(
+                f"{self._path}: the stored notes are damaged",
+                hint="see `index verify`; restore the index from a copy",
+            ) from None
+
+
+class Ids:
+    """Patient ids of a segment: by note number, and note number by id."""
+
+    def __init__(self, container: ContainerReader) -> None:
+        self._blob = container.raw("ids")
+        self._offsets = container.array("id_offsets")
+        self._sorted = container.array("id_sorted")
+        self.rank = container.array("id_rank")
+
+    def __len__(self) -> int:
+        return len(self._sorted)
+
+    def __getitem__(self, note: int) -> str:
+        return str(self._raw(note), "utf-8")
+
+    def take(self, notes: NDArray[Any]) -> list[str]:
+        """The ids of several notes."""
+        blob = self._blob
+        starts, ends = self._offsets[notes].tolist(), self._offsets[notes + 1].tolist()
+        return [str(blob[a:b], "utf-8") for a, b in zip(starts, ends, strict=True)]
+
+    def find(self, patient_id: str) -> int | None:
+        """The note with this id, by binary search over the sorted ids."""
+        low = self.count_below(patient_id)
+        if low < len(self._sorted) and self[int(self._sorted[low])] == patient_id:
+            return int(self._sorted[low])
+        return None
+
+    def count_below(self, patient_id: str) -> int:
+        """Number of ids that come before this one in byte order."""
+        wanted = patient_id.encode("utf-8", "surrogatepass")
+        low, high = 0, len(self._sorted)
+        while low < high:
+            middle = (low + high) // 2
+            if bytes(self._raw(int(self._sorted[middle]))) < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def with_prefix(self, prefix: str) -> list[str]:
+        """The ids that begin with `prefix`."""
+        found = []
+        for at in range(self.count_below(prefix), len(self._sorted)):
+            patient_id = self[int(self._sorted[at])]
+            if not patient_id.startswith(prefix):
+                break
+            found.append(patient_id)
+        return found
+
+    def _raw(self, note: int) -> memoryview:
+        return self._blob[int(self._offsets[note]) : int(self._offsets[note + 1])]
+
+
+def write_ids(writer: ContainerWriter, ids: Sequence[bytes]) -> None:
+    """The sections that `Ids` reads."""
+    offsets = np.zeros(len(ids) + 1, dtype=np.uint64)
+    np.cumsum([len(raw) for raw in ids], out=offsets[1:])
+    order = np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.uint32)
+    rank = np.empty(len(ids), dtype=np.uint32)
+    rank[order] = np.arange(len(ids), dtype=np.uint32)
+    with writer.stream("ids", "u1") as section:
+        section.write(b"".join(ids))
+    writer.add("id_offsets", offsets)
+    writer.add("id_sorted", order)
+    writer.add("id_rank", rank)

@@ -1,0 +1,174 @@
+"""Counting terms: notes in, runs of postings out, in bounded memory.
+
+A run holds the postings of up to 65,536 consecutive notes, sorted by term (bytes order) and
+note. Runs beyond the memory budget are spilled to a temporary folder and merged by term ranges
+when the segment is written.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+RUN_NOTES = 1 << 16
+RUN_POSTINGS = 1 << 24
+
+
+class Counts(NamedTuple):
+    """Postings by note: note i holds terms[starts[i]:starts[i+1]], each tfs[...] times."""
+
+    terms: NDArray[np.uint32]
+    tfs: NDArray[np.uint32]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Sorted postings of consecutive notes: `terms` are provisional ids, one row a term."""
+
+    first_note: int
+    terms: NDArray[np.uint32]
+    starts: NDArray[np.int64]
+    notes: NDArray[np.uint16]
+    tfs: NDArray[np.uint32]
+
+
+class Postings(NamedTuple):
+    """Postings of a range of terms, sorted by term and note."""
+
+    counts: NDArray[np.int64]
+    notes: NDArray[np.uint32]
+    tfs: NDArray[np.uint32]
+
+
+class RunCollector:
+    """Gathers counts into runs and spills them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._pending: list[Counts] = []
+        self._pending_notes = 0
+        self._pending_postings = 0
+        self._first_note = 0
+        self.runs: list[Run] = []
+
+    def add(self, counts: Counts) -> None:
+        """Takes the counts of the next notes, at most RUN_NOTES of them."""
+        notes = len(counts.lengths)
+        full = self._pending_postings + len(counts.terms) > RUN_POSTINGS
+        if self._pending and (full or self._pending_notes + notes > RUN_NOTES):
+            self.flush()
+        self._pending.append(counts)
+        self._pending_notes += notes
+        self._pending_postings += len(counts.terms)
+
+    def flush(self) -> None:
+        """Sorts what is pending into a run on disk."""
+        if not self._pending:
+            return
+        run = _sorted_run(self._pending, self._first_note)
+        self.runs.append(_spilled(run, self._folder / f"run-{len(self.runs):05d}"))
+        self._first_note += self._pending_notes
+        self._pending, self._pending_notes, self._pending_postings = [], 0, 0
+
+
+def _sorted_run(pending: Sequence[Counts], first_note: int) -> Run:
+    terms = np.concatenate([counts.terms for counts in pending])
+    tfs = np.concatenate([counts.tfs for counts in pending])
+    sizes = np.concatenate([np.diff(counts.starts) for counts in pending])
+    notes = np.repeat(np.arange(len(sizes), dtype=np.uint16), sizes)
+    # A stable sort by term keeps the notes of each term in order; NumPy's stable sort of
+    # 16-bit keys is a radix sort, so two passes sort 32-bit ids in linear time.
+    order = np.argsort((terms & 0xFFFF).astype(np.uint16), kind="stable")
+    high = (terms >> 16).astype(np.uint16)
+    if high.any():
+        order = order[np.argsort(high[order], kind="stable")]
+    terms = terms[order]
+    starts = np.flatnonzero(np.concatenate([[True], terms[1:] != terms[:-1]]))[: len(terms)]
+    bounds = np.append(starts, len(terms)).astype(np.int64)
+    return Run(first_note, terms[starts], bounds, notes[order], tfs[order])
+
+
+def _spilled(run: Run, stem: Path) -> Run:
+    """The run with its postings mapped from disk rather than held in memory."""
+    notes = _spill(run.notes, stem.with_suffix(".notes"))
+    tfs = _spill(run.tfs, stem.with_suffix(".tfs"))
+    return Run(run.first_note, run.terms, run.starts, notes, tfs)
+
+
+def _spill(array: NDArray[Any], path: Path) -> NDArray[Any]:
+    if not len(array):
+        return array
+    array.tofile(path)
+    return np.memmap(path, dtype=array.dtype, mode="r")
+
+
+def document_frequencies(runs: Sequence[Run], terms: int) -> NDArray[np.int64]:
+    """Number of notes of each provisional term."""
+    frequencies = np.zeros(terms, dtype=np.int64)
+    for run in runs:
+        frequencies[run.terms] += np.diff(run.starts)
+    return frequencies
+
+
+def merged(
+    runs: Sequence[Run], order: NDArray[np.int64], frequencies: NDArray[np.int64], budget: int
+) -> Iterator[tuple[int, Postings]]:
+    """Postings of chosen terms by ranges, at most about `budget` postings at a time.
+
+    `order` lists the provisional ids of the terms wanted, in final order. Yields (first term of
+    the range, postings).
+    """
+    rank = np.full(len(frequencies), -1, dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    located = [_by_rank(run, rank) for run in runs]
+    totals = frequencies[order]
+    ends = np.cumsum(totals)
+    first = 0
+    while first < len(order):
+        done = ends[first] - totals[first]
+        last = max(first + 1, int(np.searchsorted(ends, done + budget, "right")))
+        yield first, _gather(runs, located, totals, first, last)
+        first = last
+
+
+def _by_rank(run: Run, rank: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The wanted terms of a run: (ranks in ascending order, rows of the run)."""
+    ranks = rank[run.terms]
+    order = np.argsort(ranks, kind="stable")
+    order = order[np.searchsorted(ranks[order], 0) :]
+    return ranks[order], order
+
+
+def _gather(
+    runs: Sequence[Run],
+    located: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
+    totals: NDArray[np.int64],
+    first: int,
+    last: int,
+) -> Postings:
+    counts = totals[first:last]
+    notes = np.empty(int(counts.sum()), dtype=np.uint32)
+    tfs = np.empty(len(notes), dtype=np.uint32)
+    cursor = np.cumsum(counts) - counts
+    for run, (ranks, rows) in zip(runs, located, strict=True):
+        low, high = np.searchsorted(ranks, [first, last])
+        chosen, local = rows[low:high], ranks[low:high] - first
+        sizes = run.starts[chosen + 1] - run.starts[chosen]
+        within = _ranges(sizes)
+        source = np.repeat(run.starts[chosen], sizes) + within
+        target = np.repeat(cursor[local], sizes) + within
+        notes[target] = run.notes[source].astype(np.uint32) + np.uint32(run.first_note)
+        tfs[target] = run.tfs[source]
+        cursor[local] += sizes
+    return Postings(counts, notes, tfs)
+
+
+def _ranges(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0..sizes[0]-1, 0..sizes[1]-1, ..."""
+    total = int(sizes.sum())
+    return np.arange(total, dtype=np.int64) - np.repeat(np.cumsum(sizes) - sizes, sizes)

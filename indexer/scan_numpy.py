@@ -1,0 +1,41 @@
+"""Scoring without compiled code: the definition, vectorised term by term.
+
+It answers single searches from a cold process, and it is what every other path must equal.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .layout import DENSE
+from .segment import Segment
+
+
+def score_notes(
+    segment: Segment,
+    numbers: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    norm: NDArray[np.float64],
+) -> NDArray[np.float32]:
+    """Scores of all notes of a segment, shape (notes,), in canonical order of terms."""
+    totals = np.zeros(segment.notes, dtype=np.float64)
+    for number, weight in zip(numbers.tolist(), weights.tolist(), strict=True):
+        if number < 0:
+            continue
+        if segment.arrays.kind[number] == DENSE and norm.min() > 0:
+            _add_column(segment, number, weight, norm, totals)
+        else:
+            notes, tfs = segment.postings(number)
+            totals[notes] += weight * (tfs / (tfs + norm[notes]))
+    return totals.astype(np.float32)
+
+
+def _add_column(
+    segment: Segment,
+    number: int,
+    weight: float,
+    norm: NDArray[np.float64],
+    totals: NDArray[np.float64],
+) -> None:
+    """A dense term: notes without it add an exact zero."""
+    tfs = segment.frequencies(number)
+    totals += weight * (tfs / (tfs + norm))

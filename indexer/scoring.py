@@ -1,0 +1,186 @@
+"""Scoring queries over all segments: which engine, which filter, which batches."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patientdx.records import Filter
+
+from .bm25 import BM25Settings, norms
+from .columns import check_fields
+from .ranking import Ranking, Scored, best, merge
+from .scan_numpy import score_notes
+from .segment import Segment
+from .statistics import WeightedTerms
+
+if TYPE_CHECKING:
+    from .scan_compiled import CompiledScanner, SegmentQuery
+
+Engine = Literal["auto", "numpy", "compiled"]
+COMPILED_FROM = 300_000_000
+"""Postings to be read from which loading the compiled kernels pays."""
+
+
+class Scorer:
+    """Scores weighted terms under fixed statistics and settings.
+
+    `engine`: "numpy" needs no compilation, "compiled" is many times faster once its kernels are
+    loaded (seconds the first time ever, then cached), "auto" chooses by the work at hand. The
+    results are the same to the last bit. `threads` searches batches side by side.
+    """
+
+    def __init__(
+        self,
+        segments: Sequence[Segment],
+        average_length: float,
+        settings: BM25Settings,
+        *,
+        engine: Engine = "auto",
+        threads: int = 1,
+    ) -> None:
+        self._segments = segments
+        self._norms = [norms(s.lengths, average_length, settings) for s in segments]
+        self._engine = engine
+        self._threads = threads
+        self._scanners: dict[int, CompiledScanner] = {}
+        self._allowed = lru_cache(maxsize=4)(self._allowed_notes)
+
+    def top(
+        self, queries: Sequence[WeightedTerms], k: int, where: Filter | None = None
+    ) -> list[Ranking]:
+        """The k best notes of each query."""
+        masks = self._allowed(where or Filter())
+        if not self._compiled(queries):
+            return [self._top_numpy(query, k, masks) for query in queries]
+        rows = [self._segment_top(s, queries, k, masks[s]) for s in range(len(self._segments))]
+        return [merge(self._segments, found, k) for found in zip(*rows, strict=True)]
+
+    def score_of(self, query: WeightedTerms, s: int, note: int) -> float:
+        """The exact score of one note of segment s."""
+        segment, norm = self._segments[s], float(self._norms[s][note])
+        total = 0.0
+        for number, weight in zip(query.numbers[s].tolist(), query.weights.tolist(), strict=True):
+            tf = segment.frequency(number, note) if number >= 0 else 0.0
+            if tf > 0:
+                total += weight * (tf / (tf + norm))
+        return float(np.float32(total))
+
+    def mask(self, s: int, where: Filter) -> NDArray[np.bool_] | None:
+        """The live notes of segment s that pass a filter; None when all do."""
+        return self._allowed(where)[s]
+
+    def at_least(
+        self, queries: Sequence[WeightedTerms], floors: Sequence[float], where: Filter | None
+    ) -> list[list[Scored]]:
+        """Per query and segment, all notes that score at least the floor (and some below)."""
+        masks = self._allowed(where or Filter())
+        compiled = self._compiled(queries)
+        result = []
+        for query, floor in zip(queries, floors, strict=True):
+            per_segment = []
+            for s, segment in enumerate(self._segments):
+                found = (
+                    self._scan(s, [query], segment.notes, masks[s], [floor])[0]
+                    if compiled
+                    else None
+                )
+                per_segment.append(found or self._scores_numpy(query, s, masks[s]))
+            result.append(per_segment)
+        return result
+
+    def _compiled(self, queries: Sequence[WeightedTerms]) -> bool:
+        if self._engine != "auto":
+            return self._engine == "compiled"
+        if not self._scanners:
+            work = 0
+            for s, segment in enumerate(self._segments):
+                df = segment.arrays.df
+                work += sum(int(df[q.numbers[s][q.numbers[s] >= 0]].sum()) for q in queries)
+            return work >= COMPILED_FROM
+        return True
+
+    def _allowed_notes(self, where: Filter) -> list[NDArray[np.bool_] | None]:
+        check_fields(where, [segment.entry.fields for segment in self._segments])
+        masks = []
+        for segment in self._segments:
+            mask = segment.live_mask
+            if not where.is_empty:
+                allowed = segment.columns.allowed(where)
+                mask = allowed if mask is None else allowed & mask
+            masks.append(mask)
+        return masks
+
+    def _top_numpy(
+        self, query: WeightedTerms, k: int, masks: Sequence[NDArray[np.bool_] | None]
+    ) -> Ranking:
+        found = [
+            best(segment, self._scores_numpy(query, s, masks[s]), k)
+            for s, segment in enumerate(self._segments)
+        ]
+        return merge(self._segments, found, k)
+
+    def _scores_numpy(self, query: WeightedTerms, s: int, mask: NDArray[np.bool_] | None) -> Scored:
+        segment = self._segments[s]
+        scores = score_notes(segment, query.numbers[s], query.weights, self._norms[s])
+        hit = scores > 0 if mask is None else (scores > 0) & mask
+        notes = np.flatnonzero(hit)
+        return Scored(notes, scores[notes])
+
+    def _segment_top(
+        self, s: int, queries: Sequence[WeightedTerms], k: int, mask: NDArray[np.bool_] | None
+    ) -> list[Scored]:
+        size = self._scanner(s).batches(-(-len(queries) // max(1, self._threads)), k)
+        parts = [queries[i : i + size] for i in range(0, len(queries), size)]
+
+        def run(part: Sequence[WeightedTerms]) -> list[Scored]:
+            found = self._scan(s, part, k, mask, None)
+            return [
+                best(self._segments[s], one or self._scores_numpy(query, s, mask), k)
+                for query, one in zip(part, found, strict=True)
+            ]
+
+        if len(parts) == 1:
+            return run(parts[0])
+        from threadpoolctl import threadpool_limits
+
+        # One BLAS thread each: the queries are what is spread over the cores.
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(max(1, self._threads)) as pool:
+            return [scored for done in pool.map(run, parts) for scored in done]
+
+    def _scan(
+        self,
+        s: int,
+        queries: Sequence[WeightedTerms],
+        k: int,
+        mask: NDArray[np.bool_] | None,
+        floors: Sequence[float] | None,
+    ) -> list[Scored | None]:
+        """Compiled scan of one segment; None where a query must be scored by NumPy."""
+        from .scan_compiled import SegmentQuery, within_range
+
+        held = [_held(query, s, SegmentQuery) for query in queries]
+        fits = [within_range(query.weights) for query in held]
+        usable = [query for query, fit in zip(held, fits, strict=True) if fit]
+        floor = [f for f, fit in zip(floors, fits, strict=True) if fit] if floors else None
+        scanner = self._scanner(s).filtered(mask)
+        ranked = iter(scanner.search(usable, k, floor) if usable else [])
+        found = [next(ranked) if fit else None for fit in fits]
+        return [None if one is None else Scored(*one) for one in found]
+
+    def _scanner(self, s: int) -> "CompiledScanner":
+        if s not in self._scanners:
+            from .scan_compiled import CompiledScanner
+
+            self._scanners[s] = CompiledScanner(self._segments[s], self._norms[s])
+        return self._scanners[s]
+
+
+def _held(query: WeightedTerms, s: int, kind: "type[SegmentQuery]") -> "SegmentQuery":
+    """The terms of a query that segment s holds."""
+    numbers = query.numbers[s]
+    held = numbers >= 0
+    return kind(numbers[held], query.weights[held])

@@ -1,0 +1,269 @@
+"""Reading a segment: dictionary, postings, notes and columns over a mapped file."""
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patientdx.errors import IndexFolderError
+
+from .columns import Columns
+from .container import ContainerReader
+from .layout import BLOCKED, COLUMN_TF_MAX, DENSE, ENTRY_TF_MAX, OFFSET_BITS, RARE, TILE, Layout
+from .manifest import SegmentEntry
+from .notes import Ids, NoteStore
+
+
+class TermPostings(NamedTuple):
+    """Notes that hold a term (ascending) and how often."""
+
+    notes: NDArray[np.int64]
+    tfs: NDArray[np.float64]
+
+
+class Segment:
+    """One immutable segment, and which of its notes have been deleted since."""
+
+    def __init__(self, folder: Path, entry: SegmentEntry, layout: Layout) -> None:
+        self.entry = entry
+        self.layout = layout
+        self.container = ContainerReader(folder / entry.file.name, entry.file.sections)
+        self._deletions = (
+            ContainerReader(folder / entry.deletions.name, entry.deletions.sections)
+            if entry.deletions
+            else None
+        )
+        self._check()
+
+    @property
+    def notes(self) -> int:
+        """Number of notes, deleted ones included."""
+        return self.entry.notes
+
+    @cached_property
+    def ids(self) -> Ids:
+        """Patient ids."""
+        return Ids(self.container)
+
+    @cached_property
+    def store(self) -> NoteStore:
+        """The notes themselves."""
+        return NoteStore(self.container)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """Age, sex and metadata."""
+        return Columns(self.container, self.entry.fields, self.ids)
+
+    @cached_property
+    def lengths(self) -> NDArray[np.uint32]:
+        """Tokens of each note."""
+        return self.container.array("lengths")
+
+    @cached_property
+    def deleted(self) -> NDArray[np.int64]:
+        """Numbers of the deleted notes, ascending."""
+        if self._deletions is None:
+            return np.zeros(0, dtype=np.int64)
+        return self._deletions.array("notes").astype(np.int64)
+
+    @cached_property
+    def lost_df(self) -> Mapping[int, int]:
+        """How many deleted notes held each term, by term number."""
+        if self._deletions is None:
+            return {}
+        terms = self._deletions.array("terms").tolist()
+        return dict(zip(terms, self._deletions.array("counts").tolist(), strict=True))
+
+    @cached_property
+    def live_mask(self) -> NDArray[np.bool_] | None:
+        """True for each live note; None when all are."""
+        if not len(self.deleted):
+            return None
+        mask = np.ones(self.notes, dtype=bool)
+        mask[self.deleted] = False
+        return mask
+
+    def find(self, patient_id: str) -> int | None:
+        """The live note with this id."""
+        note = self.ids.find(patient_id)
+        if note is None or (self.live_mask is not None and not self.live_mask[note]):
+            return None
+        return note
+
+    def term_number(self, term: str) -> int | None:
+        """The number of a term in the dictionary, by binary search."""
+        wanted = term.encode("utf-8", "surrogatepass")
+        blob, offsets = self._terms
+        low, high = 0, len(offsets) - 1
+        while low < high:
+            middle = (low + high) // 2
+            if bytes(blob[offsets[middle] : offsets[middle + 1]]) < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        if low < len(offsets) - 1 and bytes(blob[offsets[low] : offsets[low + 1]]) == wanted:
+            return low
+        return None
+
+    def live_df(self, number: int) -> int:
+        """Number of live notes that hold a term."""
+        return int(self.arrays.df[number]) - self.lost_df.get(number, 0)
+
+    def vocabulary(self) -> Iterator[str]:
+        """All terms in byte order."""
+        blob, offsets = self._terms
+        for i in range(len(offsets) - 1):
+            yield str(blob[offsets[i] : offsets[i + 1]], "utf-8")
+
+    @cached_property
+    def arrays(self) -> "SegmentArrays":
+        """The postings as arrays, for the kernels."""
+        return SegmentArrays.of(self.container)
+
+    def postings(self, number: int) -> TermPostings:
+        """All postings of a term, whichever way they are stored."""
+        arrays = self.arrays
+        kind, place = int(arrays.kind[number]), int(arrays.place[number])
+        if kind == BLOCKED:
+            return self._blocked(number, place)
+        if kind == DENSE:
+            tfs = self.frequencies(number)
+            notes = np.flatnonzero(tfs)
+            return TermPostings(notes, tfs[notes])
+        end = place + int(arrays.df[number])
+        notes = arrays.rare_notes[place:end].astype(np.int64)
+        return TermPostings(
+            notes, self._true(number, notes, arrays.rare_tfs[place:end], COLUMN_TF_MAX)
+        )
+
+    def frequencies(self, number: int) -> NDArray[np.float64]:
+        """Frequencies of a dense term in all notes, shape (notes,)."""
+        place = int(self.arrays.place[number])
+        tfs = self.arrays.dense_tfs[:, place].reshape(-1)[: self.notes]
+        return self._true(number, np.arange(self.notes), tfs, COLUMN_TF_MAX)
+
+    def frequency(self, number: int, note: int) -> float:
+        """How often one note holds a term; 0.0 where it does not."""
+        arrays = self.arrays
+        kind, place = int(arrays.kind[number]), int(arrays.place[number])
+        block, offset = divmod(note, self.layout.block_docs)
+        if kind == DENSE:
+            return self._one(
+                number, note, int(arrays.dense_tfs[block, place, offset]), COLUMN_TF_MAX
+            )
+        if kind == BLOCKED:
+            low, high = (
+                int(arrays.base[place]) + int(arrays.pointers[place, 2 * block + i]) for i in (0, 2)
+            )
+            entries = arrays.entries[low:high]
+            at = np.flatnonzero((entries & ((1 << OFFSET_BITS) - 1)) == offset)
+            tf = int(entries[at[0]] >> OFFSET_BITS) + 1 if len(at) else 0
+            return self._one(number, note, tf, ENTRY_TF_MAX)
+        end = place + int(arrays.df[number])
+        first = place + int(np.searchsorted(arrays.rare_notes[place:end], note))
+        held = first < end and int(arrays.rare_notes[first]) == note
+        return self._one(number, note, int(arrays.rare_tfs[first]) if held else 0, COLUMN_TF_MAX)
+
+    def _one(self, number: int, note: int, tf: int, limit: int) -> float:
+        return float(self._true(number, np.array([note]), np.array([tf]), limit)[0])
+
+    def _blocked(self, number: int, row: int) -> TermPostings:
+        arrays = self.arrays
+        pointers = arrays.pointers[row].astype(np.int64)
+        base = int(arrays.base[row])
+        entries = arrays.entries[base : base + int(pointers[-1])].astype(np.int64)
+        blocks = np.repeat(np.arange(len(pointers) // 2), np.diff(pointers[::2]))
+        notes = blocks * self.layout.block_docs + (entries & ((1 << OFFSET_BITS) - 1))
+        order = np.argsort(notes)
+        notes, tfs = notes[order], (entries[order] >> OFFSET_BITS) + 1
+        return TermPostings(notes, self._true(number, notes, tfs, ENTRY_TF_MAX))
+
+    def _true(
+        self, number: int, notes: NDArray[np.int64], tfs: NDArray[Any], limit: int
+    ) -> NDArray[np.float64]:
+        """Frequencies with those that filled their field looked up in the side table."""
+        exact = tfs.astype(np.float64)
+        full = np.flatnonzero(tfs == limit)
+        if len(full):
+            keys = (np.uint64(number) << np.uint64(32)) | notes[full].astype(np.uint64)
+            at = np.searchsorted(self.arrays.large_keys, keys)
+            exact[full] = self.arrays.large_values[at]
+        return exact
+
+    @cached_property
+    def _terms(self) -> tuple[memoryview, NDArray[np.int64]]:
+        offsets = self.container.array("term_offsets").astype(np.int64)
+        return self.container.raw("terms"), offsets
+
+    def _check(self) -> None:
+        """Guards the kernels, which trust these arrays, against damaged files."""
+        arrays = self.arrays
+        sound = (
+            _ascending(self.container.array("term_offsets"))
+            and _ascending(self.container.array("note_offsets"))
+            and _ascending(self.container.array("id_offsets"))
+            and arrays.sound(self.notes, self.layout)
+        )
+        if not sound:
+            raise IndexFolderError(
+                f"{self.container.path}: the file is damaged",
+                hint="see `index verify`; restore the index from a copy",
+            )
+
+
+class SegmentArrays(NamedTuple):
+    """The arrays of a segment that scans read; see `layout` for their meaning."""
+
+    df: NDArray[np.uint32]
+    kind: NDArray[np.uint8]
+    place: NDArray[np.int64]
+    rare_notes: NDArray[np.uint32]
+    rare_tfs: NDArray[np.uint8]
+    entries: NDArray[np.uint16]
+    pointers: NDArray[np.uint32]
+    base: NDArray[np.int64]
+    dense_tfs: NDArray[np.uint8]
+    large_keys: NDArray[np.uint64]
+    large_values: NDArray[np.uint32]
+
+    @classmethod
+    def of(cls, container: ContainerReader) -> "SegmentArrays":
+        """The arrays of a container."""
+        return cls(
+            container.array("term_df"),
+            container.array("term_kind"),
+            container.array("term_place"),
+            container.array("rare_notes"),
+            container.array("rare_tfs"),
+            container.array("blocked_entries"),
+            container.array("blocked_pointers"),
+            container.array("blocked_base"),
+            container.array("dense_tfs"),
+            container.array("large_keys"),
+            container.array("large_values"),
+        )
+
+    def sound(self, notes: int, layout: Layout) -> bool:
+        """True when no pointer leads out of its array."""
+        rows, blocks = len(self.base), layout.blocks(notes)
+        limits = np.choose(self.kind, [len(self.rare_notes) + 1, rows, self.dense_tfs.shape[1]])
+        rare = self.kind == RARE
+        rare_end = self.place[rare] + self.df[rare]
+        ends = self.base + self.pointers[:, -1] if rows else np.zeros(1, np.int64)
+        return bool(
+            self.pointers.shape == (rows, 2 * blocks + 1)
+            and len(self.dense_tfs) in {0, blocks * layout.block_docs // TILE}
+            and np.all(self.kind <= DENSE)
+            and np.all((self.place >= 0) & (self.place < limits))
+            and np.all(rare_end <= len(self.rare_notes))
+            and np.all(self.pointers[:, 1:] >= self.pointers[:, :-1])
+            and np.all((self.base >= 0) & (ends <= len(self.entries)))
+        )
+
+
+def _ascending(offsets: NDArray[Any]) -> bool:
+    return bool(np.all(offsets[1:] >= offsets[:-1]))

@@ -1,0 +1,86 @@
+"""The statistics of a committed state: counts over its live notes, and what a query weighs."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patientdx.errors import InputError
+from patientdx.records import Query
+
+from .analysis import Analyzer
+from .bm25 import idf
+from .segment import Segment
+
+
+class WeightedTerms(NamedTuple):
+    """The known terms of a query in ascending order of their bytes.
+
+    `weights` are query weight times idf; `numbers[s][i]` is the number of term i in segment s,
+    or -1.
+    """
+
+    terms: list[str]
+    weights: NDArray[np.float64]
+    numbers: NDArray[np.int64]
+
+
+class Statistics:
+    """Document frequencies over live notes, remembered term by term."""
+
+    def __init__(self, segments: Sequence[Segment], patients: int) -> None:
+        self._segments = segments
+        self._patients = patients
+        self._known: dict[str, tuple[float, tuple[int, ...]] | None] = {}
+
+    def document_frequency(self, term: str) -> int:
+        """Number of live notes that hold a term."""
+        numbers = [(segment, segment.term_number(term)) for segment in self._segments]
+        return sum(segment.live_df(n) for segment, n in numbers if n is not None)
+
+    def weigh(self, counts: Mapping[str, float]) -> WeightedTerms:
+        """Terms with query weights, ready to be scored. Terms of no live note fall away."""
+        found = []
+        for term, count in counts.items():
+            entry = self._known[term] if term in self._known else self._look_up(term)
+            if entry is not None and count > 0:
+                found.append((term, count * entry[0], entry[1]))
+        found.sort()
+        numbers = np.array([f[2] for f in found], dtype=np.int64)
+        return WeightedTerms(
+            [f[0] for f in found],
+            np.array([f[1] for f in found], dtype=np.float64),
+            numbers.reshape(len(found), len(self._segments)).T.copy(),
+        )
+
+    def _look_up(self, term: str) -> tuple[float, tuple[int, ...]] | None:
+        numbers = [segment.term_number(term) for segment in self._segments]
+        df = sum(
+            segment.live_df(n)
+            for segment, n in zip(self._segments, numbers, strict=True)
+            if n is not None
+        )
+        entry = (
+            (idf(self._patients, df), tuple(-1 if n is None else n for n in numbers))
+            if df
+            else None
+        )
+        self._known[term] = entry
+        return entry
+
+
+def query_counts(query: Query, analyzer: Analyzer) -> dict[str, float]:
+    """Index terms of a query with their weights.
+
+    Raises InputError for a weight that is negative, infinite or not a number.
+    """
+    counts: dict[str, float] = {}
+    for term in analyzer.terms(query.text):
+        counts[term] = counts.get(term, 0.0) + 1.0
+    for word, weight in query.weights.items():
+        if not 0 <= weight < float("inf"):
+            raise InputError(f"query `{query.query_id}`: a term has the weight {weight}")
+        for term in analyzer.terms(word):
+            counts[term] = counts.get(term, 0.0) + weight
+    return counts

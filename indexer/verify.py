@@ -1,0 +1,54 @@
+"""Reading every byte of an index and checking it against what was committed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from patientdx.errors import IndexFolderError
+
+from .container import ContainerReader
+from .locking import NAME as LOCK_NAME
+from .manifest import NAME as MANIFEST_NAME
+from .manifest import Manifest, StoredFile, read_manifest
+
+
+class Damage(NamedTuple):
+    """A file, and the part of it that does not match its checksum."""
+
+    path: Path
+    part: str
+
+
+def verify(folder: Path | str) -> tuple[Manifest, list[Damage]]:
+    """The committed state and all damage found.
+
+    Raises IndexFolderError when the manifest itself cannot be read.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    return manifest, list(_damage(folder, manifest))
+
+
+def _damage(folder: Path, manifest: Manifest) -> Iterator[Damage]:
+    lock = folder / LOCK_NAME
+    if lock.exists() and lock.stat().st_size:
+        yield Damage(lock, "should be empty")
+    for segment in manifest.segments:
+        yield from _file_damage(folder, segment.file)
+        if segment.deletions:
+            yield from _file_damage(folder, segment.deletions)
+    known = manifest.files | {MANIFEST_NAME, LOCK_NAME}
+    for path in sorted(folder.iterdir()):
+        if path.name not in known and not path.name.startswith("."):
+            yield Damage(path, "does not belong to the index")
+
+
+def _file_damage(folder: Path, stored: StoredFile) -> Iterator[Damage]:
+    path = folder / stored.name
+    try:
+        reader = ContainerReader(path, stored.sections)
+    except IndexFolderError as error:
+        yield Damage(path, error.message.removeprefix(f"{path}: "))
+        return
+    for section in reader.damaged():
+        yield Damage(path, f"section `{section}`")

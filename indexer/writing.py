@@ -1,0 +1,294 @@
+"""Changing an index: build, add, delete, compact. Each is one atomic commit.
+
+A build writes a temporary folder beside the target and renames it. Changes to an index that
+exists write new files under new names, then replace the manifest; files that no state uses any
+more are removed afterwards. A process killed at any moment leaves the state before or the state
+after, and at most files that the next writer removes.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from patientdx.errors import IndexFolderError, InputError, NotFoundError
+from patientdx.records import Patient
+
+from .analysis import AnalysisSettings, Analyzer
+from .bm25 import BM25Settings
+from .container import ContainerWriter
+from .index import Index
+from .layout import Layout
+from .locking import NAME as LOCK_NAME
+from .locking import writer_lock
+from .manifest import NAME as MANIFEST_NAME
+from .manifest import Manifest, SegmentEntry, StoredFile, commit, read_manifest, sync_folder
+from .segment import Segment
+from .segment_writer import Progress, write_segment
+
+SOFTWARE = "patientdx 0.1.0"
+MAX_SEGMENTS = 8
+
+
+def build(
+    folder: Path | str,
+    patients: Iterable[Patient],
+    *,
+    analysis: AnalysisSettings | None = None,
+    bm25: BM25Settings | None = None,
+    layout: Layout | None = None,
+    corpus: Sequence[str] = (),
+    replace_existing: bool = False,
+    progress: Progress | None = None,
+) -> Index:
+    """Builds an index of `patients` and opens it.
+
+    `corpus` names the sources, for the record. Raises InputError where the folder exists and
+    `replace_existing` is not set, and IndexFolderError where it cannot be written.
+    """
+    folder = Path(folder)
+    manifest = Manifest(
+        analysis or AnalysisSettings(),
+        bm25 or BM25Settings(),
+        layout or Layout(),
+        corpus=tuple(corpus),
+        software=SOFTWARE,
+    )
+    with _write_errors(folder):
+        if (folder / MANIFEST_NAME).exists():
+            if not replace_existing:
+                raise InputError(
+                    f"`{folder}` holds an index already",
+                    hint="index build --replace builds it anew, index add adds to it",
+                )
+            _rebuild(folder, manifest, patients, progress)
+        elif folder.exists() and any(folder.iterdir()):
+            raise InputError(f"`{folder}` exists and is not an index", hint="name a new folder")
+        else:
+            _build_aside(folder, manifest, patients, progress)
+    return Index.open(folder)
+
+
+def add(
+    folder: Path | str,
+    patients: Iterable[Patient],
+    *,
+    update: bool = False,
+    corpus: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Index:
+    """Adds patients in one commit and opens the new state.
+
+    An id that is in the index raises InputError, unless `update` is set: then the new note
+    takes the place of the old one. Small segments are folded into the new one so that their
+    number stays bounded.
+    """
+    folder = Path(folder)
+    with _write_errors(folder), _writing(folder) as manifest:
+        index = Index.open(folder)
+        replaced: list[str] = []
+        fresh = _checked(patients, index, replaced, update=update)
+        kept, folded = _to_fold(manifest)
+        old = _patients_of(folder, manifest, folded)
+        entry = _write(folder, manifest, chain(old, fresh), progress)
+        segments = [manifest.segments[s] for s in kept]
+        if replaced:
+            segments = _without(folder, manifest, segments, replaced)
+        names = (*manifest.corpus, *(c for c in corpus if c not in manifest.corpus))
+        _commit(folder, manifest.next((*segments, entry), names))
+    return Index.open(folder)
+
+
+def delete(folder: Path | str, patient_ids: Sequence[str]) -> Index:
+    """Deletes patients in one commit and opens the new state. Raises NotFoundError."""
+    folder = Path(folder)
+    with _write_errors(folder), _writing(folder) as manifest:
+        index = Index.open(folder)
+        for patient_id in patient_ids:
+            if patient_id not in index:
+                raise NotFoundError(f"no patient `{patient_id}` in this index")
+        segments = _without(folder, manifest, manifest.segments, patient_ids)
+        _commit(folder, manifest.next(tuple(segments), manifest.corpus))
+    return Index.open(folder)
+
+
+def compact(folder: Path | str, *, progress: Progress | None = None) -> Index:
+    """Rewrites all live notes as one segment; frees what deletions left."""
+    folder = Path(folder)
+    with _write_errors(folder), _writing(folder) as manifest:
+        everyone = range(len(manifest.segments))
+        patients = _patients_of(folder, manifest, everyone)
+        segments = (_write(folder, manifest, patients, progress),) if manifest.notes else ()
+        _commit(folder, manifest.next(segments, manifest.corpus))
+    return Index.open(folder)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[Manifest]:
+    """The state to change, under the writer's lock."""
+    read_manifest(folder)
+    with writer_lock(folder):
+        manifest = read_manifest(folder)
+        _sweep(folder, manifest)
+        yield manifest
+
+
+@contextmanager
+def _write_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise IndexFolderError(
+            f"{folder}: writing failed ({reason}); the index is as it was",
+            hint="free some space or choose another folder, then run the command again",
+        ) from None
+
+
+def _build_aside(
+    folder: Path, manifest: Manifest, patients: Iterable[Patient], progress: Progress | None
+) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _sweep_abandoned(folder)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.building-", dir=folder.parent))
+    try:
+        with writer_lock(aside):
+            entry = _write(aside, manifest, patients, progress)
+            commit(aside, manifest.next((entry,), manifest.corpus))
+            aside.chmod(0o755)
+            aside.rename(folder)
+            sync_folder(folder.parent)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def _rebuild(
+    folder: Path, manifest: Manifest, patients: Iterable[Patient], progress: Progress | None
+) -> None:
+    """A new generation in place: readers of the old state keep their files."""
+    with writer_lock(folder):
+        old = read_manifest(folder)
+        _sweep(folder, old)
+        manifest = replace(manifest, generation=old.generation)
+        entry = _write(folder, manifest, patients, progress)
+        _commit(folder, manifest.next((entry,), manifest.corpus))
+
+
+def _write(
+    folder: Path, manifest: Manifest, patients: Iterable[Patient], progress: Progress | None
+) -> SegmentEntry:
+    path = folder / f"segment-{manifest.generation + 1:06d}.pdx"
+    return write_segment(path, patients, manifest.analysis, manifest.layout, progress)
+
+
+def _commit(folder: Path, manifest: Manifest) -> None:
+    sync_folder(folder)
+    commit(folder, manifest)
+    _sweep(folder, manifest)
+
+
+def _sweep(folder: Path, manifest: Manifest) -> None:
+    """Removes what no committed state uses: old files, and those of a writer that was killed."""
+    keep = manifest.files | {MANIFEST_NAME, LOCK_NAME}
+    for path in folder.iterdir():
+        if path.name.startswith(".runs-"):
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name not in keep and path.suffix in {".pdx", ".tmp"}:
+            path.unlink(missing_ok=True)
+
+
+def _sweep_abandoned(folder: Path) -> None:
+    """Removes build folders whose process is gone (their lock is free)."""
+    for path in folder.parent.glob(f".{folder.name}.building-*"):
+        try:
+            with writer_lock(path):
+                shutil.rmtree(path, ignore_errors=True)
+        except IndexFolderError:
+            continue
+
+
+def _checked(
+    patients: Iterable[Patient], index: Index, replaced: list[str], *, update: bool
+) -> Iterator[Patient]:
+    for patient in patients:
+        if patient.patient_id in index:
+            if not update:
+                raise InputError(
+                    f"patient `{patient.patient_id}` is in the index already",
+                    hint="index add --update puts the new note in place of the old one",
+                )
+            replaced.append(patient.patient_id)
+        yield patient
+
+
+def _to_fold(manifest: Manifest) -> tuple[list[int], list[int]]:
+    """Segments to keep and to fold into the next one, so that at most MAX_SEGMENTS remain.
+
+    When there are too many, the smaller half goes: each note is rewritten a logarithmic number
+    of times over the life of an index.
+    """
+    everyone = list(range(len(manifest.segments)))
+    if len(everyone) < MAX_SEGMENTS:
+        return everyone, []
+    by_size = sorted(everyone, key=lambda s: manifest.segments[s].live_notes)
+    folded = sorted(by_size[: len(everyone) // 2])
+    return [s for s in everyone if s not in folded], folded
+
+
+def _patients_of(folder: Path, manifest: Manifest, chosen: Iterable[int]) -> Iterator[Patient]:
+    entries = tuple(manifest.segments[s] for s in chosen)
+    segments = [Segment(folder, entry, manifest.layout) for entry in entries]
+    yield from Index(replace(manifest, segments=entries), segments).patients()
+
+
+def _without(
+    folder: Path,
+    manifest: Manifest,
+    entries: Sequence[SegmentEntry],
+    patient_ids: Sequence[str],
+) -> list[SegmentEntry]:
+    """The entries with the patients deleted from whichever holds them."""
+    analyzer = Analyzer(manifest.analysis)
+    changed = []
+    for s, entry in enumerate(entries):
+        segment = Segment(folder, entry, manifest.layout)
+        notes = {n for n in map(segment.find, patient_ids) if n is not None}
+        if not notes:
+            changed.append(entry)
+        elif len(notes) < entry.live_notes:
+            name = f"deletions-{manifest.generation + 1:06d}-{s}.pdx"
+            changed.append(_with_deletions(folder / name, segment, notes, analyzer))
+    return changed
+
+
+def _with_deletions(
+    path: Path, segment: Segment, notes: set[int], analyzer: Analyzer
+) -> SegmentEntry:
+    """Writes which notes are gone and what they take from the document frequencies."""
+    lost = dict(segment.lost_df)
+    for note in notes:
+        for term in set(analyzer.terms(segment.store[note].full_text)):
+            number = segment.term_number(term)
+            if number is not None:
+                lost[number] = lost.get(number, 0) + 1
+    gone = np.union1d(segment.deleted, np.array(sorted(notes), dtype=np.int64))
+    terms = np.array(sorted(lost), dtype=np.uint32)
+    writer = ContainerWriter(path)
+    writer.add("notes", gone.astype(np.uint32))
+    writer.add("terms", terms)
+    writer.add("counts", np.array([lost[t] for t in terms.tolist()], dtype=np.uint32))
+    writer.close()
+    tokens = int(segment.lengths[sorted(notes)].sum(dtype=np.int64))
+    entry = segment.entry
+    return replace(
+        entry,
+        live_notes=entry.live_notes - len(notes),
+        live_tokens=entry.live_tokens - tokens,
+        deletions=StoredFile(path.name, {section.name: section for section in writer.sections}),
+    )

@@ -1,0 +1,1 @@
+"""Model merging. Empty so far."""

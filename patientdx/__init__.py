@@ -1,0 +1,65 @@
+"""PatientDx: find the patients like this one, with a model no patient's data ever trained.
+
+The public face. Names are resolved when first used, so that importing this package costs
+nothing, and to whichever place they are installed in: side by side in a checkout, inside this
+package in a wheel.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+__version__ = "0.1.0"
+
+_KERNEL = {
+    "Filter": "records",
+    "Hit": "records",
+    "Patient": "records",
+    "PatientDxError": "errors",
+    "Qrels": "records",
+    "Query": "records",
+    "Run": "records",
+    "ranked": "records",
+    "read_patients": "formats",
+    "read_qrels": "formats",
+    "read_queries": "formats",
+    "read_run": "formats",
+    "sample_folder": "sample",
+    "write_run": "formats",
+}
+_ROOMS = {
+    "AnalysisSettings": "indexer.analysis",
+    "BM25Settings": "indexer.bm25",
+    "Index": "indexer.index",
+    "add_patients": "indexer.writing",
+    "build_index": "indexer.writing",
+    "compact_index": "indexer.writing",
+    "delete_patients": "indexer.writing",
+    "evaluate_run": "evaluator",
+    "evaluate_searcher": "evaluator",
+    "verify_index": "indexer.verify",
+}
+_ORIGINAL = {
+    "add_patients": "add",
+    "build_index": "build",
+    "compact_index": "compact",
+    "delete_patients": "delete",
+    "verify_index": "verify",
+}
+
+__all__ = sorted([*_KERNEL, *_ROOMS])  # noqa: PLE0605 - a list of names, computed from the tables
+
+
+def __getattr__(name: str) -> Any:
+    if name in _KERNEL:
+        module = f"{__name__}.{_KERNEL[name]}"
+    elif name in _ROOMS:
+        inside = (Path(__file__).parent / "indexer").is_dir()
+        module = f"{__name__}.{_ROOMS[name]}" if inside else _ROOMS[name]
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(module), _ORIGINAL.get(name, name))
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

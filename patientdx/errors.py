@@ -1,0 +1,67 @@
+"""The error tree: everything PatientDx raises on purpose.
+
+PatientDxError
+├── InputError          a file, a row or an argument that cannot be used (names `path:line`)
+├── NotFoundError       a patient id that is not in the index
+├── IndexFolderError    an index that is missing, damaged, too new, or being written to
+├── FetchError          a download that was not allowed or did not arrive whole
+├── ModelError          a language model that is missing or cannot do what was asked
+├── MergeError          models that cannot be merged
+├── EvaluationError     figures that cannot be computed from what was given
+└── ExtraMissingError   an optional package that is not installed
+
+Messages are one sentence and never hold patient text; the hint names the next command.
+"""
+
+
+class PatientDxError(Exception):
+    """Root of the tree: a sentence for the user, and a hint that says what to do about it."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class InputError(PatientDxError):
+    """Input that cannot be used; `at` gives file and line."""
+
+    @classmethod
+    def at(cls, path: object, line: int, problem: str, *, hint: str | None = None) -> "InputError":
+        """An error that begins with `path:line:`."""
+        return cls(f"{path}:{line}: {problem}", hint=hint)
+
+
+class NotFoundError(PatientDxError):
+    """A patient id that the index does not hold."""
+
+
+class IndexFolderError(PatientDxError):
+    """An index that is missing, damaged, of a newer version, or locked by a writer."""
+
+
+class FetchError(PatientDxError):
+    """A download that was not allowed, failed, or did not match its checksum."""
+
+
+class ModelError(PatientDxError):
+    """A language model that is missing or lacks what was asked of it."""
+
+
+class MergeError(PatientDxError):
+    """Models that cannot be merged."""
+
+
+class EvaluationError(PatientDxError):
+    """Figures that cannot be computed from what was given."""
+
+
+class ExtraMissingError(PatientDxError):
+    """An optional package is not installed; the hint is the command that installs it."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"`{package}` is needed for this and is not installed",
+            hint=f"pip install 'patientdx[{extra}]'   "
+            f"(in a checkout: pip install -c constraints.txt -e '.[{extra}]')",
+        )

@@ -1,0 +1,163 @@
+"""Files that appear whole or not at all."""
+
+import gzip
+import io
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, BinaryIO, Literal, cast, overload
+
+from patientdx.errors import InputError, PatientDxError
+
+from .files import Source, is_standard
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_LONGEST_STEM = 200  # bytes of a name that a temporary name repeats; 255 is the usual limit
+
+
+@overload
+def atomic_writer(path: Source) -> AbstractContextManager[IO[str]]: ...
+@overload
+def atomic_writer(path: Source, mode: Literal["w"]) -> AbstractContextManager[IO[str]]: ...
+@overload
+def atomic_writer(path: Source, mode: Literal["wb"]) -> AbstractContextManager[IO[bytes]]: ...
+def atomic_writer(
+    path: Source, mode: Literal["w", "wb"] = "w"
+) -> AbstractContextManager[IO[str]] | AbstractContextManager[IO[bytes]]:
+    """A stream whose content gets the name `path` once the block ends without an exception.
+
+    Text is UTF-8 with LF. Names that end in .gz or .zst are compressed, "-" is standard
+    output, links are followed, and devices and pipes are written to directly. An existing file
+    keeps its permissions. Raises PatientDxError when the disk does not take the file.
+    """
+    if is_standard(path):
+        return _standard_output(mode)
+    return _file_writer(path, mode)
+
+
+@contextmanager
+def _standard_output(mode: str) -> Iterator[IO[Any]]:
+    sys.stdout.flush()
+    binary = sys.stdout.buffer
+    if mode == "wb":
+        yield binary
+        binary.flush()
+        return
+    text = io.TextIOWrapper(binary, encoding="utf-8", newline="\n")
+    try:
+        yield text
+    finally:
+        text.detach()  # flushes, and leaves standard output open
+    binary.flush()
+
+
+@contextmanager
+def _file_writer(path: Source, mode: str) -> Iterator[IO[Any]]:
+    with _refusals(path):
+        target = Path(os.path.realpath(path))
+        before = _mode_of(target)
+    # What is no regular file (a device, a pipe) has no content to replace.
+    direct = before is not None and not stat.S_ISREG(before)
+    opened = _opened(target) if direct else _replacing(target, before)
+    try:
+        with opened as raw, ExitStack() as layers:
+            yield _layered(raw, target.suffix, mode, layers)
+    except OSError as error:
+        if error.filename is not None:  # about another file, from within the caller's block
+            raise
+        raise _refusal(path, error) from error
+
+
+@contextmanager
+def _opened(target: Path) -> Iterator[BinaryIO]:
+    with _refusals(target):
+        stream = target.open("wb")
+    with stream:
+        yield stream
+
+
+@contextmanager
+def _replacing(target: Path, before: int | None) -> Iterator[BinaryIO]:
+    """A binary file that takes the target's place, and permissions, when the block ends well."""
+    stem = target.name.encode("utf-8", "surrogateescape")[:_LONGEST_STEM].decode("utf-8", "ignore")
+    temporary = target.with_name(f".{stem}.{secrets.token_hex(6)}.tmp")
+    with _refusals(target):  # not made by tempfile: a new file gets the umask's permissions
+        descriptor = os.open(temporary, _CREATE, 0o666)
+    try:
+        with os.fdopen(descriptor, "wb") as raw:
+            if before is not None:
+                os.fchmod(raw.fileno(), stat.S_IMODE(before))
+            yield raw
+            raw.flush()
+            os.fsync(raw.fileno())
+        with _refusals(target):
+            temporary.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+@contextmanager
+def _refusals(path: Source) -> Iterator[None]:
+    """Turns what the operating system says about a path into a sentence."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise _refusal(path, error) from error
+
+
+def _mode_of(target: Path) -> int | None:
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{target}: this is a folder", hint="name a file inside it")
+    return mode
+
+
+def _layered(raw: BinaryIO, suffix: str, mode: str, layers: ExitStack) -> IO[Any]:
+    """Compression and UTF-8 on top of a binary file, closed by `layers` in the right order."""
+    binary: IO[bytes] = raw
+    if suffix == ".gz":  # no time and no name inside: the same content gives the same bytes
+        packed = gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6)
+        binary = layers.enter_context(cast("IO[bytes]", packed))
+    elif suffix == ".zst":
+        import zstandard
+
+        writer = zstandard.ZstdCompressor().stream_writer(raw, closefd=False)
+        binary = layers.enter_context(cast("IO[bytes]", writer))
+    if mode == "wb":
+        return binary
+    text = io.TextIOWrapper(cast("BinaryIO", binary), encoding="utf-8", newline="\n")
+    layers.callback(text.detach)
+    return text
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the new name last through a power cut, where the file system can be asked to."""
+    with suppress(OSError):  # some file systems refuse; the file itself is safe
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _refusal(path: Source, error: OSError | ValueError) -> PatientDxError:
+    if isinstance(error, FileNotFoundError):
+        hint = "make the folder first"
+    elif isinstance(error, PermissionError):
+        hint = "choose a folder that you may write to"
+    else:
+        hint = "nothing was changed; free some space or choose another place"
+    reason = error.strerror if isinstance(error, OSError) else "bad name"
+    return PatientDxError(
+        f"{os.fspath(path)}: cannot be written: {reason or type(error).__name__}", hint=hint
+    )

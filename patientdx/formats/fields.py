@@ -1,0 +1,162 @@
+"""Which field of a row is the id, the note and the title, and how a row becomes a patient."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from patientdx.demographics import age_from_field, demographics_from_text, sex_from_field
+from patientdx.errors import InputError
+from patientdx.records import Patient, Sex
+
+from .rows import Row
+
+_ID_GUESSES = ("_id", "id", "patient_uid", "patient_id", "doc_id")
+_TEXT_GUESSES = ("text", "patient", "note", "contents")
+_AGE_FIELDS = ("age", "age_years", "Age")
+_SEX_FIELDS = ("sex", "gender", "Sex", "Gender")
+_RELATIONS = frozenset({"relevant_articles", "similar_patients"})
+
+
+_Told = TypeVar("_Told")
+
+
+class RowProblemError(ValueError):
+    """Says what is wrong with one row, without quoting the note."""
+
+
+@dataclass(frozen=True)
+class NamedFields:
+    """The names that the user gave; None where they are to be guessed."""
+
+    id: str | None = None
+    text: str | None = None
+    title: str | None = None
+
+    def chosen(self, name: str, line: int, columns: Iterable[str]) -> "Fields":
+        """The fields of a source by its first row. Raises InputError that lists the columns."""
+        found = list(columns)
+        given = [field for field in (self.id, self.text, self.title) if field is not None]
+        missing = [field for field in given if field not in found]
+        id_field = self.id or _first(_ID_GUESSES, found)
+        text_field = self.text or _first(_TEXT_GUESSES, found)
+        if missing or id_field is None or text_field is None:
+            what = "the id" if id_field is None else "the note"
+            problem = f"no field `{missing[0]}`" if missing else f"which field is {what}?"
+            listed = ", ".join(found) or "none"
+            hint = f"name it with --id-field and --text-field; fields found: {listed}"
+            raise InputError.at(name, line, problem, hint=hint)
+        # PMC-Patients: the title is that of the article, which no search may see.
+        is_pmc = "patient_uid" in found and "PMID" in found
+        title = self.title or ("title" if "title" in found and not is_pmc else None)
+        return Fields(id_field, text_field, title, as_text=is_pmc)
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The fields of one source; with `as_text` its metadata are strings throughout."""
+
+    id: str
+    text: str
+    title: str | None
+    as_text: bool
+
+    def patient(self, row: Row) -> Patient:
+        """The patient of a row. Raises RowProblemError."""
+        patient_id = row_id(row, self.id)
+        text = row_text(row, self.text)
+        title = row.get(self.title) if self.title else None
+        used = {self.id, self.text, self.title}
+        age, age_field = _first_told(row, _AGE_FIELDS, age_from_field)
+        sex: Sex | None
+        sex, sex_field = _first_told(row, _SEX_FIELDS, sex_from_field)
+        metadata = self._metadata(row, used | {age_field, sex_field})
+        derived: tuple[str, ...] = ()
+        if age is None or sex is None:
+            age, sex, derived = _completed(age, sex, text)
+        title = whole(title) if isinstance(title, str) else ""
+        return Patient(patient_id, text, title, age, sex, metadata, derived)
+
+    def _metadata(self, row: Row, used: set[str | None]) -> dict[str, str | int | float | bool]:
+        return {
+            whole(name): whole(str(value)) if self.as_text or isinstance(value, str) else value
+            for name, value in row.items()
+            if name not in used and name not in _RELATIONS and _is_told(value)
+        }
+
+
+def _first_told(
+    row: Row, fields: Iterable[str], read: Callable[[Any], _Told | None]
+) -> tuple[_Told | None, str | None]:
+    """What the first of the fields with an understood value says, and that field."""
+    for field in fields:
+        told = read(row[field]) if field in row else None
+        if told is not None:
+            return told, field
+    return None, None
+
+
+def _completed(
+    age: float | None, sex: Sex | None, text: str
+) -> tuple[float | None, Sex | None, tuple[str, ...]]:
+    """Age and sex, with what is missing from the note's own words, and what was."""
+    text_age, text_sex = demographics_from_text(text)
+    derived = []
+    if age is None and text_age is not None:
+        derived.append("age_years")
+    if sex is None and text_sex is not None:
+        derived.append("sex")
+    return (
+        text_age if age is None else age,
+        text_sex if sex is None else sex,
+        tuple(derived),
+    )
+
+
+def _is_told(value: object) -> bool:
+    """True for what metadata can hold: a text, a truth value or a finite number."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, bool | int) or (isinstance(value, str) and value != "")
+
+
+def row_id(row: Row, field: str) -> str:
+    """The id of a row, always a string. Raises RowProblemError."""
+    if row.get(field) is None:
+        raise RowProblemError(f"field `{field}` is missing")
+    value = row[field]
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise RowProblemError(f"the id in `{field}` is neither a string nor a whole number")
+    found = str(value).strip()
+    if not found:
+        raise RowProblemError(f"the id in `{field}` is empty")
+    if not found.isprintable():
+        raise RowProblemError(
+            f"the id in `{field}` holds a line break or another control character"
+        )
+    return found
+
+
+def row_text(row: Row, field: str) -> str:
+    """The text of a row. Raises RowProblemError."""
+    value = row.get(field)
+    if value is None:
+        raise RowProblemError(f"field `{field}` is missing")
+    if not isinstance(value, str):
+        raise RowProblemError(f"field `{field}` is no text")
+    if not value.strip():
+        raise RowProblemError(f"the text in `{field}` is empty")
+    return whole(value)
+
+
+def whole(text: str) -> str:
+    """The text with `?` for halves of surrogate pairs, which JSON lets in and UTF-8 does not."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode("utf-8")
+    return text
+
+
+def _first(guesses: Iterable[str], found: list[str]) -> str | None:
+    return next((guess for guess in guesses if guess in found), None)

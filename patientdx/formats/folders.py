@@ -1,0 +1,91 @@
+"""Where the files of a BEIR or ReCDS folder lie, in every spelling that is about."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from patientdx.errors import InputError
+
+_PACKED = ("", ".gz", ".zst")
+_PPR = ("PPR", "patient2patient_retrieval")
+_CORPORA = (
+    "corpus.jsonl",
+    *(f"{ppr}/{name}" for ppr in _PPR for name in ("corpus.jsonl", "PPR_corpus.jsonl")),
+    "PPR_corpus.jsonl",
+)
+_QUERIES = ("queries/{}_queries.jsonl", "../queries/{}_queries.jsonl", "queries.jsonl")
+_QRELS = (
+    "qrels/{}.tsv",
+    *(f"{ppr}/{name}" for ppr in _PPR for name in ("qrels_{}.tsv", "PPR_{}_qrels.tsv")),
+    "qrels_{}.tsv",
+    "PPR_{}_qrels.tsv",
+)
+
+
+@dataclass(frozen=True)
+class EvaluationFiles:
+    """The files that one split of a retrieval benchmark is made of."""
+
+    queries: Path
+    qrels: Path
+    corpus: Path | None
+
+
+def corpus_file(folder: Path) -> Path:
+    """The corpus of a BEIR or ReCDS folder. Raises InputError when there is none."""
+    corpus = _found(folder, _CORPORA)
+    if corpus is None:
+        raise InputError(
+            f"{folder}: there is no corpus in this folder",
+            hint=f"looked for {', '.join(_CORPORA)}, also .gz and .zst; or name a file",
+        )
+    return corpus
+
+
+def queries_file(folder: Path) -> Path:
+    """The one queries file of a BEIR folder. Raises InputError when there is none."""
+    queries = _found(folder, ("queries.jsonl",))
+    if queries is None:
+        hint = "name one of its files, for instance queries/test_queries.jsonl"
+        raise InputError(f"{folder}: there is no queries.jsonl in this folder", hint=hint)
+    return queries
+
+
+def evaluation_files(folder: Path, split: str) -> EvaluationFiles:
+    """The queries, judgements and corpus of a split of a BEIR or ReCDS folder.
+
+    Raises InputError for what is missing, and lists the splits that are there.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such folder", hint="check the path")
+    qrels = _found(folder, (pattern.format(split) for pattern in _QRELS))
+    if qrels is None:
+        splits = ", ".join(sorted(set(_splits(folder)))) or "none"
+        raise InputError(
+            f"{folder}: there are no judgements of a split `{split}`",
+            hint=f"splits found: {splits}",
+        )
+    queries = _found(folder, (pattern.format(split) for pattern in _QUERIES))
+    if queries is None:
+        looked = ", ".join(pattern.format(split) for pattern in _QUERIES)
+        raise InputError(
+            f"{folder}: there are no queries of the split `{split}`",
+            hint=f"looked for {looked}, also .gz and .zst",
+        )
+    return EvaluationFiles(queries, qrels, _found(folder, _CORPORA))
+
+
+def _found(folder: Path, names: Iterable[str]) -> Path | None:
+    paths = (folder / f"{name}{packed}" for name in names for packed in _PACKED)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _splits(folder: Path) -> Iterator[str]:
+    """The splits that any judgements in the folder are of."""
+    for pattern in _QRELS:
+        name = re.compile(re.escape(Path(pattern).name).replace(r"\{\}", "(.+)") + r"(\.gz|\.zst)?")
+        for path in (folder / pattern).parent.glob("*.tsv*"):
+            match = name.fullmatch(path.name)
+            if match:
+                yield match.group(1)

@@ -1,0 +1,74 @@
+"""Patients out of every form their notes come in.
+
+PMC-Patients (V1 and V2, JSON and CSV), BEIR and ReCDS corpora and folders, JSON lines, CSV.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from patientdx.errors import InputError
+from patientdx.records import Patient
+
+from .fields import Fields, NamedFields, RowProblemError
+from .files import Source, TextInput, is_standard
+from .folders import corpus_file
+from .rows import Row, Rows, SkippedRows
+
+
+def read_patients(
+    source: Source,
+    *,
+    id_field: str | None = None,
+    text_field: str | None = None,
+    title_field: str | None = None,
+    skip_bad: SkippedRows | None = None,
+) -> Iterator[Patient]:
+    """The patients of a file, of "-" (standard input) or of a BEIR or ReCDS folder, in order.
+
+    Fields without a name given are guessed. Age (a number of years, or PMC-Patients' pairs) and
+    sex come from fields `age` and `sex` or `gender`, else from the note's own words. A row that
+    is malformed, lacks its id or text, or repeats an id raises InputError; with `skip_bad` it is
+    counted there and left out. Faults of the file as a whole always raise InputError.
+    """
+    named = NamedFields(id_field, text_field, title_field)
+    is_folder = not is_standard(source) and Path(source).is_dir()
+    with TextInput(corpus_file(Path(source)) if is_folder else source) as opened:
+        yield from _Reading(Rows(opened, skip_bad), named, skips=skip_bad is not None).patients()
+
+
+@dataclass
+class _Reading:
+    """One pass over the rows of a source."""
+
+    rows: Rows
+    named: NamedFields
+    skips: bool
+
+    def patients(self) -> Iterator[Patient]:
+        fields: Fields | None = None
+        lines: dict[str, int] = {}
+        for line, row in self.rows:
+            fields = fields or self._fields(line, row)
+            if fields is None:
+                continue
+            try:
+                patient = fields.patient(row)
+            except RowProblemError as problem:
+                self.rows.bad(line, str(problem))
+                continue
+            first = lines.setdefault(patient.patient_id, line)
+            if first == line:
+                yield patient
+            else:
+                self.rows.bad(line, f"id `{patient.patient_id}` was given on line {first} already")
+
+    def _fields(self, line: int, row: Row) -> Fields | None:
+        """The fields by the first row that shows them; a CSV header must."""
+        try:
+            return self.named.chosen(self.rows.name, line, row)
+        except InputError as error:
+            if self.rows.columns is not None or not self.skips:
+                raise
+            self.rows.bad(line, error.message.split(": ", 1)[-1])
+            return None

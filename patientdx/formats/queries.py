@@ -1,0 +1,70 @@
+"""Queries out of BEIR and ReCDS files, JSON lines and tab-separated lines."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from patientdx.errors import InputError
+from patientdx.records import Query
+
+from .fields import RowProblemError, row_id, row_text
+from .files import Source, TextInput, is_standard
+from .folders import queries_file
+from .rows import Row, Rows
+
+_ID_FIELDS = ("_id", "id", "query_id", "qid", "patient_uid")
+_TEXT_FIELDS = ("text", "query", "patient")
+_HEADER_IDS = frozenset({"_id", "id", "query_id", "query-id", "qid"})
+
+
+def read_queries(source: Source) -> Iterator[Query]:
+    """The queries of a file, of "-" (standard input) or of a BEIR folder, in order.
+
+    JSON lines (`_id`, `text`), or lines of an id, a tab and a text. Raises InputError for a
+    row that cannot be used or repeats an id.
+    """
+    is_folder = not is_standard(source) and Path(source).is_dir()
+    with TextInput(queries_file(Path(source)) if is_folder else source) as opened:
+        lines: dict[str, int] = {}
+        is_json = opened.first_character() in {"{", "["}
+        for line, query in _from_json(opened) if is_json else _from_tabs(opened):
+            first = lines.setdefault(query.query_id, line)
+            if first != line:
+                problem = f"query `{query.query_id}` was given on line {first} already"
+                raise InputError.at(opened.name, line, problem)
+            yield query
+
+
+def _from_json(source: TextInput) -> Iterator[tuple[int, Query]]:
+    rows = Rows(source)
+    for line, row in rows:
+        try:
+            query_id = row_id(row, _present(row, _ID_FIELDS))
+            yield line, Query(query_id, row_text(row, _present(row, _TEXT_FIELDS)))
+        except RowProblemError as problem:
+            rows.bad(line, str(problem))
+
+
+def _present(row: Row, names: tuple[str, ...]) -> str:
+    """The first of the names that the row has; the first of all for the error message."""
+    return next((name for name in names if name in row), names[0])
+
+
+def _from_tabs(source: TextInput) -> Iterator[tuple[int, Query]]:
+    is_first = True
+    for text in source.lines():
+        if text.isspace():
+            continue
+        cells = text.rstrip("\r\n").split("\t")
+        is_header = is_first and cells[0].strip().lower() in _HEADER_IDS
+        is_first = False
+        if is_header:
+            continue
+        if len(cells) != 2:
+            problem = f"{len(cells)} columns where a query has 2"
+            hint = "a query is a JSON object with _id and text, or an id, a tab and a text"
+            raise InputError.at(source.name, source.line, problem, hint=hint)
+        row = {"id": cells[0], "text": cells[1]}
+        try:
+            yield source.line, Query(row_id(row, "id"), row_text(row, "text"))
+        except RowProblemError as problem:
+            raise InputError.at(source.name, source.line, str(problem)) from problem

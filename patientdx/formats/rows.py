@@ -1,0 +1,232 @@
+"""Rows of JSON lines, JSON lists and CSV files, each with the line it stands on.
+
+Nothing is read whole: a JSON list is decoded element by element from a growing buffer.
+"""
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from patientdx.errors import InputError
+
+from .files import TextInput
+
+Row = dict[str, Any]
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+_LARGEST = 1 << 26  # characters of one element of a list; notes hold a few thousand
+_NEAR_END = 16  # characters: an error this close to the buffer's end may only be the cut
+_CSV_NAMES = re.compile(r"\.(csv|tsv)(\.gz|\.zst)?$", re.IGNORECASE)
+_JSONL_NAMES = re.compile(r"\.(jsonl|ndjson)(\.gz|\.zst)?$", re.IGNORECASE)
+
+
+@dataclass
+class SkippedRows:
+    """Counts the rows that were left out, and keeps the first few reasons (`path:line: why`)."""
+
+    count: int = 0
+    messages: list[str] = field(default_factory=list)
+    most_messages: int = 5
+
+    def add(self, message: str) -> None:
+        """Counts one more row."""
+        self.count += 1
+        if len(self.messages) < self.most_messages:
+            self.messages.append(message)
+
+
+class Rows:
+    """The rows of one open source, in order; `skip` tells of those left out.
+
+    `columns` are the header's names for CSV and None for JSON. A bad row raises InputError,
+    unless there is a `skip`, which then counts it.
+    """
+
+    def __init__(self, source: TextInput, skip: SkippedRows | None = None) -> None:
+        self.columns: list[str] | None = None
+        self.name = source.name
+        self._source = source
+        self._skip = skip
+
+    def bad(self, line: int, problem: str) -> None:
+        """Leaves a row out, or raises InputError."""
+        if self._skip is None:
+            hint = "mend the row, or let bad rows be skipped"
+            raise InputError.at(self.name, line, problem, hint=hint)
+        self._skip.add(f"{self.name}:{line}: {problem}")
+
+    def __iter__(self) -> Iterator[tuple[int, Row]]:
+        """(line of the row's start, row) by the form that the content, or the name, shows."""
+        first = self._source.first_character()
+        if not first:
+            return iter(())
+        if _JSONL_NAMES.search(self.name) or first == "{":
+            return self._objects(self._json_lines())
+        if _CSV_NAMES.search(self.name) or first != "[":
+            return self._csv()
+        return self._objects(_json_list(self._source))
+
+    def _objects(self, values: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Row]]:
+        for line, value in values:
+            if isinstance(value, dict):
+                yield line, value
+            else:
+                self.bad(line, "this is no JSON object")
+
+    def _json_lines(self) -> Iterator[tuple[int, Any]]:
+        for text in self._source.lines():
+            if text.isspace():
+                continue
+            try:
+                value = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                self.bad(self._source.line, f"malformed JSON ({_reason(error)})")
+                continue
+            yield self._source.line, value
+
+    def _csv(self) -> Iterator[tuple[int, Row]]:
+        _allow_long_fields()
+        lines = self._source.lines()
+        first = next((line for line in lines if not line.isspace()), None)
+        if first is None:
+            return
+        delimiter = "\t" if first.count("\t") > first.count(",") else ","
+        start = self._source.line
+        reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
+        try:
+            for cells in reader:
+                if self.columns is None:
+                    self.columns = _header(self.name, start, cells)
+                elif cells:
+                    yield from self._csv_row(start, cells, self.columns)
+                start = self._source.line + 1
+        except csv.Error as error:
+            raise InputError.at(
+                self.name,
+                self._source.line,
+                f"malformed CSV in the row that begins on line {start} ({error})",
+                hint='a field with a comma, a quote or a line break stands in "..."',
+            ) from error
+
+    def _csv_row(
+        self, start: int, cells: list[str], columns: list[str]
+    ) -> Iterator[tuple[int, Row]]:
+        if len(cells) == len(columns):
+            yield start, dict(zip(columns, cells, strict=True))
+        else:
+            self.bad(start, f"{len(cells)} fields where the header names {len(columns)}")
+
+
+def _header(name: str, line: int, columns: list[str]) -> list[str]:
+    names = [column.strip() for column in columns]
+    twice = sorted({column for column in names if names.count(column) > 1})
+    if twice:
+        raise InputError.at(name, line, f"the header names `{twice[0]}` twice")
+    return names
+
+
+def _allow_long_fields() -> None:
+    """Lifts csv's limit of 131,072 characters a field, which case reports pass."""
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+
+
+def _reason(error: ValueError | RecursionError) -> str:
+    """What json found, without the text it found it in."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg}, column {error.colno}"
+    return "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
+
+
+class _Buffer:
+    """A window on a text that slides along as elements are decoded."""
+
+    def __init__(self, source: TextInput) -> None:
+        self._chunks = source.chunks()
+        self._name = source.name
+        self._decoder = json.JSONDecoder()
+        self._text = ""
+        self._at = 0
+        self._ended = False
+        self.line = 1
+
+    def _grow(self) -> None:
+        """Doubles what is left of the window, so that decoding again stays cheap."""
+        parts = [self._text[self._at :]]
+        wanted = max(1, len(parts[0]))
+        while wanted > 0 and not self._ended:
+            part = next(self._chunks, None)
+            self._ended = part is None
+            parts.append(part or "")
+            wanted -= len(part or "")
+        self._text, self._at = "".join(parts), 0
+
+    def _pass(self, end: int) -> None:
+        self.line += self._text.count("\n", self._at, end)
+        self._at = end
+
+    def next_character(self) -> str:
+        """The next character that is no white space, not yet passed; "" at the end."""
+        while True:
+            space = _SPACE.match(self._text, self._at)
+            self._pass(space.end() if space else self._at)
+            if self._at < len(self._text) or self._ended:
+                return self._text[self._at : self._at + 1]
+            self._grow()
+
+    def skip_character(self) -> None:
+        """Passes one character."""
+        self._pass(self._at + 1)
+
+    def element(self) -> Any:
+        """The next JSON value, passed."""
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._text, self._at)
+            except (ValueError, RecursionError) as error:
+                if self._ended or not self._may_be_cut(error):
+                    raise self.malformed(_reason_in_list(error)) from error
+            else:
+                if end < len(self._text) or self._ended:
+                    self._pass(end)
+                    return value
+            if len(self._text) - self._at > _LARGEST:
+                raise self.malformed(f"one element has more than {_LARGEST} characters")
+            self._grow()
+
+    def _may_be_cut(self, error: ValueError | RecursionError) -> bool:
+        if not isinstance(error, json.JSONDecodeError):
+            return False
+        return error.msg.startswith("Unterminated") or error.pos > len(self._text) - _NEAR_END
+
+    def malformed(self, problem: str) -> InputError:
+        """The error of a list that cannot be read on."""
+        return InputError.at(self._name, self.line, f"malformed JSON list ({problem})")
+
+
+def _reason_in_list(error: ValueError | RecursionError) -> str:
+    """As `_reason`, but without a column, which would count from the buffer's start."""
+    return error.msg if isinstance(error, json.JSONDecodeError) else _reason(error)
+
+
+def _json_list(source: TextInput) -> Iterator[tuple[int, Any]]:
+    """(line, element) of a file that is one JSON list; a malformed list cannot be read on."""
+    buffer = _Buffer(source)
+    buffer.next_character()
+    buffer.skip_character()  # the bracket that said it is a list
+    follows = buffer.next_character()
+    while follows != "]":
+        yield buffer.line, buffer.element()
+        follows = buffer.next_character()
+        if follows == ",":
+            buffer.skip_character()
+            buffer.next_character()
+        elif follows != "]":
+            raise buffer.malformed("a comma or the closing bracket is missing")
+    buffer.skip_character()
+    if buffer.next_character():
+        raise buffer.malformed("there is text after the closing bracket")

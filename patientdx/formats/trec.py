@@ -1,0 +1,210 @@
+"""TREC and BEIR judgements, TREC runs and results JSON, in and out."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import IO, Any, Literal
+
+import numpy as np
+
+from patientdx.errors import InputError
+from patientdx.records import Hit, Qrels, Run, ranked
+
+from .atomic import atomic_writer
+from .files import Source, TextInput, filled, open_lines, shown
+
+_GRADE = re.compile(r"[+-]?[0-9]{1,9}")
+_HEADER_FIRST = frozenset({"query-id", "query_id", "queryid", "qid", "query", "topic"})
+_HEADER_LAST = frozenset({"score", "relevance", "rel", "label", "grade"})
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def read_qrels(path: Source) -> Qrels:
+    """Judgements in TREC's 4 columns or in BEIR's 3, with or without a header.
+
+    Columns are parted by tabs where a line has one, else by white space. Raises InputError for
+    rows that are malformed or judge a pair twice.
+    """
+    name = shown(path)
+    qrels: Qrels = {}
+    width = 0
+    for line, text in filled(open_lines(path)):
+        cells = _cells(text)
+        if not width and _is_header(cells):
+            width = len(cells)
+            continue
+        query_id, doc_id, grade = _judgement(cells, width, name, line)
+        width = len(cells)
+        graded = qrels.setdefault(query_id, {})
+        if doc_id in graded:
+            problem = f"`{doc_id}` was judged for query `{query_id}` already"
+            raise InputError.at(name, line, problem)
+        graded[doc_id] = grade
+    return qrels
+
+
+def _cells(text: str) -> list[str]:
+    if "\t" not in text:
+        return text.split()
+    return [cell.strip() for cell in text.strip().split("\t")]
+
+
+def _is_header(cells: list[str]) -> bool:
+    """True for a row of column names; BEIR's own loader drops the first row unseen."""
+    named = cells[0].lower() in _HEADER_FIRST or cells[-1].lower() in _HEADER_LAST
+    return len(cells) in {3, 4} and named and not _GRADE.fullmatch(cells[-1])
+
+
+def _judgement(cells: list[str], width: int, name: str, line: int) -> tuple[str, str, int]:
+    """Query, document and grade; `width` is the number of columns so far, 0 if unknown."""
+    if len(cells) not in ({width} if width else {3, 4}):
+        expected = str(width) if width else "4 (TREC) or 3 (BEIR)"
+        raise InputError.at(name, line, f"{len(cells)} columns instead of {expected}")
+    query_id, doc_id, grade = cells[0], cells[-2], cells[-1]
+    if not query_id or not doc_id:
+        raise InputError.at(name, line, "an empty id")
+    if not _GRADE.fullmatch(grade):
+        raise InputError.at(name, line, "the relevance in the last column is no whole number")
+    return query_id, doc_id, int(grade)
+
+
+def write_qrels(path: Source, qrels: Qrels, form: Literal["beir", "trec"] = "beir") -> None:
+    """Judgements as BEIR's three columns under a header, or as TREC's four columns.
+
+    Raises InputError for ids that the form cannot hold.
+    """
+    with atomic_writer(path) as stream:
+        if form == "beir":
+            stream.write("query-id\tcorpus-id\tscore\n")
+        for query_id, graded in qrels.items():
+            _check_id(query_id, "query id", spaces=form == "beir")
+            for doc_id, grade in graded.items():
+                _check_id(doc_id, "document id", spaces=form == "beir")
+                cells = (query_id, "0", doc_id, str(grade))
+                stream.write(
+                    "\t".join(cells[:1] + cells[2:]) if form == "beir" else " ".join(cells)
+                )
+                stream.write("\n")
+
+
+def _check_id(value: str, what: str, *, spaces: bool = False) -> None:
+    plain = value if not spaces else value.replace(" ", "_")
+    if not value or value != value.strip() or not plain.isprintable() or " " in plain:
+        raise InputError(
+            f"the {what} `{value!r}` cannot be written: it is empty or holds white space",
+            hint="TREC files are parted by white space; give the rows other ids",
+        )
+
+
+def read_run(path: Source) -> Run:
+    """A TREC run (`qid Q0 docid rank score tag`) or results JSON `{qid: {docid: score}}`.
+
+    Hits come in the order of `ranked()`: by float32 score, ties by document id, descending; the
+    rank column is not looked at. Raises InputError for rows that are malformed, repeat a pair
+    or have a score that float32 cannot hold.
+    """
+    with TextInput(path) as source:
+        is_json = source.first_character() == "{"
+        scored = _json_scores(source) if is_json else _trec_scores(source)
+    return {query_id: ranked(scores) for query_id, scores in scored.items()}
+
+
+def _trec_scores(source: TextInput) -> dict[str, dict[str, float]]:
+    scored: dict[str, dict[str, float]] = {}
+    for text in source.lines():
+        cells = text.split()
+        if not cells:
+            continue
+        if len(cells) != 6:
+            hint = "a line of a run is: query-id Q0 document-id rank score tag"
+            problem = f"{len(cells)} columns instead of 6"
+            raise InputError.at(source.name, source.line, problem, hint=hint)
+        query_id, _, doc_id, _, score, _ = cells
+        scores = scored.setdefault(query_id, {})
+        if doc_id in scores:
+            problem = f"`{doc_id}` was ranked for query `{query_id}` already"
+            raise InputError.at(source.name, source.line, problem)
+        scores[doc_id] = _score(score, source)
+    return scored
+
+
+def _score(cell: str, source: TextInput) -> float:
+    try:
+        score = float(cell.replace("_", "?"))  # Python reads 1_0 as ten, trec_eval as one
+    except ValueError as error:
+        raise InputError.at(source.name, source.line, "the score is no number") from error
+    if not abs(score) <= _LARGEST:
+        raise InputError.at(source.name, source.line, "the score is not finite in float32")
+    return score
+
+
+def _json_scores(source: TextInput) -> dict[str, dict[str, float]]:
+    try:
+        results = json.loads("".join(source.chunks()), object_pairs_hook=_once)
+    except _RepeatedKeyError as error:
+        raise InputError(f"{source.name}: the id `{error}` stands twice in one object") from error
+    except json.JSONDecodeError as error:
+        raise InputError.at(source.name, error.lineno, f"malformed JSON ({error.msg})") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{source.name}: malformed JSON") from error
+    for query_id, scores in results.items():
+        if not isinstance(scores, dict):
+            raise InputError(f"{source.name}: query `{query_id}` has no object of scores")
+        for doc_id, score in scores.items():
+            if not _is_finite(score):
+                problem = f"the score of `{doc_id}` for query `{query_id}` is no finite number"
+                raise InputError(f"{source.name}: {problem}")
+    return {query_id: dict(scores) for query_id, scores in results.items()}
+
+
+class _RepeatedKeyError(Exception):
+    """A JSON object names a key twice; json itself would keep the last without a word."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _RepeatedKeyError(name)
+        found[name] = value
+    return found
+
+
+def _is_finite(score: object) -> bool:
+    if isinstance(score, bool) or not isinstance(score, int | float):
+        return False
+    return abs(score) <= _LARGEST
+
+
+def write_run(path: Source, run: Mapping[str, Iterable[Hit]], tag: str = "patientdx") -> None:
+    """A TREC run, in the order given and ranked from 1.
+
+    Scores are written in the shortest form that reads back as the same number, so that none
+    become equal. Raises InputError for a tag or an id with white space, for a document ranked
+    twice and for a score that float32 cannot hold.
+    """
+    _check_id(tag, "tag")
+    with atomic_writer(path) as stream:
+        for query_id, hits in run.items():
+            _check_id(query_id, "query id")
+            _write_hits(stream, query_id, list(hits), tag)
+
+
+def _write_hits(stream: IO[str], query_id: str, hits: list[Hit], tag: str) -> None:
+    seen: set[str] = set()
+    for rank, (hit, score) in enumerate(zip(hits, _shortest(query_id, hits), strict=True), 1):
+        _check_id(hit.doc_id, "document id")
+        if hit.doc_id in seen:
+            raise InputError(f"query `{query_id}` ranks `{hit.doc_id}` twice")
+        seen.add(hit.doc_id)
+        stream.write(f"{query_id} Q0 {hit.doc_id} {rank} {score} {tag}\n")
+
+
+def _shortest(query_id: str, hits: list[Hit]) -> Iterator[str]:
+    """Scores as text: as float32 where that is what they are, else as Python's own floats."""
+    scores = np.array([hit.score for hit in hits], np.float64)
+    if not (np.abs(scores) <= _LARGEST).all():
+        raise InputError(f"query `{query_id}` has a score that is not finite in float32")
+    narrow = scores.astype(np.float32)
+    for wide, exact, short in zip(scores.tolist(), narrow == scores, narrow, strict=True):
+        yield str(short) if exact else repr(wide)

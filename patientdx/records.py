@@ -1,0 +1,97 @@
+"""The values that every package exchanges: patients, queries, hits, runs and judgements."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from struct import pack, unpack
+from typing import Any, Literal, NamedTuple
+
+Sex = Literal["F", "M"]
+
+Qrels = dict[str, dict[str, int]]
+"""query_id -> doc_id -> relevance."""
+
+
+class Hit(NamedTuple):
+    """One ranked note. `score` is a float32 value held in a Python float."""
+
+    doc_id: str
+    score: float
+
+
+Run = dict[str, list[Hit]]
+"""query_id -> hits, best first."""
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One patient summary.
+
+    `age_years` is in years (0.25 is three months). `derived` names those of `age_years` and
+    `sex` that were read out of the note's own words rather than out of fields of the source.
+    """
+
+    patient_id: str
+    text: str
+    title: str = ""
+    age_years: float | None = None
+    sex: Sex | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    derived: tuple[str, ...] = ()
+
+    @property
+    def full_text(self) -> str:
+        """What is indexed: the title, if any, and the note."""
+        return f"{self.title}\n{self.text}" if self.title else self.text
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query: a text, and terms with weights that an expander adds to those of the text.
+
+    `weights` maps words (analysed like the text) to how often each counts; fractions are
+    allowed. A word that the text holds too has both counts added.
+    """
+
+    query_id: str
+    text: str
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which patients may be hits. Every condition that is set must hold.
+
+    `age` is an inclusive range in whole years as people speak of them: `(60, 80)` admits
+    everyone from the 60th birthday to the day before the 81st. Patients of unknown age or
+    sex never pass a condition on it.
+    """
+
+    sex: Sex | None = None
+    age: tuple[float | None, float | None] | None = None
+    where: tuple[tuple[str, str], ...] = ()
+    exclude_ids: frozenset[str] = frozenset()
+    exclude_where: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """True when every patient passes."""
+        return self == Filter()
+
+
+def float32(score: float) -> float:
+    """A number rounded to float32; what float32 cannot hold becomes infinite."""
+    try:
+        return float(unpack("f", pack("f", score))[0])
+    except OverflowError:
+        return float("inf") if score > 0 else float("-inf")
+
+
+def ranked(scores: Mapping[str, float] | Iterable[tuple[str, float]]) -> list[Hit]:
+    """Hits in the one order used everywhere, that of trec_eval.
+
+    Scores are compared as float32, ties go by doc_id in descending order.
+    """
+    pairs = scores.items() if isinstance(scores, Mapping) else scores
+    hits = [Hit(doc_id, float32(score)) for doc_id, score in pairs]
+    hits.sort(key=lambda hit: (hit.score, hit.doc_id), reverse=True)
+    return hits

@@ -1,0 +1,49 @@
+"""Settings: flag over `PATIENTDX_*` variable over default.
+
+The environment is handed in by the command line; nothing here reads it on its own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from patientdx.errors import InputError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line needs to know beside its flags."""
+
+    cache: Path
+    index: Path | None
+    threads: int
+    allow_fetch: bool
+    hub: str
+
+
+def settings_from(environ: Mapping[str, str], home: Path) -> Settings:
+    """Settings from an environment. Raises InputError for a value that cannot be used."""
+    index = environ.get("PATIENTDX_INDEX")
+    return Settings(
+        cache=_cache_folder(environ.get("PATIENTDX_CACHE"), environ.get("XDG_CACHE_HOME"), home),
+        index=Path(index) if index else None,
+        threads=_positive(environ, "PATIENTDX_THREADS"),
+        allow_fetch=environ.get("PATIENTDX_ALLOW_FETCH", "").lower() in {"1", "true", "yes"},
+        hub=environ.get("PATIENTDX_HUB", "https://huggingface.co"),
+    )
+
+
+def _cache_folder(own: str | None, xdg: str | None, home: Path) -> Path:
+    if own:
+        return Path(own).expanduser()
+    return Path(xdg).expanduser() / "patientdx" if xdg else home / ".cache" / "patientdx"
+
+
+def _positive(environ: Mapping[str, str], name: str) -> int:
+    """A whole number above zero, or 0 (all cores) where the variable is not set."""
+    value = environ.get(name, "")
+    if not value:
+        return 0
+    if not value.isdigit() or int(value) < 1:
+        raise InputError(f"{name} must be a whole number above zero, not `{value}`")
+    return int(value)

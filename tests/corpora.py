@@ -1,0 +1,196 @@
+"""Random corpora, changes, queries and filters for the tests of the index.
+
+A small vocabulary, repeated notes and few lengths make many ties; the layouts are tiny, so
+that rare, blocked and dense terms and several blocks occur among a few dozen notes.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+
+from hypothesis import strategies as st
+from oracle import Oracle, tokens_by
+
+from indexer.analysis import AnalysisSettings
+from indexer.bm25 import BM25Settings
+from indexer.layout import Layout
+from indexer.writing import add, build, compact, delete
+from patientdx.records import Filter, Patient, Query
+
+EXAMPLES = int(os.environ.get("PATIENTDX_EXAMPLES", "200"))
+
+WORDS = (
+    *("fever", "fevers", "cough", "running", "ran", "the", "of", "and", "x", "10", "a_b"),
+    *("été", "naïve", "İzmir", "σοφός", "日本", "𝒳𝒴", "straße", "e\u0301t", "\U0001f600 grin"),
+)
+COUNTS = (1, 1, 1, 1, 2, 3, 15, 16, 17, 254, 255, 256, 300)
+SEPARATORS = (" ", " ", " ", "\n", ", ", "\u2028")
+IDS = tuple(
+    f"{stem}{mark}{number}"
+    for stem in ("8535945", "a", "Z", "é", "日", "𝒳", "\uffee")
+    for mark in ("-", "")
+    for number in (*range(12), 100)
+)
+FIELDS = {"site": ("north", "south"), "ward": (1, 2, True)}
+
+words = st.sampled_from(WORDS)
+notes = st.lists(st.tuples(words, st.sampled_from(COUNTS)), max_size=5).map(
+    lambda pairs: " ".join(" ".join([word] * count) for word, count in pairs)
+)
+weights = st.dictionaries(
+    words,
+    st.sampled_from([0.0, 1e-30, 1e-26, 1e-3, 0.1, 0.5, 1.0, 2.75, 1e3, 1e24, 1e30]),
+    max_size=4,
+)
+queries = st.builds(
+    lambda chosen, given: Query("q", " ".join(chosen), given),
+    st.lists(words, max_size=12),
+    st.one_of(st.just({}), weights),
+)
+conditions = st.lists(
+    st.sampled_from([("site", "north"), ("site", "south"), ("ward", "1"), ("ward", "True")]),
+    max_size=2,
+).map(tuple)
+ages = st.sampled_from([None, 0.0, 0.25, 17.99, 18.0, 40.5, 80.0, 99.0])
+filters = st.one_of(
+    st.none(),
+    st.builds(
+        Filter,
+        sex=st.sampled_from([None, None, "F", "M"]),
+        age=st.one_of(st.none(), st.tuples(ages, ages)),
+        where=conditions,
+        exclude_ids=st.frozensets(st.sampled_from(IDS), max_size=40),
+        exclude_where=conditions,
+    ),
+)
+layouts = st.builds(
+    Layout,
+    block_docs=st.sampled_from([16, 32, 48]),
+    dense_share=st.sampled_from([0.3, 0.6]),
+    dense_min_notes=st.sampled_from([4, 4, 100]),
+    blocked_per_block=st.sampled_from([0.5, 2.0]),
+)
+analyses = st.builds(
+    AnalysisSettings,
+    st.sampled_from(["none", "english"]),
+    st.sampled_from(["none", "porter", "english"]),
+)
+bm25s = st.builds(
+    BM25Settings, st.sampled_from([0.0, 0.9, 1.2, 1000.0]), st.sampled_from([0.0, 0.4, 1.0])
+)
+
+
+@dataclass
+class World:
+    """An index folder, and what should be in it."""
+
+    folder: Path
+    analysis: AnalysisSettings
+    live: dict[str, Patient] = field(default_factory=dict)
+
+    def oracle(self, bm25: BM25Settings) -> Oracle:
+        """Brute force over the live patients."""
+        tokens = tokens_by(self.analysis.stopwords, self.analysis.stemmer)
+        return Oracle(self.live, tokens, bm25.k1, bm25.b)
+
+    @property
+    def has_words(self) -> bool:
+        """True when some live note holds a term."""
+        tokens = tokens_by(self.analysis.stopwords, self.analysis.stemmer)
+        return any(tokens(patient.full_text) for patient in self.live.values())
+
+
+def patient(patient_id: str, text: str, rnd: Random) -> Patient:
+    """A patient with random facts about them."""
+    return Patient(
+        patient_id,
+        text,
+        title=rnd.choice(["", "", "", "fever of x"]),
+        age_years=rnd.choice([None, 0.1, 17.9, 18.0, 40.0, 80.99, 81.0]),
+        sex=rnd.choice([None, "F", "M"]),
+        metadata={name: rnd.choice(values) for name, values in FIELDS.items() if rnd.random() < 0.7},
+    )
+
+
+def patients(pool: Sequence[str], ids: Sequence[str], rnd: Random) -> list[Patient]:
+    """Patients with these ids and notes out of a pool, many of them the same."""
+    return [patient(patient_id, rnd.choice(pool), rnd) for patient_id in ids]
+
+
+@dataclass(frozen=True)
+class Case:
+    """How to make a world; drawn by hypothesis."""
+
+    pool: list[str]
+    size: int
+    changes: list[str]
+    analysis: AnalysisSettings
+    layout: Layout
+    rnd: Random
+
+
+cases = st.builds(
+    Case,
+    pool=st.lists(notes, min_size=1, max_size=16),
+    size=st.integers(1, 60),
+    changes=st.lists(st.sampled_from(["add", "add", "delete", "update", "compact"]), max_size=5),
+    analysis=analyses,
+    layout=layouts,
+    rnd=st.randoms(),
+)
+
+
+@contextmanager
+def made(case: Case) -> Iterator[World]:
+    """The index of a case, after all its changes."""
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(Path(folder) / "index", case.analysis)
+        # One note is sure to hold a word: an index of no words cannot be built.
+        first = patient("first", "Quaternary", case.rnd)
+        rest = patients(case.pool, case.rnd.sample(IDS, case.size), case.rnd)
+        build(world.folder, [first, *rest], analysis=case.analysis, layout=case.layout)
+        world.live = {one.patient_id: one for one in [first, *rest]}
+        for change in case.changes:
+            CHANGES[change](world, case)
+        yield world
+
+
+def _add(world: World, case: Case) -> None:
+    free = [i for i in (*IDS, "first") if i not in world.live]
+    chosen = case.rnd.sample(free, min(len(free), case.rnd.randint(1, 9)))
+    fresh = patients([*case.pool, "Quaternary x"], chosen, case.rnd)
+    _grow(world, fresh, update=False)
+
+
+def _update(world: World, case: Case) -> None:
+    chosen = case.rnd.sample((*IDS, "first"), 6)
+    _grow(world, patients([*case.pool, "Quaternary x"], chosen, case.rnd), update=True)
+
+
+def _grow(world: World, fresh: list[Patient], *, update: bool) -> None:
+    fresh[0] = replace(fresh[0], text="Quaternary")
+    add(world.folder, fresh, update=update)
+    for one in fresh:
+        world.live.pop(one.patient_id, None)
+        world.live[one.patient_id] = one
+
+
+def _delete(world: World, case: Case) -> None:
+    ids = sorted(world.live)
+    share = case.rnd.choice([0.1, 0.5, 0.9, 1.0])
+    gone = case.rnd.sample(ids, min(len(ids), 1 + int(share * len(ids))))
+    delete(world.folder, gone)
+    for i in gone:
+        del world.live[i]
+
+
+def _compact(world: World, case: Case) -> None:
+    if world.has_words or not world.live:
+        compact(world.folder)
+
+
+CHANGES = {"add": _add, "update": _update, "delete": _delete, "compact": _compact}

@@ -1,0 +1,134 @@
+"""Searches equal brute force to the last bit: ids, order and float32 scores."""
+
+import pytest
+from corpora import EXAMPLES, Case, World, bm25s, cases, filters, made, queries
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from indexer.bm25 import BM25Settings
+from indexer.index import Index
+from indexer.scoring import Engine
+from patientdx.errors import InputError
+from patientdx.records import Filter, Query
+
+many_examples = settings(
+    max_examples=EXAMPLES,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+ENGINES: list[Engine] = ["numpy", "compiled"]
+depths = st.sampled_from([1, 2, 3, 10, 59, 60, 1000])
+batches = st.lists(queries, min_size=1, max_size=5)
+
+
+def fields_are_known(index: Index, where: Filter | None) -> bool:
+    asked = {name for name, _ in (*where.where, *where.exclude_where)} if where else set()
+    return asked <= set(index.facts()["fields"])
+
+
+def check_search(
+    world: World, index: Index, batch: list[Query], k: int, where: Filter | None
+) -> None:
+    oracle = world.oracle(index.bm25)
+    expected = [oracle.ranking(query, where)[:k] for query in batch]
+    assert index.search_many(batch, k, where) == expected
+    for query, hits in zip(batch, expected, strict=True):
+        assert index.search_many([query], k, where) == [hits]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("threads", [1, 2])
+@many_examples
+@given(case=cases, batch=batches, k=depths, where=filters, bm25=bm25s)
+def test_searches_equal_brute_force(
+    engine: Engine,
+    threads: int,
+    case: Case,
+    batch: list[Query],
+    k: int,
+    where: Filter | None,
+    bm25: BM25Settings,
+) -> None:
+    with made(case) as world:
+        index = Index.open(world.folder, bm25=bm25, engine=engine, threads=threads)
+        assert index.size == len(world.live)
+        if fields_are_known(index, where):
+            check_search(world, index, batch, k, where)
+        else:
+            with pytest.raises(InputError, match="no note has a field"):
+                index.search_many(batch, k, where)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@many_examples
+@given(case=cases, batch=batches, where=filters, bm25=bm25s)
+def test_ranks_are_places_in_the_whole_ranking(
+    engine: Engine, case: Case, batch: list[Query], where: Filter | None, bm25: BM25Settings
+) -> None:
+    with made(case) as world:
+        index = Index.open(world.folder, bm25=bm25, engine=engine)
+        if not fields_are_known(index, where):
+            return
+        wanted = [*sorted(world.live), "unknown"]
+        if where:
+            wanted += sorted(where.exclude_ids)
+        oracle = world.oracle(bm25)
+        for query in batch:
+            order = [i for i, _ in oracle.ranking(query, where)]
+            places = {i: place for place, i in enumerate(order, start=1)}
+            expected = [places.get(i) for i in wanted]
+            assert index.ranks_many([query], [wanted], [where]) == [expected]
+        single = [[wanted[case.rnd.randrange(len(wanted))]] for _ in batch]
+        alone = index.ranks_many(batch, single, [where] * len(batch))
+        for query, (doc_id,), (rank,) in zip(batch, single, alone, strict=True):
+            order = [i for i, _ in oracle.ranking(query, where)]
+            assert rank == (order.index(doc_id) + 1 if doc_id in order else None)
+
+
+@many_examples
+@given(case=cases, query=queries, bm25=bm25s)
+def test_explanations_sum_to_the_score(case: Case, query: Query, bm25: BM25Settings) -> None:
+    with made(case) as world:
+        index = Index.open(world.folder, bm25=bm25)
+        oracle = world.oracle(bm25)
+        scores = dict(oracle.ranking(query))
+        for doc_id, shares in oracle.shares(query).items():
+            explanation = index.explain(query, doc_id)
+            assert explanation.doc_id == doc_id
+            assert explanation.score == scores.get(doc_id, 0.0)
+            assert {one.term: one.share for one in explanation.shares} == shares
+            values = [one.share for one in explanation.shares]
+            assert values == sorted(values, reverse=True)
+            for one in explanation.shares:
+                assert one.tf == oracle.counts[doc_id][one.term]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@settings(parent=many_examples, max_examples=max(20, EXAMPLES // 4))
+@given(case=cases, query=queries, k=depths, first=bm25s, second=bm25s)
+def test_other_settings_share_the_files_and_nothing_else(
+    engine: Engine, case: Case, query: Query, k: int, first: BM25Settings, second: BM25Settings
+) -> None:
+    with made(case) as world:
+        index = Index.open(world.folder, bm25=first, engine=engine)
+        check_search(world, index, [query], k, None)
+        check_search(world, index.with_settings(second), [query], k, None)
+        check_search(world, index, [query], k, None)
+
+
+@settings(parent=many_examples, max_examples=max(20, EXAMPLES // 4))
+@given(case=cases)
+def test_the_index_tells_what_it_holds(case: Case) -> None:
+    with made(case) as world:
+        index = Index.open(world.folder)
+        oracle = world.oracle(index.bm25)
+        assert {one.patient_id: one for one in index.patients()} == world.live
+        counts = oracle.counts
+        assert index.manifest.tokens == sum(held.total() for held in counts.values())
+        for doc_id, held in counts.items():
+            assert doc_id in index
+            assert index.text(doc_id) == world.live[doc_id].full_text
+            assert index.term_vector(doc_id) == held
+        for term in {term for held in counts.values() for term in held}:
+            holders = sum(term in held for held in counts.values())
+            assert index.document_frequency(term) == holders
+        assert index.document_frequency("nosuchword") == 0
