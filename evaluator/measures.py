@@ -18,7 +18,10 @@ EXAMPLES = ("RR", "RR@10", "P@10", "nDCG@10", "R@1000", "AP", "Rprec", "Success@
 
 _HINT = f"names are those of ir_measures, such as {', '.join(EXAMPLES)}"
 _PLAIN = re.compile(r"(\w+)(?:@(\d+))?")
-_GREATEST = 10**9  # trec_eval holds cutoffs and grades in C integers
+_GREATEST_CUTOFF = 10**9  # trec_eval holds it in a C integer
+
+GREATEST_GRADE = 1000
+"""Beyond this, pytrec_eval takes time that grows with the square, and from 2**31 it is wrong."""
 
 
 def load_ir_measures() -> ModuleType:
@@ -103,11 +106,13 @@ def _check_parameters(name: str, measure: "Measure") -> None:
 
 def _fits(measure: "Measure", key: str) -> bool:
     value = measure.params[key]
-    if key in {"cutoff", "rel"}:
-        return _is_whole(value, at_least=1)
+    if key == "cutoff":
+        return _is_whole(value, 1, _GREATEST_CUTOFF)
+    if key == "rel":
+        return _is_whole(value, 1, GREATEST_GRADE)
     if key == "gains":
         return isinstance(value, dict) and all(
-            _is_whole(number, at_least=0) for number in [*value, *value.values()]
+            _is_whole(number, 0, GREATEST_GRADE) for number in [*value, *value.values()]
         )
     if key == "recall":
         # ir_measures hands it on with two decimals: more would be computed as another measure.
@@ -116,14 +121,16 @@ def _fits(measure: "Measure", key: str) -> bool:
     return bool(info.validate(value))
 
 
-def _is_whole(value: object, *, at_least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and at_least <= value <= _GREATEST
+def _is_whole(value: object, least: int, greatest: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= greatest
 
 
 def _check_offered(name: str, measure: "Measure") -> None:
     ir_measures = load_ir_measures()
     averaged = isinstance(measure.aggregator(), ir_measures.MeanAgg)
-    if not averaged or not ir_measures.pytrec_eval.supports(whole(measure)):
+    computed = ir_measures.pytrec_eval.supports(whole(measure))
+    # infAP needs the negative grades that pytrec_eval cannot be trusted with (retrieval.py).
+    if measure.NAME == "infAP" or not (averaged and computed):
         raise EvaluationError(f"measure `{name}` is not offered here", hint=_HINT)
 
 

@@ -10,6 +10,7 @@ from patientdx.protocols import RankingSearcher, Searcher
 from patientdx.records import Filter, Hit, Qrels, Query, Run
 
 from .measures import (
+    GREATEST_GRADE,
     cutoff_of,
     depth_needed,
     load_ir_measures,
@@ -77,12 +78,15 @@ def evaluate_run(
     The order of the hits does not count: trec_eval compares scores as float32 and breaks ties
     by doc_id in descending order. Every query of `qrels` counts; one that the run lacks
     scores 0, as in BEIR. Queries without judgements are ignored, and so are notes that bear
-    the id of their query, unless `exclude_self` is off. `ranks` tells the one-based rank of
-    the first relevant note over the whole ranking (None: not found at all): `RR` of the
-    queries it names is taken from there, `RR` of others from the run as deep as it is.
+    the id of their query, unless `exclude_self` is off. A note without a judgement, or with a
+    negative grade, is not relevant.
 
-    Raises EvaluationError for an unknown measure, where no query is judged, and for a run with
-    a note listed twice or a score that is no number.
+    `ranks` tells the one-based rank of the first relevant note over the whole ranking (None:
+    not found at all): `RR` of the queries it names is taken from there, `RR` of others from
+    the run as deep as it is.
+
+    Raises EvaluationError for an unknown measure, where no query is judged, for a run with a
+    note listed twice or a score that is no number, and for a grade above 1000.
     """
     names = parse_measures(measures)
     _check_overlap(qrels, run.keys() | (ranks or {}).keys())
@@ -102,7 +106,7 @@ def evaluate_run(
     return Evaluation(names, per_query)
 
 
-def evaluate_searcher(  # noqa: PLR0913 - four to name the experiment, the rest are keyword-only settings
+def evaluate_searcher(
     searcher: Searcher,
     queries: Iterable[Query],
     qrels: Qrels,
@@ -154,11 +158,15 @@ def _values(
 
 
 def _judgements(query_id: str, qrels: Qrels, exclude_self: bool) -> dict[str, int]:
-    """The judgements of a query, less the one of the note that is the query itself."""
-    judgements = qrels[query_id]
-    if not exclude_self or query_id not in judgements:
-        return judgements
-    return {doc_id: grade for doc_id, grade in judgements.items() if doc_id != query_id}
+    """The judgements of a query that count.
+
+    Not the one of the note that is the query itself. Nor negative grades, which trec_eval
+    takes for unjudged, and on which pytrec_eval 0.5.11 computes nDCG for ever.
+    """
+    if max(qrels[query_id].values(), default=0) > GREATEST_GRADE:
+        raise EvaluationError(f"query `{query_id}` has a grade above {GREATEST_GRADE}")
+    own = query_id if exclude_self else None
+    return {doc: grade for doc, grade in qrels[query_id].items() if doc != own and grade >= 0}
 
 
 def _scores(query_id: str, hits: Sequence[Hit], exclude_self: bool) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Age, sex and metadata of notes as columns, and filters over them."""
 
 import hashlib
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,9 +27,9 @@ class ColumnsBuilder:
     """Collects the columns of a segment, note by note."""
 
     def __init__(self) -> None:
-        self._ages: list[float] = []
-        self._sexes: list[int] = []
-        self._fields: dict[str, list[tuple[int, int]]] = {}
+        self._ages = array("f")
+        self._sexes = bytearray()
+        self._fields: dict[str, tuple[array[int], array[int]]] = {}
 
     def add(self, patient: Patient) -> None:
         """Takes the next note."""
@@ -38,18 +39,21 @@ class ColumnsBuilder:
         self._sexes.append(SEX_CODES.get(patient.sex or "", 0))
         for field, value in patient.metadata.items():
             if value is not None:
-                self._fields.setdefault(field, []).append((note, value_hash(value)))
+                notes, hashes = self._fields.setdefault(field, (array("Q"), array("Q")))
+                notes.append(note)
+                hashes.append(value_hash(value))
 
     def write(self, writer: ContainerWriter) -> tuple[str, ...]:
         """Writes the columns; the names of the metadata fields, in order of their columns."""
         writer.add("age", np.array(self._ages, dtype=np.float32))
-        writer.add("sex", np.array(self._sexes, dtype=np.uint8))
+        writer.add("sex", np.frombuffer(self._sexes, dtype=np.uint8))
         names = tuple(sorted(self._fields))
         for i, name in enumerate(names):
             column = np.zeros(len(self._ages), dtype=np.uint64)
-            pairs = self._fields[name]
-            notes = np.fromiter((p[0] for p in pairs), np.int64, len(pairs))
-            column[notes] = np.fromiter((p[1] for p in pairs), np.uint64, len(pairs))
+            notes, hashes = (
+                np.frombuffer(values, dtype=np.uint64) for values in self._fields[name]
+            )
+            column[notes] = hashes
             writer.add(f"field_{i}", column)
         return names
 

@@ -5,6 +5,7 @@ lower-cased note; Python is asked about each distinct word once (is it a stop wo
 stem), however often it occurs.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
@@ -13,6 +14,8 @@ import numpy as np
 
 from .analysis import WORD, Analyzer
 from .postings import Counts
+
+_BEYOND = re.compile("[\U00010000-\U0010ffff]")
 
 
 class TermCounter(Protocol):
@@ -91,7 +94,7 @@ class CompiledCounter:
         raw = [text.encode("utf-8", "surrogatepass") for text in lowered]
         # Beyond the basic plane (lead bytes from 0xF0) the kernel has no table: Python splits.
         for i, data in enumerate(raw):
-            if not data.isascii() and max(lowered[i]) > "\uffff":
+            if not data.isascii() and _BEYOND.search(lowered[i]):
                 raw[i] = " ".join(WORD.findall(lowered[i])).encode("utf-8", "surrogatepass")
         return self._table.split(raw)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from patientdx.errors import IndexFolderError
+from patientdx.errors import IndexFolderError, InputError
 
 from .analysis import AnalysisSettings
 from .bm25 import BM25Settings
@@ -23,6 +23,10 @@ from .layout import Layout
 NAME = "manifest.json"
 FORMAT = "patientdx-index"
 VERSION = 1
+_NOT_A_MANIFEST = (
+    *(ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError),
+    InputError,  # settings that can be read but make no sense
+)
 
 
 @dataclass(frozen=True)
@@ -150,9 +154,10 @@ class Manifest:
             if data["format"] == FORMAT and data["version"] > VERSION:
                 raise _too_new(path, data["version"])
             manifest = cls._from_json(data)
-        except (ValueError, KeyError, TypeError, AttributeError):
+            whole = manifest.to_bytes() == raw
+        except _NOT_A_MANIFEST:
             raise damaged from None
-        if manifest.to_bytes() != raw:
+        if not whole:
             raise damaged
         return manifest
 

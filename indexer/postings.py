@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RUN_NOTES = 1 << 16
-RUN_POSTINGS = 1 << 24
+RUN_POSTINGS = 1 << 22
 
 
 class Counts(NamedTuple):
@@ -46,9 +46,10 @@ class Postings(NamedTuple):
 
 
 class RunCollector:
-    """Gathers counts into runs and spills them."""
+    """Gathers counts into runs and spills them; `compiled` sorts with the numba kernel."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, compiled: bool = False) -> None:
+        self.compiled = compiled
         self._folder = folder
         self._pending: list[Counts] = []
         self._pending_notes = 0
@@ -70,7 +71,7 @@ class RunCollector:
         """Sorts what is pending into a run on disk."""
         if not self._pending:
             return
-        run = _sorted_run(self._pending, self._first_note)
+        run = (_compiled_run if self.compiled else _sorted_run)(self._pending, self._first_note)
         self.runs.append(_spilled(run, self._folder / f"run-{len(self.runs):05d}"))
         self._first_note += self._pending_notes
         self._pending, self._pending_notes, self._pending_postings = [], 0, 0
@@ -91,6 +92,17 @@ def _sorted_run(pending: Sequence[Counts], first_note: int) -> Run:
     starts = np.flatnonzero(np.concatenate([[True], terms[1:] != terms[:-1]]))[: len(terms)]
     bounds = np.append(starts, len(terms)).astype(np.int64)
     return Run(first_note, terms[starts], bounds, notes[order], tfs[order])
+
+
+def _compiled_run(pending: Sequence[Counts], first_note: int) -> Run:
+    from .kernels_build import sort_by_term
+
+    terms = np.concatenate([counts.terms for counts in pending])
+    tfs = np.concatenate([counts.tfs for counts in pending])
+    sizes = np.concatenate([np.diff(counts.starts) for counts in pending])
+    bounds = np.concatenate([[0], np.cumsum(sizes)])
+    distinct = int(terms.max(initial=0)) + 1
+    return Run(first_note, *sort_by_term(terms, tfs, bounds, distinct))
 
 
 def _spilled(run: Run, stem: Path) -> Run:

@@ -152,9 +152,8 @@ class Segment:
         kind, place = int(arrays.kind[number]), int(arrays.place[number])
         block, offset = divmod(note, self.layout.block_docs)
         if kind == DENSE:
-            return self._one(
-                number, note, int(arrays.dense_tfs[block, place, offset]), COLUMN_TF_MAX
-            )
+            tf = int(arrays.dense_tfs[note // TILE, place, note % TILE])
+            return self._one(number, note, tf, COLUMN_TF_MAX)
         if kind == BLOCKED:
             low, high = (
                 int(arrays.base[place]) + int(arrays.pointers[place, 2 * block + i]) for i in (0, 2)

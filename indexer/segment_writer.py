@@ -2,18 +2,21 @@
 
 import hashlib
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from patientdx.errors import InputError
 from patientdx.records import Patient
 
 from .analysis import AnalysisSettings, Analyzer
 from .columns import ColumnsBuilder
-from .container import ContainerWriter
+from .container import ContainerWriter, SectionStream
 from .counting import CompiledCounter, PythonCounter, TermCounter
 from .layout import Layout
 from .manifest import SegmentEntry, StoredFile
@@ -22,6 +25,7 @@ from .postings import RunCollector
 from .term_writer import write_terms
 
 CHUNK_NOTES = 1024
+CHUNKS_AHEAD = 3
 COMPILED_FROM = 8_000_000
 """Characters of text from which the compiled counter pays for loading its kernels."""
 
@@ -43,46 +47,73 @@ def write_segment(
     writer = ContainerWriter(path)
     try:
         with tempfile.TemporaryDirectory(prefix=".runs-", dir=path.parent) as folder:
-            return _Segment(writer, layout, RunCollector(Path(folder))).write(
-                patients, analysis, progress or (lambda _: None)
-            )
+            counter, chunks = _counter_for(_chunks(patients), Analyzer(analysis))
+            compiled = isinstance(counter, CompiledCounter)
+            runs = RunCollector(Path(folder), compiled=compiled)
+            segment = _Segment(writer, layout, counter, runs)
+            return segment.write(chunks, progress or (lambda _: None))
     except BaseException:
         writer.abandon()
         raise
 
 
 class _Segment:
-    """The parts of a segment while it is being collected."""
+    """The parts of a segment while it is being collected.
 
-    def __init__(self, writer: ContainerWriter, layout: Layout, runs: RunCollector) -> None:
+    Three threads work on it: the caller's reads patients, one compresses notes, one counts
+    terms. The latter two spend their time outside the interpreter lock.
+    """
+
+    def __init__(
+        self, writer: ContainerWriter, layout: Layout, counter: TermCounter, runs: RunCollector
+    ) -> None:
         self._writer = writer
         self._layout = layout
+        self._counter = counter
         self._runs = runs
         self._columns = ColumnsBuilder()
         self._ids: list[bytes] = []
         self._seen: set[bytes] = set()
-        self._lengths: list[np.ndarray] = []
+        self._lengths: list[NDArray[np.uint32]] = []
         self._frames = [0]
         self._digest = hashlib.blake2b(digest_size=16)
 
-    def write(
-        self, patients: Iterable[Patient], analysis: AnalysisSettings, progress: Progress
-    ) -> SegmentEntry:
+    def write(self, chunks: Iterator[list[Patient]], progress: Progress) -> SegmentEntry:
         """Collects, then writes what needs the whole."""
-        counter, chunks = _counter_for(_chunks(patients), Analyzer(analysis))
         with self._writer.stream("notes", "u1") as notes:
-            for chunk in chunks:
-                self._take(chunk)
-                for start in range(0, len(chunk), FRAME_NOTES):
-                    notes.write(frame_of(chunk[start : start + FRAME_NOTES]))
-                    self._frames.append(notes.size)
-                counts = counter.count([patient.full_text for patient in chunk])
-                self._runs.add(counts)
-                self._lengths.append(counts.lengths)
-                progress(len(self._ids))
+            self._collect(chunks, notes, progress)
         if not self._ids:
             raise InputError("there are no patients to index", hint="is the source empty?")
-        return self._finish(counter.terms)
+        return self._finish(self._counter.terms)
+
+    def _collect(
+        self, chunks: Iterator[list[Patient]], notes: SectionStream, progress: Progress
+    ) -> None:
+        waiting: deque[tuple[Future[list[bytes]], Future[NDArray[np.uint32]]]] = deque()
+
+        def settle() -> None:
+            frames, lengths = waiting.popleft()
+            for frame in frames.result():
+                notes.write(frame)
+                self._frames.append(notes.size)
+            self._lengths.append(lengths.result())
+            progress(len(self._frames) * FRAME_NOTES)
+
+        with ThreadPoolExecutor(1) as compressor, ThreadPoolExecutor(1) as counting:
+            for chunk in chunks:
+                self._take(chunk)
+                frames = compressor.submit(_frames_of, chunk)
+                waiting.append((frames, counting.submit(self._count, chunk)))
+                if len(waiting) > CHUNKS_AHEAD:
+                    settle()
+            while waiting:
+                settle()
+
+    def _count(self, chunk: list[Patient]) -> NDArray[np.uint32]:
+        """Counts a chunk; called for one chunk after another."""
+        counts = self._counter.count([patient.full_text for patient in chunk])
+        self._runs.add(counts)
+        return counts.lengths
 
     def _take(self, chunk: list[Patient]) -> None:
         for patient in chunk:
@@ -108,7 +139,7 @@ class _Segment:
         write_ids(writer, self._ids)
         fields = self._columns.write(writer)
         writer.add("lengths", lengths)
-        write_terms(writer, terms, self._runs.runs, len(self._ids), self._layout)
+        write_terms(writer, terms, self._runs, len(self._ids), self._layout)
         writer.close()
         sections = {section.name: section for section in writer.sections}
         return SegmentEntry(
@@ -119,6 +150,11 @@ class _Segment:
             live_tokens=int(lengths.sum(dtype=np.int64)),
             corpus_digest=self._digest.hexdigest(),
         )
+
+
+def _frames_of(chunk: list[Patient]) -> list[bytes]:
+    starts = range(0, len(chunk), FRAME_NOTES)
+    return [frame_of(chunk[start : start + FRAME_NOTES]) for start in starts]
 
 
 def _chunks(patients: Iterable[Patient]) -> Iterator[list[Patient]]:

@@ -1,6 +1,7 @@
 """Writing the dictionary and the postings of a segment, in the layout of `layout`."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,16 +10,21 @@ from patientdx.errors import InputError
 
 from .container import ContainerWriter
 from .layout import BLOCKED, COLUMN_TF_MAX, DENSE, ENTRY_TF_MAX, OFFSET_BITS, RARE, TILE, Layout
-from .postings import Postings, Run, document_frequencies, merged
+from .postings import Postings, Run, RunCollector, document_frequencies, merged
 
-MERGE_POSTINGS = 1 << 23
+MERGE_POSTINGS = 1 << 21
 _TILES_AT_ONCE = 1024
 
 
 def write_terms(
-    writer: ContainerWriter, terms: Sequence[str], runs: Sequence[Run], notes: int, layout: Layout
+    writer: ContainerWriter,
+    terms: Sequence[str],
+    collected: RunCollector,
+    notes: int,
+    layout: Layout,
 ) -> None:
     """All sections about terms. `terms` are in order of provisional ids."""
+    runs = collected.runs
     raw = [term.encode("utf-8") for term in terms]
     order = np.array(sorted(range(len(raw)), key=raw.__getitem__), dtype=np.int64)
     df = document_frequencies(runs, len(raw))
@@ -32,9 +38,19 @@ def write_terms(
     chosen = {kind: np.flatnonzero(kinds == kind) for kind in (RARE, BLOCKED, DENSE)}
     source = _Source(runs, order, df)
     _write_rare(writer, source, chosen[RARE], large)
-    _write_blocked(writer, source, chosen[BLOCKED], layout, layout.blocks(notes), large)
-    _write_dense(writer, source, chosen[DENSE], layout, notes, large)
+    shape = _Shape(notes, layout.blocks(notes), layout.block_docs, collected.compiled)
+    _write_blocked(writer, source, chosen[BLOCKED], shape, large)
+    _write_dense(writer, source, chosen[DENSE], shape, large)
     large.write(writer)
+
+
+class _Shape(NamedTuple):
+    """The sizes of a segment, and whether the compiled kernels are at hand."""
+
+    notes: int
+    blocks: int
+    block_docs: int
+    compiled: bool
 
 
 class _Source:
@@ -72,7 +88,7 @@ class _LargeFrequencies:
         self._values: list[NDArray[np.uint32]] = []
 
     def keep(
-        self, terms: NDArray[np.int64], notes: NDArray[np.int64], tfs: NDArray[np.int64], limit: int
+        self, terms: NDArray[np.int64], notes: NDArray[Any], tfs: NDArray[Any], limit: int
     ) -> None:
         """Remembers the postings with a frequency of `limit` or more."""
         at = np.flatnonzero(tfs >= limit)
@@ -128,8 +144,7 @@ def _write_rare(
         for terms, postings in source.ranges(chosen):
             section.write(postings.notes)
             owners = np.repeat(terms, postings.counts)
-            notes, frequencies = postings.notes.astype(np.int64), postings.tfs.astype(np.int64)
-            large.keep(owners, notes, frequencies, COLUMN_TF_MAX)
+            large.keep(owners, postings.notes, postings.tfs, COLUMN_TF_MAX)
             tfs.append(np.minimum(postings.tfs, COLUMN_TF_MAX).astype(np.uint8))
     writer.add("rare_tfs", np.concatenate([np.zeros(0, np.uint8), *tfs]))
 
@@ -138,39 +153,45 @@ def _write_blocked(
     writer: ContainerWriter,
     source: _Source,
     chosen: NDArray[np.int64],
-    layout: Layout,
-    blocks: int,
+    shape: "_Shape",
     large: _LargeFrequencies,
 ) -> None:
     """`blocked_pointers[row]` holds, for each block, where its entries begin and where those of
     notes with more than one occurrence begin, relative to `blocked_base[row]`.
     """
-    pointers = np.zeros((len(chosen), 2 * blocks + 1), dtype=np.uint32)
+    pointers = np.zeros((len(chosen), 2 * shape.blocks + 1), dtype=np.uint32)
     row = 0
     with writer.stream("blocked_entries", "u2") as section:
         for terms, postings in source.ranges(chosen):
-            rows = np.repeat(np.arange(len(terms)), postings.counts)
-            notes, tfs = postings.notes.astype(np.int64), postings.tfs.astype(np.int64)
-            large.keep(terms[rows], notes, tfs, ENTRY_TF_MAX)
-            group = (rows * blocks + notes // layout.block_docs) * 2 + (tfs > 1)
-            field = np.minimum(tfs, ENTRY_TF_MAX) - 1
-            entry = (field << OFFSET_BITS) | (notes % layout.block_docs)
-            section.write(entry[np.argsort((group << 16) | entry, kind="stable")])
-            sizes = np.bincount(group, minlength=len(terms) * blocks * 2)
-            ends = np.cumsum(sizes.reshape(len(terms), 2 * blocks), axis=1)
-            pointers[row : row + len(terms), 1:] = ends
+            owners = np.repeat(terms, postings.counts)
+            large.keep(owners, postings.notes, postings.tfs, ENTRY_TF_MAX)
+            section.write(_entries(postings, shape, pointers[row : row + len(terms)]))
             row += len(terms)
     writer.add("blocked_pointers", pointers)
     totals = pointers[:, -1].astype(np.int64)
     writer.add("blocked_base", np.cumsum(totals) - totals)
 
 
+def _entries(postings: Postings, shape: "_Shape", pointers: NDArray[np.uint32]) -> NDArray[Any]:
+    """Postings as 16-bit entries in stored order; fills the rows of `pointers`."""
+    if shape.compiled:
+        from .kernels_build import place_blocked
+
+        return np.asarray(place_blocked(*postings, shape.block_docs, pointers))
+    rows = np.repeat(np.arange(len(postings.counts)), postings.counts)
+    notes, tfs = postings.notes.astype(np.int64), postings.tfs.astype(np.int64)
+    group = (rows * shape.blocks + notes // shape.block_docs) * 2 + (tfs > 1)
+    sizes = np.bincount(group, minlength=len(pointers) * shape.blocks * 2)
+    pointers[:, 1:] = np.cumsum(sizes.reshape(len(pointers), 2 * shape.blocks), axis=1)
+    entry = ((np.minimum(tfs, ENTRY_TF_MAX) - 1) << OFFSET_BITS) | (notes % shape.block_docs)
+    return entry[np.argsort(group, kind="stable")].astype(np.uint16)
+
+
 def _write_dense(
     writer: ContainerWriter,
     source: _Source,
     chosen: NDArray[np.int64],
-    layout: Layout,
-    notes: int,
+    shape: "_Shape",
     large: _LargeFrequencies,
 ) -> None:
     """Tiles, shape (tiles, dense terms, TILE), filled up to whole blocks, run by run."""
@@ -180,8 +201,8 @@ def _write_dense(
         pending = np.zeros((len(chosen), 0), dtype=np.uint8)
         for i, run in enumerate(source.runs):
             last = i + 1 == len(source.runs)
-            following = notes if last else source.runs[i + 1].first_note
-            padding = layout.blocks(notes) * layout.block_docs - notes if last else 0
+            following = shape.notes if last else source.runs[i + 1].first_note
+            padding = shape.blocks * shape.block_docs - shape.notes if last else 0
             columns = np.zeros((len(chosen), following - run.first_note + padding), np.uint8)
             positions, local, tfs = source.of_run(run, chosen)
             columns[positions, local] = np.minimum(tfs, COLUMN_TF_MAX)

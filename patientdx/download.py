@@ -248,7 +248,7 @@ def _unreachable(url: str, problem: Exception) -> FetchError:
 class _Redirects(HTTPRedirectHandler):
     """Follows to another host, but neither to another scheme nor from https down to http."""
 
-    def redirect_request(  # noqa: PLR0913, PLR0917 - urllib's signature
+    def redirect_request(
         self,
         req: Request,
         fp: IO[bytes],

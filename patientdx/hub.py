@@ -80,7 +80,7 @@ class _Source:
     sleep: Sleep
 
 
-def fetch_dataset(  # noqa: PLR0913 - two to name it, the rest are keyword-only settings
+def fetch_dataset(
     name: str,
     into: Path,
     *,

@@ -140,7 +140,7 @@ cases = st.builds(
     changes=st.lists(st.sampled_from(["add", "add", "delete", "update", "compact"]), max_size=5),
     analysis=analyses,
     layout=layouts,
-    rnd=st.randoms(),
+    rnd=st.randoms(use_true_random=True),
 )
 
 

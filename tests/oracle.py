@@ -12,15 +12,15 @@ import ctypes
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 from typing import Any
 
 from patientdx.records import Filter, Patient, Query
 
-Tokens = Callable[[str], list[str]]
+Tokens = Callable[[str], tuple[str, ...]]
 
 
 @cache
@@ -37,9 +37,13 @@ def tokens_by(stopwords: str, stemmer: str) -> Tokens:
 
     left_out = stop_words() if stopwords == "english" else frozenset()
     stem = str if stemmer == "none" else Stemmer.Stemmer(stemmer).stemWord
-    return lambda text: [
-        stem(word) for word in re.findall(r"\w+", text.lower()) if word not in left_out
-    ]
+
+    @lru_cache(maxsize=4096)
+    def tokens(text: str) -> tuple[str, ...]:
+        words = re.findall(r"\w+", text.lower())
+        return tuple(stem(word) for word in words if word not in left_out)
+
+    return tokens
 
 
 def to_float32(value: float) -> float:
@@ -56,7 +60,7 @@ class Oracle:
     k1: float
     b: float
 
-    @property
+    @cached_property
     def counts(self) -> dict[str, Counter[str]]:
         """Term frequencies of each patient."""
         return {i: Counter(self.tokens(_full_text(p))) for i, p in self.patients.items()}
@@ -130,10 +134,3 @@ def _in_range(age: float | None, low: float | None, high: float | None) -> bool:
 def _equals(patient: Patient, field: str, value: str) -> bool:
     held: Any = patient.metadata.get(field)
     return held is not None and str(held) == value
-
-
-def by_id(patients: Iterable[Patient]) -> dict[str, Patient]:
-    """Patients by id; ids must differ."""
-    found = {patient.patient_id: patient for patient in patients}
-    assert isinstance(found, Collection)
-    return found

@@ -90,6 +90,8 @@ def test_a_cutoff_that_is_needed_is_asked_for(name: str) -> None:
         "R@99999999999999999999",
         "P(rel=0)@5",
         "P(rel=1.5)@5",
+        "P(rel=1001)@5",
+        "nDCG(gains={1:1001})@10",
         "P(judged_only=7)@5",
         "nDCG(gains={0:'a'})@10",
         "nDCG(gains=3)@10",
@@ -107,7 +109,9 @@ def test_a_parameter_that_a_measure_lacks_is_told() -> None:
         parse_measures(["P(depth=5)@5"])
 
 
-@pytest.mark.parametrize("name", ["NumRet", "NumQ", "RBP", "Judged@10", "nDCG(dcg='exp-log2')@10"])
+@pytest.mark.parametrize(
+    "name", ["NumRet", "NumQ", "infAP", "RBP", "Judged@10", "nDCG(dcg='exp-log2')@10"]
+)
 def test_what_trec_eval_cannot_average_is_not_offered(name: str) -> None:
     with pytest.raises(EvaluationError, match="is not offered here"):
         parse_measures([name])
@@ -139,10 +143,9 @@ def test_depth_needed_is_the_greatest_cutoff(names: list[str], depth: int) -> No
 def test_any_text_is_a_measure_or_an_evaluation_error(name: str) -> None:
     try:
         names = parse_measures([name])
-    except EvaluationError as error:
-        assert error.hint
-    else:
-        assert parse_measures(names) == names
+    except EvaluationError:
+        return
+    assert parse_measures(names) == names
 
 
 def test_the_log_handler_of_ir_measures_is_taken_off() -> None:

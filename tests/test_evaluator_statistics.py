@@ -111,3 +111,10 @@ def test_what_has_no_interval_is_an_error(
 def test_no_resamples_are_an_error() -> None:
     with pytest.raises(EvaluationError, match="resample"):
         bootstrap_interval([0.5], resamples=0)
+
+
+def test_memory_is_bounded_however_many_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_DRAWN_AT_ONCE", 100)
+    pieces = list(module._resampled_means(np.arange(30.0), 50, 0))
+    assert sum(map(len, pieces)) == 50
+    assert max(map(len, pieces)) * 30 <= 100

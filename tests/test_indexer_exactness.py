@@ -1,5 +1,7 @@
 """Searches equal brute force to the last bit: ids, order and float32 scores."""
 
+from collections.abc import Iterator
+
 import pytest
 from corpora import EXAMPLES, Case, World, bm25s, cases, filters, made, queries
 from hypothesis import HealthCheck, given, settings
@@ -20,6 +22,12 @@ depths = st.sampled_from([1, 2, 3, 10, 59, 60, 1000])
 batches = st.lists(queries, min_size=1, max_size=5)
 
 
+def opened(world: World, bm25: BM25Settings, threads: tuple[int, ...] = (1, 2)) -> Iterator[Index]:
+    for engine in ENGINES:
+        for count in threads:
+            yield Index.open(world.folder, bm25=bm25, engine=engine, threads=count)
+
+
 def fields_are_known(index: Index, where: Filter | None) -> bool:
     asked = {name for name, _ in (*where.where, *where.exclude_where)} if where else set()
     return asked <= set(index.facts()["fields"])
@@ -35,53 +43,40 @@ def check_search(
         assert index.search_many([query], k, where) == [hits]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("threads", [1, 2])
 @many_examples
 @given(case=cases, batch=batches, k=depths, where=filters, bm25=bm25s)
 def test_searches_equal_brute_force(
-    engine: Engine,
-    threads: int,
-    case: Case,
-    batch: list[Query],
-    k: int,
-    where: Filter | None,
-    bm25: BM25Settings,
+    case: Case, batch: list[Query], k: int, where: Filter | None, bm25: BM25Settings
 ) -> None:
     with made(case) as world:
-        index = Index.open(world.folder, bm25=bm25, engine=engine, threads=threads)
-        assert index.size == len(world.live)
-        if fields_are_known(index, where):
-            check_search(world, index, batch, k, where)
-        else:
-            with pytest.raises(InputError, match="no note has a field"):
-                index.search_many(batch, k, where)
+        for index in opened(world, bm25):
+            assert index.size == len(world.live)
+            if fields_are_known(index, where):
+                check_search(world, index, batch, k, where)
+            else:
+                with pytest.raises(InputError, match="no note has a field"):
+                    index.search_many(batch, k, where)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
 @many_examples
 @given(case=cases, batch=batches, where=filters, bm25=bm25s)
 def test_ranks_are_places_in_the_whole_ranking(
-    engine: Engine, case: Case, batch: list[Query], where: Filter | None, bm25: BM25Settings
+    case: Case, batch: list[Query], where: Filter | None, bm25: BM25Settings
 ) -> None:
     with made(case) as world:
-        index = Index.open(world.folder, bm25=bm25, engine=engine)
-        if not fields_are_known(index, where):
-            return
-        wanted = [*sorted(world.live), "unknown"]
-        if where:
-            wanted += sorted(where.exclude_ids)
         oracle = world.oracle(bm25)
-        for query in batch:
-            order = [i for i, _ in oracle.ranking(query, where)]
-            places = {i: place for place, i in enumerate(order, start=1)}
-            expected = [places.get(i) for i in wanted]
-            assert index.ranks_many([query], [wanted], [where]) == [expected]
-        single = [[wanted[case.rnd.randrange(len(wanted))]] for _ in batch]
-        alone = index.ranks_many(batch, single, [where] * len(batch))
-        for query, (doc_id,), (rank,) in zip(batch, single, alone, strict=True):
-            order = [i for i, _ in oracle.ranking(query, where)]
-            assert rank == (order.index(doc_id) + 1 if doc_id in order else None)
+        wanted = [*sorted(world.live), "unknown", *(sorted(where.exclude_ids) if where else ())]
+        orders = [[i for i, _ in oracle.ranking(query, where)] for query in batch]
+        places = [{i: n for n, i in enumerate(order, start=1)} for order in orders]
+        single = [[case.rnd.choice(wanted)] for _ in batch]
+        for index in opened(world, bm25, threads=(1,)):
+            if not fields_are_known(index, where):
+                return
+            together = index.ranks_many(batch, [wanted] * len(batch), [where] * len(batch))
+            assert together == [[place.get(i) for i in wanted] for place in places]
+            alone = index.ranks_many(batch, single, [where] * len(batch))
+            expected = [[place.get(i)] for (i,), place in zip(single, places, strict=True)]
+            assert alone == expected
 
 
 @many_examples
@@ -102,17 +97,16 @@ def test_explanations_sum_to_the_score(case: Case, query: Query, bm25: BM25Setti
                 assert one.tf == oracle.counts[doc_id][one.term]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
 @settings(parent=many_examples, max_examples=max(20, EXAMPLES // 4))
 @given(case=cases, query=queries, k=depths, first=bm25s, second=bm25s)
 def test_other_settings_share_the_files_and_nothing_else(
-    engine: Engine, case: Case, query: Query, k: int, first: BM25Settings, second: BM25Settings
+    case: Case, query: Query, k: int, first: BM25Settings, second: BM25Settings
 ) -> None:
     with made(case) as world:
-        index = Index.open(world.folder, bm25=first, engine=engine)
-        check_search(world, index, [query], k, None)
-        check_search(world, index.with_settings(second), [query], k, None)
-        check_search(world, index, [query], k, None)
+        for index in opened(world, first, threads=(1,)):
+            check_search(world, index, [query], k, None)
+            check_search(world, index.with_settings(second), [query], k, None)
+            check_search(world, index, [query], k, None)
 
 
 @settings(parent=many_examples, max_examples=max(20, EXAMPLES // 4))

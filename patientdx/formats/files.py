@@ -64,8 +64,8 @@ class _Pushed(io.RawIOBase):
 
     def readinto(self, target: object, /) -> int:
         view = cast("memoryview", target)
-        data = self._head[: len(view)] or self._rest.read(len(view))
-        self._head = self._head[len(data) :]
+        head, self._head = self._head[: len(view)], self._head[len(view) :]
+        data = head + self._rest.read(len(view) - len(head))
         view[: len(data)] = data
         return len(data)
 
@@ -179,9 +179,10 @@ class TextInput:
         self._open_files.close()
 
     def first_character(self) -> str:
-        """The first character that is no white space, as far as the first buffer shows one."""
+        """The first character that is no white space, "" when there is none."""
         try:
-            head = self._stream.peek(_CHUNK)
+            while (head := self._stream.peek(1)).isspace():
+                self.line += self._stream.read(len(head)).count(b"\n")
         except _UNREADABLE as error:
             raise self._explained(error) from error
         return head.lstrip()[:1].decode("ascii", "replace")
@@ -198,7 +199,7 @@ class TextInput:
     def chunks(self) -> Iterator[str]:
         """The text in pieces of bounded size, for formats that do not care for lines."""
         decoder = codecs.getincrementaldecoder("utf-8")()
-        self.line = max(self.line, 1)
+        self.line += 1
         for data in self._blocks():
             yield self._checked(data, decoder)
         self._checked(b"", decoder, final=True)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from patientdx.errors import InputError
 
+from .files import Source
+
 _PACKED = ("", ".gz", ".zst")
 _PPR = ("PPR", "patient2patient_retrieval")
 _CORPORA = (
@@ -32,9 +34,9 @@ class EvaluationFiles:
     corpus: Path | None
 
 
-def corpus_file(folder: Path) -> Path:
+def corpus_file(folder: Source) -> Path:
     """The corpus of a BEIR or ReCDS folder. Raises InputError when there is none."""
-    corpus = _found(folder, _CORPORA)
+    corpus = _found(Path(folder), _CORPORA)
     if corpus is None:
         raise InputError(
             f"{folder}: there is no corpus in this folder",
@@ -43,20 +45,21 @@ def corpus_file(folder: Path) -> Path:
     return corpus
 
 
-def queries_file(folder: Path) -> Path:
+def queries_file(folder: Source) -> Path:
     """The one queries file of a BEIR folder. Raises InputError when there is none."""
-    queries = _found(folder, ("queries.jsonl",))
+    queries = _found(Path(folder), ("queries.jsonl",))
     if queries is None:
         hint = "name one of its files, for instance queries/test_queries.jsonl"
         raise InputError(f"{folder}: there is no queries.jsonl in this folder", hint=hint)
     return queries
 
 
-def evaluation_files(folder: Path, split: str) -> EvaluationFiles:
+def evaluation_files(folder: Source, split: str) -> EvaluationFiles:
     """The queries, judgements and corpus of a split of a BEIR or ReCDS folder.
 
     Raises InputError for what is missing, and lists the splits that are there.
     """
+    folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder", hint="check the path")
     qrels = _found(folder, (pattern.format(split) for pattern in _QRELS))

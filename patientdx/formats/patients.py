@@ -33,8 +33,9 @@ def read_patients(
     """
     named = NamedFields(id_field, text_field, title_field)
     is_folder = not is_standard(source) and Path(source).is_dir()
-    with TextInput(corpus_file(Path(source)) if is_folder else source) as opened:
-        yield from _Reading(Rows(opened, skip_bad), named, skips=skip_bad is not None).patients()
+    with TextInput(corpus_file(source) if is_folder else source) as opened:
+        rows = Rows(opened, skip_bad, "mend that row, or let bad rows be skipped")
+        yield from _Reading(rows, named, skips=skip_bad is not None).patients()
 
 
 @dataclass

@@ -23,7 +23,7 @@ def read_queries(source: Source) -> Iterator[Query]:
     row that cannot be used or repeats an id.
     """
     is_folder = not is_standard(source) and Path(source).is_dir()
-    with TextInput(queries_file(Path(source)) if is_folder else source) as opened:
+    with TextInput(queries_file(source) if is_folder else source) as opened:
         lines: dict[str, int] = {}
         is_json = opened.first_character() in {"{", "["}
         for line, query in _from_json(opened) if is_json else _from_tabs(opened):

@@ -47,17 +47,19 @@ class Rows:
     unless there is a `skip`, which then counts it.
     """
 
-    def __init__(self, source: TextInput, skip: SkippedRows | None = None) -> None:
+    def __init__(
+        self, source: TextInput, skip: SkippedRows | None = None, hint: str = "mend that row"
+    ) -> None:
         self.columns: list[str] | None = None
         self.name = source.name
         self._source = source
         self._skip = skip
+        self._hint = hint
 
     def bad(self, line: int, problem: str) -> None:
         """Leaves a row out, or raises InputError."""
         if self._skip is None:
-            hint = "mend the row, or let bad rows be skipped"
-            raise InputError.at(self.name, line, problem, hint=hint)
+            raise InputError.at(self.name, line, problem, hint=self._hint)
         self._skip.add(f"{self.name}:{line}: {problem}")
 
     def __iter__(self) -> Iterator[tuple[int, Row]]:
@@ -146,13 +148,13 @@ class _Buffer:
     """A window on a text that slides along as elements are decoded."""
 
     def __init__(self, source: TextInput) -> None:
+        self.line = source.line + 1  # white space may have been passed already
         self._chunks = source.chunks()
         self._name = source.name
         self._decoder = json.JSONDecoder()
         self._text = ""
         self._at = 0
         self._ended = False
-        self.line = 1
 
     def _grow(self) -> None:
         """Doubles what is left of the window, so that decoding again stays cheap."""

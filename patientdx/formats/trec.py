@@ -16,7 +16,7 @@ from .files import Source, TextInput, filled, open_lines, shown
 _GRADE = re.compile(r"[+-]?[0-9]{1,9}")
 _HEADER_FIRST = frozenset({"query-id", "query_id", "queryid", "qid", "query", "topic"})
 _HEADER_LAST = frozenset({"score", "relevance", "rel", "label", "grade"})
-_LARGEST = float(np.finfo(np.float32).max)
+_LARGEST = 3.4028235e38  # the largest float32, in its own shortest form
 
 
 def read_qrels(path: Source) -> Qrels:
@@ -99,6 +99,7 @@ def _check_id(value: str, what: str, *, spaces: bool = False) -> None:
 def read_run(path: Source) -> Run:
     """A TREC run (`qid Q0 docid rank score tag`) or results JSON `{qid: {docid: score}}`.
 
+    A file that begins with a brace is JSON, and is held in memory while it is decoded.
     Hits come in the order of `ranked()`: by float32 score, ties by document id, descending; the
     rank column is not looked at. Raises InputError for rows that are malformed, repeat a pair
     or have a score that float32 cannot hold.
@@ -139,12 +140,14 @@ def _score(cell: str, source: TextInput) -> float:
 
 
 def _json_scores(source: TextInput) -> dict[str, dict[str, float]]:
+    passed = source.line  # lines of white space before the brace
     try:
         results = json.loads("".join(source.chunks()), object_pairs_hook=_once)
     except _RepeatedKeyError as error:
         raise InputError(f"{source.name}: the id `{error}` stands twice in one object") from error
     except json.JSONDecodeError as error:
-        raise InputError.at(source.name, error.lineno, f"malformed JSON ({error.msg})") from error
+        line = passed + error.lineno
+        raise InputError.at(source.name, line, f"malformed JSON ({error.msg})") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{source.name}: malformed JSON") from error
     for query_id, scores in results.items():

@@ -1,0 +1,72 @@
+"""The command line as a function: arguments in, exit code, stdout and stderr out."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
+
+import cli
+
+_OURS = ("INDEX", "CACHE", "THREADS", "ALLOW_FETCH", "HUB")
+NOWHERE = {f"PATIENTDX_{name}": None for name in _OURS} | {"NO_COLOR": None}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output as JSON, all of it."""
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[str]:
+        """Standard output as lines."""
+        return self.out.splitlines()
+
+
+def patientdx(
+    *args: object, stdin: bytes | str = b"", env: dict[str, str | None] | None = None
+) -> Outcome:
+    """Runs a command in this process; an exception that gets out of the program gets out here.
+
+    Nothing of the caller's PATIENTDX_* variables is seen.
+    """
+    result = CliRunner().invoke(
+        cli.app,
+        [str(arg) for arg in args],
+        input=stdin,
+        env=NOWHERE | (env or {}),
+        catch_exceptions=False,
+    )
+    return Outcome(result.exit_code, result.stdout, result.stderr)
+
+
+def done(*args: object, stdin: bytes | str = b"") -> Outcome:
+    """A command that must succeed."""
+    outcome = patientdx(*args, stdin=stdin)
+    assert outcome.code == 0, outcome.err
+    return outcome
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """The sha256 of every file below a folder, by its path; folders have an empty one."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        if path.is_file()
+        else ""
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def rows(*patients: dict[str, object]) -> bytes:
+    """Patients as JSON lines."""
+    return b"".join(json.dumps(one).encode() + b"\n" for one in patients)

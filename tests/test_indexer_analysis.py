@@ -1,0 +1,182 @@
+"""Analysis: words, stop words, stems, places in the text; and counting, in both ways."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import Stemmer
+from corpora import EXAMPLES
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from oracle import stop_words, tokens_by
+
+from indexer.analysis import AnalysisSettings, Analyzer, read_stopwords
+from indexer.counting import CompiledCounter, PythonCounter, TermCounter
+from patientdx.errors import InputError
+
+# Words of one letter, marks, astral letters, digits and signs, letters whose lower case is
+# longer, lone surrogates: and next to them what Python itself calls a word or does not.
+tricky = st.text(st.sampled_from("aAzZ09_ .-'\n\t\u00a0éÉßẞİıΣσςÅ\u0301\u0307日本٣²½ªⅣ𝒳𝔸😀𐐀\ud800\u200d"))
+texts = st.one_of(st.text(), tricky)
+settings_of = st.builds(
+    AnalysisSettings,
+    st.sampled_from(["none", "english"]),
+    st.sampled_from(["none", "porter", "english"]),
+)
+
+
+@settings(max_examples=EXAMPLES)
+@given(text=texts, chosen=settings_of)
+@example("İstanbul'da ΟΔΟΣ", AnalysisSettings("none", "none"))
+@example("", AnalysisSettings())
+def test_terms_are_words_without_stop_words_stemmed(text: str, chosen: AnalysisSettings) -> None:
+    analyzer = Analyzer(chosen)
+    expected = list(tokens_by(chosen.stopwords, chosen.stemmer)(text))
+    assert analyzer.terms(text) == expected
+    assert analyzer.terms(text) == expected  # remembered words change nothing
+
+
+@given(text=texts)
+def test_without_lists_and_stems_terms_are_the_words(text: str) -> None:
+    analyzer = Analyzer(AnalysisSettings("none", "none"))
+    assert analyzer.terms(text) == re.findall(r"\w+", text.lower())
+
+
+@pytest.mark.parametrize("stemmer", ["porter", "english"])
+@given(text=st.text(st.characters(codec="ascii", categories=["L"])))
+@example("running generalizations dying skis")
+def test_stems_are_those_of_pystemmer(stemmer: str, text: str) -> None:
+    words = re.findall(r"\w+", text.lower())
+    analyzer = Analyzer(AnalysisSettings("none", stemmer))
+    assert analyzer.terms(text) == Stemmer.Stemmer(stemmer).stemWords(words)
+
+
+def test_stems_and_stop_words_by_example() -> None:
+    text = "The fevers of the running patients were not his."
+    assert Analyzer(AnalysisSettings("english", "english")).terms(text) == [
+        "fever",
+        "run",
+        "patient",
+    ]
+    assert Analyzer(AnalysisSettings("none", "none")).terms("Na+ 3.5 a_b é") == [
+        *("na", "3", "5", "a_b", "é")
+    ]
+
+
+def test_the_stop_list_is_snowballs() -> None:
+    words = stop_words()
+    assert {"i", "the", "of", "and", "not", "very"} <= words
+    assert all(word == word.lower() for word in words)
+    assert len(words) > 100
+
+
+@pytest.mark.parametrize(("stopwords", "stemmer"), [("german", "none"), ("none", "lancaster")])
+def test_unknown_names_are_refused(stopwords: str, stemmer: str) -> None:
+    with pytest.raises(InputError, match="unknown"):
+        AnalysisSettings(stopwords, stemmer)
+
+
+def test_a_stop_list_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "stop.txt"
+    path.write_text("\ufeffPatient man-made  # not: woman\n\n# only this\nÉté\n", encoding="utf-8")
+    assert read_stopwords(path) == ("made", "man", "patient", "été")
+    chosen = AnalysisSettings.choose(str(path), "none")
+    assert AnalysisSettings.from_json(chosen.to_json()) == chosen
+    path.unlink()  # the words are kept, not the path
+    assert Analyzer(chosen).terms("This patient, a woman, l'été, Man") == [
+        *("this", "a", "woman", "l")
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"# nothing\n", b"\xff\xfe\xff", None])
+def test_a_stop_list_that_cannot_be_used(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "stop.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"stop\.txt: the stop list"):
+        AnalysisSettings.choose(str(path), "none")
+
+
+@settings(max_examples=EXAMPLES)
+@given(text=texts, chosen=settings_of)
+@example("İstanbul", AnalysisSettings("none", "none"))
+@example("ΟΔΟΣ'Α", AnalysisSettings("none", "none"))
+def test_spans_lie_on_words_of_the_text(text: str, chosen: AnalysisSettings) -> None:
+    analyzer = Analyzer(chosen)
+    spans = analyzer.spans(text)
+    words = [match.span() for match in re.finditer(r"\w+", text)]
+    assert {span[:2] for span in spans} <= set(words)
+    assert [span[0] for span in spans] == sorted(span[0] for span in spans)
+    for start, end, term in spans:
+        assert analyzer.terms(text[start:end])[0] == term
+
+
+@given(text=st.text(st.characters(codec="ascii")), chosen=settings_of)
+def test_spans_of_plain_text_miss_nothing(text: str, chosen: AnalysisSettings) -> None:
+    analyzer = Analyzer(chosen)
+    assert [term for _, _, term in analyzer.spans(text)] == analyzer.terms(text)
+
+
+Plain = list[tuple[dict[str, int], int]]
+
+
+def counted(counter: TermCounter, batches: list[list[str]]) -> Plain:
+    """(term -> frequency in order of first appearance, length) of every note."""
+    found: Plain = []
+    for batch in batches:
+        counts = counter.count(batch)
+        assert len(counts.lengths) == len(batch)
+        assert len(counts.starts) == len(batch) + 1
+        assert counts.starts[0] == 0
+        assert counts.starts[-1] == len(counts.terms) == len(counts.tfs)
+        for i, length in enumerate(counts.lengths.tolist()):
+            part = slice(int(counts.starts[i]), int(counts.starts[i + 1]))
+            names = [counter.terms[number] for number in counts.terms[part].tolist()]
+            held = dict(zip(names, counts.tfs[part].tolist(), strict=True))
+            assert len(held) == len(names)
+            found.append((held, length))
+    return found
+
+
+def expected_counts(chosen: AnalysisSettings, batches: list[list[str]]) -> Plain:
+    tokens = tokens_by(chosen.stopwords, chosen.stemmer)
+    frequencies = [Counter(tokens(text)) for batch in batches for text in batch]
+    return [(dict(held), held.total()) for held in frequencies]
+
+
+@settings(max_examples=EXAMPLES)
+@given(batches=st.lists(st.lists(texts, max_size=6), max_size=3), chosen=settings_of)
+@example([[""]], AnalysisSettings())
+@example([[], ["a", "", "a b a"], ["b"]], AnalysisSettings())
+@example([["İ", "𝒳𝒴 x", "\U0010ffff", "e\u0301", "ß" * 300]], AnalysisSettings("none", "none"))
+def test_both_counters_count_the_terms(
+    batches: list[list[str]], chosen: AnalysisSettings
+) -> None:
+    expected = expected_counts(chosen, batches)
+    assert counted(PythonCounter(Analyzer(chosen)), batches) == expected
+    assert counted(CompiledCounter(Analyzer(chosen)), batches) == expected
+
+
+def test_every_character_alone_and_between_letters() -> None:
+    chosen = AnalysisSettings("none", "none")
+    everything = [chr(code) for code in range(0x3400)] + [
+        chr(code) for code in range(0x3400, 0x110000, 7)
+    ]
+    batches = [everything, [f"a{character}B" for character in everything]]
+    assert counted(CompiledCounter(Analyzer(chosen)), batches) == expected_counts(chosen, batches)
+
+
+@pytest.mark.parametrize("kind", [PythonCounter, CompiledCounter])
+def test_counters_grow_with_the_vocabulary(kind: type[PythonCounter | CompiledCounter]) -> None:
+    chosen = AnalysisSettings("none", "none")
+    # More distinct words (and more bytes of them) than any table begins with.
+    many = [" ".join(f"w{n:x}{'é' * (n % 30)}" for n in range(i, i + 5000)) for i in range(0, 100_000, 2500)]
+    batches = [many[:20], many[20:], many[:1]]
+    assert counted(kind(Analyzer(chosen)), batches) == expected_counts(chosen, batches)
+
+
+def test_one_word_longer_than_the_tables() -> None:
+    chosen = AnalysisSettings("none", "none")
+    batches = [["x" * 5_000_000, "y"], ["x" * 5_000_000]]
+    assert counted(CompiledCounter(Analyzer(chosen)), batches) == expected_counts(chosen, batches)

@@ -1,0 +1,168 @@
+"""Explanations, and the passages that show where the words stand."""
+
+import re
+from pathlib import Path
+
+import pytest
+from corpora import EXAMPLES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from indexer.analysis import AnalysisSettings, Analyzer
+from indexer.explain import Passage, TermShare, passages
+from indexer.index import Index
+from indexer.writing import build
+from patientdx.errors import NotFoundError
+from patientdx.records import Patient, Query
+
+NOTES = {
+    "wernicke": "Confusion and nystagmus after weeks of vomiting. Thiamine helped. " * 2,
+    "stroke": "Sudden weakness of the left arm; no confusion.",
+    "istanbul": "İstanbul'da doğdu. Fever, İzmir fever and STRASSE.",
+    "blank": "...",
+}
+PLAIN = Analyzer(AnalysisSettings("none", "none"))
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
+    folder = tmp_path_factory.mktemp("explain") / "index"
+    return build(folder, [Patient(i, text) for i, text in NOTES.items()])
+
+
+def share(term: str, value: float) -> TermShare:
+    return TermShare(term, value, value, 1)
+
+
+def marked(passage: Passage) -> list[str]:
+    return [passage.text[start:end] for start, end in passage.matches]
+
+
+def test_shares_are_the_terms_that_both_hold(index: Index) -> None:
+    query = Query("q", "confused: confusion, nystagmus, fever", {"thiamine": 0.5, "weakness": 0})
+    explanation = index.explain(query, "wernicke")
+    assert {one.term: one.tf for one in explanation.shares} == {
+        "confus": 2,
+        "nystagmus": 2,
+        "thiamin": 2,
+    }
+    (hit,) = [hit for hit in index.search_many([query])[0] if hit.doc_id == "wernicke"]
+    assert explanation.score == hit.score
+    assert sum(one.share for one in explanation.shares) == pytest.approx(hit.score, rel=1e-6)
+    for one in explanation.shares:
+        assert 0 < one.share < one.weight
+
+
+def test_no_common_term_no_share(index: Index) -> None:
+    explanation = index.explain(Query("q", "fever"), "stroke")
+    assert (explanation.score, explanation.shares) == (0.0, ())
+    assert passages(NOTES["stroke"], explanation.shares, index.analyzer) == []
+    assert index.explain(Query("q", "fever"), "blank").shares == ()
+
+
+def test_a_patient_that_is_not_there(index: Index) -> None:
+    with pytest.raises(NotFoundError, match="no patient `nobody`"):
+        index.explain(Query("q", "fever"), "nobody")
+
+
+def test_equal_shares_are_in_order_of_their_terms(tmp_path: Path) -> None:
+    index = build(tmp_path / "index", [Patient("1", "beta gamma alpha"), Patient("2", "delta")])
+    shares = index.explain(Query("q", "gamma beta alpha"), "1").shares
+    assert [one.term for one in shares] == ["alpha", "beta", "gamma"]
+    assert len({one.share for one in shares}) == 1
+
+
+def test_words_are_marked_where_they_stand(index: Index) -> None:
+    shares = index.explain(Query("q", "confused by nystagmus"), "wernicke").shares
+    (passage,) = passages(NOTES["wernicke"], shares, index.analyzer, count=1)
+    assert marked(passage) == ["Confusion", "nystagmus", "Confusion", "nystagmus"]
+
+
+def test_words_that_lower_casing_lengthens_are_marked_in_place(index: Index) -> None:
+    assert len("İ".lower()) == 2
+    text = NOTES["istanbul"]
+    shares = index.explain(Query("q", "fever strasse doğdu"), "istanbul").shares
+    (passage,) = passages(text, shares, index.analyzer, count=1)
+    assert marked(passage) == ["doğdu", "Fever", "fever", "STRASSE"]
+    shares = index.explain(Query("q", "İzmir"), "istanbul").shares
+    found = passages(text, shares, index.analyzer)
+    assert {word for passage in found for word in marked(passage)} <= {"İzmir", "İstanbul"}
+
+
+def test_spans_count_characters_of_the_text_itself() -> None:
+    text = "İİİ Σας 𝒳 ΟΔΟΣ fever"
+    spans = PLAIN.spans(text)
+    assert [(text[a:b], term) for a, b, term in spans if term not in {"i"}] == [
+        ("Σας", "σας"),
+        ("𝒳", "𝒳"),
+        ("ΟΔΟΣ", "οδος"),
+        ("fever", "fever"),
+    ]
+
+
+def test_the_best_stretch_comes_first() -> None:
+    text = "alpha " + "filler " * 60 + "beta gamma " + "filler " * 60 + "delta"
+    shares = (share("alpha", 1.0), share("beta", 0.9), share("gamma", 0.9), share("delta", 0.5))
+    first, second = passages(text, shares, PLAIN, width=60)
+    assert marked(first) == ["beta", "gamma"]
+    assert marked(second) == ["alpha"]
+    assert len(first.text) <= 60
+    assert second.text.startswith("alpha filler")
+
+
+def test_a_term_counts_once() -> None:
+    text = "alpha alpha alpha " + "filler " * 60 + "beta"
+    shares = (share("alpha", 1.0), share("beta", 0.4))
+    assert [marked(p) for p in passages(text, shares, PLAIN, width=40)] == [
+        ["alpha"] * 3,
+        ["beta"],
+    ]
+    only_alpha = "alpha " + "filler " * 60 + "alpha"
+    assert [marked(p) for p in passages(only_alpha, shares, PLAIN, width=40)] == [["alpha"]]
+
+
+def test_words_that_add_little_are_not_marked() -> None:
+    shares = (share("fever", 1.0), share("the", 0.2))
+    (passage,) = passages("the fever of the man", shares, PLAIN)
+    assert passage == Passage("the fever of the man", ((4, 9),))
+
+
+def test_a_word_longer_than_the_width() -> None:
+    text = f"short {'x' * 50} end"
+    (passage,) = passages(text, (share("x" * 50, 1.0),), PLAIN, width=10)
+    assert marked(passage) == ["x" * 50]
+
+
+words = st.sampled_from(["fever", "Fever", "cough", "İzmir", "straße", "日本", "a", "the"])
+texts = st.lists(st.tuples(words, st.sampled_from([" ", ", ", "\n", "   ", "-"]))).map(
+    lambda pairs: "".join(word + gap for word, gap in pairs)
+)
+
+
+@settings(max_examples=EXAMPLES)
+@given(
+    text=st.one_of(texts, st.text()),
+    values=st.dictionaries(
+        st.sampled_from(["fever", "cough", "i", "straße", "日本", "a"]), st.floats(0.01, 10)
+    ),
+    width=st.integers(1, 120),
+    count=st.integers(1, 4),
+)
+def test_passages_are_stretches_of_the_text(
+    text: str, values: dict[str, float], width: int, count: int
+) -> None:
+    shares = tuple(share(term, value) for term, value in values.items())
+    found = passages(text, shares, PLAIN, width=width, count=count)
+    telling = {term for term, value in values.items() if value >= max(values.values()) / 4}
+    assert len(found) <= count
+    assert bool(found) == any(span[2] in telling for span in PLAIN.spans(text))
+    longest = max(map(len, re.findall(r"\w+", text)), default=0)
+    for passage in found:
+        assert passage.text in text
+        assert len(passage.text) <= max(width, longest)
+        assert list(passage.matches) == sorted(passage.matches)
+        for word in marked(passage):
+            assert PLAIN.terms(word)[0] in telling
+    shown = [{PLAIN.terms(word)[0] for word in marked(passage)} for passage in found]
+    for i, terms in enumerate(shown):
+        assert terms - set().union(*shown[:i])  # each shows something new
