@@ -1,5 +1,6 @@
 """The command line: the Typer application and the one place where errors become sentences."""
 
+import io
 import os
 import sys
 from typing import Any
@@ -32,9 +33,13 @@ class Boundary(TyperGroup):
         except KeyboardInterrupt:
             typer.echo("interrupted", err=True)
             raise typer.Exit(130) from None
-        except BrokenPipeError:
-            # The reader went away (`| head`): stop quietly, and keep Python from complaining.
+        except OSError as error:
+            # The reader went away (`| head`), the disk under `> file` is full: keep Python from
+            # complaining when it flushes what is left. About a reader nothing is said.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if not isinstance(error, BrokenPipeError):
+                place = error.filename or "standard output"
+                typer.echo(f"error: {place}: {error.strerror or type(error).__name__}", err=True)
             raise typer.Exit(1) from None
 
 
@@ -60,6 +65,9 @@ app.command("doctor")(doctor.doctor)
 
 def main() -> None:
     """Entry point of `patientdx` and of `python cli.py`."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that is not UTF-8 shows an escape where it lacks a character.
+        sys.stdout.reconfigure(errors="backslashreplace")
     app()
 
 

@@ -13,12 +13,25 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import corpus
 import numpy as np
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parents[1]
 STOP_WORDS = ROOT / "indexer" / "stopwords" / "english.txt"
 WORD = re.compile(r"\w+")
+
+
+def corpus_in(folder: Path, size: int, queries: int) -> Path:
+    """A folder with at least that many notes and queries: made where there is none yet.
+
+    The notes of a smaller corpus are the first ones of a larger.
+    """
+    for stamp in folder.glob("made-*-*-1"):
+        notes, made = map(int, stamp.name.split("-")[1:3])
+        if notes >= size and made >= queries:
+            return folder
+    return corpus.make(folder / f"corpus-{size}-{queries}", size, queries)
 
 
 class Note(NamedTuple):

@@ -18,7 +18,13 @@ def doctor(as_json: options.Json = False) -> None:
     here = machine(options.settings().cache, os.environ)
     if as_json:
         extras = [
-            {**asdict(one), "installed": one.installed, "install": one.install} for one in found
+            {
+                **asdict(one),
+                "packages": [package._asdict() for package in one.packages],
+                "installed": one.installed,
+                "install": one.install,
+            }
+            for one in found
         ]
         output.json_data(
             {"machine": {**asdict(here), "folder": str(here.folder)}, "extras": extras}

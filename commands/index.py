@@ -1,5 +1,6 @@
 """`index build|add|delete|info|verify|compact`: making and changing an index."""
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -189,13 +190,21 @@ def _read(
 ) -> "Iterator[Patient]":
     from patientdx.formats import read_patients
 
-    return read_patients(
+    patients = read_patients(
         source,
         id_field=id_field,
         text_field=text_field,
         title_field=title_field,
         skip_bad=skipped,
     )
+    # The first is read before an index is touched: most wrong files show by then.
+    first = next(patients, None)
+    if first is None:
+        name = "stdin" if source == "-" else source
+        reason = f"left out: {skipped.messages[0]}" if skipped and skipped.count else None
+        hint = reason or "is it the right file?"
+        raise InputError(f"{name}: there are no patients in it", hint=hint)
+    return chain([first], patients)
 
 
 def _skipped(skip_bad: bool) -> "SkippedRows | None":
@@ -210,7 +219,7 @@ def _ids(given: list[str]) -> list[str]:
         ids += typer.get_text_stream("stdin").read().split("\n") if one == "-" else [one]
     ids = [i.strip() for i in ids if i.strip()]
     if not ids:
-        raise InputError("no ids given")
+        raise InputError("no ids given", hint="index delete ID... --index FOLDER")
     return ids
 
 

@@ -1,6 +1,7 @@
 """Options that several commands share, each with one meaning everywhere."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -33,6 +34,7 @@ TitleField = Annotated[str | None, typer.Option("--title-field", help="Column or
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out rows that cannot be used, and count them.")
 ]
+AGE = re.compile(r"([0-9]+(?:\.[0-9]+)?)?(?:(-)([0-9]+(?:\.[0-9]+)?)?)?")
 
 
 def settings() -> Settings:
@@ -68,13 +70,11 @@ def _sex(value: str | None) -> Literal["F", "M"] | None:
 
 
 def _age_range(value: str) -> tuple[float | None, float | None]:
-    low, dash, high = value.strip().partition("-")
-    try:
-        first = float(low) if low else None
-        last = (float(high) if high else None) if dash else first
-    except ValueError:
-        raise InputError(f"--age must be like 60-80, 60-, -2 or 44, not `{value}`") from None
-    if (first is None and last is None) or (first or 0) > (last if last is not None else 1e9):
+    match = AGE.fullmatch(value.strip())
+    low, dash, high = match.groups() if match else (None, None, None)
+    first = float(low) if low else None
+    last = (float(high) if high else None) if dash else first
+    if first == last is None or (first or 0) > (float("inf") if last is None else last):
         raise InputError(f"--age must be like 60-80, 60-, -2 or 44, not `{value}`")
     return first, last
 

@@ -114,7 +114,7 @@ def _note(text: str | None, file: str | None) -> str:
 
         text = "\n".join(line for _, line in open_lines(source))
     if not text or not text.strip():
-        raise InputError("the query is empty")
+        raise InputError("the query is empty", hint="give a note, or words of one")
     return text
 
 
@@ -125,7 +125,8 @@ def _search_queries(
 
     asked = list(read_queries(source))
     if not asked:
-        raise InputError(f"{source}: there are no queries in it")
+        name = "stdin" if source == "-" else source
+        raise InputError(f"{name}: there are no queries in it", hint="is it the right file?")
     found: dict[str, list[Hit]] = {}
     with output.progress("searching", len(asked), quiet=quiet) as tick:
         for start in range(0, len(asked), 512):
@@ -146,6 +147,8 @@ def _show(
     quiet: bool,
     explain: bool,
 ) -> None:
+    if not hits:
+        output.say("no patient matches", quiet=quiet)
     if as_json:
         rows = [_row(opened, query, rank, hit) for rank, hit in enumerate(hits, 1)]
         output.json_data({"query_id": query.query_id, "note": output.RESEARCH, "hits": rows})
@@ -155,8 +158,6 @@ def _show(
             output.data(hit.doc_id)
         else:
             print_hit(opened, query, rank, hit, explain=explain)
-    if not hits:
-        output.say("no patient matches", quiet=quiet)
     output.say(output.RESEARCH, quiet=quiet)
 
 

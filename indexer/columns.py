@@ -84,7 +84,8 @@ class Columns:
         return keep
 
     def _age_between(self, low: float | None, high: float | None) -> NDArray[np.bool_]:
-        ages = np.floor(self._container.array("age"))
+        with np.errstate(invalid="ignore"):  # damaged bytes may be a signalling NaN
+            ages = np.floor(self._container.array("age"))
         known: NDArray[np.bool_] = ~np.isnan(ages)
         if low is not None:
             known &= ages >= low

@@ -9,7 +9,7 @@ import hashlib
 import mmap
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,8 @@ class ContainerWriter:
 
     def abandon(self) -> None:
         """Closes and removes the unfinished file."""
-        self._file.close()
+        with suppress(OSError):  # on a full disk: what is still buffered cannot be written
+            self._file.close()
         self.path.unlink(missing_ok=True)
 
 
@@ -125,6 +126,19 @@ class ContainerReader:
         count = int(np.prod(section.shape, dtype=np.int64))
         flat = np.frombuffer(self._map, section.dtype, count, section.offset)
         return flat.reshape(section.shape)
+
+    def loaded(self, name: str, row: int | None = None) -> NDArray[Any]:
+        """The section, or one row of it, read into memory of its own.
+
+        NumPy asks for huge pages there, which mapped files do not get: random access over tens
+        of megabytes is bound by address translation otherwise.
+        """
+        section = self.sections[name]
+        shape = section.shape if row is None else section.shape[1:]
+        count = int(np.prod(shape, dtype=np.int64))
+        dtype = np.dtype(section.dtype)
+        offset = section.offset + (row or 0) * count * dtype.itemsize
+        return np.fromfile(self.path, dtype, count, offset=offset).reshape(shape)
 
     def raw(self, name: str) -> memoryview:
         """The bytes of a section."""

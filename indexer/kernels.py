@@ -34,7 +34,7 @@ class KernelSegment(NamedTuple):
     entries: NDArray[np.uint16]
     pointers: NDArray[np.uint32]
     base: NDArray[np.int64]
-    dense_tfs: NDArray[np.uint8]
+    dense_rows: NDArray[np.uint8]
     large_keys: NDArray[np.uint64]
     large_values: NDArray[np.uint32]
     norm: NDArray[np.float64]
@@ -227,17 +227,26 @@ def scan(
             acc[:] = 0.0
             scatter(segment, batch, q, block, acc)
             offset = (block - blocks[0]) * block_docs
+            unit = segment.unit[first : first + size]
+            share = shares[q, offset : offset + size]
             for i in range(size):
-                acc[i] *= segment.unit[first + i]
-                total[i] = acc[i] + shares[q, offset + i]
+                total[i] = acc[i] * unit[i] + share[i]
             count = np.int64(found.state[q, 0])
             threshold = found.state[q, 1]
-            for i in range(size):
-                if total[i] >= threshold and (not filtered or segment.allowed[first + i]):
-                    found.notes[q, count] = first + i
-                    found.sparse[q, count] = acc[i]
-                    found.approximate[q, count] = total[i]
-                    count += 1
+            for start in range(0, size, 64):
+                # Few stretches hold a note above the threshold: look at all 64 at once first.
+                stretch = total[start : min(start + 64, size)]
+                above = 0
+                for i in range(stretch.shape[0]):
+                    above += stretch[i] >= threshold
+                if above == 0:
+                    continue
+                for i in range(start, start + stretch.shape[0]):
+                    if total[i] >= threshold and (not filtered or segment.allowed[first + i]):
+                        found.notes[q, count] = first + i
+                        found.sparse[q, count] = acc[i] * unit[i]
+                        found.approximate[q, count] = total[i]
+                        count += 1
             found.state[q, 0] = count
 
 
@@ -247,37 +256,60 @@ def batch_blocks(batch: Any) -> Any:
     return batch.rare_pointers.shape[1] - 1
 
 
-@_jit
-def dense_share(dense_tfs: Any, columns: Any, weights: Any, norm32: Any, out: Any) -> None:
-    """The dense share of one query for all notes, in float32.
+@nb.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+def share_by_row(dense_rows: Any, weights: Any, norm32: Any, out: Any) -> None:
+    """The dense share of a query with many dense terms, for all notes, in float32.
 
-    The number of columns is a multiple of four: four fractions at a time keep the vector units
-    busy (six times the speed of one at a time, measured).
+    `weights` has an entry for every column, zero where the query lacks the term. The sums may
+    be taken in any order, which is what lets them fill vectors; the error bound covers it.
     """
-    for tile in range(dense_tfs.shape[0]):
-        for c in range(0, columns.shape[0], 4):
-            c0, c1, c2, c3 = columns[c], columns[c + 1], columns[c + 2], columns[c + 3]
-            w0, w1, w2, w3 = weights[c], weights[c + 1], weights[c + 2], weights[c + 3]
-            for i in range(16):
-                norm = norm32[tile * 16 + i]
-                tf0 = np.float32(dense_tfs[tile, c0, i])
-                tf1 = np.float32(dense_tfs[tile, c1, i])
-                tf2 = np.float32(dense_tfs[tile, c2, i])
-                tf3 = np.float32(dense_tfs[tile, c3, i])
-                out[tile * 16 + i] += (w0 * (tf0 / (tf0 + norm)) + w1 * (tf1 / (tf1 + norm))) + (
-                    w2 * (tf2 / (tf2 + norm)) + w3 * (tf3 / (tf3 + norm))
-                )
+    for note in range(dense_rows.shape[0]):
+        norm = norm32[note]
+        share = np.float32(0.0)
+        for c in range(dense_rows.shape[1]):
+            tf = np.float32(dense_rows[note, c])
+            share += weights[c] * (tf / (tf + norm))
+        out[note] = share
 
 
 @_jit
-def dense_impacts(dense_tfs: Any, columns: Any, norm32: Any, first: Any, out: Any) -> None:
-    """Impacts of dense terms for the notes from `first` on, shape (columns, notes)."""
-    for tile in range(out.shape[1] // 16):
-        start = first + tile * 16
+def share_by_column(
+    dense_tfs: Any, columns: Any, weights: Any, norm32: Any, first: Any, out: Any
+) -> None:
+    """The same for a query with few dense terms, for the blocks from `first` on, added to `out`.
+
+    `weights` are those of `columns`.
+    """
+    size = dense_tfs.shape[2]
+    for b in range(out.shape[0] // size):
+        start = (first + b) * size
+        norm = norm32[start : start + size]
+        share = out[b * size : (b + 1) * size]
         for c in range(columns.shape[0]):
-            for i in range(16):
-                tf = np.float32(dense_tfs[start // 16, columns[c], i])
-                out[c, tile * 16 + i] = tf / (tf + norm32[start + i])
+            column = dense_tfs[first + b, columns[c]]
+            weight = weights[c]
+            for i in range(size):
+                tf = np.float32(column[i])
+                share[i] += weight * (tf / (tf + norm[i]))
+
+
+@_jit
+def dense_impacts(dense_rows: Any, norm32: Any, first: Any, out: Any) -> None:
+    """Impacts of all dense terms for the notes from `first` on, shape (notes, columns)."""
+    for i in range(min(out.shape[0], dense_rows.shape[0] - first)):
+        norm = norm32[first + i]
+        for c in range(dense_rows.shape[1]):
+            tf = np.float32(dense_rows[first + i, c])
+            out[i, c] = tf / (tf + norm)
+
+
+@_jit
+def fill_rows(columns: Any, rows: Any) -> None:
+    """Copies one block of columns, shape (terms, notes), into rows, shape (notes, terms...)."""
+    for start in range(0, rows.shape[0], 64):
+        for c in range(columns.shape[0]):
+            for i in range(start, min(start + 64, rows.shape[0])):
+                rows[i, c] = columns[c, i]
 
 
 @_jit
@@ -286,7 +318,7 @@ def frequency(segment: Any, batch: Any, t: Any, note: Any, block_docs: Any) -> A
     kind, place = batch.kinds[t], batch.places[t]
     block, offset = note // block_docs, note % block_docs
     if kind == 2:
-        tf = np.float64(segment.dense_tfs[note // 16, place, note % 16])
+        tf = np.float64(segment.dense_rows[note, place])
         return large_frequency(segment, batch.numbers[t], note) if tf == 255.0 else tf
     if kind == 0:
         low, high = place, place + batch.counts[t]
@@ -344,7 +376,7 @@ def finish(segment: Any, batch: Any, found: Any, q: Any, k: Any, scores: Any) ->
         share = 0.0
         for j in range(dense):
             t = terms[j]
-            tf = np.float64(segment.dense_tfs[note // 16, batch.places[t], note % 16])
+            tf = np.float64(segment.dense_rows[note, batch.places[t]])
             if tf == 255.0:
                 tf = large_frequency(segment, batch.numbers[t], note)
             share += batch.weights[t] * (tf / (tf + norm))

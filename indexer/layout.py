@@ -4,7 +4,7 @@ A query here is a whole note: some 250 distinct terms, most of whose postings be
 hundred very common terms. Three kinds of terms are stored differently:
 
 * dense: held by at least `dense_share` of the notes. One byte of term frequency for every note,
-  no ids, in tiles of 16 notes: read in sequence, and in batches a matrix product.
+  no ids, one column a block: read in sequence, and in batches a matrix product.
 * blocked: 16-bit entries grouped by block of `block_docs` notes, so that a scan adds into an
   accumulator that stays in the first-level cache. Terms held by at least `blocked_per_block`
   notes for each block there is. An entry is `(tf - 1) << 12 | offset`; those of a block are
@@ -23,18 +23,15 @@ RARE, BLOCKED, DENSE = 0, 1, 2
 OFFSET_BITS = 12
 ENTRY_TF_MAX = 16
 """An entry with this frequency means "this or more": the side table has the true one."""
-COLUMN_TF_MAX = 255
-"""The same for columns and rare postings."""
-TILE = 16
-"""Notes in a tile. Dense terms are stored in tiles of shape (dense terms, TILE): a scan reads
-whole vectors of one term, and re-scoring one note stays within a few kilobytes."""
+BYTE_TF_MAX = 255
+"""The same for dense and rare terms."""
 
 
 @dataclass(frozen=True)
 class Layout:
     """The sizes that decide how a term is stored.
 
-    `block_docs` is a multiple of 16, at most 4,096. Raises InputError for another.
+    `block_docs` is at most 4,096. Raises InputError for another.
     """
 
     block_docs: int = 4096
@@ -43,7 +40,7 @@ class Layout:
     blocked_per_block: float = 8.0
 
     def __post_init__(self) -> None:
-        if self.block_docs % TILE or not TILE <= self.block_docs <= 1 << OFFSET_BITS:
+        if not 1 <= self.block_docs <= 1 << OFFSET_BITS:
             raise InputError(f"a block cannot have {self.block_docs} notes")
 
     def to_json(self) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from .layout import Layout
 NAME = "manifest.json"
 FORMAT = "patientdx-index"
 VERSION = 1
+LEFTOVERS = frozenset({".pdx", ".tmp"})
+"""Endings of files that the next writer removes where the manifest does not name them."""
 _NOT_A_MANIFEST = (
     *(ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError),
     InputError,  # settings that can be read but make no sense
@@ -189,14 +191,27 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def commit(folder: Path, manifest: Manifest) -> None:
-    """Makes `manifest` the state of the folder: written aside, synced, renamed, synced."""
+    """Makes `manifest` the state of the folder: written aside, synced, renamed.
+
+    It will survive a power cut once the folder has been synced too, see `confirm`.
+    """
     temporary = folder / f"{NAME}.tmp"
     with temporary.open("wb") as file:
         file.write(manifest.to_bytes())
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(folder / NAME)
-    sync_folder(folder)
+
+
+def confirm(changed: Path, parent: Path) -> None:
+    """Makes the rename that changed an index durable. Raises IndexFolderError."""
+    try:
+        sync_folder(parent)
+    except OSError as error:
+        raise IndexFolderError(
+            f"{changed}: the change was made, but the disk did not confirm it ({error.strerror})",
+            hint="see that the disk is sound, then: index verify",
+        ) from None
 
 
 def sync_folder(folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from patientdx.errors import IndexFolderError
+from patientdx.errors import IndexFolderError, InputError
 from patientdx.records import Patient
 
 from .container import ContainerReader, ContainerWriter
@@ -18,12 +18,23 @@ LEVEL = 3
 
 
 def frame_of(patients: Sequence[Patient]) -> bytes:
-    """Up to FRAME_NOTES patients as one compressed frame (zstd with a checksum)."""
+    """Up to FRAME_NOTES patients as one compressed frame (zstd with a checksum).
+
+    Raises InputError for a field that cannot be encoded.
+    """
     import zstandard
 
-    lines = "\n".join(json.dumps(_row(patient), ensure_ascii=False) for patient in patients)
-    compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
-    return compressor.compress(lines.encode("utf-8"))
+    lines = b"\n".join(map(_line, patients))
+    return zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compress(lines)
+
+
+def _line(patient: Patient) -> bytes:
+    try:
+        return json.dumps(_row(patient), ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise InputError(
+            f"patient {patient.patient_id!a}: a field is not valid Unicode (a lone surrogate)"
+        ) from None
 
 
 def _row(patient: Patient) -> list[Any]:
@@ -78,6 +89,7 @@ class Ids:
     """Patient ids of a segment: by note number, and note number by id."""
 
     def __init__(self, container: ContainerReader) -> None:
+        self._path = container.path
         self._blob = container.raw("ids")
         self._offsets = container.array("id_offsets")
         self._sorted = container.array("id_sorted")
@@ -87,13 +99,13 @@ class Ids:
         return len(self._sorted)
 
     def __getitem__(self, note: int) -> str:
-        return str(self._raw(note), "utf-8")
+        return self._text(self._raw(note))
 
     def take(self, notes: NDArray[Any]) -> list[str]:
         """The ids of several notes."""
         blob = self._blob
         starts, ends = self._offsets[notes].tolist(), self._offsets[notes + 1].tolist()
-        return [str(blob[a:b], "utf-8") for a, b in zip(starts, ends, strict=True)]
+        return [self._text(blob[a:b]) for a, b in zip(starts, ends, strict=True)]
 
     def find(self, patient_id: str) -> int | None:
         """The note with this id, by binary search over the sorted ids."""
@@ -123,6 +135,15 @@ class Ids:
                 break
             found.append(patient_id)
         return found
+
+    def _text(self, raw: memoryview) -> str:
+        try:
+            return str(raw, "utf-8")
+        except UnicodeDecodeError:
+            raise IndexFolderError(
+                f"{self._path}: the stored ids are damaged",
+                hint="see `index verify`; restore the index from a copy",
+            ) from None
 
     def _raw(self, note: int) -> memoryview:
         return self._blob[int(self._offsets[note]) : int(self._offsets[note + 1])]

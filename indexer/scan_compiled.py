@@ -17,19 +17,23 @@ from .kernels import (
     KernelBatch,
     KernelSegment,
     dense_impacts,
-    dense_share,
+    fill_rows,
     finish,
     rare_postings,
     scan,
+    share_by_column,
+    share_by_row,
 )
-from .layout import COLUMN_TF_MAX, DENSE, RARE
+from .layout import BYTE_TF_MAX, DENSE, RARE
 from .segment import Segment
 
 GROUP_NOTES = 1 << 15
 BATCH_BYTES = 48 << 20
 BATCH_QUERIES = 64
-MIN_CAPACITY = 8192
+MIN_CAPACITY = 1024
 _UNIT32 = 2.0**-24
+_LANES = 16
+_FEW = 8
 
 
 class SegmentQuery(NamedTuple):
@@ -63,10 +67,10 @@ class CompiledScanner:
         self._kernel = KernelSegment(
             arrays.rare_notes,
             arrays.rare_tfs,
-            arrays.entries,
+            segment.container.loaded("blocked_entries"),
             arrays.pointers,
             arrays.base,
-            arrays.dense_tfs,
+            _dense_rows(segment),
             arrays.large_keys,
             arrays.large_values,
             padded,
@@ -168,7 +172,7 @@ class CompiledScanner:
         """
         kind = self._segment.arrays.kind
         columns = self._segment.arrays.dense_tfs.shape[1]
-        relative = (columns + 8) * _UNIT32 + self._cut / (COLUMN_TF_MAX + self._cut)
+        relative = (columns + 8) * _UNIT32 + self._cut / (BYTE_TF_MAX + self._cut)
         return [relative * float(q.weights[kind[q.numbers] == DENSE].sum()) for q in queries]
 
     def _finish(self, batch: KernelBatch, found: Candidates, q: int, k: int) -> Ranked | None:
@@ -186,28 +190,51 @@ class _Shares:
         self, segment: Segment, kernel: KernelSegment, queries: Sequence[SegmentQuery]
     ) -> None:
         self._kernel = kernel
+        self._columns = segment.arrays.dense_tfs
         self._block_docs = segment.layout.block_docs
         kind, place = segment.arrays.kind, segment.arrays.place
-        dense = [query.numbers[kind[query.numbers] == DENSE] for query in queries]
-        self._columns, at = np.unique(place[np.concatenate(dense)], return_inverse=True)
-        self._weights = np.zeros((len(queries), len(self._columns)), dtype=np.float32)
-        rows = np.repeat(np.arange(len(queries)), [len(numbers) for numbers in dense])
-        values = [query.weights[kind[query.numbers] == DENSE] for query in queries]
-        self._weights[rows, at] = np.concatenate(values)
+        self._weights = np.zeros((len(queries), kernel.dense_rows.shape[1]), dtype=np.float32)
+        for q, query in enumerate(queries):
+            dense = kind[query.numbers] == DENSE
+            self._weights[q, place[query.numbers[dense]]] = query.weights[dense]
+        # Short queries hold few of the common terms: reading those columns alone is less work.
+        self._few = np.count_nonzero(self._weights) * _FEW < self._weights.size
 
     def of_blocks(self, first: int, last: int) -> NDArray[np.float32]:
         """Shape (queries, notes of the blocks)."""
         notes = (last - first) * self._block_docs
-        if len(self._weights) == 1 or not len(self._columns):
-            share = np.zeros((len(self._weights), notes), dtype=np.float32)
-            if len(self._columns):
-                spare = -len(self._columns) % 4
-                columns = np.pad(self._columns, (0, spare))
-                weights = np.pad(self._weights[0], (0, spare))
-                tfs, norm = self._kernel.dense_tfs, self._kernel.norm32
-                dense_share(tfs, columns, weights, norm, share[0])
+        if not self._weights.any():
+            return np.zeros((len(self._weights), notes), dtype=np.float32)
+        if self._few:
+            return self._by_column(first, notes)
+        if len(self._weights) == 1:
+            share = np.zeros((1, notes), dtype=np.float32)
+            share_by_row(self._kernel.dense_rows, self._weights[0], self._kernel.norm32, share[0])
             return share
-        impacts = np.empty((len(self._columns), notes), dtype=np.float32)
-        start = first * self._block_docs
-        dense_impacts(self._kernel.dense_tfs, self._columns, self._kernel.norm32, start, impacts)
-        return self._weights @ impacts
+        rows = self._kernel.dense_rows
+        impacts = np.zeros((notes, rows.shape[1]), dtype=np.float32)
+        dense_impacts(rows, self._kernel.norm32, first * self._block_docs, impacts)
+        return self._weights @ impacts.T
+
+    def _by_column(self, first: int, notes: int) -> NDArray[np.float32]:
+        share = np.zeros((len(self._weights), notes), dtype=np.float32)
+        for q, weights in enumerate(self._weights):
+            used = np.flatnonzero(weights)
+            norm = self._kernel.norm32
+            share_by_column(self._columns, used, weights[used], norm, first, share[q])
+        return share
+
+
+def _dense_rows(segment: Segment) -> NDArray[np.uint8]:
+    """The dense columns turned into rows: re-scoring a note then reads a few cache lines.
+
+    Rows are filled up with zeros to whole vectors. Blocks are read, not mapped, so that the
+    columns do not stay in memory beside the rows.
+    """
+    blocks, terms, size = segment.arrays.dense_tfs.shape
+    rows = np.zeros((segment.notes, -(-terms // _LANES) * _LANES), dtype=np.uint8)
+    for block in range(blocks):
+        first = block * size
+        columns = segment.container.loaded("dense_tfs", block)
+        fill_rows(columns, rows[first : first + size])
+    return rows

@@ -25,6 +25,8 @@ def score_notes(
             _add_column(segment, number, weight, norm, totals)
         else:
             notes, tfs = segment.postings(number)
+            if notes.max(initial=0) >= segment.notes:
+                raise segment.damaged()
             totals[notes] += weight * (tfs / (tfs + norm[notes]))
     return totals.astype(np.float32)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Engine = Literal["auto", "numpy", "compiled"]
 COMPILED_FROM = 300_000_000
-"""Postings to be read from which loading the compiled kernels pays."""
+"""Postings read, over all searches, from which loading the compiled kernels pays."""
 
 
 class Scorer:
@@ -47,6 +47,7 @@ class Scorer:
         self._engine = engine
         self._threads = threads
         self._scanners: dict[int, CompiledScanner] = {}
+        self._work = 0
         self._allowed = lru_cache(maxsize=4)(self._allowed_notes)
 
     def top(
@@ -95,13 +96,10 @@ class Scorer:
     def _compiled(self, queries: Sequence[WeightedTerms]) -> bool:
         if self._engine != "auto":
             return self._engine == "compiled"
-        if not self._scanners:
-            work = 0
-            for s, segment in enumerate(self._segments):
-                df = segment.arrays.df
-                work += sum(int(df[q.numbers[s][q.numbers[s] >= 0]].sum()) for q in queries)
-            return work >= COMPILED_FROM
-        return True
+        for s, segment in enumerate(self._segments if self._work < COMPILED_FROM else ()):
+            df = segment.arrays.df
+            self._work += sum(int(df[q.numbers[s][q.numbers[s] >= 0]].sum()) for q in queries)
+        return self._work >= COMPILED_FROM
 
     def _allowed_notes(self, where: Filter) -> list[NDArray[np.bool_] | None]:
         check_fields(where, [segment.entry.fields for segment in self._segments])

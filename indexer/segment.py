@@ -12,7 +12,7 @@ from patientdx.errors import IndexFolderError
 
 from .columns import Columns
 from .container import ContainerReader
-from .layout import BLOCKED, COLUMN_TF_MAX, DENSE, ENTRY_TF_MAX, OFFSET_BITS, RARE, TILE, Layout
+from .layout import BLOCKED, BYTE_TF_MAX, DENSE, ENTRY_TF_MAX, OFFSET_BITS, RARE, Layout
 from .manifest import SegmentEntry
 from .notes import Ids, NoteStore
 
@@ -137,14 +137,14 @@ class Segment:
         end = place + int(arrays.df[number])
         notes = arrays.rare_notes[place:end].astype(np.int64)
         return TermPostings(
-            notes, self._true(number, notes, arrays.rare_tfs[place:end], COLUMN_TF_MAX)
+            notes, self._true(number, notes, arrays.rare_tfs[place:end], BYTE_TF_MAX)
         )
 
     def frequencies(self, number: int) -> NDArray[np.float64]:
         """Frequencies of a dense term in all notes, shape (notes,)."""
         place = int(self.arrays.place[number])
         tfs = self.arrays.dense_tfs[:, place].reshape(-1)[: self.notes]
-        return self._true(number, np.arange(self.notes), tfs, COLUMN_TF_MAX)
+        return self._true(number, np.arange(self.notes), tfs, BYTE_TF_MAX)
 
     def frequency(self, number: int, note: int) -> float:
         """How often one note holds a term; 0.0 where it does not."""
@@ -152,8 +152,8 @@ class Segment:
         kind, place = int(arrays.kind[number]), int(arrays.place[number])
         block, offset = divmod(note, self.layout.block_docs)
         if kind == DENSE:
-            tf = int(arrays.dense_tfs[note // TILE, place, note % TILE])
-            return self._one(number, note, tf, COLUMN_TF_MAX)
+            tf = int(arrays.dense_tfs[block, place, offset])
+            return self._one(number, note, tf, BYTE_TF_MAX)
         if kind == BLOCKED:
             low, high = (
                 int(arrays.base[place]) + int(arrays.pointers[place, 2 * block + i]) for i in (0, 2)
@@ -165,7 +165,7 @@ class Segment:
         end = place + int(arrays.df[number])
         first = place + int(np.searchsorted(arrays.rare_notes[place:end], note))
         held = first < end and int(arrays.rare_notes[first]) == note
-        return self._one(number, note, int(arrays.rare_tfs[first]) if held else 0, COLUMN_TF_MAX)
+        return self._one(number, note, int(arrays.rare_tfs[first]) if held else 0, BYTE_TF_MAX)
 
     def _one(self, number: int, note: int, tf: int, limit: int) -> float:
         return float(self._true(number, np.array([note]), np.array([tf]), limit)[0])
@@ -190,6 +190,8 @@ class Segment:
         if len(full):
             keys = (np.uint64(number) << np.uint64(32)) | notes[full].astype(np.uint64)
             at = np.searchsorted(self.arrays.large_keys, keys)
+            if not _below(at, len(self.arrays.large_values)):
+                raise self.damaged()
             exact[full] = self.arrays.large_values[at]
         return exact
 
@@ -200,18 +202,31 @@ class Segment:
 
     def _check(self) -> None:
         """Guards the kernels, which trust these arrays, against damaged files."""
-        arrays = self.arrays
         sound = (
             _ascending(self.container.array("term_offsets"))
             and _ascending(self.container.array("note_offsets"))
             and _ascending(self.container.array("id_offsets"))
-            and arrays.sound(self.notes, self.layout)
+            and _below(self.container.array("id_sorted"), self.notes)
+            and self.arrays.sound(self.notes, self.layout)
+            and self._deletions_are_sound()
         )
         if not sound:
-            raise IndexFolderError(
-                f"{self.container.path}: the file is damaged",
-                hint="see `index verify`; restore the index from a copy",
-            )
+            raise self.damaged()
+
+    def _deletions_are_sound(self) -> bool:
+        if self._deletions is None:
+            return True
+        notes, terms, counts = map(self._deletions.array, ("notes", "terms", "counts"))
+        df = self.arrays.df
+        known = _below(notes, self.notes) and _below(terms, len(df))
+        return known and bool(np.all(counts <= df[terms]))
+
+    def damaged(self) -> IndexFolderError:
+        """The error to raise for bytes that cannot be what was written."""
+        return IndexFolderError(
+            f"{self.container.path}: the file is damaged",
+            hint="see `index verify`; restore the index from a copy",
+        )
 
 
 class SegmentArrays(NamedTuple):
@@ -249,19 +264,25 @@ class SegmentArrays(NamedTuple):
     def sound(self, notes: int, layout: Layout) -> bool:
         """True when no pointer leads out of its array."""
         rows, blocks = len(self.base), layout.blocks(notes)
-        limits = np.choose(self.kind, [len(self.rare_notes) + 1, rows, self.dense_tfs.shape[1]])
+        kinds = np.minimum(self.kind, DENSE)
+        limits = np.choose(kinds, [len(self.rare_notes) + 1, rows, self.dense_tfs.shape[1]])
         rare = self.kind == RARE
         rare_end = self.place[rare] + self.df[rare]
         ends = self.base + self.pointers[:, -1] if rows else np.zeros(1, np.int64)
         return bool(
             self.pointers.shape == (rows, 2 * blocks + 1)
-            and len(self.dense_tfs) in {0, blocks * layout.block_docs // TILE}
+            and len(self.dense_tfs) in {0, blocks}
             and np.all(self.kind <= DENSE)
             and np.all((self.place >= 0) & (self.place < limits))
             and np.all(rare_end <= len(self.rare_notes))
             and np.all(self.pointers[:, 1:] >= self.pointers[:, :-1])
             and np.all((self.base >= 0) & (ends <= len(self.entries)))
+            and _below(self.large_keys >> np.uint64(32), len(self.kind))
         )
+
+
+def _below(numbers: NDArray[Any], limit: int) -> bool:
+    return not len(numbers) or int(numbers.max()) < limit
 
 
 def _ascending(offsets: NDArray[Any]) -> bool:

@@ -6,14 +6,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from patientdx.errors import InputError
-
 from .container import ContainerWriter
-from .layout import BLOCKED, COLUMN_TF_MAX, DENSE, ENTRY_TF_MAX, OFFSET_BITS, RARE, TILE, Layout
+from .layout import (
+    BLOCKED,
+    BYTE_TF_MAX,
+    DENSE,
+    ENTRY_TF_MAX,
+    OFFSET_BITS,
+    RARE,
+    Layout,
+)
 from .postings import Postings, Run, RunCollector, document_frequencies, merged
 
 MERGE_POSTINGS = 1 << 21
-_TILES_AT_ONCE = 1024
 
 
 def write_terms(
@@ -28,10 +33,6 @@ def write_terms(
     raw = [term.encode("utf-8") for term in terms]
     order = np.array(sorted(range(len(raw)), key=raw.__getitem__), dtype=np.int64)
     df = document_frequencies(runs, len(raw))
-    if not raw:
-        raise InputError(
-            "no note holds a word to index", hint="check the text field and the stop list"
-        )
     kinds = _kinds(df[order], notes, layout)
     _write_dictionary(writer, [raw[i] for i in order], df[order], kinds)
     large = _LargeFrequencies()
@@ -144,8 +145,8 @@ def _write_rare(
         for terms, postings in source.ranges(chosen):
             section.write(postings.notes)
             owners = np.repeat(terms, postings.counts)
-            large.keep(owners, postings.notes, postings.tfs, COLUMN_TF_MAX)
-            tfs.append(np.minimum(postings.tfs, COLUMN_TF_MAX).astype(np.uint8))
+            large.keep(owners, postings.notes, postings.tfs, BYTE_TF_MAX)
+            tfs.append(np.minimum(postings.tfs, BYTE_TF_MAX).astype(np.uint8))
     writer.add("rare_tfs", np.concatenate([np.zeros(0, np.uint8), *tfs]))
 
 
@@ -194,22 +195,20 @@ def _write_dense(
     shape: "_Shape",
     large: _LargeFrequencies,
 ) -> None:
-    """Tiles, shape (tiles, dense terms, TILE), filled up to whole blocks, run by run."""
-    with writer.stream("dense_tfs", "u1", (len(chosen), TILE)) as section:
-        if not len(chosen):
-            return
+    """Columns, shape (blocks, dense terms, block_docs), filled run by run."""
+    with writer.stream("dense_tfs", "u1", (len(chosen), shape.block_docs)) as section:
         pending = np.zeros((len(chosen), 0), dtype=np.uint8)
-        for i, run in enumerate(source.runs):
+        for i, run in enumerate(source.runs if len(chosen) else ()):
             last = i + 1 == len(source.runs)
             following = shape.notes if last else source.runs[i + 1].first_note
             padding = shape.blocks * shape.block_docs - shape.notes if last else 0
             columns = np.zeros((len(chosen), following - run.first_note + padding), np.uint8)
             positions, local, tfs = source.of_run(run, chosen)
-            columns[positions, local] = np.minimum(tfs, COLUMN_TF_MAX)
-            large.keep(chosen[positions], local + run.first_note, tfs, COLUMN_TF_MAX)
+            columns[positions, local] = np.minimum(tfs, BYTE_TF_MAX)
+            large.keep(chosen[positions], local + run.first_note, tfs, BYTE_TF_MAX)
             pending = np.concatenate([pending, columns], axis=1)
-            whole = pending.shape[1] // TILE * TILE
-            tiles = pending[:, :whole].reshape(len(chosen), -1, TILE).transpose(1, 0, 2)
-            for start in range(0, len(tiles), _TILES_AT_ONCE):
-                section.write(tiles[start : start + _TILES_AT_ONCE])
+            whole = pending.shape[1] // shape.block_docs * shape.block_docs
+            blocks = pending[:, :whole].reshape(len(chosen), -1, shape.block_docs)
+            for block in range(blocks.shape[1]):
+                section.write(blocks[:, block])
             pending = pending[:, whole:]

@@ -8,8 +8,8 @@ from patientdx.errors import IndexFolderError
 
 from .container import ContainerReader
 from .locking import NAME as LOCK_NAME
+from .manifest import LEFTOVERS, Manifest, StoredFile, read_manifest
 from .manifest import NAME as MANIFEST_NAME
-from .manifest import Manifest, StoredFile, read_manifest
 
 
 class Damage(NamedTuple):
@@ -25,8 +25,12 @@ def verify(folder: Path | str) -> tuple[Manifest, list[Damage]]:
     Raises IndexFolderError when the manifest itself cannot be read.
     """
     folder = Path(folder)
-    manifest = read_manifest(folder)
-    return manifest, list(_damage(folder, manifest))
+    while True:
+        manifest = read_manifest(folder)
+        damage = list(_damage(folder, manifest))
+        # A writer may have committed and removed old files meanwhile.
+        if not damage or read_manifest(folder) == manifest:
+            return manifest, damage
 
 
 def _damage(folder: Path, manifest: Manifest) -> Iterator[Damage]:
@@ -39,7 +43,9 @@ def _damage(folder: Path, manifest: Manifest) -> Iterator[Damage]:
             yield from _file_damage(folder, segment.deletions)
     known = manifest.files | {MANIFEST_NAME, LOCK_NAME}
     for path in sorted(folder.iterdir()):
-        if path.name not in known and not path.name.startswith("."):
+        # What a writer left that was killed, or is at work, is no damage: see `writing`.
+        leftover = path.name.startswith(".") or path.suffix in LEFTOVERS
+        if path.name not in known and not leftover:
             yield Damage(path, "does not belong to the index")
 
 

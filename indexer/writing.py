@@ -6,28 +6,34 @@ more are removed afterwards. A process killed at any moment leaves the state bef
 after, and at most files that the next writer removes.
 """
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
-
 from patientdx.errors import IndexFolderError, InputError, NotFoundError
 from patientdx.records import Patient
 
-from .analysis import AnalysisSettings, Analyzer
+from .analysis import AnalysisSettings
 from .bm25 import BM25Settings
-from .container import ContainerWriter
+from .deletions import without
 from .index import Index
 from .layout import Layout
-from .locking import NAME as LOCK_NAME
 from .locking import writer_lock
+from .manifest import (
+    LEFTOVERS,
+    Manifest,
+    SegmentEntry,
+    commit,
+    confirm,
+    read_manifest,
+    sync_folder,
+)
 from .manifest import NAME as MANIFEST_NAME
-from .manifest import Manifest, SegmentEntry, StoredFile, commit, read_manifest, sync_folder
 from .segment import Segment
 from .segment_writer import Progress, write_segment
 
@@ -95,10 +101,12 @@ def add(
         fresh = _checked(patients, index, replaced, update=update)
         kept, folded = _to_fold(manifest)
         old = _patients_of(folder, manifest, folded)
-        entry = _write(folder, manifest, chain(old, fresh), progress)
+        # In an update the new notes come first: they tell which of the old ones they replace.
+        both = chain(fresh, _all_but(old, replaced)) if update else chain(old, fresh)
+        entry = _write(folder, manifest, both, progress)
         segments = [manifest.segments[s] for s in kept]
         if replaced:
-            segments = _without(folder, manifest, segments, replaced)
+            segments = without(folder, manifest, segments, replaced)
         names = (*manifest.corpus, *(c for c in corpus if c not in manifest.corpus))
         _commit(folder, manifest.next((*segments, entry), names))
     return Index.open(folder)
@@ -112,7 +120,7 @@ def delete(folder: Path | str, patient_ids: Sequence[str]) -> Index:
         for patient_id in patient_ids:
             if patient_id not in index:
                 raise NotFoundError(f"no patient `{patient_id}` in this index")
-        segments = _without(folder, manifest, manifest.segments, patient_ids)
+        segments = without(folder, manifest, manifest.segments, patient_ids)
         _commit(folder, manifest.next(tuple(segments), manifest.corpus))
     return Index.open(folder)
 
@@ -132,10 +140,8 @@ def compact(folder: Path | str, *, progress: Progress | None = None) -> Index:
 def _writing(folder: Path) -> Iterator[Manifest]:
     """The state to change, under the writer's lock."""
     read_manifest(folder)
-    with writer_lock(folder):
-        manifest = read_manifest(folder)
-        _sweep(folder, manifest)
-        yield manifest
+    with writer_lock(folder), _swept(folder):
+        yield read_manifest(folder)
 
 
 @contextmanager
@@ -158,11 +164,12 @@ def _build_aside(
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.building-", dir=folder.parent))
     try:
         with writer_lock(aside):
-            entry = _write(aside, manifest, patients, progress)
+            entry = _with_words(_write(aside, manifest, patients, progress))
             commit(aside, manifest.next((entry,), manifest.corpus))
+            sync_folder(aside)
             aside.chmod(0o755)
             aside.rename(folder)
-            sync_folder(folder.parent)
+            confirm(folder, folder.parent)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
@@ -172,12 +179,28 @@ def _rebuild(
     folder: Path, manifest: Manifest, patients: Iterable[Patient], progress: Progress | None
 ) -> None:
     """A new generation in place: readers of the old state keep their files."""
-    with writer_lock(folder):
-        old = read_manifest(folder)
-        _sweep(folder, old)
-        manifest = replace(manifest, generation=old.generation)
-        entry = _write(folder, manifest, patients, progress)
+    with writer_lock(folder), _swept(folder):
+        manifest = replace(manifest, generation=_last_generation(folder))
+        entry = _with_words(_write(folder, manifest, patients, progress))
         _commit(folder, manifest.next((entry,), manifest.corpus))
+
+
+def _with_words(entry: SegmentEntry) -> SegmentEntry:
+    """An index nobody can search is a mistake; notes without words beside others are not."""
+    if not entry.live_tokens:
+        raise InputError(
+            "no note holds a word to index", hint="check the text field and the stop list"
+        )
+    return entry
+
+
+def _last_generation(folder: Path) -> int:
+    """The generation of the committed state, or of its files where the manifest is damaged."""
+    try:
+        return read_manifest(folder).generation
+    except IndexFolderError:
+        names = " ".join(path.name for path in folder.glob("*.pdx"))
+        return max(map(int, re.findall(r"(?:segment|deletions)-(\d+)", names)), default=0)
 
 
 def _write(
@@ -190,16 +213,33 @@ def _write(
 def _commit(folder: Path, manifest: Manifest) -> None:
     sync_folder(folder)
     commit(folder, manifest)
-    _sweep(folder, manifest)
+    confirm(folder, folder)
+    with suppress(OSError):  # the next writer tries again
+        _sweep(folder)
 
 
-def _sweep(folder: Path, manifest: Manifest) -> None:
-    """Removes what no committed state uses: old files, and those of a writer that was killed."""
-    keep = manifest.files | {MANIFEST_NAME, LOCK_NAME}
+@contextmanager
+def _swept(folder: Path) -> Iterator[None]:
+    """Removes what a writer that was killed left behind, and what this one leaves if it fails."""
+    _sweep(folder)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            _sweep(folder)
+        raise
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what the committed state does not use; nothing where that cannot be read."""
+    try:
+        keep = read_manifest(folder).files
+    except IndexFolderError:
+        return
     for path in folder.iterdir():
         if path.name.startswith(".runs-"):
             shutil.rmtree(path, ignore_errors=True)
-        elif path.name not in keep and path.suffix in {".pdx", ".tmp"}:
+        elif path.name not in keep and path.suffix in LEFTOVERS:
             path.unlink(missing_ok=True)
 
 
@@ -227,6 +267,14 @@ def _checked(
         yield patient
 
 
+def _all_but(patients: Iterable[Patient], replaced: Sequence[str]) -> Iterator[Patient]:
+    """`patients` without those replaced, as known when the first one is asked for."""
+    gone = set(replaced)
+    for patient in patients:
+        if patient.patient_id not in gone:
+            yield patient
+
+
 def _to_fold(manifest: Manifest) -> tuple[list[int], list[int]]:
     """Segments to keep and to fold into the next one, so that at most MAX_SEGMENTS remain.
 
@@ -245,50 +293,3 @@ def _patients_of(folder: Path, manifest: Manifest, chosen: Iterable[int]) -> Ite
     entries = tuple(manifest.segments[s] for s in chosen)
     segments = [Segment(folder, entry, manifest.layout) for entry in entries]
     yield from Index(replace(manifest, segments=entries), segments).patients()
-
-
-def _without(
-    folder: Path,
-    manifest: Manifest,
-    entries: Sequence[SegmentEntry],
-    patient_ids: Sequence[str],
-) -> list[SegmentEntry]:
-    """The entries with the patients deleted from whichever holds them."""
-    analyzer = Analyzer(manifest.analysis)
-    changed = []
-    for s, entry in enumerate(entries):
-        segment = Segment(folder, entry, manifest.layout)
-        notes = {n for n in map(segment.find, patient_ids) if n is not None}
-        if not notes:
-            changed.append(entry)
-        elif len(notes) < entry.live_notes:
-            name = f"deletions-{manifest.generation + 1:06d}-{s}.pdx"
-            changed.append(_with_deletions(folder / name, segment, notes, analyzer))
-    return changed
-
-
-def _with_deletions(
-    path: Path, segment: Segment, notes: set[int], analyzer: Analyzer
-) -> SegmentEntry:
-    """Writes which notes are gone and what they take from the document frequencies."""
-    lost = dict(segment.lost_df)
-    for note in notes:
-        for term in set(analyzer.terms(segment.store[note].full_text)):
-            number = segment.term_number(term)
-            if number is not None:
-                lost[number] = lost.get(number, 0) + 1
-    gone = np.union1d(segment.deleted, np.array(sorted(notes), dtype=np.int64))
-    terms = np.array(sorted(lost), dtype=np.uint32)
-    writer = ContainerWriter(path)
-    writer.add("notes", gone.astype(np.uint32))
-    writer.add("terms", terms)
-    writer.add("counts", np.array([lost[t] for t in terms.tolist()], dtype=np.uint32))
-    writer.close()
-    tokens = int(segment.lengths[sorted(notes)].sum(dtype=np.int64))
-    entry = segment.entry
-    return replace(
-        entry,
-        live_notes=entry.live_notes - len(notes),
-        live_tokens=entry.live_tokens - tokens,
-        deletions=StoredFile(path.name, {section.name: section for section in writer.sections}),
-    )

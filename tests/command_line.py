@@ -9,9 +9,12 @@ from typing import Any
 from typer.testing import CliRunner
 
 import cli
+from patientdx.sample import sample_folder
 
 _OURS = ("INDEX", "CACHE", "THREADS", "ALLOW_FETCH", "HUB")
 NOWHERE = {f"PATIENTDX_{name}": None for name in _OURS} | {"NO_COLOR": None}
+
+NOTE = "fever and a new murmur in a man who injects drugs, vegetation on the mitral valve"
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,25 @@ def done(*args: object, stdin: bytes | str = b"") -> Outcome:
     outcome = patientdx(*args, stdin=stdin)
     assert outcome.code == 0, outcome.err
     return outcome
+
+
+def hits(*args: object, stdin: bytes | str = b"") -> list[dict[str, Any]]:
+    """The hits of a search, by way of --json."""
+    outcome = done(*args, "--json", stdin=stdin)
+    found: list[dict[str, Any]] = outcome.json["hits"]
+    assert outcome.err == ("" if found else "no patient matches\n")
+    return found
+
+
+def scored(found: list[dict[str, Any]]) -> list[tuple[str, float]]:
+    """Hits as (id, score)."""
+    return [(hit["patient_id"], hit["score"]) for hit in found]
+
+
+def sample(name: str) -> list[dict[str, Any]]:
+    """The rows of a file of the shipped sample, as json reads them."""
+    text = (sample_folder() / name).read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -2,8 +2,13 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from oracle import Oracle
 
 # --import-mode=importlib leaves sys.path alone; tests import `oracle` and `corpora` by name.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -11,3 +16,27 @@ sys.path.insert(0, str(Path(__file__).parent))
 # The first call of a compiled kernel takes seconds: a deadline would fail it.
 settings.register_profile("patientdx", deadline=None)
 settings.load_profile("patientdx")
+
+
+@pytest.fixture(scope="session")
+def sample_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped sample, indexed by the command line as it is by default. Not to be changed."""
+    from command_line import done
+
+    from patientdx.sample import sample_folder
+
+    folder = tmp_path_factory.mktemp("sample") / "index"
+    done("index", "build", sample_folder(), "--into", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_oracle() -> "Oracle":
+    """What should be found in `sample_index`."""
+    from oracle import Oracle, tokens_by
+
+    from patientdx.formats import read_patients
+    from patientdx.sample import sample_folder
+
+    live = {patient.patient_id: patient for patient in read_patients(sample_folder())}
+    return Oracle(live, tokens_by("english", "english"), 0.9, 0.4)

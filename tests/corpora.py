@@ -69,7 +69,7 @@ filters = st.one_of(
 )
 layouts = st.builds(
     Layout,
-    block_docs=st.sampled_from([16, 32, 48]),
+    block_docs=st.sampled_from([7, 8, 16, 32]),
     dense_share=st.sampled_from([0.3, 0.6]),
     dense_min_notes=st.sampled_from([4, 4, 100]),
     blocked_per_block=st.sampled_from([0.5, 2.0]),

@@ -88,7 +88,7 @@ def test_csv_rows_of_the_wrong_length(make: Make) -> None:
             'id,text\n1,x\n2,"open\nto the end\n',
             ":4: malformed CSV in the row that begins on line 3",
         ),
-        ("id,text,id\n1,x,y\n", ":1: the header names `id` twice"),
+        ("id,text,id\n1,x,y\n", ":1: columns 1 and 3 have the same name"),
         ("id,text\n1,a\rb\n", ":2: malformed CSV"),
     ],
 )

@@ -8,7 +8,7 @@ NAMES = ("ours", "bm25s", "tantivy", "lucene", "rank-bm25")
 
 
 def load(name: str, words: Words) -> Engine:
-    """An engine by name. Raises ImportError where its package is not installed."""
+    """An engine by name. Raises ModuleNotFoundError where its package is not installed."""
     if name == "ours":
         from .ours import Ours
 

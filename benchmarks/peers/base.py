@@ -15,7 +15,8 @@ class Engine(ABC):
 
     `variants` are ways of asking it the same thing; each workload is timed with the fastest.
     `limit` is the number of queries at most, for an engine too slow for more; it is then timed
-    once, without a warm-up. `choice` says what was chosen on its behalf.
+    once, without a warm-up. `exact` is false where note lengths are kept in one byte. `choice`
+    says what was chosen on its behalf, `included` what its indexing time covers.
     """
 
     title: ClassVar[str]
@@ -25,14 +26,15 @@ class Engine(ABC):
     limit: ClassVar[int | None] = None
     batches: ClassVar[bool] = False
     saved: ClassVar[bool] = True
+    exact: ClassVar[bool] = True
     notes_at_most: ClassVar[int | None] = None
 
     def __init__(self, words: Words) -> None:
         self.words = words
 
     @abstractmethod
-    def build(self, tokens: TokenStore, folder: Path) -> None:
-        """Saves an index of the given tokens, for searching."""
+    def build(self, tokens: TokenStore, notes: Iterable[Note], folder: Path) -> None:
+        """Saves an index for searching, of the given tokens; `notes` are what they came from."""
 
     @abstractmethod
     def open(self, folder: Path, *, threads: int, mmap: bool) -> None:
@@ -49,6 +51,12 @@ class Engine(ABC):
     @abstractmethod
     def found(self, result: Any) -> tuple[Sequence[int], Sequence[float]]:
         """Numbers and scores of the notes of a result, best first."""
+
+    def answers(self, texts: Sequence[str], k: int) -> list[tuple[Sequence[int], Sequence[float]]]:
+        """Numbers and scores for each text, to be compared with the exact ones."""
+        variant = self.variants[0]
+        prepared = [self.prepare(text, variant) for text in texts]
+        return [self.found(self.search(query, k, variant)) for query in prepared]
 
     def batch(self, queries: Sequence[Any], k: int) -> Any:
         """`search` for all queries in one call."""

@@ -17,7 +17,8 @@ class BM25S(Engine):
     included = "tokenize + index (numba) + save; no texts, no ids stored"
     batches = True
 
-    def build(self, tokens: TokenStore, folder: Path) -> None:
+    def build(self, tokens: TokenStore, notes: Iterable[Note], folder: Path) -> None:
+        del notes
         model = self._model()
         model.index(list(tokens.documents()), show_progress=False)
         model.save(folder, show_progress=False)
@@ -35,9 +36,7 @@ class BM25S(Engine):
         return self.model.retrieve([query], k=k, show_progress=False)
 
     def batch(self, queries: Sequence[Any], k: int) -> Any:
-        return self.model.retrieve(
-            list(queries), k=k, show_progress=False, n_threads=self.threads
-        )
+        return self.model.retrieve(list(queries), k=k, show_progress=False, n_threads=self.threads)
 
     def found(self, result: Any) -> tuple[Sequence[int], Sequence[float]]:
         # It pads with notes of score zero.

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from texts import Note, TokenStore
 
 from indexer.analysis import AnalysisSettings
 from indexer.bm25 import BM25Settings
 from indexer.index import Index
+from indexer.ranking import Ranking
 from indexer.writing import build
 from patientdx.records import Patient, Query
 
@@ -24,14 +26,12 @@ def patients(notes: Iterable[Note]) -> Iterator[Patient]:
 class Ours(Engine):
     title = "PatientDx"
     choice = "compiled engine; `rank_terms` for weighed queries, one or many in a call"
-    included = "analysis, postings, ids, ages and sexes; the notes are stored, compressed"
+    included = "analysis, postings, ids, ages, sexes, the notes compressed; three threads"
     batches = True
 
-    def build(self, tokens: TokenStore, folder: Path) -> None:
-        raise NotImplementedError("ours analyses the texts itself: see build_from")
-
-    def build_from(self, notes: Iterable[Note], folder: Path) -> None:
-        """The index to search in. The exactness check shows that its tokens are the same."""
+    def build(self, tokens: TokenStore, notes: Iterable[Note], folder: Path) -> None:
+        # It analyses the texts itself; that its tokens are the same, the exactness check shows.
+        del tokens
         analysis = AnalysisSettings("english" if self.words.stop else "none", "none")
         build(folder, patients(notes), analysis=analysis, bm25=BM25Settings(K1, B))
 
@@ -51,14 +51,26 @@ class Ours(Engine):
         return self.index.rank_terms(queries, k)
 
     def found(self, result: Any) -> tuple[Sequence[int], Sequence[float]]:
-        # The whole way to ids is checked by `hits`; here note numbers are corpus order.
         return result.notes.tolist(), result.scores.tolist()
 
-    def hits(self, text: str, k: int) -> tuple[list[int], list[float]]:
-        """What a user gets from `search_many`."""
-        hits = self.index.search_many([Query("q", text)], k)[0]
-        return [int(hit.doc_id[1:]) for hit in hits], [hit.score for hit in hits]
+    def answers(self, texts: Sequence[str], k: int) -> list[tuple[Sequence[int], Sequence[float]]]:
+        """What a user gets, with ids, from one call for all."""
+        queries = [Query(str(number), text) for number, text in enumerate(texts)]
+        return [
+            ([int(hit.doc_id[1:]) for hit in hits], [hit.score for hit in hits])
+            for hits in self.index.search_many(queries, k)
+        ]
+
+    def differing(self, queries: Sequence[Any], k: int) -> int:
+        """Number of queries whose ranking in one batch is not that of a call of their own."""
+        together = self.batch(queries, k)
+        pairs = zip(queries, together, strict=True)
+        return sum(not _same(self.search(query, k, ""), ranking) for query, ranking in pairs)
 
     def make(self, notes: Iterable[Note], folder: Path, *, stemmer: str, threads: int) -> None:
         del threads
         build(folder, patients(notes), analysis=AnalysisSettings("none", stemmer))
+
+
+def _same(one: Ranking, other: Ranking) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))

@@ -26,13 +26,15 @@ class LuceneIdf(BM25Okapi):  # type: ignore[misc]
 class RankBM25(Engine):
     title = f"rank-bm25 {version('rank-bm25')}"
     choice = "Lucene's idf; argsort of all scores; few queries"
-    included = "words by Python's `re`, counting; held in memory, nothing saved; a part of the notes"
+    included = (
+        "words by Python's `re`, counting; held in memory, nothing saved; a part of the notes"
+    )
     limit = 2
     saved = False
     notes_at_most = 5_000
 
-    def build(self, tokens: TokenStore, folder: Path) -> None:
-        del folder
+    def build(self, tokens: TokenStore, notes: Iterable[Note], folder: Path) -> None:
+        del notes, folder
         self.model = LuceneIdf(tokens.documents(), k1=K1, b=B)
 
     def open(self, folder: Path, *, threads: int, mmap: bool) -> None:

@@ -18,12 +18,14 @@ class Tantivy(Engine):
     title = f"tantivy {version('tantivy')}"
     choice = (
         "one segment where one writer thread leaves one; frequencies without positions; queries "
-        "by the API; the faster of boosts and repeated clauses, pruned and exhaustive"
+        "by the API; the fastest of boosts and repeated clauses, pruned and exhaustive"
     )
     included = "analysis in Rust, postings with frequencies, a number for each note; no texts"
+    exact = False
     variants = ("boosts", "boosts exhaustive", "repeated", "repeated exhaustive")
 
-    def build(self, tokens: TokenStore, folder: Path) -> None:
+    def build(self, tokens: TokenStore, notes: Iterable[Note], folder: Path) -> None:
+        del notes
         texts = (" ".join(words) for words in tokens.documents())
         _write(texts, folder, tantivy.Tokenizer.whitespace(), threads=1)
 

@@ -1,6 +1,7 @@
 """Which field of a row is the id, the note and the title, and how a row becomes a patient."""
 
 import math
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ _ID_GUESSES = ("_id", "id", "patient_uid", "patient_id", "doc_id")
 _TEXT_GUESSES = ("text", "patient", "note", "contents")
 _AGE_FIELDS = ("age", "age_years", "Age")
 _SEX_FIELDS = ("sex", "gender", "Sex", "Gender")
+_NAME = re.compile(r"[^\W\d][\w.-]{0,39}")
 _RELATIONS = frozenset({"relevant_articles", "similar_patients"})
 
 
@@ -43,8 +45,7 @@ class NamedFields:
         if missing or id_field is None or text_field is None:
             what = "the id" if id_field is None else "the note"
             problem = f"no field `{missing[0]}`" if missing else f"which field is {what}?"
-            listed = ", ".join(found) or "none"
-            hint = f"name it with --id-field and --text-field; fields found: {listed}"
+            hint = f"name it with --id-field and --text-field; {_listed(found)}"
             raise InputError.at(name, line, problem, hint=hint)
         # PMC-Patients: the title is that of the article, which no search may see.
         is_pmc = "patient_uid" in found and "PMID" in found
@@ -118,6 +119,16 @@ def _is_told(value: object) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
     return isinstance(value, bool | int) or (isinstance(value, str) and value != "")
+
+
+def _listed(columns: list[str]) -> str:
+    """The names of the fields, unless they may be the words of a patient.
+
+    A CSV file without a header, or a note given for a corpus, has text where names should be.
+    """
+    if len(columns) > 1 and all(map(_NAME.fullmatch, columns)):
+        return f"fields found: {', '.join(columns)}"
+    return "the first line of a CSV file, and every JSON object, names its fields"
 
 
 def row_id(row: Row, field: str) -> str:

@@ -47,6 +47,22 @@ def is_standard(path: Source) -> bool:
     return os.fspath(path) == "-"
 
 
+def is_file(path: Path) -> bool:
+    """True for a file; false also where the system cannot look, as for too long a name."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Source) -> bool:
+    """True for a folder. A path that cannot be looked at is none: opening it tells why."""
+    try:
+        return not is_standard(path) and Path(path).is_dir()
+    except OSError:
+        return False
+
+
 def shown(path: Source) -> str:
     """What messages call a source."""
     return "stdin" if is_standard(path) else os.fspath(path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from patientdx.errors import InputError
 
-from .files import Source
+from .files import Source, is_file, is_folder
 
 _PACKED = ("", ".gz", ".zst")
 _PPR = ("PPR", "patient2patient_retrieval")
@@ -60,7 +60,7 @@ def evaluation_files(folder: Source, split: str) -> EvaluationFiles:
     Raises InputError for what is missing, and lists the splits that are there.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise InputError(f"{folder}: there is no such folder", hint="check the path")
     qrels = _found(folder, (pattern.format(split) for pattern in _QRELS))
     if qrels is None:
@@ -81,7 +81,7 @@ def evaluation_files(folder: Source, split: str) -> EvaluationFiles:
 
 def _found(folder: Path, names: Iterable[str]) -> Path | None:
     paths = (folder / f"{name}{packed}" for name in names for packed in _PACKED)
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if is_file(path)), None)
 
 
 def _splits(folder: Path) -> Iterator[str]:

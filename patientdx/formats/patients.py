@@ -5,13 +5,12 @@ PMC-Patients (V1 and V2, JSON and CSV), BEIR and ReCDS corpora and folders, JSON
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from patientdx.errors import InputError
 from patientdx.records import Patient
 
 from .fields import Fields, NamedFields, RowProblemError
-from .files import Source, TextInput, is_standard
+from .files import Source, TextInput, is_folder
 from .folders import corpus_file
 from .rows import Row, Rows, SkippedRows
 
@@ -32,9 +31,8 @@ def read_patients(
     counted there and left out. Faults of the file as a whole always raise InputError.
     """
     named = NamedFields(id_field, text_field, title_field)
-    is_folder = not is_standard(source) and Path(source).is_dir()
-    with TextInput(corpus_file(source) if is_folder else source) as opened:
-        rows = Rows(opened, skip_bad, "mend that row, or let bad rows be skipped")
+    with TextInput(corpus_file(source) if is_folder(source) else source) as opened:
+        rows = Rows(opened, skip_bad, "mend that row, or leave bad rows out with --skip-bad")
         yield from _Reading(rows, named, skips=skip_bad is not None).patients()
 
 
@@ -66,10 +64,11 @@ class _Reading:
 
     def _fields(self, line: int, row: Row) -> Fields | None:
         """The fields by the first row that shows them; a CSV header must."""
+        line = self.rows.header_line or line
         try:
             return self.named.chosen(self.rows.name, line, row)
         except InputError as error:
             if self.rows.columns is not None or not self.skips:
                 raise
-            self.rows.bad(line, error.message.split(": ", 1)[-1])
+            self.rows.bad(line, error.message.removeprefix(f"{self.rows.name}:{line}: "))
             return None

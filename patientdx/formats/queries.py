@@ -1,18 +1,18 @@
 """Queries out of BEIR and ReCDS files, JSON lines and tab-separated lines."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from patientdx.errors import InputError
 from patientdx.records import Query
 
 from .fields import RowProblemError, row_id, row_text
-from .files import Source, TextInput, is_standard
+from .files import Source, TextInput, is_folder
 from .folders import queries_file
 from .rows import Row, Rows
 
 _ID_FIELDS = ("_id", "id", "query_id", "qid", "patient_uid")
 _TEXT_FIELDS = ("text", "query", "patient")
+_HINT = "a query is a JSON object with _id and text, or an id, a tab and a text"
 _HEADER_IDS = frozenset({"_id", "id", "query_id", "query-id", "qid"})
 
 
@@ -22,15 +22,14 @@ def read_queries(source: Source) -> Iterator[Query]:
     JSON lines (`_id`, `text`), or lines of an id, a tab and a text. Raises InputError for a
     row that cannot be used or repeats an id.
     """
-    is_folder = not is_standard(source) and Path(source).is_dir()
-    with TextInput(queries_file(source) if is_folder else source) as opened:
+    with TextInput(queries_file(source) if is_folder(source) else source) as opened:
         lines: dict[str, int] = {}
         is_json = opened.first_character() in {"{", "["}
         for line, query in _from_json(opened) if is_json else _from_tabs(opened):
             first = lines.setdefault(query.query_id, line)
             if first != line:
                 problem = f"query `{query.query_id}` was given on line {first} already"
-                raise InputError.at(opened.name, line, problem)
+                raise InputError.at(opened.name, line, problem, hint="give every query its own id")
             yield query
 
 
@@ -61,10 +60,9 @@ def _from_tabs(source: TextInput) -> Iterator[tuple[int, Query]]:
             continue
         if len(cells) != 2:
             problem = f"{len(cells)} columns where a query has 2"
-            hint = "a query is a JSON object with _id and text, or an id, a tab and a text"
-            raise InputError.at(source.name, source.line, problem, hint=hint)
+            raise InputError.at(source.name, source.line, problem, hint=_HINT)
         row = {"id": cells[0], "text": cells[1]}
         try:
             yield source.line, Query(row_id(row, "id"), row_text(row, "text"))
         except RowProblemError as problem:
-            raise InputError.at(source.name, source.line, str(problem)) from problem
+            raise InputError.at(source.name, source.line, str(problem), hint=_HINT) from problem

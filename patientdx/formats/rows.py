@@ -43,14 +43,15 @@ class SkippedRows:
 class Rows:
     """The rows of one open source, in order; `skip` tells of those left out.
 
-    `columns` are the header's names for CSV and None for JSON. A bad row raises InputError,
-    unless there is a `skip`, which then counts it.
+    `columns` are the header's names for CSV (on line `header_line`) and None for JSON. A bad row
+    raises InputError, unless there is a `skip`, which then counts it.
     """
 
     def __init__(
         self, source: TextInput, skip: SkippedRows | None = None, hint: str = "mend that row"
     ) -> None:
         self.columns: list[str] | None = None
+        self.header_line = 0
         self.name = source.name
         self._source = source
         self._skip = skip
@@ -103,7 +104,7 @@ class Rows:
         try:
             for cells in reader:
                 if self.columns is None:
-                    self.columns = _header(self.name, start, cells)
+                    self.columns, self.header_line = _header(self.name, start, cells), start
                 elif cells:
                     yield from self._csv_row(start, cells, self.columns)
                 start = self._source.line + 1
@@ -126,9 +127,16 @@ class Rows:
 
 def _header(name: str, line: int, columns: list[str]) -> list[str]:
     names = [column.strip() for column in columns]
-    twice = sorted({column for column in names if names.count(column) > 1})
-    if twice:
-        raise InputError.at(name, line, f"the header names `{twice[0]}` twice")
+    # The names themselves stay unsaid: a file without a header begins with a patient.
+    for second, column in enumerate(names):
+        first = names.index(column)
+        if first < second:
+            raise InputError.at(
+                name,
+                line,
+                f"columns {first + 1} and {second + 1} have the same name",
+                hint="the first line names the columns, each by a name of its own",
+            )
     return names
 
 
@@ -207,7 +215,8 @@ class _Buffer:
 
     def malformed(self, problem: str) -> InputError:
         """The error of a list that cannot be read on."""
-        return InputError.at(self._name, self.line, f"malformed JSON list ({problem})")
+        hint = "mend the file, or write one object a line and no list"
+        return InputError.at(self._name, self.line, f"malformed JSON list ({problem})", hint=hint)
 
 
 def _reason_in_list(error: ValueError | RecursionError) -> str:

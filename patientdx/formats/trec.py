@@ -14,6 +14,8 @@ from .atomic import atomic_writer
 from .files import Source, TextInput, filled, open_lines, shown
 
 _GRADE = re.compile(r"[+-]?[0-9]{1,9}")
+_JUDGEMENT = "a line is: query-id document-id grade (BEIR), or query-id 0 document-id grade (TREC)"
+_RANKED = "a line of a run is: query-id Q0 document-id rank score tag"
 _HEADER_FIRST = frozenset({"query-id", "query_id", "queryid", "qid", "query", "topic"})
 _HEADER_LAST = frozenset({"score", "relevance", "rel", "label", "grade"})
 _LARGEST = 3.4028235e38  # the largest float32, in its own shortest form
@@ -38,7 +40,7 @@ def read_qrels(path: Source) -> Qrels:
         graded = qrels.setdefault(query_id, {})
         if doc_id in graded:
             problem = f"`{doc_id}` was judged for query `{query_id}` already"
-            raise InputError.at(name, line, problem)
+            raise InputError.at(name, line, problem, hint="keep one of the two lines")
         graded[doc_id] = grade
     return qrels
 
@@ -57,14 +59,17 @@ def _is_header(cells: list[str]) -> bool:
 
 def _judgement(cells: list[str], width: int, name: str, line: int) -> tuple[str, str, int]:
     """Query, document and grade; `width` is the number of columns so far, 0 if unknown."""
+    query_id, doc_id, grade = (cells[0], cells[-2], cells[-1]) if len(cells) > 1 else ("", "", "")
+    problem = None
     if len(cells) not in ({width} if width else {3, 4}):
         expected = str(width) if width else "4 (TREC) or 3 (BEIR)"
-        raise InputError.at(name, line, f"{len(cells)} columns instead of {expected}")
-    query_id, doc_id, grade = cells[0], cells[-2], cells[-1]
-    if not query_id or not doc_id:
-        raise InputError.at(name, line, "an empty id")
-    if not _GRADE.fullmatch(grade):
-        raise InputError.at(name, line, "the relevance in the last column is no whole number")
+        problem = f"{len(cells)} columns instead of {expected}"
+    elif not query_id or not doc_id:
+        problem = "an empty id"
+    elif not _GRADE.fullmatch(grade):
+        problem = "the relevance in the last column is no whole number"
+    if problem is not None:
+        raise InputError.at(name, line, problem, hint=_JUDGEMENT)
     return query_id, doc_id, int(grade)
 
 
@@ -117,14 +122,13 @@ def _trec_scores(source: TextInput) -> dict[str, dict[str, float]]:
         if not cells:
             continue
         if len(cells) != 6:
-            hint = "a line of a run is: query-id Q0 document-id rank score tag"
             problem = f"{len(cells)} columns instead of 6"
-            raise InputError.at(source.name, source.line, problem, hint=hint)
+            raise InputError.at(source.name, source.line, problem, hint=_RANKED)
         query_id, _, doc_id, _, score, _ = cells
         scores = scored.setdefault(query_id, {})
         if doc_id in scores:
             problem = f"`{doc_id}` was ranked for query `{query_id}` already"
-            raise InputError.at(source.name, source.line, problem)
+            raise InputError.at(source.name, source.line, problem, hint="keep one of the lines")
         scores[doc_id] = _score(score, source)
     return scored
 
@@ -133,9 +137,12 @@ def _score(cell: str, source: TextInput) -> float:
     try:
         score = float(cell.replace("_", "?"))  # Python reads 1_0 as ten, trec_eval as one
     except ValueError as error:
-        raise InputError.at(source.name, source.line, "the score is no number") from error
+        raise InputError.at(
+            source.name, source.line, "the score is no number", hint=_RANKED
+        ) from error
     if not abs(score) <= _LARGEST:
-        raise InputError.at(source.name, source.line, "the score is not finite in float32")
+        problem = "the score is not finite in float32"
+        raise InputError.at(source.name, source.line, problem, hint=_RANKED)
     return score
 
 

@@ -1,0 +1,59 @@
+"""Deleting notes from segments: which are gone, and what that takes from the statistics."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from .analysis import Analyzer
+from .container import ContainerWriter
+from .manifest import Manifest, SegmentEntry, StoredFile
+from .segment import Segment
+
+
+def without(
+    folder: Path,
+    manifest: Manifest,
+    entries: Sequence[SegmentEntry],
+    patient_ids: Sequence[str],
+) -> list[SegmentEntry]:
+    """The entries with the patients deleted from whichever holds them."""
+    analyzer = Analyzer(manifest.analysis)
+    changed = []
+    for s, entry in enumerate(entries):
+        segment = Segment(folder, entry, manifest.layout)
+        notes = {n for n in map(segment.find, patient_ids) if n is not None}
+        if not notes:
+            changed.append(entry)
+        elif len(notes) < entry.live_notes:
+            name = f"deletions-{manifest.generation + 1:06d}-{s}.pdx"
+            changed.append(_with_deletions(folder / name, segment, notes, analyzer))
+    return changed
+
+
+def _with_deletions(
+    path: Path, segment: Segment, notes: set[int], analyzer: Analyzer
+) -> SegmentEntry:
+    """Writes which notes are gone and what they take from the document frequencies."""
+    lost = dict(segment.lost_df)
+    for note in notes:
+        for term in set(analyzer.terms(segment.store[note].full_text)):
+            number = segment.term_number(term)
+            if number is not None:
+                lost[number] = lost.get(number, 0) + 1
+    gone = np.union1d(segment.deleted, np.array(sorted(notes), dtype=np.int64))
+    terms = np.array(sorted(lost), dtype=np.uint32)
+    writer = ContainerWriter(path)
+    writer.add("notes", gone.astype(np.uint32))
+    writer.add("terms", terms)
+    writer.add("counts", np.array([lost[t] for t in terms.tolist()], dtype=np.uint32))
+    writer.close()
+    tokens = int(segment.lengths[sorted(notes)].sum(dtype=np.int64))
+    entry = segment.entry
+    return replace(
+        entry,
+        live_notes=entry.live_notes - len(notes),
+        live_tokens=entry.live_tokens - tokens,
+        deletions=StoredFile(path.name, {section.name: section for section in writer.sections}),
+    )

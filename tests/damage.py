@@ -1,0 +1,121 @@
+"""Damages an index byte by byte and tells what becomes of it; run by test_indexer_verify.
+
+    python damage.py FOLDER SEED COUNT ENGINE
+
+For each of COUNT random bytes of random parts of the files: changes it, verifies, uses the
+index in every way there is, puts the byte back. Prints one JSON object a byte, after a line
+that says which byte is next (so that a crash tells its cause).
+"""
+
+import json
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+from indexer.index import Index
+from indexer.manifest import NAME, read_manifest
+from indexer.scoring import Engine
+from indexer.verify import verify
+from patientdx.errors import IndexFolderError, PatientDxError
+from patientdx.records import Filter, Query
+
+QUERIES = [
+    Query("all", " ".join(f"w{i}" for i in range(60))),
+    Query("rare", "w40 w50 w59"),
+    Query("weighed", "w1", {"w2": 0.5, "w30": 3.0}),
+]
+FILTER = Filter(
+    sex="F", age=(0, 99), where=(("site", "a"),), exclude_ids=frozenset({"p1", "p201", "none"})
+)
+SOME = ["p7", "p203", "p305", "none"]
+
+
+def parts(folder: Path) -> list[tuple[str, int, int, str]]:
+    """(file, first byte, number of bytes, name) of all sections, and of the manifest."""
+    manifest = read_manifest(folder)
+    stored = [segment.file for segment in manifest.segments]
+    stored += [segment.deletions for segment in manifest.segments if segment.deletions]
+    found = [(NAME, 0, (folder / NAME).stat().st_size, "manifest")]
+    for file in stored:
+        found += [(file.name, s.offset, s.size, s.name) for s in file.sections.values() if s.size]
+    return found
+
+
+def uses(folder: Path, engine: Engine) -> Iterator[object]:
+    """Everything that readers do, step by step."""
+    index = Index.open(folder, engine=engine)
+    for where in (None, FILTER):
+        for k in (1, 20, 1000):
+            yield lambda where=where, k=k: index.search_many(QUERIES, k, where)
+            yield lambda where=where, k=k: index.search_many(QUERIES[:1], k, where)
+        yield lambda where=where: index.ranks_many(QUERIES, [SOME] * 3, [where] * 3)
+    for doc_id in SOME:
+        yield lambda doc_id=doc_id: index.explain(QUERIES[0], doc_id)
+        yield lambda doc_id=doc_id: index.similar(doc_id, 5)
+        yield lambda doc_id=doc_id: index.term_vector(doc_id)
+        yield lambda doc_id=doc_id: index.document_frequency(doc_id.replace("p", "w"))
+    yield lambda: list(index.patients())
+    yield index.facts
+
+
+def surprises(folder: Path, engine: Engine) -> list[str]:
+    """Errors that are not of the tree, with the place they come from."""
+    found = []
+    steps = uses(folder, engine)
+    while True:
+        try:
+            step = next(steps, None)
+            if step is None:
+                return found
+            step()
+        except PatientDxError:
+            continue  # what is raised on purpose; after Index.open the steps are at their end
+        except Exception as error:  # noqa: BLE001 - this is what we are looking for
+            found.append(f"{type(error).__name__}: {error} in {place(error)}")
+
+
+def place(error: Exception) -> str:
+    trace, last = error.__traceback__, ""
+    while trace:
+        code = trace.tb_frame.f_code
+        if "indexer" in code.co_filename:
+            last = f"{Path(code.co_filename).name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return last
+
+
+def detected(folder: Path) -> bool:
+    try:
+        return bool(verify(folder)[1])
+    except IndexFolderError:
+        return True
+
+
+def main(folder: Path, seed: int, count: int, engine: Engine) -> None:
+    rnd = Random(seed)
+    everything = parts(folder)
+    for _ in range(count):
+        name, first, size, part = rnd.choice(everything)
+        at, change = first + rnd.randrange(size), rnd.choice([1 << rnd.randrange(8), 255])
+        path = folder / name
+        raw = path.read_bytes()
+        where = f"{name} {part} byte {at - first} ^ {change}"
+        print(json.dumps({"next": where}), flush=True)
+        # A new file each time: the old one may still be mapped.
+        replaced(path, raw[:at] + bytes([raw[at] ^ change]) + raw[at + 1 :])
+        report = {"where": where, "detected": detected(folder)}
+        report["surprises"] = surprises(folder, engine)
+        replaced(path, raw)
+        print(json.dumps(report), flush=True)
+
+
+def replaced(path: Path, raw: bytes) -> None:
+    path.unlink()
+    path.write_bytes(raw)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("error")
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

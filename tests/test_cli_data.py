@@ -1,0 +1,109 @@
+"""`data get` from a hub of our own, and what is done with what it brought."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from command_line import digests, done, patientdx, sample
+
+from patientdx.hub import DATASETS
+from patientdx.sample import sample_folder
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+REPO = DATASETS["recds"].repo
+CORPUS = (sample_folder() / "corpus.jsonl").read_bytes()
+FILES = {
+    "PPR/corpus.jsonl": CORPUS,
+    **{
+        f"queries/{split}_queries.jsonl": (sample_folder() / "queries.jsonl").read_bytes()
+        for split in ("train", "dev", "test")
+    },
+    **{
+        f"PPR/qrels_{split}.tsv": (sample_folder() / "qrels" / "test.tsv").read_bytes()
+        for split in ("train", "dev", "test")
+    },
+}
+
+
+class Hub(BaseHTTPRequestHandler):
+    def log_message(self, *_args: object) -> None: ...
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path == f"/api/datasets/{REPO}/revision/main":
+            return self.reply(json.dumps({"sha": COMMIT}).encode())
+        if path == f"/api/datasets/{REPO}/tree/{COMMIT}":
+            return self.reply(json.dumps([self.entry(name) for name in FILES]).encode())
+        return self.reply(FILES.get(path.removeprefix(f"/datasets/{REPO}/resolve/{COMMIT}/"), b""))
+
+    @staticmethod
+    def entry(name: str) -> dict[str, object]:
+        data = FILES[name]
+        blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+        return {"type": "file", "path": name, "size": len(data), "oid": blob}
+
+    def reply(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def hub() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_nothing_is_fetched_that_is_not_allowed(hub: str, tmp_path: Path) -> None:
+    outcome = patientdx("data", "get", "recds", "--into", tmp_path / "ReCDS", "--hub", hub)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.startswith("error: ")
+    assert "--allow-fetch" in outcome.err.partition("hint: ")[2]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_data_are_told(tmp_path: Path) -> None:
+    outcome = patientdx("data", "get", "nothing", "--into", tmp_path / "x", "--allow-fetch")
+    assert outcome.code == 1
+    assert "nothing" in outcome.err
+    assert "pmc-patients" in outcome.err
+    assert "recds" in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fetched_data_can_be_indexed_and_measured(hub: str, tmp_path: Path) -> None:
+    folder, index = tmp_path / "ReCDS", tmp_path / "index"
+    asked = ("data", "get", "recds", "--into", folder, "--allow-fetch", "--hub", hub)
+    outcome = done(*asked)
+    assert outcome.out == ""
+    assert f"7 files of {REPO}@{COMMIT[:12]} in {folder} (7 fetched now)" in outcome.err
+    assert "licence CC BY-NC-SA 4.0" in outcome.err
+    assert f"hint: patientdx index build {folder} --into my-index" in outcome.err
+    for name, data in FILES.items():
+        assert (folder / name).read_bytes() == data
+    done("index", "build", folder, "--into", index)
+    told = done("evaluate-ir", "--index", index, "--data", folder, "--split", "dev", "--json").json
+    assert told["rows"][0]["n"] == len(sample("queries.jsonl"))
+    assert told["rows"][0]["figures"]["nDCG@10"]["value"] > 0.5
+    before = digests(folder)
+    assert "(0 fetched now)" in done(*asked).err
+    assert digests(folder) == before
+
+
+def test_variables_may_allow_and_name_the_hub(hub: str, tmp_path: Path) -> None:
+    env: dict[str, str | None] = {"PATIENTDX_HUB": hub, "PATIENTDX_ALLOW_FETCH": "1"}
+    outcome = patientdx("data", "get", "recds", "--into", tmp_path / "ReCDS", "--quiet", env=env)
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    assert (tmp_path / "ReCDS" / "PPR" / "corpus.jsonl").read_bytes() == CORPUS

@@ -1,0 +1,321 @@
+"""Changes to an index: what they do, what they leave alone, and who may make them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+from corpora import EXAMPLES, Case, cases, made, queries
+from hypothesis import given, settings
+from oracle import Oracle, tokens_by
+
+from indexer.analysis import AnalysisSettings
+from indexer.bm25 import BM25Settings
+from indexer.index import Index
+from indexer.layout import Layout
+from indexer.locking import NAME as LOCK
+from indexer.locking import writer_lock
+from indexer.manifest import NAME as MANIFEST
+from indexer.scoring import Engine
+from indexer.verify import verify
+from indexer.writing import MAX_SEGMENTS, add, build, compact, delete
+from patientdx.errors import IndexFolderError, InputError, NotFoundError
+from patientdx.records import Patient, Query
+
+TINY = Layout(block_docs=16, dense_share=0.4, dense_min_notes=4, blocked_per_block=1.5)
+ASKED = [Query("1", "w0 w1 w2 w5"), Query("2", "w3 w17", {"w9": 0.5}), Query("3", "nothing")]
+
+
+def notes(first: int, count: int) -> list[Patient]:
+    rnd = Random(first)
+    return [
+        Patient(f"p{i}", " ".join(f"w{int(20 * rnd.random() ** 2)}" for _ in range(i % 9 + 1)))
+        for i in range(first, first + count)
+    ]
+
+
+def oracle_of(patients: list[Patient]) -> Oracle:
+    held = {one.patient_id: one for one in patients}
+    return Oracle(held, tokens_by("english", "english"), 0.9, 0.4)
+
+
+def check(folder: Path, patients: list[Patient]) -> None:
+    """The index holds exactly these patients and finds them as brute force does."""
+    oracle = oracle_of(patients)
+    for engine in ("numpy", "compiled"):
+        index = Index.open(folder, engine=engine)
+        assert index.size == len(patients)
+        assert {one.patient_id: one for one in index.patients()} == oracle.patients
+        assert index.search_many(ASKED, 1000) == [oracle.ranking(query) for query in ASKED]
+    assert verify(folder)[1] == []
+    assert leftovers(folder) == set()
+
+
+def leftovers(folder: Path) -> set[str]:
+    used = Index.open(folder).manifest.files | {MANIFEST, LOCK}
+    return {path.name for path in folder.iterdir()} - used
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    build(tmp_path / "index", notes(0, 30), layout=TINY)
+    return tmp_path / "index"
+
+
+def test_build_opens_what_it_built(tmp_path: Path) -> None:
+    index = build(tmp_path / "deep" / "index", notes(0, 30), layout=TINY, corpus=["x.jsonl"])
+    assert index.facts()["corpus"] == ["x.jsonl"]
+    assert index.facts()["patients"] == 30
+    check(tmp_path / "deep" / "index", notes(0, 30))
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["index"]
+
+
+def test_add_delete_update_compact(folder: Path) -> None:
+    add(folder, notes(100, 10), corpus=["more"])
+    check(folder, notes(0, 30) + notes(100, 10))
+    delete(folder, ["p3", "p103", "p3"])
+    left = [one for one in notes(0, 30) + notes(100, 10) if one.patient_id not in {"p3", "p103"}]
+    check(folder, left)
+    add(folder, [Patient("p3", "w1 w1 w9"), Patient("p4", "w17")], update=True, corpus=["more"])
+    left = [one for one in left if one.patient_id != "p4"]
+    left += [Patient("p3", "w1 w1 w9"), Patient("p4", "w17")]
+    check(folder, left)
+    before = Index.open(folder).facts()
+    assert before["segments"] == 3
+    assert before["deleted"] == 3
+    compact(folder)
+    check(folder, left)
+    after = Index.open(folder).facts()
+    assert (after["segments"], after["deleted"]) == (1, 0)
+    assert after["corpus"] == before["corpus"] == ["more"]
+    assert after["generation"] == 5
+
+
+def test_segments_are_folded(folder: Path) -> None:
+    everyone = notes(0, 30)
+    for i in range(25):
+        fresh = notes(100 + 10 * i, 1 + i % 4)
+        add(folder, fresh)
+        everyone += fresh
+        assert len(Index.open(folder).manifest.segments) <= MAX_SEGMENTS
+    check(folder, everyone)
+
+
+@pytest.mark.parametrize("wanted", ["p0", "p100", "p160"])
+def test_an_update_of_a_note_whose_segment_is_folded(folder: Path, wanted: str) -> None:
+    everyone = {one.patient_id: one for one in notes(0, 30)}
+    for i in range(MAX_SEGMENTS - 1):
+        fresh = notes(100 + 10 * i, 3)
+        add(folder, fresh)
+        everyone |= {one.patient_id: one for one in fresh}
+    assert len(Index.open(folder).manifest.segments) == MAX_SEGMENTS
+    changed = [Patient(wanted, "w0 w2"), Patient("fresh", "w1")]
+    add(folder, changed, update=True)
+    assert len(Index.open(folder).manifest.segments) < MAX_SEGMENTS
+    check(folder, list((everyone | {one.patient_id: one for one in changed}).values()))
+
+
+def test_all_deleted_and_begun_again(folder: Path) -> None:
+    add(folder, notes(50, 5))
+    delete(folder, [one.patient_id for one in notes(0, 30) + notes(50, 5)])
+    check(folder, [])
+    index = Index.open(folder)
+    assert index.search("w1") == []
+    assert index.ranks_many(ASKED, [["p1"]] * 3) == [[None]] * 3
+    assert "p1" not in index
+    compact(folder)
+    check(folder, [])
+    add(folder, notes(5, 20))
+    check(folder, notes(5, 20))
+
+
+def test_notes_without_words_are_kept_but_not_found(tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    patients = [Patient("a", "w1"), Patient("b", ""), Patient("c", "the of ...")]
+    build(folder, patients)
+    check(folder, patients)
+    delete(folder, ["a"])
+    check(folder, patients[1:])
+
+
+def test_compacting_what_holds_no_word(tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    build(folder, [Patient("a", "w1"), Patient("b", "")])
+    delete(folder, ["a"])
+    compact(folder)
+    check(folder, [Patient("b", "")])
+
+
+@settings(max_examples=max(20, EXAMPLES // 4))
+@given(case=cases, query=queries)
+def test_a_changed_index_equals_a_fresh_one(case: Case, query: Query) -> None:
+    with made(case) as world:
+        if not world.has_words:
+            return
+        old = Index.open(world.folder)
+        fresh_folder = world.folder.with_name("fresh")
+        fresh = build(fresh_folder, old.patients(), analysis=case.analysis, layout=case.layout)
+        assert fresh.average_length == old.average_length
+        assert fresh.manifest.tokens == old.manifest.tokens
+        for engine in ("numpy", "compiled"):
+            one = Index.open(world.folder, engine=engine)
+            two = Index.open(fresh_folder, engine=engine)
+            assert one.search_many([query], 100) == two.search_many([query], 100)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "compiled"])
+def test_readers_go_on_seeing_their_own_state(folder: Path, engine: Engine) -> None:
+    add(folder, notes(60, 9))
+    delete(folder, ["p2", "p61"])
+
+    def seen(index: Index) -> list[object]:
+        return [
+            *(index.search_many(ASKED, 100), index.ranks_many(ASKED, [["p5", "p62"]] * 3)),
+            *(index.explain(ASKED[0], "p62"), index.patient("p62"), list(index.patients())),
+        ]
+
+    untouched, used = (Index.open(folder, engine=engine) for _ in range(2))
+    expected = seen(used)
+    changes = [
+        lambda: add(folder, notes(80, 4)),
+        lambda: delete(folder, ["p5", "p62"]),
+        lambda: add(folder, [Patient("p6", "w0")], update=True),
+        lambda: compact(folder),
+        lambda: delete(folder, [one.patient_id for one in Index.open(folder).patients()]),
+        lambda: build(folder, notes(60, 3), replace_existing=True),
+    ]
+    for change in changes:
+        change()
+        assert seen(used) == expected
+    # Nor does a reader that reads for the first time only now.
+    assert seen(untouched) == expected
+
+
+def test_one_writer_at_a_time(folder: Path) -> None:
+    with writer_lock(folder):
+        for write in (
+            lambda: add(folder, notes(70, 3)),
+            lambda: delete(folder, ["p1"]),
+            lambda: compact(folder),
+            lambda: build(folder, notes(0, 3), replace_existing=True),
+        ):
+            with pytest.raises(IndexFolderError, match="another process is writing"):
+                write()
+        assert Index.open(folder).size == 30  # reading needs no lock
+    check(folder, notes(0, 30))
+
+
+def test_a_writer_within_a_writer(folder: Path) -> None:
+    def patients() -> Iterator[Patient]:
+        yield Patient("outer", "w1")
+        with pytest.raises(IndexFolderError, match="another process is writing"):
+            add(folder, [Patient("inner", "w1")])
+
+    add(folder, patients())
+    check(folder, [*notes(0, 30), Patient("outer", "w1")])
+
+
+def failing() -> Iterator[Patient]:
+    yield Patient("new", "w1")
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("patients", "error"),
+    [
+        ([Patient("new", "w1"), Patient("p7", "w1")], InputError),
+        ([Patient("new", "w1"), Patient("new", "w2")], InputError),
+        ([Patient("new", "w1 \ud800")], InputError),
+        ([Patient("n\udfff", "w1")], InputError),
+        ([Patient("new", "w1", metadata={"field": "\ud800"})], InputError),
+        ([Patient("new", "w1", metadata={"\ud800": "x"})], InputError),
+        ([], InputError),
+        (failing(), ZeroDivisionError),
+    ],
+)
+def test_what_cannot_be_added_changes_nothing(
+    folder: Path, patients: Iterator[Patient], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        add(folder, patients)
+    check(folder, notes(0, 30))
+
+
+@pytest.mark.parametrize(
+    ("patients", "error"),
+    [([], InputError), ([Patient("a", "...")], InputError), (failing(), ZeroDivisionError)],
+)
+def test_a_build_that_fails_leaves_nothing(
+    tmp_path: Path, patients: Iterator[Patient], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        build(tmp_path / "index", patients)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_deleted_changes_nothing(folder: Path) -> None:
+    with pytest.raises(NotFoundError, match="no patient `nobody`"):
+        delete(folder, ["p1", "nobody"])
+    delete(folder, ["p1"])
+    with pytest.raises(NotFoundError, match="no patient `p1`"):
+        delete(folder, ["p1"])
+    check(folder, [one for one in notes(0, 30) if one.patient_id != "p1"])
+
+
+def test_where_an_index_may_be_built(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds an index already"):
+        build(folder, notes(0, 3))
+    check(folder, notes(0, 30))
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mine.txt").write_text("mine")
+    for replace_existing in (False, True):
+        with pytest.raises(InputError, match="is not an index"):
+            build(other, notes(0, 3), replace_existing=replace_existing)
+    assert [path.name for path in other.iterdir()] == ["mine.txt"]
+    with pytest.raises(IndexFolderError):
+        build(other / "mine.txt", notes(0, 3))
+    (tmp_path / "empty").mkdir()
+    build(tmp_path / "empty", notes(0, 3))
+    check(tmp_path / "empty", notes(0, 3))
+
+
+def test_replacing_an_index(folder: Path) -> None:
+    add(folder, notes(90, 3))
+    settings_ = AnalysisSettings("none", "none")
+    index = build(
+        folder, notes(1, 3), analysis=settings_, bm25=BM25Settings(1.2, 0.75), replace_existing=True
+    )
+    assert index.manifest.analysis == settings_
+    assert index.bm25 == BM25Settings(1.2, 0.75)
+    assert {one.patient_id for one in index.patients()} == {"p1", "p2", "p3"}
+    assert leftovers(folder) == set()
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b'{"format": "patientdx-index", "version": 9}'])
+def test_replacing_an_index_that_cannot_be_read(folder: Path, damage: bytes) -> None:
+    add(folder, notes(90, 3))
+    (folder / MANIFEST).write_bytes(damage)
+    for write in (lambda: add(folder, notes(0, 1)), lambda: compact(folder)):
+        with pytest.raises(IndexFolderError):
+            write()
+    # What the hint of the error says.
+    build(folder, notes(0, 12), layout=TINY, replace_existing=True)
+    check(folder, notes(0, 12))
+
+
+def test_patients_come_back_as_they_were(tmp_path: Path) -> None:
+    patients = [
+        Patient(
+            *("8535945-1", "Line one.\n\u2028Line 𝒳 \x00 \x85 two", "A title", 0.25, "F"),
+            metadata={"a": 1, "b": [1, {"c": None}], "ü": 0.1, "n": None},
+            derived=("age_years", "sex"),
+        ),
+        *[Patient(f"é{i}", f"text {i}", age_years=float(i)) for i in range(40)],
+    ]
+    index = build(tmp_path / "index", patients)
+    assert list(index.patients()) == patients
+    assert [index.patient(one.patient_id) for one in reversed(patients)] == patients[::-1]
+    assert index.text("8535945-1") == patients[0].full_text
+    with pytest.raises(NotFoundError):
+        index.patient("8535945")
