@@ -1,5 +1,6 @@
 """The command line: the Typer application and the one place where errors become sentences."""
 
+import inspect
 import io
 import os
 import sys
@@ -61,6 +62,19 @@ app.command("similar")(search.similar)
 app.command("evaluate-ir")(evaluate.evaluate_ir)
 app.add_typer(data.app, name="data")
 app.command("doctor")(doctor.doctor)
+
+
+def _keep_examples(application: typer.Typer) -> None:
+    """Lets examples stand in the help as they are written; a backspace tells Typer to."""
+    for command in application.registered_commands:
+        text = inspect.getdoc(command.callback) or ""
+        command.help = text.replace("Example:", "\b\nExample:")
+    for group in application.registered_groups:
+        if group.typer_instance is not None:
+            _keep_examples(group.typer_instance)
+
+
+_keep_examples(app)
 
 
 def main() -> None:

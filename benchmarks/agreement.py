@@ -65,7 +65,7 @@ def same_top(
     Scores within TOLERANCE tie, relative to the score where that is above one. Each note found
     at a rank must have, up to a tie, the exact score that belongs at this rank.
     """
-    depth = min(depth, np.count_nonzero(numbers >= 0))
+    depth = min(depth, int(np.count_nonzero(numbers >= 0)))
     exact_of = dict(zip(numbers.tolist(), scores.tolist(), strict=True))
     if len(set(found[:depth].tolist())) < depth or np.any(found[:depth] < 0):
         return False

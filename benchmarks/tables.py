@@ -105,6 +105,7 @@ def remarks(analysis: Analysis) -> list[str]:
             f"{asked['whole']} whole notes, {asked['short']} short queries, a batch of "
             f"{asked['batch']:,} whole notes; queries without a known term are left out."
         ),
+        "From its text: splitting into words, making a query (once, with cold caches), searching.",
         *_floor(analysis),
         *_ours_remarks(_ours(analysis)),
         *(

@@ -8,6 +8,7 @@ checksums (BLAKE2b, 16 bytes) stand in the manifest. Readers map the file and co
 import hashlib
 import mmap
 import os
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -118,7 +119,9 @@ class ContainerReader:
         self.path = path
         self.sections = sections
         expected = max((_end(section) for section in sections.values()), default=0)
-        self._map = _mapped(path, expected)
+        self._map, self._handle = _mapped(path, expected)
+        # The file may be removed by a later commit: this descriptor keeps what is mapped readable.
+        weakref.finalize(self, os.close, self._handle)
 
     def array(self, name: str) -> NDArray[Any]:
         """The section as a read-only array over the mapped file."""
@@ -138,7 +141,11 @@ class ContainerReader:
         count = int(np.prod(shape, dtype=np.int64))
         dtype = np.dtype(section.dtype)
         offset = section.offset + (row or 0) * count * dtype.itemsize
-        return np.fromfile(self.path, dtype, count, offset=offset).reshape(shape)
+        array = np.empty(shape, dtype)
+        view, done = memoryview(array.reshape(-1).view(np.uint8)), 0
+        while done < len(view):
+            done += os.preadv(self._handle, [view[done:]], offset + done)
+        return array
 
     def raw(self, name: str) -> memoryview:
         """The bytes of a section."""
@@ -166,18 +173,24 @@ def _checksum(view: memoryview, section: Section) -> str:
     return digest.hexdigest()
 
 
-def _mapped(path: Path, expected: int) -> mmap.mmap | bytes:
+def _mapped(path: Path, expected: int) -> tuple[mmap.mmap | bytes, int]:
+    """The mapped file and a descriptor of it."""
     hint = "restore the index from a copy, or build it again with `index build --replace`"
     try:
-        size = path.stat().st_size
-        if size != expected:
-            message = f"{path}: the file has {size:,} bytes where {expected:,} were committed"
-            raise IndexFolderError(message, hint=hint)
-        if not expected:
-            return b""
-        with path.open("rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        handle = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         raise IndexFolderError(f"{path}: a file of the index is missing", hint=hint) from None
     except OSError as error:
         raise IndexFolderError(f"{path}: cannot be read ({error.strerror})") from None
+    try:
+        size = os.fstat(handle).st_size
+        if size != expected:
+            message = f"{path}: the file has {size:,} bytes where {expected:,} were committed"
+            raise IndexFolderError(message, hint=hint)
+        return mmap.mmap(handle, 0, access=mmap.ACCESS_READ) if expected else b"", handle
+    except OSError as error:
+        os.close(handle)
+        raise IndexFolderError(f"{path}: cannot be read ({error.strerror})") from None
+    except IndexFolderError:
+        os.close(handle)
+        raise

@@ -1,10 +1,11 @@
 """Deleting notes from segments: which are gone, and what that takes from the statistics."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .analysis import Analyzer
 from .container import ContainerWriter
@@ -44,16 +45,25 @@ def _with_deletions(
                 lost[number] = lost.get(number, 0) + 1
     gone = np.union1d(segment.deleted, np.array(sorted(notes), dtype=np.int64))
     terms = np.array(sorted(lost), dtype=np.uint32)
-    writer = ContainerWriter(path)
-    writer.add("notes", gone.astype(np.uint32))
-    writer.add("terms", terms)
-    writer.add("counts", np.array([lost[t] for t in terms.tolist()], dtype=np.uint32))
-    writer.close()
+    counts = np.array([lost[t] for t in terms.tolist()], dtype=np.uint32)
+    stored = _stored(path, {"notes": gone.astype(np.uint32), "terms": terms, "counts": counts})
     tokens = int(segment.lengths[sorted(notes)].sum(dtype=np.int64))
     entry = segment.entry
     return replace(
         entry,
         live_notes=entry.live_notes - len(notes),
         live_tokens=entry.live_tokens - tokens,
-        deletions=StoredFile(path.name, {section.name: section for section in writer.sections}),
+        deletions=stored,
     )
+
+
+def _stored(path: Path, arrays: Mapping[str, NDArray[np.uint32]]) -> StoredFile:
+    writer = ContainerWriter(path)
+    try:
+        for name, array in arrays.items():
+            writer.add(name, array)
+        writer.close()
+    except BaseException:
+        writer.abandon()
+        raise
+    return StoredFile(path.name, {section.name: section for section in writer.sections})

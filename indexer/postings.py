@@ -113,9 +113,11 @@ def _spilled(run: Run, stem: Path) -> Run:
 
 
 def _spill(array: NDArray[Any], path: Path) -> NDArray[Any]:
+    """The array on disk, mapped. Written by a file object, which raises where the disk is full."""
     if not len(array):
         return array
-    array.tofile(path)
+    with path.open("wb") as file:
+        file.write(array.data)
     return np.memmap(path, dtype=array.dtype, mode="r")
 
 

@@ -57,6 +57,8 @@ class Scorer:
         masks = self._allowed(where or Filter())
         if not self._compiled(queries):
             return [self._top_numpy(query, k, masks) for query in queries]
+        if not self._segments:
+            return [merge([], [], k) for _ in queries]
         rows = [self._segment_top(s, queries, k, masks[s]) for s in range(len(self._segments))]
         return [merge(self._segments, found, k) for found in zip(*rows, strict=True)]
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,49 @@ def done(*args: object, stdin: bytes | str = b"") -> Outcome:
     return outcome
 
 
+SECRET = "Zaphodine"  # a word of notes and queries in tests of bad input
+
+
+def check_refusal(outcome: Outcome, said: str) -> None:
+    """One line of error that holds `said`, one of hint, and not a word of the notes."""
+    assert (outcome.code, outcome.out) == (1, "")
+    assert re.fullmatch(r"error: [^\n]+\n\nhint: [^\n]+\n", outcome.err), outcome.err
+    assert said in outcome.err.partition("\n")[0]
+    assert SECRET not in outcome.err
+
+
+READING = {
+    "search": ("search", "gout of the toe", "--index", "{index}"),
+    "filtered": ("search", "gout", "--index", "{index}", "--sex", "F", "--age", "60-"),
+    "json": ("search", "gout", "--index", "{index}", "--json"),
+    "similar": ("similar", "o-1", "--index", "{index}"),
+    "info": ("index", "info", "--index", "{index}"),
+    "ids": ("index", "info", "--ids", "--index", "{index}"),
+    "verify": ("index", "verify", "--index", "{index}"),
+}
+CHANGING = {
+    "add": ("index", "add", "-", "--index", "{index}"),
+    "update": ("index", "add", "-", "--update", "--index", "{index}"),
+    "delete": ("index", "delete", "o-2", "--index", "{index}"),
+    "compact": ("index", "compact", "--index", "{index}"),
+    "replace": ("index", "build", "-", "--replace", "--into", "{index}"),
+}
+
+
+def run_on(index: Path, command: tuple[str, ...]) -> Outcome:
+    """One of the commands above; those that read patients are given one."""
+    return patientdx(*(arg.format(index=index) for arg in command), stdin=NEW)
+
+
+def make_two_segments(folder: Path) -> Path:
+    """An index with a segment that has deletions, and another."""
+    old = [{"_id": f"o-{i}", "text": f"{SECRET} gout {'of the toe ' * i}"} for i in range(40)]
+    done("index", "build", "-", "--into", folder, stdin=rows(*old))
+    done("index", "delete", "o-3", "o-5", "--index", folder)
+    done("index", "add", "-", "--index", folder, stdin=rows({"_id": "p-1", "text": "measles"}))
+    return folder
+
+
 def hits(*args: object, stdin: bytes | str = b"") -> list[dict[str, Any]]:
     """The hits of a search, by way of --json."""
     outcome = done(*args, "--json", stdin=stdin)
@@ -92,3 +136,6 @@ def digests(folder: Path) -> dict[str, str]:
 def rows(*patients: dict[str, object]) -> bytes:
     """Patients as JSON lines."""
     return b"".join(json.dumps(one).encode() + b"\n" for one in patients)
+
+
+NEW = rows({"_id": "n-1", "text": f"{SECRET} fever"})

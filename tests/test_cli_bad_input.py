@@ -2,14 +2,12 @@
 
 import gzip
 import json
-import re
 import zlib
 from pathlib import Path
 
 import pytest
-from command_line import Outcome, digests, done, patientdx, rows
+from command_line import SECRET, Outcome, check_refusal, digests, done, patientdx, rows
 
-SECRET = "Zaphodine"  # a word of the notes; no message may hold it
 ONE = {"_id": "n-1", "text": f"{SECRET} fever"}
 GOOD = rows(ONE)
 CSV = f"id,text\nn-1,{SECRET} fever\n".encode()
@@ -87,14 +85,6 @@ def place(tmp_path: Path) -> Path:
     """A folder with an index in it."""
     done("index", "build", "-", "--into", tmp_path / "index", stdin=rows({"_id": "o", "text": "x"}))
     return tmp_path
-
-
-def check_refusal(outcome: Outcome, said: str) -> None:
-    """One line of error and one of hint, on stderr, without a word of the notes."""
-    assert (outcome.code, outcome.out) == (1, "")
-    assert re.fullmatch(r"error: [^\n]+\n\nhint: [^\n]+\n", outcome.err), outcome.err
-    assert outcome.err.startswith(f"error: {said}")
-    assert SECRET not in outcome.err
 
 
 COMMANDS = {

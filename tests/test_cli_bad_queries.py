@@ -1,20 +1,18 @@
 """Queries, judgements and outputs that cannot be used: one sentence, a hint, nothing written."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from command_line import Outcome, digests, done, hits, patientdx, scored
+from command_line import check_refusal, digests, done, hits, patientdx, scored
 from exact_run import Collection
 from oracle import tokens_by
 
 from patientdx.sample import sample_folder
 
 ROOT = Path(__file__).parents[1]
-SECRET = "Zaphodine"
 QUERY = b'{"_id": "q-1", "text": "Zaphodine fever"}\n'
 QRELS = b"query-id\tcorpus-id\tscore\nq-1\tdemo-001\t1\n"
 
@@ -40,13 +38,6 @@ BAD_QRELS: list[tuple[bytes, str]] = [
     (b"\0", ":1: this is binary data, not text"),
     (b"q-1 0 demo-001\xe9 1\n", ":1: this is not UTF-8 text"),
 ]
-
-
-def check_refusal(outcome: Outcome, said: str) -> None:
-    assert (outcome.code, outcome.out) == (1, "")
-    assert re.fullmatch(r"error: [^\n]+\n\nhint: [^\n]+\n", outcome.err), outcome.err
-    assert outcome.err.startswith(f"error: {said}")
-    assert SECRET not in outcome.err
 
 
 @pytest.mark.parametrize(("data", "said"), BAD_QUERIES)
