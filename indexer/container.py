@@ -22,6 +22,7 @@ from patientdx.errors import IndexFolderError
 
 ALIGNMENT = 64
 _CHUNK = 1 << 20
+_REPAIR = "restore the index from a copy, or build it again with `index build --replace`"
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class ContainerReader:
         dtype = np.dtype(section.dtype)
         offset = section.offset + (row or 0) * count * dtype.itemsize
         array = np.empty(shape, dtype)
-        view, done = memoryview(array.reshape(-1).view(np.uint8)), 0
+        view, done = array.reshape(-1).view(np.uint8).data, 0
         while done < len(view):
             done += os.preadv(self._handle, [view[done:]], offset + done)
         return array
@@ -175,22 +176,26 @@ def _checksum(view: memoryview, section: Section) -> str:
 
 def _mapped(path: Path, expected: int) -> tuple[mmap.mmap | bytes, int]:
     """The mapped file and a descriptor of it."""
-    hint = "restore the index from a copy, or build it again with `index build --replace`"
     try:
         handle = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
-        raise IndexFolderError(f"{path}: a file of the index is missing", hint=hint) from None
+        raise IndexFolderError(f"{path}: a file of the index is missing", hint=_REPAIR) from None
     except OSError as error:
         raise IndexFolderError(f"{path}: cannot be read ({error.strerror})") from None
     try:
-        size = os.fstat(handle).st_size
-        if size != expected:
-            message = f"{path}: the file has {size:,} bytes where {expected:,} were committed"
-            raise IndexFolderError(message, hint=hint)
-        return mmap.mmap(handle, 0, access=mmap.ACCESS_READ) if expected else b"", handle
-    except OSError as error:
-        os.close(handle)
-        raise IndexFolderError(f"{path}: cannot be read ({error.strerror})") from None
-    except IndexFolderError:
+        return _map_of(path, handle, expected), handle
+    except BaseException:
         os.close(handle)
         raise
+
+
+def _map_of(path: Path, handle: int, expected: int) -> mmap.mmap | bytes:
+    try:
+        size = os.fstat(handle).st_size
+        mapped = mmap.mmap(handle, 0, access=mmap.ACCESS_READ) if size else b""
+    except OSError as error:
+        raise IndexFolderError(f"{path}: cannot be read ({error.strerror})") from None
+    if size != expected:
+        message = f"{path}: the file has {size:,} bytes where {expected:,} were committed"
+        raise IndexFolderError(message, hint=_REPAIR)
+    return mapped

@@ -13,64 +13,16 @@ the top k are re-scored from the columns in float64. What comes out is the float
 the float64 sum in canonical order: where the order of summation might change the rounding, the
 note is summed again in that order (`canonical_score`).
 
-Arguments that recur: `segment`, the tuple `KernelSegment`; `batch`, the tuple `KernelBatch`.
+Arguments that recur are the tuples of `kernel_types`: `segment`, `batch`, `found`.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numba as nb
 import numpy as np
-from numpy.typing import NDArray
 
 _jit = nb.njit(cache=True, nogil=True, error_model="numpy")
 _EPSILON = 2.0**-52
-
-
-class KernelSegment(NamedTuple):
-    """The arrays of a segment as the kernels read them; norm and unit are padded to blocks."""
-
-    rare_notes: NDArray[np.uint32]
-    rare_tfs: NDArray[np.uint8]
-    entries: NDArray[np.uint16]
-    pointers: NDArray[np.uint32]
-    base: NDArray[np.int64]
-    dense_rows: NDArray[np.uint8]
-    large_keys: NDArray[np.uint64]
-    large_values: NDArray[np.uint32]
-    norm: NDArray[np.float64]
-    unit: NDArray[np.float64]
-    norm32: NDArray[np.float32]
-    allowed: NDArray[np.uint8]
-
-
-class KernelBatch(NamedTuple):
-    """Queries of a batch, one after another: query q owns terms starts[q] to starts[q + 1].
-
-    Rare postings are sorted by block: those of query q in block b are
-    rare_pointers[q, b] to rare_pointers[q, b + 1].
-    """
-
-    starts: NDArray[np.int64]
-    numbers: NDArray[np.int64]
-    kinds: NDArray[np.uint8]
-    places: NDArray[np.int64]
-    counts: NDArray[np.int64]
-    weights: NDArray[np.float64]
-    rare_pointers: NDArray[np.int64]
-    rare_at: NDArray[np.uint32]
-    rare_values: NDArray[np.float64]
-
-
-class Candidates(NamedTuple):
-    """Notes that may reach the top k, per query: (queries, capacity) arrays.
-
-    `state` holds, per query: number of candidates, threshold, error bound, 1.0 if it overflowed.
-    """
-
-    notes: NDArray[np.uint32]
-    sparse: NDArray[np.float64]
-    approximate: NDArray[np.float64]
-    state: NDArray[np.float64]
 
 
 @_jit
@@ -254,62 +206,6 @@ def scan(
 def batch_blocks(batch: Any) -> Any:
     """Number of blocks of the segment the batch was prepared for."""
     return batch.rare_pointers.shape[1] - 1
-
-
-@nb.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def share_by_row(dense_rows: Any, weights: Any, norm32: Any, out: Any) -> None:
-    """The dense share of a query with many dense terms, for all notes, in float32.
-
-    `weights` has an entry for every column, zero where the query lacks the term. The sums may
-    be taken in any order, which is what lets them fill vectors; the error bound covers it.
-    """
-    for note in range(dense_rows.shape[0]):
-        norm = norm32[note]
-        share = np.float32(0.0)
-        for c in range(dense_rows.shape[1]):
-            tf = np.float32(dense_rows[note, c])
-            share += weights[c] * (tf / (tf + norm))
-        out[note] = share
-
-
-@_jit
-def share_by_column(
-    dense_tfs: Any, columns: Any, weights: Any, norm32: Any, first: Any, out: Any
-) -> None:
-    """The same for a query with few dense terms, for the blocks from `first` on, added to `out`.
-
-    `weights` are those of `columns`.
-    """
-    size = dense_tfs.shape[2]
-    for b in range(out.shape[0] // size):
-        start = (first + b) * size
-        norm = norm32[start : start + size]
-        share = out[b * size : (b + 1) * size]
-        for c in range(columns.shape[0]):
-            column = dense_tfs[first + b, columns[c]]
-            weight = weights[c]
-            for i in range(size):
-                tf = np.float32(column[i])
-                share[i] += weight * (tf / (tf + norm[i]))
-
-
-@_jit
-def dense_impacts(dense_rows: Any, norm32: Any, first: Any, out: Any) -> None:
-    """Impacts of all dense terms for the notes from `first` on, shape (notes, columns)."""
-    for i in range(min(out.shape[0], dense_rows.shape[0] - first)):
-        norm = norm32[first + i]
-        for c in range(dense_rows.shape[1]):
-            tf = np.float32(dense_rows[first + i, c])
-            out[i, c] = tf / (tf + norm)
-
-
-@_jit
-def fill_rows(columns: Any, rows: Any) -> None:
-    """Copies one block of columns, shape (terms, notes), into rows, shape (notes, terms...)."""
-    for start in range(0, rows.shape[0], 64):
-        for c in range(columns.shape[0]):
-            for i in range(start, min(start + 64, rows.shape[0])):
-                rows[i, c] = columns[c, i]
 
 
 @_jit

@@ -12,18 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .kernels import (
-    Candidates,
-    KernelBatch,
-    KernelSegment,
-    dense_impacts,
-    fill_rows,
-    finish,
-    rare_postings,
-    scan,
-    share_by_column,
-    share_by_row,
-)
+from .kernel_types import Candidates, KernelBatch, KernelSegment
+from .kernels import finish, rare_postings, scan
+from .kernels_dense import dense_impacts, fill_rows, share_by_column, share_by_row
 from .layout import BYTE_TF_MAX, DENSE, RARE
 from .segment import Segment
 

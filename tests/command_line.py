@@ -3,10 +3,12 @@
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import typer
 from typer.testing import CliRunner
 
 import cli
@@ -16,6 +18,18 @@ _OURS = ("INDEX", "CACHE", "THREADS", "ALLOW_FETCH", "HUB")
 NOWHERE = {f"PATIENTDX_{name}": None for name in _OURS} | {"NO_COLOR": None}
 
 NOTE = "fever and a new murmur in a man who injects drugs, vegetation on the mitral valve"
+
+
+def walk(command: Any, names: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command with the words it is called by; groups are walked into."""
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield names, command
+    for name, one in (inner or {}).items():
+        yield from walk(one, (*names, name))
+
+
+COMMANDS = dict(walk(typer.main.get_command(cli.app)))
 
 
 @dataclass(frozen=True)

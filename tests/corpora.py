@@ -112,7 +112,9 @@ def patient(patient_id: str, text: str, rnd: Random) -> Patient:
         title=rnd.choice(["", "", "", "fever of x"]),
         age_years=rnd.choice([None, 0.1, 17.9, 18.0, 40.0, 80.99, 81.0]),
         sex=rnd.choice([None, "F", "M"]),
-        metadata={name: rnd.choice(values) for name, values in FIELDS.items() if rnd.random() < 0.7},
+        metadata={
+            name: rnd.choice(values) for name, values in FIELDS.items() if rnd.random() < 0.7
+        },
     )
 
 

@@ -4,31 +4,14 @@ import csv
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
-from command_line import done, patientdx, rows, sample
+from command_line import COMMANDS, done, patientdx, rows, sample
 from small_hub import FILES, serving
-
-import cli
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("numpy", "numba", "torch", "scipy", "pandas", "ir_measures", "Stemmer", "zstandard")
-
-
-def walk(command: Any, names: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command with the words it is called by; groups are walked into."""
-    inner = getattr(command, "commands", None)
-    if inner is None:
-        yield names, command
-    for name, one in (inner or {}).items():
-        yield from walk(one, (*names, name))
-
-
-COMMANDS = dict(walk(typer.main.get_command(cli.app)))
 
 
 def example(names: tuple[str, ...]) -> str:

@@ -17,7 +17,9 @@ from patientdx.errors import InputError
 
 # Words of one letter, marks, astral letters, digits and signs, letters whose lower case is
 # longer, lone surrogates: and next to them what Python itself calls a word or does not.
-tricky = st.text(st.sampled_from("aAzZ09_ .-'\n\t\u00a0éÉßẞİıΣσςÅ\u0301\u0307日本٣²½ªⅣ𝒳𝔸😀𐐀\ud800\u200d"))
+tricky = st.text(
+    st.sampled_from("aAzZ09_ .-'\n\t\u00a0éÉßẞİıΣσςÅ\u0301\u0307日本٣²½ªⅣ𝒳𝔸😀𐐀\ud800\u200d")
+)
 texts = st.one_of(st.text(), tricky)
 settings_of = st.builds(
     AnalysisSettings,
@@ -150,9 +152,7 @@ def expected_counts(chosen: AnalysisSettings, batches: list[list[str]]) -> Plain
 @example([[""]], AnalysisSettings())
 @example([[], ["a", "", "a b a"], ["b"]], AnalysisSettings())
 @example([["İ", "𝒳𝒴 x", "\U0010ffff", "e\u0301", "ß" * 300]], AnalysisSettings("none", "none"))
-def test_both_counters_count_the_terms(
-    batches: list[list[str]], chosen: AnalysisSettings
-) -> None:
+def test_both_counters_count_the_terms(batches: list[list[str]], chosen: AnalysisSettings) -> None:
     expected = expected_counts(chosen, batches)
     assert counted(PythonCounter(Analyzer(chosen)), batches) == expected
     assert counted(CompiledCounter(Analyzer(chosen)), batches) == expected
@@ -171,7 +171,10 @@ def test_every_character_alone_and_between_letters() -> None:
 def test_counters_grow_with_the_vocabulary(kind: type[PythonCounter | CompiledCounter]) -> None:
     chosen = AnalysisSettings("none", "none")
     # More distinct words (and more bytes of them) than any table begins with.
-    many = [" ".join(f"w{n:x}{'é' * (n % 30)}" for n in range(i, i + 5000)) for i in range(0, 100_000, 2500)]
+    many = [
+        " ".join(f"w{n:x}{'é' * (n % 30)}" for n in range(i, i + 5000))
+        for i in range(0, 100_000, 2500)
+    ]
     batches = [many[:20], many[20:], many[:1]]
     assert counted(kind(Analyzer(chosen)), batches) == expected_counts(chosen, batches)
 

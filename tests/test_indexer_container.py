@@ -35,7 +35,9 @@ def written(path: Path, content: dict[str, np.ndarray]) -> dict[str, Section]:
 
 @settings(max_examples=EXAMPLES)
 @given(content=contents)
-def test_arrays_come_back(tmp_path_factory: pytest.TempPathFactory, content: dict[str, np.ndarray]) -> None:
+def test_arrays_come_back(
+    tmp_path_factory: pytest.TempPathFactory, content: dict[str, np.ndarray]
+) -> None:
     path = tmp_path_factory.mktemp("container") / "x.pdx"
     sections = written(path, content)
     restored = {name: Section.from_json(one.to_json()) for name, one in sections.items()}
