@@ -1,6 +1,6 @@
 """Which analysis is the default, and why: dev figures of three collections.
 
-    python benchmarks/analysis.py            # a Markdown table; needs ../shared/data
+python benchmarks/analysis.py            # a Markdown table; needs ../shared/data
 """
 
 import argparse
@@ -52,7 +52,8 @@ def main() -> None:
         stopwords, stemmer, bm25 = row
         cells = [" / ".join(f"{v:.4f}" for v in table[name][row]) for name in SETS]
         mean = sum(table[name][row][1] for name in SETS) / len(SETS)
-        print(f"| {stopwords} | {stemmer} | {bm25.k1} / {bm25.b} | {' | '.join(cells)} | {mean:.4f} |")
+        head = f"| {stopwords} | {stemmer} | {bm25.k1} / {bm25.b} |"
+        print(head, " | ".join(cells), f"| {mean:.4f} |")
     print(f"\nCells: {' / '.join(MEASURES)}. Dev judgements: 285, 100 and 161 queries.")
 
 

@@ -185,11 +185,16 @@ def _person(age: float | None, sex: str | None, derived: tuple[str, ...]) -> lis
     """Age and sex as people say them; what was read out of the note's words is marked."""
     said = []
     if age is not None:
-        shown = f"{age:.0f} years" if age >= 2 else f"{age * 12:.0f} months"
-        said.append(shown + (" (from the note)" if "age_years" in derived else ""))
+        said.append(_age(age) + (" (from the note)" if "age_years" in derived else ""))
     if sex is not None:
         said.append(sex + (" (from the note)" if "sex" in derived else ""))
     return said
+
+
+def _age(years: float) -> str:
+    if years >= 2:
+        return f"{years:.0f} years"
+    return f"{years * 12:.0f} months" if years * 12 >= 2 else f"{years * 365.25:.0f} days"
 
 
 def _row(opened: "Index", query: Query, rank: int, hit: Hit) -> dict[str, Any]:

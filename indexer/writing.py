@@ -15,6 +15,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+from patientdx import __version__
 from patientdx.errors import IndexFolderError, InputError, NotFoundError
 from patientdx.records import Patient
 
@@ -37,7 +38,7 @@ from .manifest import NAME as MANIFEST_NAME
 from .segment import Segment
 from .segment_writer import Progress, write_segment
 
-SOFTWARE = "patientdx 0.1.0"
+SOFTWARE = f"patientdx {__version__}"
 MAX_SEGMENTS = 8
 
 

@@ -109,9 +109,9 @@ def test_a_query_of_twenty_thousand_words_is_answered(sample_index: Path, tmp_pa
     words = " ".join(texts * 20).split()[:20_000]
     assert len(words) == 20_000
     note.write_text(" ".join(words), encoding="utf-8")
-    found = scored(hits("search", "--file", note, "--index", sample_index, "-k", 249))
+    found = scored(hits("search", "--file", note, "--index", sample_index, "-k", 25))
     brute = Collection.of(sample_folder(), tokens_by("english", "english"), 0.9, 0.4)
-    assert found == brute.ranking(" ".join(words))[:249]
+    assert found == brute.ranking(" ".join(words))[:25]
     assert done("search", "--file", note, "--index", sample_index).lines
 
 

@@ -1,0 +1,120 @@
+"""How build and search grow with the corpus: 20 k, 155 k, 1 M, 5 M generated notes.
+
+    python benchmarks/scale.py --sizes 20000,155200,1000000 --into /tmp/scale
+
+Each size is built and searched in processes of its own, from notes generated on the fly (their
+cost is measured apart and taken off). Peak memory is the process's VmHWM.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import corpus
+
+from indexer.analysis import AnalysisSettings
+from indexer.index import Index
+from indexer.writing import build
+from patientdx.records import Patient, Query
+
+
+def peak_mib() -> float:
+    """Peak resident memory of this process."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
+def patients(size: int, reports: list[list[str]], spent: list[float]) -> Iterator[Patient]:
+    """Generated patients; `spent` gathers the seconds that generating took."""
+    texts = corpus.notes(size, seed=1, reports=reports)
+    for number in range(size):
+        start = time.perf_counter()
+        text = next(texts)
+        spent[0] += time.perf_counter() - start
+        yield Patient(f"n{number}", text, age_years=number % 90, sex="FM"[number % 2])
+
+
+def measure_build(folder: Path, size: int) -> dict[str, float]:
+    reports, spent = corpus.case_reports(), [0.0]
+    start = time.perf_counter()
+    build(folder, patients(size, reports, spent), analysis=AnalysisSettings("none", "none"))
+    seconds = time.perf_counter() - start - spent[0]
+    size_mib = sum(path.stat().st_size for path in folder.iterdir()) / 2**20
+    return {"build_s": seconds, "build_mib": peak_mib(), "index_mib": size_mib}
+
+
+def measure_search(folder: Path) -> dict[str, float]:
+    texts = list(corpus.notes(128, seed=2, reports=corpus.case_reports()))
+    start = time.perf_counter()
+    Index.open(folder, engine="numpy").search(texts[0], 1000)
+    cold = time.perf_counter() - start
+    index = Index.open(folder, engine="compiled")
+    weighed = [index.weigh(Query(str(i), text)) for i, text in enumerate(texts)]
+    index.rank_terms(weighed[:2], 1000)
+    index.rank_terms(weighed[:1], 1000)
+    start = time.perf_counter()
+    for one in weighed[:32]:
+        index.rank_terms([one], 1000)
+    single = (time.perf_counter() - start) / 32
+    start = time.perf_counter()
+    index.rank_terms(weighed, 1000)
+    batch = (time.perf_counter() - start) / len(weighed)
+    return {
+        "cold_ms": 1e3 * cold,
+        "single_ms": 1e3 * single,
+        "batch_ms": 1e3 * batch,
+        "search_mib": peak_mib(),
+    }
+
+
+def child(folder: Path, size: int, part: str) -> dict[str, float]:
+    """One part measured in a fresh process."""
+    command = [sys.executable, __file__, "--into", str(folder), "--sizes", str(size)]
+    done = subprocess.run([*command, "--part", part], check=True, capture_output=True, text=True)
+    result: dict[str, float] = json.loads(done.stdout)
+    return result
+
+
+def table(into: Path, sizes: list[int]) -> None:
+    print("| notes | build s | notes/s | build peak MiB | index MiB | cold ms | single ms "
+          "| batch ms | search peak MiB |")  # fmt: skip
+    print("|--:" * 9 + "|")
+    for size in sizes:
+        folder = into / f"scale-{size}"
+        shutil.rmtree(folder, ignore_errors=True)
+        row = {**child(folder, size, "build"), **child(folder, size, "search")}
+        shutil.rmtree(folder)
+        cells = [
+            f"{size:,}", f"{row['build_s']:.1f}", f"{size / row['build_s']:,.0f}",
+            f"{row['build_mib']:,.0f}", f"{row['index_mib']:,.0f}", f"{row['cold_ms']:,.0f}",
+            f"{row['single_ms']:.1f}", f"{row['batch_ms']:.1f}", f"{row['search_mib']:,.0f}",
+        ]  # fmt: skip
+        print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--into", type=Path, default=Path("/tmp"))
+    parser.add_argument("--sizes", default="20000,155200,1000000")
+    parser.add_argument("--part", choices=("build", "search"))
+    options = parser.parse_args()
+    sizes = [int(size) for size in options.sizes.split(",")]
+    if options.part == "build":
+        print(json.dumps(measure_build(options.into, sizes[0])))
+    elif options.part == "search":
+        print(json.dumps(measure_search(options.into)))
+    else:
+        options.into.mkdir(parents=True, exist_ok=True)
+        table(options.into, sizes)
+
+
+if __name__ == "__main__":
+    main()
