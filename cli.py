@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from commands import data, demo, doctor, evaluate, index, search
-from patientdx.errors import PatientDxError
+from patientdx.errors import PatientDxError, UsageError
 
 EPILOG = (
     "Exit codes: 0 done, 1 failed with a sentence, 2 wrong usage, 130 interrupted. "
@@ -30,7 +30,7 @@ class Boundary(TyperGroup):
             typer.echo(f"error: {error.message}", err=True)
             if error.hint:
                 typer.echo(f"\nhint: {error.hint}", err=True)
-            raise typer.Exit(1) from None
+            raise typer.Exit(2 if isinstance(error, UsageError) else 1) from None
         except KeyboardInterrupt:
             typer.echo("interrupted", err=True)
             raise typer.Exit(130) from None

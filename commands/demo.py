@@ -38,12 +38,12 @@ def demo(quiet: options.Quiet = False) -> None:
 
 
 def _list(index: "Index", note: str, where: Filter, *, quiet: bool, explain: bool = False) -> None:
-    query = Query("note", note)
-    for rank, hit in enumerate(index.search_many([query], 3, where)[0], 1):
+    weighed = index.weigh(Query("note", note))
+    for rank, hit in enumerate(index.search(note, 3, where), 1):
         if quiet:
             output.data(hit.doc_id)
         else:
-            print_hit(index, query, rank, hit, explain=explain)
+            print_hit(index, weighed, rank, hit, explain=explain)
 
 
 def _sample_index(folder: Path) -> "Index":

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from patientdx.errors import InputError
+from patientdx.errors import UsageError
 
 from . import options, output
 
@@ -40,13 +40,15 @@ def evaluate_ir(
     Example:
         patientdx evaluate-ir --index my-index --data ReCDS --split dev --format markdown
     """
-    from evaluator import build_table, evaluate_searcher, per_query_csv, render
+    from evaluator import FORMATS, build_table, evaluate_searcher, per_query_csv, render
     from patientdx.formats import atomic_writer, read_qrels, read_queries, write_run
 
-    from .search import _open
-
+    if form not in FORMATS:
+        raise UsageError(
+            f"`{form}` is not a format of tables", hint=f"formats are {', '.join(FORMATS)}"
+        )
     query_source, qrel_source = _sources(data, split, queries, qrels)
-    opened = _open(index, k1, b)
+    opened = options.open_index(index, k1, b)
     judged = read_qrels(qrel_source)
     done = 0
     with output.progress("evaluating", len(judged), quiet=quiet) as tick:
@@ -87,7 +89,7 @@ def _sources(
         return files.queries, files.qrels
     if data is None and queries is not None and qrels is not None:
         return queries, qrels
-    raise InputError(
+    raise UsageError(
         "give --data FOLDER, or both --queries and --qrels",
         hint="evaluate-ir --index my-index --data ReCDS --split dev",
     )

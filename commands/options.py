@@ -3,13 +3,16 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from patientdx.errors import InputError
+from patientdx.errors import UsageError
 from patientdx.records import Filter
 from patientdx.settings import Settings, settings_from
+
+if TYPE_CHECKING:
+    from indexer.index import Index
 
 IndexFolder = Annotated[
     Path | None, typer.Option("--index", envvar="PATIENTDX_INDEX", help="Folder of the index.")
@@ -45,12 +48,12 @@ def settings() -> Settings:
 def needed(folder: Path | None) -> Path:
     """The index folder, or an error that says how to name one."""
     if folder is None:
-        raise InputError("no index named", hint="give --index FOLDER or set PATIENTDX_INDEX")
+        raise UsageError("no index named", hint="give --index FOLDER or set PATIENTDX_INDEX")
     return folder
 
 
 def filter_from(sex: str | None, age: str | None, where: list[str] | None) -> Filter:
-    """A filter from options. Raises InputError for values that cannot be used."""
+    """A filter from options. Raises UsageError for values that cannot be used."""
     return Filter(
         sex=_sex(sex),
         age=_age_range(age) if age else None,
@@ -66,7 +69,7 @@ def _sex(value: str | None) -> Literal["F", "M"] | None:
         return "F"
     if letter == "M":
         return "M"
-    raise InputError(f"--sex must be F or M, not `{value}`")
+    raise UsageError(f"--sex must be F or M, not `{value}`")
 
 
 def _age_range(value: str) -> tuple[float | None, float | None]:
@@ -75,17 +78,36 @@ def _age_range(value: str) -> tuple[float | None, float | None]:
     first = float(low) if low else None
     last = (float(high) if high else None) if dash else first
     if first == last is None or (first or 0) > (float("inf") if last is None else last):
-        raise InputError(f"--age must be like 60-80, 60-, -2 or 44, not `{value}`")
+        raise UsageError(f"--age must be like 60-80, 60-, -2 or 44, not `{value}`")
     return first, last
 
 
 def _pair(condition: str) -> tuple[str, str]:
     field, equals, value = condition.partition("=")
     if not equals or not field:
-        raise InputError(f"--where must be FIELD=VALUE, not `{condition}`")
+        raise UsageError(f"--where must be FIELD=VALUE, not `{condition}`")
     return field, value
 
 
 def threads() -> int:
     """Threads to search with: PATIENTDX_THREADS, or all cores this process may use."""
-    return settings().threads or len(os.sched_getaffinity(0))
+    chosen = settings().threads
+    if chosen:
+        return chosen
+    # Not every system tells which cores this process may use.
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
+def open_index(index: Path | None, k1: float | None, b: float | None) -> "Index":
+    """The index, with k1 and b in place of its own where they are given."""
+    from indexer.bm25 import BM25Settings
+    from indexer.index import Index
+
+    opened = Index.open(needed(index), threads=threads())
+    if k1 is None and b is None:
+        return opened
+    base = opened.bm25
+    return opened.with_settings(
+        BM25Settings(base.k1 if k1 is None else k1, base.b if b is None else b)
+    )

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from patientdx.errors import InputError
+from patientdx.errors import InputError, UsageError
 from patientdx.records import Filter, Hit, Query
 
 from . import options, output
 
 if TYPE_CHECKING:
     from indexer.index import Index
+    from indexer.statistics import WeightedTerms
 
 Explain = Annotated[
     bool, typer.Option("--explain", help="Show the share of each matching term in the score.")
@@ -52,13 +53,13 @@ def search(
     chosen = options.filter_from(sex, age, where)
     if queries is not None:
         if text is not None or file is not None:
-            raise InputError("--queries goes without TEXT and --file")
-        _search_queries(_open(index, k1, b), queries, run, top_k, chosen, quiet=quiet)
+            raise UsageError("--queries goes without TEXT and --file")
+        _search_queries(options.open_index(index, k1, b), queries, run, top_k, chosen, quiet=quiet)
         return
     if run is not None:
-        raise InputError("--run goes with --queries", hint="search --queries FILE --run OUT")
+        raise UsageError("--run goes with --queries", hint="search --queries FILE --run OUT")
     query = Query("query", _note(text, file))
-    opened = _open(index, k1, b)
+    opened = options.open_index(index, k1, b)
     hits = opened.search_many([query], top_k, chosen)[0]
     _show(opened, query, hits, as_json=as_json, quiet=quiet, explain=explain)
 
@@ -82,32 +83,19 @@ def similar(
     """Find the patients most like one of the index; never that patient.
 
     Example:
-        patientdx similar demo-001 --index my-index --other-articles --json
+        patientdx similar 8535945-4 --index my-index --other-articles --json
     """
     chosen = options.filter_from(sex, age, where)
-    opened = _open(index, k1, b)
+    opened = options.open_index(index, k1, b)
     query = Query(patient_id, opened.text(patient_id))
     hits = opened.similar(patient_id, top_k, chosen, other_articles=other_articles)
     _show(opened, query, hits, as_json=as_json, quiet=quiet, explain=explain)
 
 
-def _open(index: Path | None, k1: float | None, b: float | None) -> "Index":
-    from indexer.bm25 import BM25Settings
-    from indexer.index import Index
-
-    opened = Index.open(options.needed(index), threads=options.threads())
-    if k1 is None and b is None:
-        return opened
-    base = opened.bm25
-    return opened.with_settings(
-        BM25Settings(base.k1 if k1 is None else k1, base.b if b is None else b)
-    )
-
-
 def _note(text: str | None, file: str | None) -> str:
     """The query's text from wherever it was given."""
     if (text is None) == (file is None):
-        raise InputError("give the note as TEXT or with --file", hint="search --file note.txt")
+        raise UsageError("give the note as TEXT or with --file", hint="search --file note.txt")
     source = "-" if text == "-" else file
     if source is not None:
         from patientdx.formats import open_lines
@@ -149,19 +137,22 @@ def _show(
 ) -> None:
     if not hits:
         output.say("no patient matches", quiet=quiet)
+    weighed = opened.weigh(query)
     if as_json:
-        rows = [_row(opened, query, rank, hit) for rank, hit in enumerate(hits, 1)]
-        output.json_data({"query_id": query.query_id, "note": output.RESEARCH, "hits": rows})
+        rows = [_row(opened, weighed, rank, hit) for rank, hit in enumerate(hits, 1)]
+        output.json_data({"query_id": query.query_id, "notice": output.RESEARCH, "hits": rows})
         return
     for rank, hit in enumerate(hits, 1):
         if quiet:
             output.data(hit.doc_id)
         else:
-            print_hit(opened, query, rank, hit, explain=explain)
+            print_hit(opened, weighed, rank, hit, explain=explain)
     output.say(output.RESEARCH, quiet=quiet)
 
 
-def print_hit(opened: "Index", query: Query, rank: int, hit: Hit, *, explain: bool) -> None:
+def print_hit(
+    opened: "Index", query: "WeightedTerms", rank: int, hit: Hit, *, explain: bool
+) -> None:
     """One hit: who it is, the passages that match, and on request what the score is made of."""
     from indexer.explain import passages
 
@@ -197,7 +188,7 @@ def _age(years: float) -> str:
     return f"{years * 12:.0f} months" if years * 12 >= 2 else f"{years * 365.25:.0f} days"
 
 
-def _row(opened: "Index", query: Query, rank: int, hit: Hit) -> dict[str, Any]:
+def _row(opened: "Index", query: "WeightedTerms", rank: int, hit: Hit) -> dict[str, Any]:
     from indexer.explain import passages
 
     patient = opened.patient(hit.doc_id)

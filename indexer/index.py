@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from patientdx.errors import IndexFolderError, InputError, NotFoundError
+from patientdx.errors import IndexFolderError, InputError, NotFoundError, shown_id
 from patientdx.records import Filter, Hit, Patient, Query
 
 from .analysis import Analyzer
@@ -160,10 +160,10 @@ class Index:
             for query, wanted, one in zip(queries, doc_ids, filters, strict=True)
         ]
 
-    def explain(self, query: Query, doc_id: str) -> Explanation:
-        """Which terms the score of a patient is made of."""
+    def explain(self, query: Query | WeightedTerms, doc_id: str) -> Explanation:
+        """Which terms the score of a patient is made of. `weigh` the query first for many."""
         s, note = self._locate(doc_id)
-        weighed = self.weigh(query)
+        weighed = self.weigh(query) if isinstance(query, Query) else query
         return explain(self._segments[s], s, note, weighed, self.average_length, self.bm25)
 
     def patient(self, doc_id: str) -> Patient:
@@ -227,7 +227,7 @@ class Index:
             if note is not None:
                 return s, note
         raise NotFoundError(
-            f"no patient `{doc_id}` in this index", hint="see the ids: index info --ids"
+            f"no patient {shown_id(doc_id)} in this index", hint="see the ids: index info --ids"
         )
 
     def _without(self, ranking: Ranking, excluded: frozenset[str], k: int) -> Ranking:

@@ -7,8 +7,12 @@ from numpy.typing import NDArray
 
 
 class KernelSegment(NamedTuple):
-    """The arrays of a segment as the kernels read them; norm and unit are padded to blocks."""
+    """The arrays of a segment as the kernels read them.
 
+    norm and unit are padded to whole blocks and one more, so that no offset leads out of them.
+    """
+
+    block_docs: int
     rare_notes: NDArray[np.uint32]
     rare_tfs: NDArray[np.uint8]
     entries: NDArray[np.uint16]

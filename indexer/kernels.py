@@ -36,7 +36,8 @@ def large_frequency(segment: Any, number: Any, note: Any) -> Any:
             low = middle + 1
         else:
             high = middle
-    return np.float64(segment.large_values[low])
+    # A damaged file may lack the entry: nothing may be read beyond the table.
+    return np.float64(segment.large_values[low]) if low < segment.large_keys.shape[0] else 1.0
 
 
 @_jit
@@ -46,17 +47,19 @@ def relative_impact(tf: Any, norm: Any) -> Any:
 
 
 @_jit
-def rare_postings(segment: Any, batch: Any, block_docs: Any) -> None:
+def rare_postings(segment: Any, batch: Any) -> None:
     """Fills the rare postings of a batch, counting-sorted by block."""
-    blocks = batch.rare_pointers.shape[1] - 1
+    blocks, block_docs = batch.rare_pointers.shape[1] - 1, segment.block_docs
     cursor = np.zeros(blocks + 1, dtype=np.int64)
     first = np.int64(0)
+    # Numbers beyond the notes come from damaged files only; they must not lead out of arrays.
+    last = np.int64(blocks * block_docs - 1)
     for q in range(batch.starts.shape[0] - 1):
         cursor[:] = 0
         for t in range(batch.starts[q], batch.starts[q + 1]):
             if batch.kinds[t] == 0:
                 for p in range(batch.places[t], batch.places[t] + batch.counts[t]):
-                    cursor[segment.rare_notes[p] // block_docs + 1] += 1
+                    cursor[min(np.int64(segment.rare_notes[p]), last) // block_docs + 1] += 1
         cursor[0] = first
         for b in range(blocks):
             cursor[b + 1] += cursor[b]
@@ -66,7 +69,7 @@ def rare_postings(segment: Any, batch: Any, block_docs: Any) -> None:
         for t in range(batch.starts[q], batch.starts[q + 1]):
             if batch.kinds[t] == 0:
                 for p in range(batch.places[t], batch.places[t] + batch.counts[t]):
-                    note = np.int64(segment.rare_notes[p])
+                    note = min(np.int64(segment.rare_notes[p]), last)
                     tf = np.float64(segment.rare_tfs[p])
                     if tf == 255.0:
                         tf = large_frequency(segment, batch.numbers[t], note)
@@ -80,7 +83,7 @@ def rare_postings(segment: Any, batch: Any, block_docs: Any) -> None:
 @_jit
 def scatter(segment: Any, batch: Any, q: Any, block: Any, acc: Any) -> None:
     """Adds blocked and rare terms of query q to the accumulators of one block."""
-    first = np.int64(block) * np.int64(acc.shape[0])
+    first = np.int64(block) * np.int64(segment.block_docs)
     for t in range(batch.starts[q], batch.starts[q + 1]):
         if batch.kinds[t] != 1:
             continue
@@ -159,8 +162,9 @@ def scan(
 
     `shares` holds the dense share of each query for the notes of these blocks, float32.
     """
-    block_docs = segment.norm.shape[0] // batch_blocks(batch)
-    acc = np.zeros(block_docs, dtype=np.float64)
+    block_docs = segment.block_docs
+    # Only block_docs of these are used, but a damaged entry may be any 16-bit number.
+    acc = np.zeros(1 << 16, dtype=np.float64)
     total = np.zeros(block_docs, dtype=np.float64)
     capacity = found.notes.shape[1]
     work = np.empty(capacity, dtype=np.float64)
@@ -176,7 +180,7 @@ def scan(
                 if found.state[q, 0] + size > capacity:
                     found.state[q, 3] = 1.0
                     break
-            acc[:] = 0.0
+            acc[:block_docs] = 0.0
             scatter(segment, batch, q, block, acc)
             offset = (block - blocks[0]) * block_docs
             unit = segment.unit[first : first + size]
@@ -200,12 +204,6 @@ def scan(
                         found.approximate[q, count] = total[i]
                         count += 1
             found.state[q, 0] = count
-
-
-@_jit
-def batch_blocks(batch: Any) -> Any:
-    """Number of blocks of the segment the batch was prepared for."""
-    return batch.rare_pointers.shape[1] - 1
 
 
 @_jit
@@ -254,7 +252,7 @@ def canonical_score(segment: Any, batch: Any, q: Any, note: Any, block_docs: Any
 @_jit
 def finish(segment: Any, batch: Any, found: Any, q: Any, k: Any, scores: Any) -> Any:
     """Exact float32 scores of the candidates of query q; returns how many there are."""
-    block_docs = segment.norm.shape[0] // batch_blocks(batch)
+    block_docs = segment.block_docs
     work = np.empty(found.notes.shape[1], dtype=np.float64)
     prune(found, q, k, work)
     count = np.int64(found.state[q, 0])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .kernel_types import Candidates, KernelBatch, KernelSegment
 from .kernels import finish, rare_postings, scan
 from .kernels_dense import dense_impacts, fill_rows, share_by_column, share_by_row
-from .layout import BYTE_TF_MAX, DENSE, RARE
+from .layout import BYTE_TF_MAX, DENSE, OFFSET_BITS, RARE
 from .segment import Segment
 
 GROUP_NOTES = 1 << 15
@@ -24,6 +24,7 @@ BATCH_QUERIES = 64
 MIN_CAPACITY = 1024
 _UNIT32 = 2.0**-24
 _LANES = 16
+_MAX_BLOCK = 1 << OFFSET_BITS
 _FEW = 8
 
 
@@ -53,9 +54,10 @@ class CompiledScanner:
         self._segment = segment
         layout, arrays = segment.layout, segment.arrays
         self._blocks = layout.blocks(segment.notes)
-        padded = np.ones(self._blocks * layout.block_docs, dtype=np.float64)
+        padded = np.ones(self._blocks * layout.block_docs + _MAX_BLOCK, dtype=np.float64)
         padded[: segment.notes] = norm
         self._kernel = KernelSegment(
+            layout.block_docs,
             arrays.rare_notes,
             arrays.rare_tfs,
             segment.container.loaded("blocked_entries"),
@@ -103,7 +105,7 @@ class CompiledScanner:
         batch = self._batch(queries)
         found = self._candidates(len(queries), k, self._errors(queries), floors)
         group = max(1, GROUP_NOTES // self._segment.layout.block_docs)
-        rare_postings(self._kernel, batch, self._segment.layout.block_docs)
+        rare_postings(self._kernel, batch)
         if len(queries) == 1:
             group = self._blocks
         shares = _Shares(self._segment, self._kernel, queries)

@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 
 from patientdx import __version__
-from patientdx.errors import IndexFolderError, InputError, NotFoundError
+from patientdx.errors import IndexFolderError, InputError, NotFoundError, shown_id
 from patientdx.records import Patient
 
 from .analysis import AnalysisSettings
@@ -120,7 +120,7 @@ def delete(folder: Path | str, patient_ids: Sequence[str]) -> Index:
         index = Index.open(folder)
         for patient_id in patient_ids:
             if patient_id not in index:
-                raise NotFoundError(f"no patient `{patient_id}` in this index")
+                raise NotFoundError(f"no patient {shown_id(patient_id)} in this index")
         segments = without(folder, manifest, manifest.segments, patient_ids)
         _commit(folder, manifest.next(tuple(segments), manifest.corpus))
     return Index.open(folder)

@@ -2,6 +2,7 @@
 
 PatientDxError
 ├── InputError          a file, a row or an argument that cannot be used (names `path:line`)
+│   └── UsageError      options that cannot be understood (exit code 2, like Typer's own)
 ├── NotFoundError       a patient id that is not in the index
 ├── IndexFolderError    an index that is missing, damaged, too new, or being written to
 ├── FetchError          a download that was not allowed or did not arrive whole
@@ -30,6 +31,10 @@ class InputError(PatientDxError):
     def at(cls, path: object, line: int, problem: str, *, hint: str | None = None) -> "InputError":
         """An error that begins with `path:line:`."""
         return cls(f"{path}:{line}: {problem}", hint=hint)
+
+
+class UsageError(InputError):
+    """Options or arguments that cannot be understood or do not go together."""
 
 
 class NotFoundError(PatientDxError):
@@ -65,3 +70,10 @@ class ExtraMissingError(PatientDxError):
             hint=f"pip install 'patientdx[{extra}]'   "
             f"(in a checkout: pip install -c constraints.txt -e '.[{extra}]')",
         )
+
+
+def shown_id(patient_id: str) -> str:
+    """An id for a message. What looks like text rather than an id is only described."""
+    if len(patient_id) <= 80 and not any(c.isspace() for c in patient_id):
+        return f"`{patient_id}`"
+    return f"with an id of {len(patient_id):,} characters"

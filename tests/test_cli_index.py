@@ -207,7 +207,7 @@ def test_the_index_may_be_named_by_a_variable(folder: Path) -> None:
     env: dict[str, str | None] = {"PATIENTDX_INDEX": str(folder)}
     assert patientdx("index", "info", "--ids", env=env).lines == ["a-1", "b-1"]
     nameless = patientdx("index", "info")
-    assert nameless.code == 1
+    assert nameless.code == 2
     assert nameless.err == (
         "error: no index named\n\nhint: give --index FOLDER or set PATIENTDX_INDEX\n"
     )

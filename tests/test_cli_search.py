@@ -66,7 +66,7 @@ def test_a_hit_is_printed_with_its_person_and_passages(sample_index: Path) -> No
 def test_json_holds_the_whole_patient(sample_index: Path) -> None:
     answer = done("search", NOTE, "--index", sample_index, "--json").json
     assert answer["query_id"] == "query"
-    assert "not a medical device" in answer["note"]
+    assert "not a medical device" in answer["notice"]
     for hit in answer["hits"]:
         row = next(row for row in ROWS if row["_id"] == hit["patient_id"])
         assert (hit["text"], hit["title"]) == (row["text"], row["title"])

@@ -73,7 +73,7 @@ def place(tmp_path: Path, sample_index: Path) -> Path:
         path = tmp_path / "ReCDS" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    everyone = [*sample("corpus.jsonl"), {"_id": "8535945-4", "text": "A toe hurt."}]
+    everyone = [*sample("corpus.jsonl"), {"_id": "8535945-4", "text": "Fever and a painful toe."}]
     assert sample_index.exists()
     done("index", "build", "-", "--into", tmp_path / "my-index", stdin=rows(*everyone))
     return tmp_path
@@ -95,6 +95,7 @@ def test_every_example_runs(
         outcome = patientdx(*args, env={**env, "PATIENTDX_HUB": hub})
     assert outcome.code == 0, outcome.err
     assert outcome.out + outcome.err
+    assert "no patient matches" not in outcome.err
 
 
 def test_the_epilog_tells_exit_codes_and_variables() -> None:

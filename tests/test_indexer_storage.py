@@ -2,58 +2,21 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from random import Random
 
 import pytest
 from corpora import EXAMPLES, Case, cases, made, queries
 from hypothesis import given, settings
-from oracle import Oracle, tokens_by
+from small_index import ASKED, TINY, check, leftovers, notes
 
 from indexer.analysis import AnalysisSettings
 from indexer.bm25 import BM25Settings
 from indexer.index import Index
-from indexer.layout import Layout
-from indexer.locking import NAME as LOCK
 from indexer.locking import writer_lock
 from indexer.manifest import NAME as MANIFEST
 from indexer.scoring import Engine
-from indexer.verify import verify
 from indexer.writing import MAX_SEGMENTS, add, build, compact, delete
-from patientdx.errors import IndexFolderError, InputError, NotFoundError
+from patientdx.errors import IndexFolderError, NotFoundError
 from patientdx.records import Patient, Query
-
-TINY = Layout(block_docs=16, dense_share=0.4, dense_min_notes=4, blocked_per_block=1.5)
-ASKED = [Query("1", "w0 w1 w2 w5"), Query("2", "w3 w17", {"w9": 0.5}), Query("3", "nothing")]
-
-
-def notes(first: int, count: int) -> list[Patient]:
-    rnd = Random(first)
-    return [
-        Patient(f"p{i}", " ".join(f"w{int(20 * rnd.random() ** 2)}" for _ in range(i % 9 + 1)))
-        for i in range(first, first + count)
-    ]
-
-
-def oracle_of(patients: list[Patient]) -> Oracle:
-    held = {one.patient_id: one for one in patients}
-    return Oracle(held, tokens_by("english", "english"), 0.9, 0.4)
-
-
-def check(folder: Path, patients: list[Patient]) -> None:
-    """The index holds exactly these patients and finds them as brute force does."""
-    oracle = oracle_of(patients)
-    for engine in ("numpy", "compiled"):
-        index = Index.open(folder, engine=engine)
-        assert index.size == len(patients)
-        assert {one.patient_id: one for one in index.patients()} == oracle.patients
-        assert index.search_many(ASKED, 1000) == [oracle.ranking(query) for query in ASKED]
-    assert verify(folder)[1] == []
-    assert leftovers(folder) == set()
-
-
-def leftovers(folder: Path) -> set[str]:
-    used = Index.open(folder).manifest.files | {MANIFEST, LOCK}
-    return {path.name for path in folder.iterdir()} - used
 
 
 @pytest.fixture
@@ -213,71 +176,6 @@ def test_a_writer_within_a_writer(folder: Path) -> None:
 
     add(folder, patients())
     check(folder, [*notes(0, 30), Patient("outer", "w1")])
-
-
-def failing() -> Iterator[Patient]:
-    yield Patient("new", "w1")
-    raise ZeroDivisionError
-
-
-@pytest.mark.parametrize(
-    ("patients", "error"),
-    [
-        ([Patient("new", "w1"), Patient("p7", "w1")], InputError),
-        ([Patient("new", "w1"), Patient("new", "w2")], InputError),
-        ([Patient("new", "w1 \ud800")], InputError),
-        ([Patient("n\udfff", "w1")], InputError),
-        ([Patient("new", "w1", metadata={"field": "\ud800"})], InputError),
-        ([Patient("new", "w1", metadata={"\ud800": "x"})], InputError),
-        ([], InputError),
-        (failing(), ZeroDivisionError),
-    ],
-)
-def test_what_cannot_be_added_changes_nothing(
-    folder: Path, patients: Iterator[Patient], error: type[Exception]
-) -> None:
-    with pytest.raises(error):
-        add(folder, patients)
-    check(folder, notes(0, 30))
-
-
-@pytest.mark.parametrize(
-    ("patients", "error"),
-    [([], InputError), ([Patient("a", "...")], InputError), (failing(), ZeroDivisionError)],
-)
-def test_a_build_that_fails_leaves_nothing(
-    tmp_path: Path, patients: Iterator[Patient], error: type[Exception]
-) -> None:
-    with pytest.raises(error):
-        build(tmp_path / "index", patients)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_cannot_be_deleted_changes_nothing(folder: Path) -> None:
-    with pytest.raises(NotFoundError, match="no patient `nobody`"):
-        delete(folder, ["p1", "nobody"])
-    delete(folder, ["p1"])
-    with pytest.raises(NotFoundError, match="no patient `p1`"):
-        delete(folder, ["p1"])
-    check(folder, [one for one in notes(0, 30) if one.patient_id != "p1"])
-
-
-def test_where_an_index_may_be_built(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds an index already"):
-        build(folder, notes(0, 3))
-    check(folder, notes(0, 30))
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "mine.txt").write_text("mine")
-    for replace_existing in (False, True):
-        with pytest.raises(InputError, match="is not an index"):
-            build(other, notes(0, 3), replace_existing=replace_existing)
-    assert [path.name for path in other.iterdir()] == ["mine.txt"]
-    with pytest.raises(IndexFolderError):
-        build(other / "mine.txt", notes(0, 3))
-    (tmp_path / "empty").mkdir()
-    build(tmp_path / "empty", notes(0, 3))
-    check(tmp_path / "empty", notes(0, 3))
 
 
 def test_replacing_an_index(folder: Path) -> None:

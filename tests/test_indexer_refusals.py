@@ -1,0 +1,82 @@
+"""What cannot be added, deleted or built: it is said, and nothing changes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from small_index import TINY, check, notes
+
+from indexer.writing import add, build, delete
+from patientdx.errors import IndexFolderError, InputError, NotFoundError
+from patientdx.records import Patient
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    build(tmp_path / "index", notes(0, 30), layout=TINY)
+    return tmp_path / "index"
+
+
+def failing() -> Iterator[Patient]:
+    yield Patient("new", "w1")
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("patients", "error"),
+    [
+        ([Patient("new", "w1"), Patient("p7", "w1")], InputError),
+        ([Patient("new", "w1"), Patient("new", "w2")], InputError),
+        ([Patient("new", "w1 \ud800")], InputError),
+        ([Patient("n\udfff", "w1")], InputError),
+        ([Patient("new", "w1", metadata={"field": "\ud800"})], InputError),
+        ([Patient("new", "w1", metadata={"\ud800": "x"})], InputError),
+        ([], InputError),
+        (failing(), ZeroDivisionError),
+    ],
+)
+def test_what_cannot_be_added_changes_nothing(
+    folder: Path, patients: Iterator[Patient], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        add(folder, patients)
+    check(folder, notes(0, 30))
+
+
+@pytest.mark.parametrize(
+    ("patients", "error"),
+    [([], InputError), ([Patient("a", "...")], InputError), (failing(), ZeroDivisionError)],
+)
+def test_a_build_that_fails_leaves_nothing(
+    tmp_path: Path, patients: Iterator[Patient], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        build(tmp_path / "index", patients)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_deleted_changes_nothing(folder: Path) -> None:
+    with pytest.raises(NotFoundError, match="no patient `nobody`"):
+        delete(folder, ["p1", "nobody"])
+    delete(folder, ["p1"])
+    with pytest.raises(NotFoundError, match="no patient `p1`"):
+        delete(folder, ["p1"])
+    check(folder, [one for one in notes(0, 30) if one.patient_id != "p1"])
+
+
+def test_where_an_index_may_be_built(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds an index already"):
+        build(folder, notes(0, 3))
+    check(folder, notes(0, 30))
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mine.txt").write_text("mine")
+    for replace_existing in (False, True):
+        with pytest.raises(InputError, match="is not an index"):
+            build(other, notes(0, 3), replace_existing=replace_existing)
+    assert [path.name for path in other.iterdir()] == ["mine.txt"]
+    with pytest.raises(IndexFolderError):
+        build(other / "mine.txt", notes(0, 3))
+    (tmp_path / "empty").mkdir()
+    build(tmp_path / "empty", notes(0, 3))
+    check(tmp_path / "empty", notes(0, 3))
