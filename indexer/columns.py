@@ -27,7 +27,7 @@ class ColumnsBuilder:
     """Collects the columns of a segment, note by note."""
 
     def __init__(self) -> None:
-        self._ages = array("f")
+        self._ages = array("d")
         self._sexes = bytearray()
         self._fields: dict[str, tuple[array[int], array[int]]] = {}
 
@@ -45,7 +45,7 @@ class ColumnsBuilder:
 
     def write(self, writer: ContainerWriter) -> tuple[str, ...]:
         """Writes the columns; the names of the metadata fields, in order of their columns."""
-        writer.add("age", np.array(self._ages, dtype=np.float32))
+        writer.add("age", np.array(self._ages, dtype=np.float64))
         writer.add("sex", np.frombuffer(self._sexes, dtype=np.uint8))
         names = tuple(sorted(self._fields))
         for i, name in enumerate(names):
@@ -70,6 +70,8 @@ class Columns:
         """True for each note that passes, shape (notes,)."""
         keep = np.ones(len(self._ids), dtype=bool)
         if where.sex is not None:
+            if where.sex not in SEX_CODES:
+                raise InputError(f"a filter on sex takes F or M, not `{where.sex}`")
             keep &= self._container.array("sex") == SEX_CODES[where.sex]
         if where.age is not None:
             keep &= self._age_between(*where.age)

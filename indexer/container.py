@@ -145,7 +145,10 @@ class ContainerReader:
         array = np.empty(shape, dtype)
         view, done = array.reshape(-1).view(np.uint8).data, 0
         while done < len(view):
-            done += os.preadv(self._handle, [view[done:]], offset + done)
+            read = os.preadv(self._handle, [view[done:]], offset + done)
+            if not read:
+                raise IndexFolderError(f"{self.path}: the file was cut short", hint=_REPAIR)
+            done += read
         return array
 
     def raw(self, name: str) -> memoryview:

@@ -30,7 +30,7 @@ def frame_of(patients: Sequence[Patient]) -> bytes:
 
 def _line(patient: Patient) -> bytes:
     try:
-        return json.dumps(_row(patient), ensure_ascii=False).encode("utf-8")
+        return json.dumps(_row(patient), ensure_ascii=False, default=str).encode("utf-8")
     except UnicodeEncodeError:
         raise InputError(
             f"patient {patient.patient_id!a}: a field is not valid Unicode (a lone surrogate)"

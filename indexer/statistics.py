@@ -13,6 +13,9 @@ from .analysis import Analyzer
 from .bm25 import idf
 from .segment import Segment
 
+MAX_WEIGHT = 1e30
+"""Far beyond any sensible weight; sums of such scores still fit float32."""
+
 
 class WeightedTerms(NamedTuple):
     """The known terms of a query in ascending order of their bytes.
@@ -73,14 +76,17 @@ class Statistics:
 def query_counts(query: Query, analyzer: Analyzer) -> dict[str, float]:
     """Index terms of a query with their weights.
 
-    Raises InputError for a weight that is negative, infinite or not a number.
+    Raises InputError for a weight that is negative, beyond MAX_WEIGHT or not a number.
     """
     counts: dict[str, float] = {}
     for term in analyzer.terms(query.text):
         counts[term] = counts.get(term, 0.0) + 1.0
     for word, weight in query.weights.items():
-        if not 0 <= weight < float("inf"):
-            raise InputError(f"query `{query.query_id}`: a term has the weight {weight}")
+        if not 0 <= weight <= MAX_WEIGHT:
+            raise InputError(
+                f"query `{query.query_id}`: a term has the weight {weight}",
+                hint=f"weights lie between 0 and {MAX_WEIGHT:g}",
+            )
         for term in analyzer.terms(word):
             counts[term] = counts.get(term, 0.0) + weight
     return counts

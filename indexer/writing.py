@@ -6,6 +6,7 @@ more are removed afterwards. A process killed at any moment leaves the state bef
 after, and at most files that the next writer removes.
 """
 
+import glob
 import re
 import shutil
 import tempfile
@@ -22,8 +23,10 @@ from patientdx.records import Patient
 from .analysis import AnalysisSettings
 from .bm25 import BM25Settings
 from .deletions import without
+from .folding import to_fold
 from .index import Index
 from .layout import Layout
+from .locking import NAME as LOCK_NAME
 from .locking import writer_lock
 from .manifest import (
     LEFTOVERS,
@@ -39,7 +42,6 @@ from .segment import Segment
 from .segment_writer import Progress, write_segment
 
 SOFTWARE = f"patientdx {__version__}"
-MAX_SEGMENTS = 8
 
 
 def build(
@@ -100,7 +102,7 @@ def add(
         index = Index.open(folder)
         replaced: list[str] = []
         fresh = _checked(patients, index, replaced, update=update)
-        kept, folded = _to_fold(manifest)
+        kept, folded = to_fold(manifest)
         old = _patients_of(folder, manifest, folded)
         # In an update the new notes come first: they tell which of the old ones they replace.
         both = chain(fresh, _all_but(old, replaced)) if update else chain(old, fresh)
@@ -245,8 +247,13 @@ def _sweep(folder: Path) -> None:
 
 
 def _sweep_abandoned(folder: Path) -> None:
-    """Removes build folders whose process is gone (their lock is free)."""
-    for path in folder.parent.glob(f".{folder.name}.building-*"):
+    """Removes build folders whose process is gone (their lock is free).
+
+    A folder without a lock file belongs to a build that has just begun, or was killed then.
+    """
+    for path in folder.parent.glob(f".{glob.escape(folder.name)}.building-*"):
+        if not (path / LOCK_NAME).exists():
+            continue
         try:
             with writer_lock(path):
                 shutil.rmtree(path, ignore_errors=True)
@@ -274,20 +281,6 @@ def _all_but(patients: Iterable[Patient], replaced: Sequence[str]) -> Iterator[P
     for patient in patients:
         if patient.patient_id not in gone:
             yield patient
-
-
-def _to_fold(manifest: Manifest) -> tuple[list[int], list[int]]:
-    """Segments to keep and to fold into the next one, so that at most MAX_SEGMENTS remain.
-
-    When there are too many, the smaller half goes: each note is rewritten a logarithmic number
-    of times over the life of an index.
-    """
-    everyone = list(range(len(manifest.segments)))
-    if len(everyone) < MAX_SEGMENTS:
-        return everyone, []
-    by_size = sorted(everyone, key=lambda s: manifest.segments[s].live_notes)
-    folded = sorted(by_size[: len(everyone) // 2])
-    return [s for s in everyone if s not in folded], folded
 
 
 def _patients_of(folder: Path, manifest: Manifest, chosen: Iterable[int]) -> Iterator[Patient]:

@@ -17,11 +17,12 @@ from random import Random
 import pytest
 import writer
 
+from indexer.folding import MAX_SEGMENTS
 from indexer.index import Index
 from indexer.locking import NAME as LOCK
 from indexer.manifest import NAME as MANIFEST
 from indexer.verify import verify
-from indexer.writing import MAX_SEGMENTS, add, build, compact, delete
+from indexer.writing import add, build, compact, delete
 from patientdx.errors import IndexFolderError
 from patientdx.records import Patient, Query
 
