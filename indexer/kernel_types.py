@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 class KernelSegment(NamedTuple):
     """The arrays of a segment as the kernels read them.
 
-    norm and unit are padded to whole blocks and one more, so that no offset leads out of them.
+    norm, unit and twice (what one and two occurrences are worth, the latter in units of the
+    former) are padded to whole blocks and one more, so that no offset leads out of them.
     """
 
     block_docs: int
@@ -23,6 +24,7 @@ class KernelSegment(NamedTuple):
     large_values: NDArray[np.uint32]
     norm: NDArray[np.float64]
     unit: NDArray[np.float64]
+    twice: NDArray[np.float64]
     norm32: NDArray[np.float32]
     allowed: NDArray[np.uint8]
 

@@ -98,11 +98,16 @@ def scatter(segment: Any, batch: Any, q: Any, block: Any, acc: Any) -> None:
         for p in range(more, end):
             entry = segment.entries[p]
             offset = np.uint64(entry & np.uint16(4095))
-            tf = np.float64(entry >> np.uint16(12)) + 1.0
+            field = entry >> np.uint16(12)
             note = np.uint64(first) + offset
-            if tf == 16.0:
-                tf = large_frequency(segment, batch.numbers[t], note)
-            acc[offset] += weight * relative_impact(tf, segment.norm[note])
+            # Entries are in order of frequency, so this branch is foreseen; most hold 2.
+            if field == 1:
+                acc[offset] += weight * segment.twice[note]
+            else:
+                tf = np.float64(field) + 1.0
+                if tf == 16.0:
+                    tf = large_frequency(segment, batch.numbers[t], note)
+                acc[offset] += weight * relative_impact(tf, segment.norm[note])
     for p in range(batch.rare_pointers[q, block], batch.rare_pointers[q, block + 1]):
         acc[batch.rare_at[p] - first] += batch.rare_values[p]
 

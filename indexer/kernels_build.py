@@ -46,20 +46,23 @@ def sort_by_term(terms: Any, tfs: Any, bounds: Any, distinct: Any) -> Any:
 def place_blocked(counts: Any, notes: Any, tfs: Any, block_docs: Any, pointers: Any) -> Any:
     """Entries of blocked terms in stored order; fills `pointers` (rows, 2 * blocks + 1)."""
     entries = np.empty(notes.shape[0], dtype=np.uint16)
-    groups = pointers.shape[1] - 1
-    cursor = np.zeros(groups + 1, dtype=np.int64)
+    blocks = (pointers.shape[1] - 1) // 2
+    # Three places a block: notes that hold the term once, twice, more often.
+    cursor = np.zeros(3 * blocks + 1, dtype=np.int64)
     first = 0
     for row in range(counts.shape[0]):
         last = first + counts[row]
         cursor[:] = 0
         for p in range(first, last):
-            cursor[2 * (notes[p] // block_docs) + (tfs[p] > 1) + 1] += 1
-        for g in range(groups):
+            cursor[3 * (notes[p] // block_docs) + np.int64(min(tfs[p], 3))] += 1
+        for g in range(3 * blocks):
             cursor[g + 1] += cursor[g]
-            pointers[row, g + 1] = cursor[g + 1]
+        for b in range(blocks):
+            pointers[row, 2 * b + 1] = cursor[3 * b + 1]
+            pointers[row, 2 * b + 2] = cursor[3 * b + 3]
         for p in range(first, last):
-            group = 2 * (notes[p] // block_docs) + (tfs[p] > 1)
             field = np.int64(min(tfs[p], 16)) - 1
+            group = 3 * (notes[p] // block_docs) + np.int64(min(tfs[p], 3)) - 1
             entries[first + cursor[group]] = (field << 12) | (notes[p] % block_docs)
             cursor[group] += 1
         first = last

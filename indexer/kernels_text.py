@@ -34,6 +34,8 @@ def word_characters() -> NDArray[np.uint8]:
 @_jit
 def split_words(
     data: Any,
+    ends: Any,
+    starts: Any,
     is_word: Any,
     table: Any,
     hashes: Any,
@@ -44,15 +46,19 @@ def split_words(
 ) -> Any:
     """Word ids of `data` from state[0] on; stops (to be called again) when a table is full.
 
-    state: [position, words so far, distinct words, bytes of the arena used]. The table has two
-    slots for each word that fits. Returns True when
-    all of `data` has been read.
+    state: [position, words so far, distinct words, bytes of the arena used, note]. Note n ends
+    before byte ends[n], where no word goes on; its words begin at starts[n]. The table has two
+    slots for each word that fits. Returns True when all of `data` has been read.
     """
     mask = np.uint64(table.shape[0] - 1)
     position, found, distinct, used = state[0], state[1], state[2], state[3]
+    note = state[4]
     size = data.shape[0]
     done = True
     while position < size:
+        while position >= ends[note]:
+            note += 1
+            starts[note] = found
         start = position
         value = np.uint64(0xCBF29CE484222325)
         at = position
@@ -109,7 +115,10 @@ def split_words(
         words[found] = entry - 1
         found += 1
         position = at
+    if done:
+        starts[note + 1 :] = found
     state[0], state[1], state[2], state[3] = position, found, distinct, used
+    state[4] = note
     return done
 
 
@@ -161,29 +170,19 @@ class WordTable:
         self._hashes = np.empty(1 << 16, dtype=np.uint64)
         self._offsets = np.zeros((1 << 16) + 1, dtype=np.int64)
         self._arena = np.empty(1 << 20, dtype=np.uint8)
-        self._state = np.zeros(4, dtype=np.int64)
+        self._state = np.zeros(5, dtype=np.int64)
 
     def split(self, notes: Sequence[bytes]) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Word ids of all notes, one after another, and where each note begins in them."""
-        sizes = [len(note) for note in notes]
-        words = np.empty(sum(sizes) // 2 + len(sizes), dtype=np.uint32)
-        starts = np.zeros(len(sizes) + 1, dtype=np.int64)
-        self._state[1] = 0
-        for i, note in enumerate(notes):
-            self._split_one(np.frombuffer(note, dtype=np.uint8), words)
-            starts[i + 1] = self._state[1]
-        return words[: self._state[1]], starts
-
-    def words(self, first: int) -> list[str]:
-        """The words numbered from `first` on."""
-        offsets = self._offsets[first : self._state[2] + 1]
-        raw = self._arena[: self._state[3]].tobytes()
-        return [raw[a:b].decode("utf-8", "surrogatepass") for a, b in pairwise(offsets.tolist())]
-
-    def _split_one(self, note: NDArray[np.uint8], words: NDArray[np.uint32]) -> None:
-        self._state[0] = 0
+        ends = np.cumsum([len(note) + 1 for note in notes])
+        data = np.frombuffer(b"\n".join([*notes, b""]), dtype=np.uint8)
+        words = np.empty(len(data) // 2 + 1, dtype=np.uint32)
+        starts = np.zeros(len(notes) + 1, dtype=np.int64)
+        self._state[0] = self._state[1] = self._state[4] = 0
         while not split_words(
-            note,
+            data,
+            ends,
+            starts,
             word_characters(),
             self._table,
             self._hashes,
@@ -193,6 +192,13 @@ class WordTable:
             self._state,
         ):
             self._grow()
+        return words[: self._state[1]], starts
+
+    def words(self, first: int) -> list[str]:
+        """The words numbered from `first` on."""
+        offsets = self._offsets[first : self._state[2] + 1]
+        raw = self._arena[: self._state[3]].tobytes()
+        return [raw[a:b].decode("utf-8", "surrogatepass") for a, b in pairwise(offsets.tolist())]
 
     def _grow(self) -> None:
         """Doubles everything; called when a table is full, which is seldom."""

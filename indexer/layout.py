@@ -7,8 +7,8 @@ hundred very common terms. Three kinds of terms are stored differently:
   no ids, one column a block: read in sequence, and in batches a matrix product.
 * blocked: 16-bit entries grouped by block of `block_docs` notes, so that a scan adds into an
   accumulator that stays in the first-level cache. Terms held by at least `blocked_per_block`
-  notes for each block there is. An entry is `(tf - 1) << 12 | offset`; those of a block are
-  sorted, so the notes that hold the term once come first and are bare offsets.
+  notes for each block there is. An entry is `(tf - 1) << 12 | offset`; in a block, notes
+  that hold the term once come first (bare offsets), then those that hold it twice.
 * rare: everything else, as plain note numbers and frequencies.
 
 Frequencies that do not fit their field stand in a side table sorted by term and note.
@@ -35,7 +35,7 @@ class Layout:
     """
 
     block_docs: int = 4096
-    dense_share: float = 0.2
+    dense_share: float = 0.25
     dense_min_notes: int = 4096
     blocked_per_block: float = 8.0
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,15 @@ FRAME_NOTES = 16
 LEVEL = 3
 
 
-def frame_of(patients: Sequence[Patient]) -> bytes:
-    """Up to FRAME_NOTES patients as one compressed frame (zstd with a checksum).
+def lines_of(patients: Sequence[Patient]) -> bytes:
+    """Patients as JSON lines. Raises InputError for a field that cannot be encoded."""
+    return b"\n".join(map(_line, patients))
 
-    Raises InputError for a field that cannot be encoded.
-    """
+
+def frame_of(lines: bytes) -> bytes:
+    """The lines of up to FRAME_NOTES patients as one compressed frame (zstd, with a checksum)."""
     import zstandard
 
-    lines = b"\n".join(map(_line, patients))
     return zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compress(lines)
 
 
@@ -92,11 +93,18 @@ class Ids:
         self._path = container.path
         self._blob = container.raw("ids")
         self._offsets = container.array("id_offsets")
-        self._sorted = container.array("id_sorted")
+        self._order = container.array("id_sorted")
         self.rank = container.array("id_rank")
 
     def __len__(self) -> int:
-        return len(self._sorted)
+        return len(self._order)
+
+    @cached_property
+    def _sorted(self) -> NDArray[np.uint32]:
+        """Notes in order of their ids; checked when first used, since searches can do without."""
+        if len(self._order) and int(self._order.max()) >= len(self._order):
+            raise self._damaged()
+        return self._order
 
     def __getitem__(self, note: int) -> str:
         return self._text(self._raw(note))
@@ -140,10 +148,13 @@ class Ids:
         try:
             return str(raw, "utf-8")
         except UnicodeDecodeError:
-            raise IndexFolderError(
-                f"{self._path}: the stored ids are damaged",
-                hint="see `index verify`; restore the index from a copy",
-            ) from None
+            raise self._damaged() from None
+
+    def _damaged(self) -> IndexFolderError:
+        return IndexFolderError(
+            f"{self._path}: the stored ids are damaged",
+            hint="see `index verify`; restore the index from a copy",
+        )
 
     def _raw(self, note: int) -> memoryview:
         return self._blob[int(self._offsets[note]) : int(self._offsets[note + 1])]

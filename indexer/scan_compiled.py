@@ -18,9 +18,9 @@ from .kernels_dense import dense_impacts, fill_rows, share_by_column, share_by_r
 from .layout import BYTE_TF_MAX, DENSE, OFFSET_BITS, RARE
 from .segment import Segment
 
-GROUP_NOTES = 1 << 15
+GROUP_NOTES = 1 << 14
 BATCH_BYTES = 48 << 20
-BATCH_QUERIES = 64
+BATCH_QUERIES = 128
 MIN_CAPACITY = 1024
 _UNIT32 = 2.0**-24
 _LANES = 16
@@ -56,6 +56,7 @@ class CompiledScanner:
         self._blocks = layout.blocks(segment.notes)
         padded = np.ones(self._blocks * layout.block_docs + _MAX_BLOCK, dtype=np.float64)
         padded[: segment.notes] = norm
+        self.norm = padded[: segment.notes]
         self._kernel = KernelSegment(
             layout.block_docs,
             arrays.rare_notes,
@@ -68,6 +69,7 @@ class CompiledScanner:
             arrays.large_values,
             padded,
             1.0 / (1.0 + padded),
+            2.0 * (1.0 + padded) / (2.0 + padded),
             # Zero occurrences must be worth zero even where norm(d) is zero.
             np.maximum(padded, 1e-30).astype(np.float32),
             np.zeros(0, np.uint8),

@@ -176,6 +176,7 @@ class Scorer:
             from .scan_compiled import CompiledScanner
 
             self._scanners[s] = CompiledScanner(self._segments[s], self._norms[s])
+            self._norms[s] = self._scanners[s].norm
         return self._scanners[s]
 
 

@@ -205,8 +205,6 @@ class Segment:
         sound = (
             _ascending(self.container.array("term_offsets"))
             and _ascending(self.container.array("note_offsets"))
-            and _ascending(self.container.array("id_offsets"))
-            and _below(self.container.array("id_sorted"), self.notes)
             and self.arrays.sound(self.notes, self.layout)
             and self._deletions_are_sound()
         )

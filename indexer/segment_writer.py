@@ -20,7 +20,7 @@ from .container import ContainerWriter, SectionStream
 from .counting import CompiledCounter, PythonCounter, TermCounter
 from .layout import Layout
 from .manifest import SegmentEntry, StoredFile
-from .notes import FRAME_NOTES, frame_of, write_ids
+from .notes import FRAME_NOTES, frame_of, lines_of, write_ids
 from .postings import RunCollector
 from .term_writer import write_terms
 
@@ -102,12 +102,21 @@ class _Segment:
         with ThreadPoolExecutor(1) as compressor, ThreadPoolExecutor(1) as counting:
             for chunk in chunks:
                 self._take(chunk)
-                frames = compressor.submit(_frames_of, chunk)
+                frames = compressor.submit(self._compress, chunk)
                 waiting.append((frames, counting.submit(self._count, chunk)))
                 if len(waiting) > CHUNKS_AHEAD:
                     settle()
             while waiting:
                 settle()
+
+    def _compress(self, chunk: list[Patient]) -> list[bytes]:
+        """The frames of a chunk; called for one chunk after another."""
+        frames = []
+        for start in range(0, len(chunk), FRAME_NOTES):
+            lines = lines_of(chunk[start : start + FRAME_NOTES])
+            self._digest.update(lines)
+            frames.append(frame_of(lines))
+        return frames
 
     def _count(self, chunk: list[Patient]) -> NDArray[np.uint32]:
         """Counts a chunk; called for one chunk after another."""
@@ -119,10 +128,9 @@ class _Segment:
         for patient in chunk:
             try:
                 raw = patient.patient_id.encode("utf-8")
-                self._digest.update(raw + b"\0" + patient.full_text.encode("utf-8") + b"\0")
             except UnicodeEncodeError:
                 raise InputError(
-                    f"patient {patient.patient_id!a}: the text is not valid Unicode "
+                    f"patient {patient.patient_id!a}: the id is not valid Unicode "
                     "(a lone surrogate)"
                 ) from None
             if raw in self._seen:
@@ -150,11 +158,6 @@ class _Segment:
             live_tokens=int(lengths.sum(dtype=np.int64)),
             corpus_digest=self._digest.hexdigest(),
         )
-
-
-def _frames_of(chunk: list[Patient]) -> list[bytes]:
-    starts = range(0, len(chunk), FRAME_NOTES)
-    return [frame_of(chunk[start : start + FRAME_NOTES]) for start in starts]
 
 
 def _chunks(patients: Iterable[Patient]) -> Iterator[list[Patient]]:

@@ -185,7 +185,8 @@ def _entries(postings: Postings, shape: "_Shape", pointers: NDArray[np.uint32]) 
     sizes = np.bincount(group, minlength=len(pointers) * shape.blocks * 2)
     pointers[:, 1:] = np.cumsum(sizes.reshape(len(pointers), 2 * shape.blocks), axis=1)
     entry = ((np.minimum(tfs, ENTRY_TF_MAX) - 1) << OFFSET_BITS) | (notes % shape.block_docs)
-    return entry[np.argsort(group, kind="stable")].astype(np.uint16)
+    by_frequency = 2 * group + (tfs > 2)
+    return entry[np.argsort(by_frequency, kind="stable")].astype(np.uint16)
 
 
 def _write_dense(
