@@ -12,14 +12,14 @@ terms arrives as a float32 approximation with a known error bound; notes that ca
 the top k are re-scored from the columns in float64. What comes out is the float32 rounding of
 the float64 sum in canonical order: where the order of summation might change the rounding, the
 note is summed again in that order (`canonical_score`).
-
-Arguments that recur are the tuples of `kernel_types`: `segment`, `batch`, `found`.
 """
 
 from typing import Any
 
 import numba as nb
 import numpy as np
+
+from .kernels_few import harvest, touches_few
 
 _jit = nb.njit(cache=True, nogil=True, error_model="numpy")
 _EPSILON = 2.0**-52
@@ -163,18 +163,19 @@ def prune(found: Any, q: Any, k: Any, work: Any) -> None:
 def scan(
     segment: Any, batch: Any, found: Any, shares: Any, blocks: Any, notes: Any, k: Any
 ) -> None:
-    """Scans the blocks blocks[0] to blocks[1] - 1 for every query of the batch.
-
-    `shares` holds the dense share of each query for the notes of these blocks, float32.
-    """
+    """Scans blocks[0] to blocks[1] - 1. `shares`: dense shares there, or no columns if none."""
     block_docs = segment.block_docs
-    # Only block_docs of these are used, but a damaged entry may be any 16-bit number.
+    # A damaged entry may be any 16-bit number; sound ones lie below block_docs.
     acc = np.zeros(1 << 16, dtype=np.float64)
     total = np.zeros(block_docs, dtype=np.float64)
     capacity = found.notes.shape[1]
     work = np.empty(capacity, dtype=np.float64)
     filtered = segment.allowed.shape[0] > 0
+    shared = shares.shape[1] > 0
     for q in range(batch.starts.shape[0] - 1):
+        # Where few notes are touched, looking at these alone beats looking at all.
+        few = not shared and touches_few(batch, q, notes)
+        acc[:block_docs] = 0.0
         for block in range(blocks[0], blocks[1]):
             first = block * block_docs
             size = min(block_docs, notes - first)
@@ -185,13 +186,19 @@ def scan(
                 if found.state[q, 0] + size > capacity:
                     found.state[q, 3] = 1.0
                     break
-            acc[:block_docs] = 0.0
             scatter(segment, batch, q, block, acc)
+            if few:
+                harvest(segment, batch, found, q, block, size, acc)
+                continue
             offset = (block - blocks[0]) * block_docs
             unit = segment.unit[first : first + size]
-            share = shares[q, offset : offset + size]
-            for i in range(size):
-                total[i] = acc[i] * unit[i] + share[i]
+            if shared:
+                share = shares[q, offset : offset + size]
+                for i in range(size):
+                    total[i] = acc[i] * unit[i] + share[i]
+            else:
+                for i in range(size):
+                    total[i] = acc[i] * unit[i]
             count = np.int64(found.state[q, 0])
             threshold = found.state[q, 1]
             for start in range(0, size, 64):
@@ -209,6 +216,7 @@ def scan(
                         found.approximate[q, count] = total[i]
                         count += 1
             found.state[q, 0] = count
+            acc[:block_docs] = 0.0
 
 
 @_jit

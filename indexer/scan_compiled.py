@@ -196,10 +196,10 @@ class _Shares:
         self._few = np.count_nonzero(self._weights) * _FEW < self._weights.size
 
     def of_blocks(self, first: int, last: int) -> NDArray[np.float32]:
-        """Shape (queries, notes of the blocks)."""
+        """Shape (queries, notes of the blocks); no notes where no query has a dense term."""
         notes = (last - first) * self._block_docs
         if not self._weights.any():
-            return np.zeros((len(self._weights), notes), dtype=np.float32)
+            return np.zeros((len(self._weights), 0), dtype=np.float32)
         if self._few:
             return self._by_column(first, notes)
         if len(self._weights) == 1:

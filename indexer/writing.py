@@ -6,10 +6,8 @@ more are removed afterwards. A process killed at any moment leaves the state bef
 after, and at most files that the next writer removes.
 """
 
-import glob
 import re
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -21,12 +19,12 @@ from patientdx.errors import IndexFolderError, InputError, NotFoundError, shown_
 from patientdx.records import Patient
 
 from .analysis import AnalysisSettings
+from .aside import build_folder
 from .bm25 import BM25Settings
 from .deletions import without
 from .folding import to_fold
 from .index import Index
 from .layout import Layout
-from .locking import NAME as LOCK_NAME
 from .locking import writer_lock
 from .manifest import (
     LEFTOVERS,
@@ -162,20 +160,13 @@ def _write_errors(folder: Path) -> Iterator[None]:
 def _build_aside(
     folder: Path, manifest: Manifest, patients: Iterable[Patient], progress: Progress | None
 ) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep_abandoned(folder)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.building-", dir=folder.parent))
-    try:
-        with writer_lock(aside):
-            entry = _with_words(_write(aside, manifest, patients, progress))
-            commit(aside, manifest.next((entry,), manifest.corpus))
-            sync_folder(aside)
-            aside.chmod(0o755)
-            aside.rename(folder)
-            confirm(folder, folder.parent)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
+    with build_folder(folder) as aside:
+        entry = _with_words(_write(aside, manifest, patients, progress))
+        commit(aside, manifest.next((entry,), manifest.corpus))
+        sync_folder(aside)
+        aside.chmod(0o755)
+        aside.rename(folder)
+        confirm(folder, folder.parent)
 
 
 def _rebuild(
@@ -244,21 +235,6 @@ def _sweep(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         elif path.name not in keep and path.suffix in LEFTOVERS:
             path.unlink(missing_ok=True)
-
-
-def _sweep_abandoned(folder: Path) -> None:
-    """Removes build folders whose process is gone (their lock is free).
-
-    A folder without a lock file belongs to a build that has just begun, or was killed then.
-    """
-    for path in folder.parent.glob(f".{glob.escape(folder.name)}.building-*"):
-        if not (path / LOCK_NAME).exists():
-            continue
-        try:
-            with writer_lock(path):
-                shutil.rmtree(path, ignore_errors=True)
-        except IndexFolderError:
-            continue
 
 
 def _checked(

@@ -1,0 +1,54 @@
+"""The folder beside the target in which a new index is built."""
+
+import glob
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from patientdx.errors import IndexFolderError
+
+from .locking import NAME as LOCK_NAME
+from .locking import writer_lock
+
+_ATTEMPTS = 10
+
+
+@contextmanager
+def build_folder(target: Path) -> Iterator[Path]:
+    """A new, locked folder on the target's disk; removed if the block fails.
+
+    Folders of builds that were killed are removed first. That may hit a folder whose build has
+    not locked it yet: such a build notices and takes another.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _sweep_abandoned(target)
+    with ExitStack() as stack:
+        folder = _claimed(target, stack)
+        try:
+            yield folder
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def _claimed(target: Path, stack: ExitStack) -> Path:
+    for _ in range(_ATTEMPTS):
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.building-", dir=target.parent))
+        with suppress(IndexFolderError):
+            stack.enter_context(writer_lock(folder))
+            if (folder / LOCK_NAME).exists():
+                return folder
+    raise IndexFolderError(f"{target}: no folder to build in could be kept")
+
+
+def _sweep_abandoned(target: Path) -> None:
+    """Removes build folders whose process is gone: their lock is free, or there is none yet."""
+    for path in target.parent.glob(f".{glob.escape(target.name)}.building-*"):
+        with suppress(IndexFolderError, OSError):
+            if not (path / LOCK_NAME).exists():
+                path.rmdir()
+                continue
+            with writer_lock(path):
+                shutil.rmtree(path, ignore_errors=True)
