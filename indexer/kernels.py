@@ -161,12 +161,13 @@ def prune(found: Any, q: Any, k: Any, work: Any) -> None:
 
 @_jit
 def scan(
-    segment: Any, batch: Any, found: Any, shares: Any, blocks: Any, notes: Any, k: Any
+    segment: Any, batch: Any, found: Any, shares: Any, acc: Any, blocks: Any, notes: Any, k: Any
 ) -> None:
-    """Scans blocks[0] to blocks[1] - 1. `shares`: dense shares there, or no columns if none."""
+    """Scans blocks[0] to blocks[1] - 1. `shares`: dense shares there, or no columns if none.
+
+    `acc` has 65,536 zeros, since an entry of a damaged file may be any 16-bit number.
+    """
     block_docs = segment.block_docs
-    # A damaged entry may be any 16-bit number; sound ones lie below block_docs.
-    acc = np.zeros(1 << 16, dtype=np.float64)
     total = np.zeros(block_docs, dtype=np.float64)
     capacity = found.notes.shape[1]
     work = np.empty(capacity, dtype=np.float64)

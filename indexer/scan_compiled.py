@@ -110,12 +110,14 @@ class CompiledScanner:
         rare_postings(self._kernel, batch)
         if len(queries) == 1:
             group = self._blocks
+        # Zeroed lazily by the system: only what sound entries touch costs anything.
+        acc = np.zeros(1 << 16, dtype=np.float64)
         shares = _Shares(self._segment, self._kernel, queries)
         for first in range(0, self._blocks, group):
             last = min(first + group, self._blocks)
             share = shares.of_blocks(first, last)
             blocks = np.array([first, last])
-            scan(self._kernel, batch, found, share, blocks, self._segment.notes, k)
+            scan(self._kernel, batch, found, share, acc, blocks, self._segment.notes, k)
         return [self._finish(batch, found, q, k) for q in range(len(queries))]
 
     def _capacity(self, k: int) -> int:
