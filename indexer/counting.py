@@ -31,12 +31,28 @@ class TermCounter(Protocol):
         ...
 
 
+class _TermIds:
+    """Numbers terms in order of first appearance."""
+
+    def __init__(self) -> None:
+        self.terms: list[str] = []
+        self._ids: dict[str, int] = {}
+
+    def number(self, term: str) -> int:
+        """The id of a term, a new one if it is new."""
+        known = self._ids.get(term)
+        if known is None:
+            known = self._ids[term] = len(self.terms)
+            self.terms.append(term)
+        return known
+
+
 class PythonCounter:
     """The reference: a regular expression and a dictionary."""
 
     def __init__(self, analyzer: Analyzer) -> None:
-        self.terms: list[str] = []
-        self._ids: dict[str, int] = {}
+        self._ids = _TermIds()
+        self.terms = self._ids.terms
         self._analyzer = analyzer
 
     def count(self, texts: Sequence[str]) -> Counts:
@@ -46,7 +62,7 @@ class PythonCounter:
         starts, lengths = [0], []
         for text in texts:
             frequencies = Counter(self._analyzer.terms(text))
-            terms += map(self._id, frequencies)
+            terms += map(self._ids.number, frequencies)
             tfs += frequencies.values()
             starts.append(len(terms))
             lengths.append(frequencies.total())
@@ -57,13 +73,6 @@ class PythonCounter:
             np.array(lengths, dtype=np.uint32),
         )
 
-    def _id(self, term: str) -> int:
-        known = self._ids.get(term)
-        if known is None:
-            known = self._ids[term] = len(self.terms)
-            self.terms.append(term)
-        return known
-
 
 class CompiledCounter:
     """The same by a numba kernel over UTF-8 bytes (`kernels_text`)."""
@@ -71,8 +80,8 @@ class CompiledCounter:
     def __init__(self, analyzer: Analyzer) -> None:
         from .kernels_text import WordTable
 
-        self.terms: list[str] = []
-        self._ids: dict[str, int] = {}
+        self._ids = _TermIds()
+        self.terms = self._ids.terms
         self._analyzer = analyzer
         self._table = WordTable()
         self._term_of_word = np.zeros(0, dtype=np.int64)
@@ -104,12 +113,5 @@ class CompiledCounter:
         ids = np.empty(len(new), dtype=np.int64)
         for i, word in enumerate(new):
             term = self._analyzer.term(word)
-            ids[i] = -1 if term is None else self._id(term)
+            ids[i] = -1 if term is None else self._ids.number(term)
         self._term_of_word = np.concatenate([self._term_of_word, ids])
-
-    def _id(self, term: str) -> int:
-        known = self._ids.get(term)
-        if known is None:
-            known = self._ids[term] = len(self.terms)
-            self.terms.append(term)
-        return known

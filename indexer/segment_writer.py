@@ -89,15 +89,18 @@ class _Segment:
     def _collect(
         self, chunks: Iterator[list[Patient]], notes: SectionStream, progress: Progress
     ) -> None:
+        done = 0
         waiting: deque[tuple[Future[list[bytes]], Future[NDArray[np.uint32]]]] = deque()
 
         def settle() -> None:
+            nonlocal done
             frames, lengths = waiting.popleft()
             for frame in frames.result():
                 notes.write(frame)
                 self._frames.append(notes.size)
             self._lengths.append(lengths.result())
-            progress(len(self._frames) * FRAME_NOTES)
+            done += len(self._lengths[-1])
+            progress(done)
 
         with ThreadPoolExecutor(1) as compressor, ThreadPoolExecutor(1) as counting:
             for chunk in chunks:
