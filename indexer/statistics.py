@@ -81,12 +81,15 @@ def query_counts(query: Query, analyzer: Analyzer) -> dict[str, float]:
     counts: dict[str, float] = {}
     for term in analyzer.terms(query.text):
         counts[term] = counts.get(term, 0.0) + 1.0
-    for word, weight in query.weights.items():
+    for weight in (*query.weights.values(), *query.terms.values()):
         if not 0 <= weight <= MAX_WEIGHT:
             raise InputError(
                 f"query `{query.query_id}`: a term has the weight {weight}",
                 hint=f"weights lie between 0 and {MAX_WEIGHT:g}",
             )
+    for word, weight in query.weights.items():
         for term in analyzer.terms(word):
             counts[term] = counts.get(term, 0.0) + weight
+    for term, weight in query.terms.items():
+        counts[term] = counts.get(term, 0.0) + weight
     return counts

@@ -46,15 +46,17 @@ class Patient:
 
 @dataclass(frozen=True)
 class Query:
-    """A query: a text, and terms with weights that an expander adds to those of the text.
+    """A query: a text, and what an expander adds to the terms of the text.
 
     `weights` maps words (analysed like the text) to how often each counts; fractions are
-    allowed. A word that the text holds too has both counts added.
+    allowed. `terms` does the same for index terms, which are taken as they are: feedback finds
+    terms that have been stemmed already. Where the text holds a term too, the counts are added.
     """
 
     query_id: str
     text: str
     weights: Mapping[str, float] = field(default_factory=dict)
+    terms: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

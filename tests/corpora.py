@@ -47,8 +47,9 @@ weights = st.dictionaries(
     max_size=4,
 )
 queries = st.builds(
-    lambda chosen, given: Query("q", " ".join(chosen), given),
+    lambda chosen, given, taken: Query("q", " ".join(chosen), given, taken),
     st.lists(words, max_size=12),
+    st.one_of(st.just({}), weights),
     st.one_of(st.just({}), weights),
 )
 conditions = st.lists(

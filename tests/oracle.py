@@ -73,6 +73,8 @@ class Oracle:
         for word, weight in query.weights.items():
             for term in self.tokens(word):
                 counts[term] = counts.get(term, 0.0) + weight
+        for term, weight in query.terms.items():
+            counts[term] = counts.get(term, 0.0) + weight
         return counts
 
     def shares(self, query: Query) -> dict[str, dict[str, float]]:
