@@ -5,6 +5,8 @@ from dataclasses import asdict
 
 from . import options, output
 
+NOT_COMPILED = "no; install a C compiler and install again, searches are many times slower without"
+
 
 def doctor(as_json: options.Json = False) -> None:
     """Tell what is installed here and what each extra would add.
@@ -12,9 +14,11 @@ def doctor(as_json: options.Json = False) -> None:
     Example:
         patientdx doctor --json
     """
+    from indexer.compiled import native
     from patientdx.capabilities import capabilities, machine
 
     found = capabilities()
+    compiled = native() is not None
     here = machine(options.settings().cache, os.environ)
     if as_json:
         extras = [
@@ -27,7 +31,11 @@ def doctor(as_json: options.Json = False) -> None:
             for one in found
         ]
         output.json_data(
-            {"machine": {**asdict(here), "folder": str(here.folder)}, "extras": extras}
+            {
+                "machine": {**asdict(here), "folder": str(here.folder)},
+                "compiled_engine": compiled,
+                "extras": extras,
+            }
         )
         return
     output.data(f"Python {here.python}, {here.platform}, {here.cores} cores")
@@ -35,6 +43,7 @@ def doctor(as_json: options.Json = False) -> None:
         f"memory {_gib(here.memory_bytes)}, {_gib(here.free_disk_bytes)} free in {here.folder}, "
         f"GPU {'seen' if here.gpu else 'not seen'}"
     )
+    output.data(f"compiled engine: {'yes' if compiled else NOT_COMPILED}")
     for one in found:
         mark = "yes" if one.installed else "no "
         output.data(f"\n{mark}  {one.extra:<10} {one.enables}")

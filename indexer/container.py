@@ -131,26 +131,6 @@ class ContainerReader:
         flat = np.frombuffer(self._map, section.dtype, count, section.offset)
         return flat.reshape(section.shape)
 
-    def loaded(self, name: str, row: int | None = None) -> NDArray[Any]:
-        """The section, or one row of it, read into memory of its own.
-
-        NumPy asks for huge pages there, which mapped files do not get: random access over tens
-        of megabytes is bound by address translation otherwise.
-        """
-        section = self.sections[name]
-        shape = section.shape if row is None else section.shape[1:]
-        count = int(np.prod(shape, dtype=np.int64))
-        dtype = np.dtype(section.dtype)
-        offset = section.offset + (row or 0) * count * dtype.itemsize
-        array = np.empty(shape, dtype)
-        view, done = array.reshape(-1).view(np.uint8).data, 0
-        while done < len(view):
-            read = os.preadv(self._handle, [view[done:]], offset + done)
-            if not read:
-                raise IndexFolderError(f"{self.path}: the file was cut short", hint=_REPAIR)
-            done += read
-        return array
-
     def raw(self, name: str) -> memoryview:
         """The bytes of a section."""
         section = self.sections[name]

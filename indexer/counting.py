@@ -1,21 +1,24 @@
 """Counting the terms of notes: in Python for few notes, compiled for many; equal results.
 
 Both number terms in order of first appearance. The compiled path reads the UTF-8 bytes of the
-lower-cased note; Python is asked about each distinct word once (is it a stop word, what is its
-stem), however often it occurs.
+note; Python is asked about each distinct word once (is it a stop word, what is its stem), however
+often it occurs.
 """
 
-import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .analysis import WORD, Analyzer
+from .compiled import needed
 from .postings import Counts
 
-_BEYOND = re.compile("[\U00010000-\U0010ffff]")
+_WIDE = 0x10000
+_ASK_PYTHON = 0xFFFF
 
 
 class TermCounter(Protocol):
@@ -75,43 +78,61 @@ class PythonCounter:
 
 
 class CompiledCounter:
-    """The same by a numba kernel over UTF-8 bytes (`kernels_text`)."""
+    """The same by the compiled engine, over UTF-8 bytes (`native/text.c`)."""
 
     def __init__(self, analyzer: Analyzer) -> None:
-        from .kernels_text import WordTable
-
         self._ids = _TermIds()
         self.terms = self._ids.terms
         self._analyzer = analyzer
-        self._table = WordTable()
-        self._term_of_word = np.zeros(0, dtype=np.int64)
+        self._words = needed().Words(folding())
+        self._term_of_word = np.zeros(0, dtype=np.int32)
 
     def count(self, texts: Sequence[str]) -> Counts:
         """The postings of the next notes."""
-        from .kernels_text import count_terms
-
-        words, starts = self._words(texts)
+        tokens = self._words.split(self._readable(texts))
         self._learn()
-        terms, tfs, bounds, lengths = count_terms(
-            words, starts, self._term_of_word, len(self.terms)
-        )
-        return Counts(terms, tfs, bounds, lengths)
+        terms, tfs = np.empty(tokens, dtype=np.uint32), np.empty(tokens, dtype=np.uint32)
+        starts = np.empty(len(texts) + 1, dtype=np.int64)
+        lengths = np.empty(len(texts), dtype=np.uint32)
+        place = np.full(len(self.terms), -1, dtype=np.int64)
+        size = self._words.count(self._term_of_word, place, terms, tfs, starts, lengths)
+        return Counts(terms[:size].copy(), tfs[:size].copy(), starts, lengths)
 
-    def _words(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Word ids of all notes, and where each note begins."""
-        lowered = [text.lower() for text in texts]
-        raw = [text.encode("utf-8", "surrogatepass") for text in lowered]
-        # Beyond the basic plane (lead bytes from 0xF0) the kernel has no table: Python splits.
-        for i, data in enumerate(raw):
-            if not data.isascii() and _BEYOND.search(lowered[i]):
-                raw[i] = " ".join(WORD.findall(lowered[i])).encode("utf-8", "surrogatepass")
-        return self._table.split(raw)
+    def _readable(self, texts: Sequence[str]) -> list[str | bytes]:
+        """The notes; those beyond the engine's tables with their words found by Python."""
+        notes: list[str | bytes] = list(texts)
+        try:
+            hard = self._words.hard(notes)
+        except UnicodeEncodeError:  # a lone surrogate: no UTF-8 of its own
+            notes = [text.encode("utf-8", "surrogatepass") for text in texts]
+            hard = self._words.hard(notes)
+        for i in hard:
+            words = WORD.findall(texts[i].lower())
+            notes[i] = " ".join(words).encode("utf-8", "surrogatepass")
+        return notes
 
     def _learn(self) -> None:
         """Finds the term of each word that appeared for the first time."""
-        new = self._table.words(len(self._term_of_word))
-        ids = np.empty(len(new), dtype=np.int64)
+        new = self._words.words(len(self._term_of_word))
+        ids = np.empty(len(new), dtype=np.int32)
         for i, word in enumerate(new):
             term = self._analyzer.term(word)
             ids[i] = -1 if term is None else self._ids.number(term)
         self._term_of_word = np.concatenate([self._term_of_word, ids])
+
+
+@cache
+def folding() -> NDArray[np.uint16]:
+    """The lower case of each word character of the basic plane; 0 for characters of no word.
+
+    0xFFFF marks those that only Python can put in lower case: capital sigma, whose lower case
+    depends on its neighbours, and what becomes more than one character.
+    """
+    table = np.zeros(_WIDE, dtype=np.uint16)
+    for code in range(_WIDE):
+        lower = chr(code).lower()
+        if len(lower) > 1 or lower > "\uffff" or code == ord("\u03a3"):
+            table[code] = _ASK_PYTHON
+        elif lower.isalnum() or lower == "_":
+            table[code] = ord(lower)
+    return table

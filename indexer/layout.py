@@ -4,11 +4,13 @@ A query here is a whole note: some 250 distinct terms, most of whose postings be
 hundred very common terms. Three kinds of terms are stored differently:
 
 * dense: held by at least `dense_share` of the notes. One byte of term frequency for every note,
-  no ids, one column a block: read in sequence, and in batches a matrix product.
-* blocked: 16-bit entries grouped by block of `block_docs` notes, so that a scan adds into an
-  accumulator that stays in the first-level cache. Terms held by at least `blocked_per_block`
-  notes for each block there is. An entry is `(tf - 1) << 12 | offset`; in a block, notes
-  that hold the term once come first (bare offsets), then those that hold it twice.
+  no ids, stored twice: in columns a block for queries with few of them, in rows a note for whole
+  notes and for exact re-scoring.
+* blocked: 16-bit entries by block of `block_docs` notes and, within a block, by term: a scan adds
+  into accumulators that stay in the first-level cache, and a batch of queries finds the postings
+  of a block in the second. Terms held by at least `blocked_per_block` notes for each block there
+  is. An entry is `(tf - 1) << 12 | offset`; notes that hold a term once come first (bare offsets),
+  then those that hold it twice.
 * rare: everything else, as plain note numbers and frequencies.
 
 Frequencies that do not fit their field stand in a side table sorted by term and note.
@@ -25,6 +27,8 @@ ENTRY_TF_MAX = 16
 """An entry with this frequency means "this or more": the side table has the true one."""
 BYTE_TF_MAX = 255
 """The same for dense and rare terms."""
+ROW_LANES = 16
+"""Rows of dense terms are filled up to whole vectors."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from .layout import Layout
 
 NAME = "manifest.json"
 FORMAT = "patientdx-index"
-VERSION = 1
+VERSION = 2
 LEFTOVERS = frozenset({".pdx", ".tmp"})
 """Endings of files that the next writer removes where the manifest does not name them."""
 _NOT_A_MANIFEST = (
@@ -146,15 +146,15 @@ class Manifest:
 
     @classmethod
     def from_bytes(cls, raw: bytes, path: Path) -> "Manifest":
-        """Reads a manifest. Raises IndexFolderError when it is damaged or of a newer version."""
+        """Reads a manifest. Raises IndexFolderError when it is damaged or of another version."""
         damaged = IndexFolderError(
             f"{path}: the manifest is damaged",
             hint="restore the index from a copy, or build it again with `index build --replace`",
         )
         try:
             data = json.loads(raw)
-            if data["format"] == FORMAT and data["version"] > VERSION:
-                raise _too_new(path, data["version"])
+            if data["format"] == FORMAT and data["version"] != VERSION:
+                raise _foreign(path, data["version"] > VERSION, data["version"])
             manifest = cls._from_json(data)
             whole = manifest.to_bytes() == raw
         except _NOT_A_MANIFEST:
@@ -223,10 +223,11 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _too_new(path: Path, version: int) -> IndexFolderError:
+def _foreign(path: Path, newer: bool, version: int) -> IndexFolderError:
+    reads = f"the index has format version {version}, this program reads version {VERSION}"
+    again = "build the index again with this version: index build --replace"
     return IndexFolderError(
-        f"{path}: the index has format version {version}, this program reads up to {VERSION}",
-        hint="update PatientDx, or build the index again with this version",
+        f"{path}: {reads}", hint=f"update PatientDx, or {again}" if newer else again
     )
 
 

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .compiled import needed
+
 RUN_NOTES = 1 << 16
 RUN_POSTINGS = 1 << 22
 
@@ -46,7 +48,7 @@ class Postings(NamedTuple):
 
 
 class RunCollector:
-    """Gathers counts into runs and spills them; `compiled` sorts with the numba kernel."""
+    """Gathers counts into runs and spills them; `compiled` sorts with the compiled engine."""
 
     def __init__(self, folder: Path, *, compiled: bool = False) -> None:
         self.compiled = compiled
@@ -95,14 +97,17 @@ def _sorted_run(pending: Sequence[Counts], first_note: int) -> Run:
 
 
 def _compiled_run(pending: Sequence[Counts], first_note: int) -> Run:
-    from .kernels_build import sort_by_term
-
     terms = np.concatenate([counts.terms for counts in pending])
     tfs = np.concatenate([counts.tfs for counts in pending])
     sizes = np.concatenate([np.diff(counts.starts) for counts in pending])
     bounds = np.concatenate([[0], np.cumsum(sizes)])
-    distinct = int(terms.max(initial=0)) + 1
-    return Run(first_note, *sort_by_term(terms, tfs, bounds, distinct))
+    ends = np.zeros(int(terms.max(initial=0)) + 2, dtype=np.int64)
+    notes, out = np.empty(len(terms), np.uint16), np.empty(len(terms), np.uint32)
+    needed().sort_by_term(terms, tfs, bounds, ends, notes, out)
+    starts = np.concatenate([[0], ends[:-1]])
+    present = np.flatnonzero(starts[1:] > starts[:-1])
+    bounds = np.append(starts[present], len(terms))
+    return Run(first_note, present.astype(np.uint32), bounds, notes, out)
 
 
 def _spilled(run: Run, stem: Path) -> Run:
@@ -173,7 +178,7 @@ def _gather(
         low, high = np.searchsorted(ranks, [first, last])
         chosen, local = rows[low:high], ranks[low:high] - first
         sizes = run.starts[chosen + 1] - run.starts[chosen]
-        within = _ranges(sizes)
+        within = ranges(sizes)
         source = np.repeat(run.starts[chosen], sizes) + within
         target = np.repeat(cursor[local], sizes) + within
         notes[target] = run.notes[source].astype(np.uint32) + np.uint32(run.first_note)
@@ -182,7 +187,7 @@ def _gather(
     return Postings(counts, notes, tfs)
 
 
-def _ranges(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+def ranges(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     """0..sizes[0]-1, 0..sizes[1]-1, ..."""
     total = int(sizes.sum())
     return np.arange(total, dtype=np.int64) - np.repeat(np.cumsum(sizes) - sizes, sizes)

@@ -12,6 +12,7 @@ from patientdx.records import Filter
 
 from .bm25 import BM25Settings, norms
 from .columns import check_fields
+from .compiled import native
 from .ranking import Ranking, Scored, best, merge
 from .scan_numpy import score_notes
 from .segment import Segment
@@ -21,16 +22,13 @@ if TYPE_CHECKING:
     from .scan_compiled import CompiledScanner, SegmentQuery
 
 Engine = Literal["auto", "numpy", "compiled"]
-COMPILED_FROM = 300_000_000
-"""Postings read, over all searches, from which loading the compiled kernels pays."""
 
 
 class Scorer:
     """Scores weighted terms under fixed statistics and settings.
 
-    `engine`: "numpy" needs no compilation, "compiled" is many times faster once its kernels are
-    loaded (seconds the first time ever, then cached), "auto" chooses by the work at hand. The
-    results are the same to the last bit. `threads` searches batches side by side.
+    `engine`: "compiled" is many times faster than "numpy", "auto" takes it where it was built.
+    The results are the same to the last bit. `threads` searches batches side by side.
     """
 
     def __init__(
@@ -44,10 +42,9 @@ class Scorer:
     ) -> None:
         self._segments = segments
         self._norms = [norms(s.lengths, average_length, settings) for s in segments]
-        self._engine = engine
+        self._compiled = engine == "compiled" or (engine == "auto" and native() is not None)
         self._threads = threads
         self._scanners: dict[int, CompiledScanner] = {}
-        self._work = 0
         self._allowed = lru_cache(maxsize=4)(self._allowed_notes)
 
     def top(
@@ -55,7 +52,7 @@ class Scorer:
     ) -> list[Ranking]:
         """The k best notes of each query."""
         masks = self._allowed(where or Filter())
-        if not self._compiled(queries):
+        if not self._compiled:
             return [self._top_numpy(query, k, masks) for query in queries]
         if not self._segments:
             return [merge([], [], k) for _ in queries]
@@ -81,27 +78,18 @@ class Scorer:
     ) -> list[list[Scored]]:
         """Per query and segment, all notes that score at least the floor (and some below)."""
         masks = self._allowed(where or Filter())
-        compiled = self._compiled(queries)
         result = []
         for query, floor in zip(queries, floors, strict=True):
             per_segment = []
             for s, segment in enumerate(self._segments):
                 found = (
                     self._scan(s, [query], segment.notes, masks[s], [floor])[0]
-                    if compiled
+                    if self._compiled
                     else None
                 )
                 per_segment.append(found or self._scores_numpy(query, s, masks[s]))
             result.append(per_segment)
         return result
-
-    def _compiled(self, queries: Sequence[WeightedTerms]) -> bool:
-        if self._engine != "auto":
-            return self._engine == "compiled"
-        for s, segment in enumerate(self._segments if self._work < COMPILED_FROM else ()):
-            df = segment.arrays.df
-            self._work += sum(int(df[q.numbers[s][q.numbers[s] >= 0]].sum()) for q in queries)
-        return self._work >= COMPILED_FROM
 
     def _allowed_notes(self, where: Filter) -> list[NDArray[np.bool_] | None]:
         check_fields(where, [segment.entry.fields for segment in self._segments])
@@ -139,7 +127,7 @@ class Scorer:
         def run(part: Sequence[WeightedTerms]) -> list[Scored]:
             found = self._scan(s, part, k, mask, None)
             return [
-                best(self._segments[s], one or self._scores_numpy(query, s, mask), k)
+                one or best(self._segments[s], self._scores_numpy(query, s, mask), k)
                 for query, one in zip(part, found, strict=True)
             ]
 
@@ -168,8 +156,7 @@ class Scorer:
         floor = [f for f, fit in zip(floors, fits, strict=True) if fit] if floors else None
         scanner = self._scanner(s).filtered(mask)
         ranked = iter(scanner.search(usable, k, floor) if usable else [])
-        found = [next(ranked) if fit else None for fit in fits]
-        return [None if one is None else Scored(*one) for one in found]
+        return [next(ranked) if fit else None for fit in fits]
 
     def _scanner(self, s: int) -> "CompiledScanner":
         if s not in self._scanners:

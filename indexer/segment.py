@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from patientdx.errors import IndexFolderError
 
+from .arrays import SegmentArrays, below
 from .columns import Columns
 from .container import ContainerReader
-from .layout import BLOCKED, BYTE_TF_MAX, DENSE, ENTRY_TF_MAX, OFFSET_BITS, RARE, Layout
+from .layout import BLOCKED, BYTE_TF_MAX, DENSE, ENTRY_TF_MAX, OFFSET_BITS, Layout
 from .manifest import SegmentEntry
 from .notes import Ids, NoteStore
+from .postings import ranges
 
 
 class TermPostings(NamedTuple):
@@ -120,8 +122,8 @@ class Segment:
             yield str(blob[offsets[i] : offsets[i + 1]], "utf-8")
 
     @cached_property
-    def arrays(self) -> "SegmentArrays":
-        """The postings as arrays, for the kernels."""
+    def arrays(self) -> SegmentArrays:
+        """The postings as arrays, for the engines."""
         return SegmentArrays.of(self.container)
 
     def postings(self, number: int) -> TermPostings:
@@ -156,7 +158,7 @@ class Segment:
             return self._one(number, note, tf, BYTE_TF_MAX)
         if kind == BLOCKED:
             low, high = (
-                int(arrays.base[place]) + int(arrays.pointers[place, 2 * block + i]) for i in (0, 2)
+                int(arrays.base[block]) + int(arrays.pointers[block, 3 * place + i]) for i in (0, 3)
             )
             entries = arrays.entries[low:high]
             at = np.flatnonzero((entries & ((1 << OFFSET_BITS) - 1)) == offset)
@@ -172,10 +174,11 @@ class Segment:
 
     def _blocked(self, number: int, row: int) -> TermPostings:
         arrays = self.arrays
-        pointers = arrays.pointers[row].astype(np.int64)
-        base = int(arrays.base[row])
-        entries = arrays.entries[base : base + int(pointers[-1])].astype(np.int64)
-        blocks = np.repeat(np.arange(len(pointers) // 2), np.diff(pointers[::2]))
+        first = arrays.pointers[:, 3 * row].astype(np.int64)
+        sizes = arrays.pointers[:, 3 * row + 3] - first
+        entries = arrays.entries[np.repeat(arrays.base + first, sizes) + ranges(sizes)]
+        entries = entries.astype(np.int64)
+        blocks = np.repeat(np.arange(len(sizes)), sizes)
         notes = blocks * self.layout.block_docs + (entries & ((1 << OFFSET_BITS) - 1))
         order = np.argsort(notes)
         notes, tfs = notes[order], (entries[order] >> OFFSET_BITS) + 1
@@ -190,7 +193,7 @@ class Segment:
         if len(full):
             keys = (np.uint64(number) << np.uint64(32)) | notes[full].astype(np.uint64)
             at = np.searchsorted(self.arrays.large_keys, keys)
-            if not _below(at, len(self.arrays.large_values)):
+            if not below(at, len(self.arrays.large_values)):
                 raise self.damaged()
             exact[full] = self.arrays.large_values[at]
         return exact
@@ -201,7 +204,7 @@ class Segment:
         return self.container.raw("terms"), offsets
 
     def _check(self) -> None:
-        """Guards the kernels, which trust these arrays, against damaged files."""
+        """Guards the engines, which trust these arrays, against damaged files."""
         sound = (
             _ascending(self.container.array("term_offsets"))
             and _ascending(self.container.array("note_offsets"))
@@ -216,7 +219,7 @@ class Segment:
             return True
         notes, terms, counts = map(self._deletions.array, ("notes", "terms", "counts"))
         df = self.arrays.df
-        known = _below(notes, self.notes) and _below(terms, len(df))
+        known = below(notes, self.notes) and below(terms, len(df))
         return known and bool(np.all(counts <= df[terms]))
 
     def damaged(self) -> IndexFolderError:
@@ -225,62 +228,6 @@ class Segment:
             f"{self.container.path}: the file is damaged",
             hint="see `index verify`; restore the index from a copy",
         )
-
-
-class SegmentArrays(NamedTuple):
-    """The arrays of a segment that scans read; see `layout` for their meaning."""
-
-    df: NDArray[np.uint32]
-    kind: NDArray[np.uint8]
-    place: NDArray[np.int64]
-    rare_notes: NDArray[np.uint32]
-    rare_tfs: NDArray[np.uint8]
-    entries: NDArray[np.uint16]
-    pointers: NDArray[np.uint32]
-    base: NDArray[np.int64]
-    dense_tfs: NDArray[np.uint8]
-    large_keys: NDArray[np.uint64]
-    large_values: NDArray[np.uint32]
-
-    @classmethod
-    def of(cls, container: ContainerReader) -> "SegmentArrays":
-        """The arrays of a container."""
-        return cls(
-            container.array("term_df"),
-            container.array("term_kind"),
-            container.array("term_place"),
-            container.array("rare_notes"),
-            container.array("rare_tfs"),
-            container.array("blocked_entries"),
-            container.array("blocked_pointers"),
-            container.array("blocked_base"),
-            container.array("dense_tfs"),
-            container.array("large_keys"),
-            container.array("large_values"),
-        )
-
-    def sound(self, notes: int, layout: Layout) -> bool:
-        """True when no pointer leads out of its array."""
-        rows, blocks = len(self.base), layout.blocks(notes)
-        kinds = np.minimum(self.kind, DENSE)
-        limits = np.choose(kinds, [len(self.rare_notes) + 1, rows, self.dense_tfs.shape[1]])
-        rare = self.kind == RARE
-        rare_end = self.place[rare] + self.df[rare]
-        ends = self.base + self.pointers[:, -1] if rows else np.zeros(1, np.int64)
-        return bool(
-            self.pointers.shape == (rows, 2 * blocks + 1)
-            and len(self.dense_tfs) in {0, blocks}
-            and np.all(self.kind <= DENSE)
-            and np.all((self.place >= 0) & (self.place < limits))
-            and np.all(rare_end <= len(self.rare_notes))
-            and np.all(self.pointers[:, 1:] >= self.pointers[:, :-1])
-            and np.all((self.base >= 0) & (ends <= len(self.entries)))
-            and _below(self.large_keys >> np.uint64(32), len(self.kind))
-        )
-
-
-def _below(numbers: NDArray[Any], limit: int) -> bool:
-    return not len(numbers) or int(numbers.max()) < limit
 
 
 def _ascending(offsets: NDArray[Any]) -> bool:

@@ -5,7 +5,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from patientdx.records import Patient
 
 from .analysis import AnalysisSettings, Analyzer
 from .columns import ColumnsBuilder
+from .compiled import native
 from .container import ContainerWriter, SectionStream
 from .counting import CompiledCounter, PythonCounter, TermCounter
 from .layout import Layout
@@ -26,8 +27,6 @@ from .term_writer import write_terms
 
 CHUNK_NOTES = 1024
 CHUNKS_AHEAD = 3
-COMPILED_FROM = 8_000_000
-"""Characters of text from which the compiled counter pays for loading its kernels."""
 
 Progress = Callable[[int], None]
 
@@ -47,11 +46,11 @@ def write_segment(
     writer = ContainerWriter(path)
     try:
         with tempfile.TemporaryDirectory(prefix=".runs-", dir=path.parent) as folder:
-            counter, chunks = _counter_for(_chunks(patients), Analyzer(analysis))
-            compiled = isinstance(counter, CompiledCounter)
+            compiled = native() is not None
+            counter = (CompiledCounter if compiled else PythonCounter)(Analyzer(analysis))
             runs = RunCollector(Path(folder), compiled=compiled)
             segment = _Segment(writer, layout, counter, runs)
-            return segment.write(chunks, progress or (lambda _: None))
+            return segment.write(_chunks(patients), progress or (lambda _: None))
     except BaseException:
         writer.abandon()
         raise
@@ -168,17 +167,3 @@ def _chunks(patients: Iterable[Patient]) -> Iterator[list[Patient]]:
     rest = iter(patients)
     while chunk := list(islice(rest, CHUNK_NOTES)):
         yield chunk
-
-
-def _counter_for(
-    chunks: Iterator[list[Patient]], analyzer: Analyzer
-) -> tuple[TermCounter, Iterator[list[Patient]]]:
-    """The compiled counter where there is much text, else the plain one; all chunks again."""
-    ahead: list[list[Patient]] = []
-    characters = 0
-    for chunk in chunks:
-        ahead.append(chunk)
-        characters += sum(len(patient.text) for patient in chunk)
-        if characters >= COMPILED_FROM:
-            return CompiledCounter(analyzer), chain(ahead, chunks)
-    return PythonCounter(analyzer), iter(ahead)

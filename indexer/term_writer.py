@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .compiled import needed
 from .container import ContainerWriter
 from .layout import (
     BLOCKED,
@@ -14,6 +15,7 @@ from .layout import (
     ENTRY_TF_MAX,
     OFFSET_BITS,
     RARE,
+    ROW_LANES,
     Layout,
 )
 from .postings import Postings, Run, RunCollector, document_frequencies, merged
@@ -46,7 +48,7 @@ def write_terms(
 
 
 class _Shape(NamedTuple):
-    """The sizes of a segment, and whether the compiled kernels are at hand."""
+    """The sizes of a segment, and whether the compiled engine is at hand."""
 
     notes: int
     blocks: int
@@ -70,15 +72,61 @@ class _Source:
         for first, postings in merged(self.runs, order, self._df, MERGE_POSTINGS):
             yield chosen[first : first + len(postings.counts)], postings
 
-    def of_run(
-        self, run: Run, chosen: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """(position in `chosen`, note within the run, tf) of all postings of a run."""
-        one = Run(0, run.terms, run.starts, run.notes, run.tfs)
-        counts = document_frequencies([one], len(self._df))
-        (postings,) = [p for _, p in merged([one], self._order[chosen], counts, 1 << 62)]
-        positions = np.repeat(np.arange(len(chosen)), postings.counts)
-        return positions, postings.notes.astype(np.int64), postings.tfs.astype(np.int64)
+    def by_block(
+        self, chosen: NDArray[np.int64], shape: "_Shape"
+    ) -> Iterator[tuple[int, "_Blocks"]]:
+        """(first block, postings of `chosen` terms in whole blocks), run by run."""
+        rest = _Blocks.none()
+        first = 0
+        for i, run in enumerate(self.runs):
+            found = _Blocks.join(rest, self._of_run(run, chosen))
+            last = i + 1 == len(self.runs)
+            end = shape.blocks if last else self.runs[i + 1].first_note // shape.block_docs
+            whole = found.notes < end * shape.block_docs
+            if end > first:
+                yield first, found.where(whole).shifted(end - first, first * shape.block_docs)
+            rest, first = found.where(~whole), end
+
+    def _of_run(self, run: Run, chosen: NDArray[np.int64]) -> "_Blocks":
+        """The postings of chosen terms in one run, by term and note."""
+        row_of_term = np.full(len(self._df), -1, dtype=np.int64)
+        row_of_term[self._order[chosen]] = np.arange(len(chosen))
+        rows = np.repeat(row_of_term[run.terms], np.diff(run.starts))
+        held = np.flatnonzero(rows >= 0)
+        notes = run.notes[held].astype(np.int64) + run.first_note
+        return _Blocks(0, rows[held].astype(np.uint32), notes, run.tfs[held])
+
+
+class _Blocks(NamedTuple):
+    """Postings of some consecutive blocks: row of the term, note, frequency."""
+
+    blocks: int
+    rows: NDArray[np.uint32]
+    notes: NDArray[np.int64]
+    tfs: NDArray[np.uint32]
+
+    @classmethod
+    def none(cls) -> "_Blocks":
+        """No postings."""
+        return cls(0, np.zeros(0, np.uint32), np.zeros(0, np.int64), np.zeros(0, np.uint32))
+
+    @classmethod
+    def join(cls, one: "_Blocks", other: "_Blocks") -> "_Blocks":
+        """Both; of each term, those of `one` come first."""
+        return cls(
+            0,
+            np.concatenate([one.rows, other.rows]),
+            np.concatenate([one.notes, other.notes]),
+            np.concatenate([one.tfs, other.tfs]),
+        )
+
+    def where(self, held: NDArray[np.bool_]) -> "_Blocks":
+        """Some of the postings."""
+        return _Blocks(self.blocks, self.rows[held], self.notes[held], self.tfs[held])
+
+    def shifted(self, blocks: int, first: int) -> "_Blocks":
+        """The same, with notes counted from `first` on."""
+        return self._replace(blocks=blocks, notes=self.notes - first)
 
 
 class _LargeFrequencies:
@@ -157,36 +205,45 @@ def _write_blocked(
     shape: "_Shape",
     large: _LargeFrequencies,
 ) -> None:
-    """`blocked_pointers[row]` holds, for each block, where its entries begin and where those of
-    notes with more than one occurrence begin, relative to `blocked_base[row]`.
+    """`blocked_pointers[block]` holds, for each term, where the entries of notes that hold it
+    once, twice and more often begin, relative to `blocked_base[block]`.
     """
-    pointers = np.zeros((len(chosen), 2 * shape.blocks + 1), dtype=np.uint32)
-    row = 0
+    pointers = np.zeros((shape.blocks, 3 * len(chosen) + 1), dtype=np.uint32)
     with writer.stream("blocked_entries", "u2") as section:
-        for terms, postings in source.ranges(chosen):
-            owners = np.repeat(terms, postings.counts)
-            large.keep(owners, postings.notes, postings.tfs, ENTRY_TF_MAX)
-            section.write(_entries(postings, shape, pointers[row : row + len(terms)]))
-            row += len(terms)
+        for first, found in source.by_block(chosen, shape):
+            notes = found.notes + first * shape.block_docs
+            large.keep(chosen[found.rows], notes, found.tfs, ENTRY_TF_MAX)
+            section.write(_entries(found, shape, pointers[first : first + found.blocks]))
     writer.add("blocked_pointers", pointers)
     totals = pointers[:, -1].astype(np.int64)
     writer.add("blocked_base", np.cumsum(totals) - totals)
 
 
-def _entries(postings: Postings, shape: "_Shape", pointers: NDArray[np.uint32]) -> NDArray[Any]:
+def _entries(found: _Blocks, shape: "_Shape", pointers: NDArray[np.uint32]) -> NDArray[Any]:
     """Postings as 16-bit entries in stored order; fills the rows of `pointers`."""
+    rows = pointers.shape[1] // 3
     if shape.compiled:
-        from .kernels_build import place_blocked
-
-        return np.asarray(place_blocked(*postings, shape.block_docs, pointers))
-    rows = np.repeat(np.arange(len(postings.counts)), postings.counts)
-    notes, tfs = postings.notes.astype(np.int64), postings.tfs.astype(np.int64)
-    group = (rows * shape.blocks + notes // shape.block_docs) * 2 + (tfs > 1)
-    sizes = np.bincount(group, minlength=len(pointers) * shape.blocks * 2)
-    pointers[:, 1:] = np.cumsum(sizes.reshape(len(pointers), 2 * shape.blocks), axis=1)
-    entry = ((np.minimum(tfs, ENTRY_TF_MAX) - 1) << OFFSET_BITS) | (notes % shape.block_docs)
-    by_frequency = 2 * group + (tfs > 2)
-    return entry[np.argsort(by_frequency, kind="stable")].astype(np.uint16)
+        entries = np.empty(len(found.rows), dtype=np.uint16)
+        counts = np.zeros(3 * found.blocks * rows + 1, dtype=np.int64)
+        needed().place_blocked(
+            found.rows,
+            found.notes.astype(np.uint32),
+            found.tfs,
+            shape.block_docs,
+            found.blocks,
+            rows,
+            counts,
+            pointers,
+            entries,
+        )
+        return entries
+    group = (found.notes // shape.block_docs * rows + found.rows) * 3
+    group += np.minimum(found.tfs, 3) - 1
+    sizes = np.bincount(group, minlength=3 * found.blocks * rows).reshape(found.blocks, -1)
+    pointers[:, 1:] = np.cumsum(sizes, axis=1)
+    field = np.minimum(found.tfs, ENTRY_TF_MAX) - 1
+    entry = (field << OFFSET_BITS) | (found.notes % shape.block_docs)
+    return entry[np.argsort(group, kind="stable")].astype(np.uint16)
 
 
 def _write_dense(
@@ -196,20 +253,34 @@ def _write_dense(
     shape: "_Shape",
     large: _LargeFrequencies,
 ) -> None:
-    """Columns, shape (blocks, dense terms, block_docs), filled run by run."""
+    """Frequencies twice: in columns, for scans of few terms, and in rows, for whole notes.
+
+    Columns have the shape (blocks, dense terms, block_docs), rows (notes, dense terms rounded up
+    to a multiple of ROW_LANES).
+    """
     with writer.stream("dense_tfs", "u1", (len(chosen), shape.block_docs)) as section:
-        pending = np.zeros((len(chosen), 0), dtype=np.uint8)
-        for i, run in enumerate(source.runs if len(chosen) else ()):
-            last = i + 1 == len(source.runs)
-            following = shape.notes if last else source.runs[i + 1].first_note
-            padding = shape.blocks * shape.block_docs - shape.notes if last else 0
-            columns = np.zeros((len(chosen), following - run.first_note + padding), np.uint8)
-            positions, local, tfs = source.of_run(run, chosen)
-            columns[positions, local] = np.minimum(tfs, BYTE_TF_MAX)
-            large.keep(chosen[positions], local + run.first_note, tfs, BYTE_TF_MAX)
-            pending = np.concatenate([pending, columns], axis=1)
-            whole = pending.shape[1] // shape.block_docs * shape.block_docs
-            blocks = pending[:, :whole].reshape(len(chosen), -1, shape.block_docs)
-            for block in range(blocks.shape[1]):
-                section.write(blocks[:, block])
-            pending = pending[:, whole:]
+        for first, columns in _dense_columns(source, chosen, shape, large):
+            del first
+            for block in columns:
+                section.write(block[None])
+    stride = -(-len(chosen) // ROW_LANES) * ROW_LANES
+    with writer.stream("dense_rows", "u1", (stride,)) as section:
+        for first, columns in _dense_columns(source, chosen, shape, _LargeFrequencies()):
+            notes = columns.transpose(0, 2, 1).reshape(-1, len(chosen))
+            rows = np.zeros((len(notes), stride), dtype=np.uint8)
+            rows[:, : len(chosen)] = notes
+            section.write(rows[: shape.notes - first * shape.block_docs])
+
+
+def _dense_columns(
+    source: _Source, chosen: NDArray[np.int64], shape: "_Shape", large: _LargeFrequencies
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """(first block, columns of some blocks), run by run."""
+    for first, found in source.by_block(chosen, shape) if len(chosen) else ():
+        large.keep(
+            chosen[found.rows], found.notes + first * shape.block_docs, found.tfs, BYTE_TF_MAX
+        )
+        columns = np.zeros((found.blocks, len(chosen), shape.block_docs), dtype=np.uint8)
+        blocks, offsets = np.divmod(found.notes, shape.block_docs)
+        columns[blocks, found.rows, offsets] = np.minimum(found.tfs, BYTE_TF_MAX)
+        yield first, columns

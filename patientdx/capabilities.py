@@ -6,7 +6,6 @@ Versions are read from the packages' metadata; no package is imported to find ou
 import os
 import platform
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -25,7 +24,6 @@ _EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "Indexes, searches and evaluates on the CPU, without any model.",
         (
             "numpy",
-            "numba",
             "typer",
             "rich",
             "PyStemmer",
@@ -69,8 +67,10 @@ _EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "import-linter",
             "build",
             "hatchling",
+            "setuptools",
             "rank-bm25",
             "bm25s",
+            "numba",
             "tantivy",
         ),
     ),
@@ -118,9 +118,8 @@ class Machine:
     """The machine as this process sees it; None stands for what it does not tell.
 
     `cores` are those the process may use. `memory_bytes` is the whole machine's, not the share
-    of a container. `free_disk_bytes` is that of the disk which holds `folder`. Without a writable
-    `numba_cache` the search kernels cannot be compiled. `gpu` says that an NVIDIA driver or its
-    tool is there, not that a package can use it.
+    of a container. `free_disk_bytes` is that of the disk which holds `folder`. `gpu` says that an
+    NVIDIA driver or its tool is there, not that a package can use it.
     """
 
     python: str
@@ -129,7 +128,6 @@ class Machine:
     memory_bytes: int | None
     folder: Path
     free_disk_bytes: int | None
-    numba_cache_writable: bool | None
     gpu: bool
 
 
@@ -150,7 +148,6 @@ def machine(folder: Path, environ: Mapping[str, str]) -> Machine:
         memory_bytes=_memory(),
         folder=folder,
         free_disk_bytes=_free_disk(folder),
-        numba_cache_writable=_numba_cache_writable(environ),
         gpu=_NVIDIA_DRIVER.exists()
         or shutil.which("nvidia-smi", path=environ.get("PATH", "")) is not None,
     )
@@ -195,27 +192,3 @@ def _nearest(folder: Path) -> Path:
     """The folder itself, or the closest one above it that exists."""
     absolute = folder.absolute()
     return next((path for path in (absolute, *absolute.parents) if path.exists()), absolute)
-
-
-def _numba_cache_writable(environ: Mapping[str, str]) -> bool | None:
-    """Whether one of the folders that numba tries in turn can be written to.
-
-    They are NUMBA_CACHE_DIR, `__pycache__` beside the code, and a folder of the user, whose place
-    is only known on Linux. Source: numba/core/caching.py, `_CacheImpl._locator_classes`.
-    """
-    named = environ.get("NUMBA_CACHE_DIR")
-    candidates = [Path(named)] if named else []
-    candidates.append(Path(__file__).parent / "__pycache__")
-    home, xdg = environ.get("HOME"), environ.get("XDG_CACHE_HOME")
-    if home or xdg:
-        candidates.append((Path(xdg) if xdg else Path(home or "") / ".cache") / "numba")
-    if any(_writable(folder) for folder in candidates):
-        return True
-    return False if sys.platform == "linux" else None
-
-
-def _writable(folder: Path) -> bool:
-    try:
-        return os.access(_nearest(folder), os.W_OK)
-    except OSError:  # a folder above it may not be looked into
-        return False

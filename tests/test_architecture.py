@@ -44,13 +44,6 @@ def lines_of(function: Function) -> int:
     return length
 
 
-def is_kernel(path: Path, function: Function) -> bool:
-    """A loop that numba compiles."""
-    in_place = path.parent == ROOT / "indexer" and path.name.startswith("kernels")
-    decorators = " ".join(ast.unparse(one) for one in function.decorator_list)
-    return in_place and ("jit" in decorators or "compiled" in decorators)
-
-
 def imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """(level, module) of every import, also of those inside functions."""
     for node in ast.walk(tree):
@@ -112,7 +105,9 @@ def test_the_environment_is_read_by_the_command_line_only() -> None:
                 assert node.attr not in {"environ", "getenv"}, f"{shown(path)}:{node.lineno}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=shown)
+@pytest.mark.parametrize(
+    "path", [*FILES, *sorted((ROOT / "indexer" / "native").iterdir())], ids=shown
+)
 def test_files_are_short(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
 
@@ -121,7 +116,6 @@ def test_functions_are_short() -> None:
     lengths = {
         f"{shown(path)}:{function.lineno} {function.name}": lines_of(function)
         for path, function in functions()
-        if not is_kernel(path, function)
     }
     assert len(lengths) > 300
     assert {name: length for name, length in lengths.items() if length > 60} == {}
@@ -189,15 +183,22 @@ def test_what_is_public_says_what_it_is(path: Path) -> None:
 
 
 def test_heavy_packages_are_imported_inside_functions() -> None:
-    """numba compiles at import: only the modules of kernels name it at their top."""
-    heavy = {"torch", "transformers", "scipy", "pandas", "ir_measures", "pytrec_eval", "matplotlib"}
+    heavy = {
+        "numba",
+        "torch",
+        "transformers",
+        "scipy",
+        "pandas",
+        "ir_measures",
+        "pytrec_eval",
+        "matplotlib",
+    }
     for path, tree in TREES.items():
         for node in tree.body:
             module = ast.Module(body=[node], type_ignores=[])
             if isinstance(node, ast.Import | ast.ImportFrom):
                 named = {name.partition(".")[0] for level, name in imports(module) if not level}
                 assert not named & heavy, shown(path)
-                assert "numba" not in named or path.name.startswith("kernels"), shown(path)
 
 
 def test_the_public_names_are_sorted_and_all_there() -> None:

@@ -107,7 +107,6 @@ def test_the_machine(tmp_path: Path) -> None:
     assert 1 <= here.cores <= os.cpu_count()
     assert here.folder == tmp_path / "not" / "yet"
     assert 0 < here.free_disk_bytes <= shutil.disk_usage(tmp_path).total
-    assert here.numba_cache_writable is True
     assert not (tmp_path / "not").exists()
 
 
@@ -146,43 +145,3 @@ def test_a_gpu_is_seen_by_its_driver_or_its_tool(
     assert machine(tmp_path, {}).gpu is False
     (tmp_path / "driver").mkdir()
     assert machine(tmp_path, {}).gpu is True
-
-
-@pytest.mark.parametrize(
-    ("open_folder", "system", "expected"),
-    [
-        ("named", "linux", True),
-        ("xdg/numba", "linux", True),
-        ("home/.cache/numba", "linux", True),
-        ("nowhere", "linux", False),
-        ("nowhere", "darwin", None),
-    ],
-)
-def test_numbas_cache_is_looked_for_where_numba_does(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    open_folder: str,
-    system: str,
-    expected: bool | None,
-) -> None:
-    # os.access is replaced: the tests may run as root, who may write everywhere
-    def access(path: Path, _mode: int) -> bool:
-        return Path(path) == tmp_path / open_folder
-
-    environ = {"NUMBA_CACHE_DIR": str(tmp_path / "named"), "HOME": str(tmp_path / "home")}
-    if open_folder.startswith("xdg"):
-        environ["XDG_CACHE_HOME"] = str(tmp_path / "xdg")
-    (tmp_path / open_folder).mkdir(parents=True)
-    monkeypatch.setattr(os, "access", access)
-    monkeypatch.setattr(sys, "platform", system)
-    assert module._numba_cache_writable(environ) is expected
-
-
-def test_a_cache_that_may_not_be_looked_into_is_not_writable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def exists(_path: Path) -> bool:
-        raise PermissionError
-
-    monkeypatch.setattr(Path, "exists", exists)
-    assert module._writable(tmp_path) is False

@@ -1,6 +1,7 @@
 """Wheel and sdist: what is inside, and that the program runs from an installed wheel."""
 
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -16,6 +17,7 @@ import patientdx
 ROOT = Path(__file__).parents[1]
 ABOUT = f"patientdx-{patientdx.__version__}.dist-info"
 ROOMS = ("indexer", "expander", "merger", "evaluator", "commands")
+ENGINE = "indexer/_native.abi3.so"
 
 pytestmark = [
     pytest.mark.slow,
@@ -70,14 +72,14 @@ def tracked() -> set[str]:
     folders = ("patientdx", *ROOMS)
     files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
     found = {str(path.relative_to(ROOT)) for path in files}
-    return {name for name in found if "__pycache__" not in name} | {"cli.py"}
+    return {name for name in found if "__pycache__" not in name and name != ENGINE} | {"cli.py"}
 
 
 def test_a_wheel_brings_one_name_and_all_sources(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"patientdx", ABOUT}
     held = {name for name in names if name.startswith("patientdx/")}
-    assert held == {
+    assert held - {f"patientdx/{ENGINE}"} == {
         name if name.startswith("patientdx/") else f"patientdx/{name}" for name in tracked()
     }
     assert held >= {
@@ -86,7 +88,9 @@ def test_a_wheel_brings_one_name_and_all_sources(wheel: Path) -> None:
         "patientdx/sample/queries.jsonl",
         "patientdx/sample/qrels/test.tsv",
         "patientdx/indexer/stopwords/english.txt",
+        f"patientdx/{ENGINE}",
     }
+    assert "-cp311-abi3-" in wheel.name
     assert f"{ABOUT}/licenses/LICENSE" in names
 
 
@@ -110,6 +114,8 @@ def test_an_sdist_holds_sources_tests_and_pages(built: Path) -> None:
     pages = {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
     assert names >= tracked() | tests | pages
     assert names >= {"README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "pyproject.toml"}
+    assert "hatch_build.py" in names
+    assert ENGINE not in names
     assert not [name for name in names if "__pycache__" in name or name.startswith(".hypothesis")]
 
 
@@ -145,6 +151,33 @@ def test_every_public_name_is_there_in_an_installed_wheel(installed: Path, tmp_p
     loaded = run("-c", program, cwd=tmp_path, env=environment(installed, tmp_path)).split()
     assert "patientdx" in loaded
     assert not {*ROOMS, "cli"} & set(loaded)
+
+
+def test_without_a_compiler_a_pure_wheel_is_built_and_works(tmp_path: Path, built: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as opened:
+        opened.extractall(tmp_path / "source", filter="data")
+    (source,) = (tmp_path / "source").iterdir()
+    env = {"CC": "/no/such/compiler", "CXX": "/no/such/compiler"}
+    run(
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        tmp_path,
+        source,
+        cwd=source,
+        env=env,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as opened:
+        opened.extractall(tmp_path / "installed")
+    env = environment(tmp_path / "installed", tmp_path)
+    found = run("-m", "patientdx", "doctor", "--json", cwd=tmp_path, env=env)
+    assert json.loads(found)["compiled_engine"] is False
+    assert "demo-011" in run("-m", "patientdx", "demo", cwd=tmp_path, env=env)
 
 
 def test_an_installed_program_does_not_mind_others_of_the_same_names(

@@ -1,0 +1,57 @@
+/* Sorting postings while an index is built; `postings.py` and `term_writer.py` hold the plain
+ * versions. Both sorts count first and then place, and keep the order of what is equal. */
+#include <string.h>
+
+#include "engine.h"
+
+/* Sorts postings by term; notes of a term stay in order.
+ *
+ * `bounds` delimit the postings of each note. `starts` has distinct + 1 zeros and receives where
+ * the postings of each term end.
+ */
+void sort_by_term(const uint32_t *terms, const uint32_t *tfs, const int64_t *bounds,
+                  int64_t notes, int64_t *starts, int64_t distinct, uint16_t *out_notes,
+                  uint32_t *out_tfs)
+{
+    for (int64_t p = 0; p < bounds[notes]; p++)
+        starts[terms[p] + 1]++;
+    for (int64_t t = 0; t < distinct; t++)
+        starts[t + 1] += starts[t];
+    for (int64_t note = 0; note < notes; note++)
+        for (int64_t p = bounds[note]; p < bounds[note + 1]; p++) {
+            int64_t slot = starts[terms[p]]++;
+            out_notes[slot] = (uint16_t)note;
+            out_tfs[slot] = tfs[p];
+        }
+}
+
+/* Which of three classes a frequency belongs to: once, twice, more often. */
+static int64_t class_of(uint32_t tf) { return tf < 3 ? (int64_t)tf - 1 : 2; }
+
+/* Blocked postings as 16-bit entries, by block, then row, then frequency, then note.
+ *
+ * `row_of` and `notes` (from the first note of the first block on) say where each posting belongs.
+ * `pointers` (blocks, 3 * rows + 1) receives, for each block and row, where the entries of notes
+ * that hold the term once, twice and more often begin. `counts` has 3 * blocks * rows + 1 zeros.
+ */
+void place_blocked(const uint32_t *row_of, const uint32_t *notes, const uint32_t *tfs,
+                   int64_t postings, int64_t block_docs, int64_t blocks, int64_t rows,
+                   int64_t *counts, uint32_t *pointers, uint16_t *entries)
+{
+    for (int64_t p = 0; p < postings; p++)
+        counts[3 * (notes[p] / block_docs * rows + row_of[p]) + class_of(tfs[p]) + 1]++;
+    for (int64_t g = 0; g < 3 * blocks * rows; g++)
+        counts[g + 1] += counts[g];
+    for (int64_t block = 0; block < blocks; block++) {
+        uint32_t *own = pointers + block * (3 * rows + 1);
+        const int64_t *from = counts + 3 * block * rows;
+        for (int64_t g = 0; g <= 3 * rows; g++)
+            own[g] = (uint32_t)(from[g] - from[0]);
+    }
+    for (int64_t p = 0; p < postings; p++) {
+        int64_t block = notes[p] / block_docs;
+        uint32_t field = (tfs[p] < ENTRY_TF_MAX ? tfs[p] : ENTRY_TF_MAX) - 1;
+        int64_t slot = counts[3 * (block * rows + row_of[p]) + class_of(tfs[p])]++;
+        entries[slot] = (uint16_t)(field << OFFSET_BITS | (notes[p] - block * block_docs));
+    }
+}

@@ -1,0 +1,128 @@
+/* The module `_native`: its types, and the functions that build an index. */
+#include "python.h"
+
+int view_of(PyObject *array, Py_buffer *view, Py_ssize_t size, int writable)
+{
+    int flags = PyBUF_C_CONTIGUOUS | (writable ? PyBUF_WRITABLE : 0);
+    if (PyObject_GetBuffer(array, view, flags) < 0)
+        return 0;
+    if (view->itemsize == size)
+        return 1;
+    PyBuffer_Release(view);
+    PyErr_Format(PyExc_TypeError, "items of %zd bytes are needed", size);
+    return 0;
+}
+
+Py_ssize_t items(const Py_buffer *view) { return view->len / view->itemsize; }
+
+int demand(int condition, const char *what)
+{
+    if (!condition)
+        PyErr_Format(PyExc_ValueError, "%s do not fit together", what);
+    return condition;
+}
+
+static void release(Py_buffer *views, int count)
+{
+    for (int i = 0; i < count; i++)
+        PyBuffer_Release(views + i);
+}
+
+/* Takes `count` views; `sizes` gives the bytes of an item, negative for arrays to write to. */
+static int take(PyObject *const *arrays, Py_buffer *views, const int *sizes, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (!view_of(arrays[i], views + i, sizes[i] < 0 ? -sizes[i] : sizes[i], sizes[i] < 0)) {
+            release(views, i);
+            return 0;
+        }
+    return 1;
+}
+
+/* sort_by_term(terms u4, tfs u4, bounds i8, starts i8, notes u2, out_tfs u4) */
+PyObject *sort_by_term_py(PyObject *module, PyObject *args)
+{
+    (void)module;
+    static const int sizes[6] = {4, 4, 8, -8, -2, -4};
+    PyObject *arrays[6];
+    Py_buffer v[6];
+    if (!PyArg_ParseTuple(args, "OOOOOO", arrays, arrays + 1, arrays + 2, arrays + 3, arrays + 4,
+                          arrays + 5) ||
+        !take(arrays, v, sizes, 6))
+        return NULL;
+    const uint32_t *terms = v[0].buf;
+    const int64_t *bounds = v[2].buf;
+    int64_t notes = items(v + 2) - 1, distinct = items(v + 3) - 1, postings = items(v);
+    int sound = notes >= 0 && notes <= 65536 && bounds[notes] == postings &&
+                items(v + 1) == postings && items(v + 4) == postings && items(v + 5) == postings;
+    for (int64_t p = 0; sound && p < postings; p++)
+        sound = terms[p] < distinct;
+    for (int64_t note = 0; sound && note < notes; note++)
+        sound = bounds[note] >= 0 && bounds[note] <= bounds[note + 1];
+    if (sound) {
+        Py_BEGIN_ALLOW_THREADS
+        sort_by_term(terms, v[1].buf, bounds, notes, v[3].buf, distinct, v[4].buf, v[5].buf);
+        Py_END_ALLOW_THREADS
+    }
+    release(v, 6);
+    if (!demand(sound, "postings and their bounds"))
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* place_blocked(rows u4, notes u4, tfs u4, block_docs, counts i8, pointers u4, entries u2) */
+PyObject *place_blocked_py(PyObject *module, PyObject *args)
+{
+    (void)module;
+    static const int sizes[6] = {4, 4, 4, -8, -4, -2};
+    PyObject *arrays[6];
+    Py_buffer v[6];
+    Py_ssize_t block_docs, blocks, rows;
+    if (!PyArg_ParseTuple(args, "OOOnnnOOO", arrays, arrays + 1, arrays + 2, &block_docs, &blocks,
+                          &rows, arrays + 3, arrays + 4, arrays + 5) ||
+        !take(arrays, v, sizes, 6))
+        return NULL;
+    const uint32_t *row_of = v[0].buf, *notes = v[1].buf, *tfs = v[2].buf;
+    int64_t postings = items(v);
+    int sound = block_docs > 0 && block_docs <= MAX_BLOCK && items(v + 1) == postings &&
+                items(v + 2) == postings && items(v + 3) == 3 * blocks * rows + 1 &&
+                items(v + 4) == blocks * (3 * rows + 1) && items(v + 5) == postings;
+    for (int64_t p = 0; sound && p < postings; p++)
+        sound = row_of[p] < rows && notes[p] < blocks * block_docs && tfs[p] > 0;
+    if (sound) {
+        Py_BEGIN_ALLOW_THREADS
+        place_blocked(row_of, notes, tfs, postings, block_docs, blocks, rows, v[3].buf, v[4].buf,
+                      v[5].buf);
+        Py_END_ALLOW_THREADS
+    }
+    release(v, 6);
+    if (!demand(sound, "postings and their places"))
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"sort_by_term", sort_by_term_py, METH_VARARGS, "A counting sort of postings by term."},
+    {"place_blocked", place_blocked_py, METH_VARARGS, "Postings as 16-bit entries by block."},
+    {NULL, NULL, 0, NULL}};
+
+static int add_types(PyObject *module)
+{
+    PyType_Spec *specs[3] = {&segment_spec, &scan_spec, &words_spec};
+    const char *names[3] = {"Segment", "Scan", "Words"};
+    for (int i = 0; i < 3; i++) {
+        PyObject *type = PyType_FromSpec(specs[i]);
+        if (!type || PyModule_AddObjectRef(module, names[i], type) < 0)
+            return -1;
+        Py_DECREF(type);
+    }
+    return 0;
+}
+
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)add_types}, {0, NULL}};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_native", "The compiled engine; see native/engine.h.", 0, functions,
+    slots, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__native(void) { return PyModuleDef_Init(&definition); }

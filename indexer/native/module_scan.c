@@ -1,0 +1,286 @@
+/* The type `Scan`: a batch of queries over one segment. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "python.h"
+
+/* Queries with fewer dense terms than this part of all read single columns. */
+#define FEW 8
+
+typedef struct {
+    PyObject_HEAD
+    SegmentObject *owner;
+    Batch batch;
+    Py_buffer views[5]; /* starts, numbers, weights, floors, allowed */
+    int held[5];
+    double *acc;
+    float *share, *row;
+} ScanObject;
+
+/* Zeros: those that a scan before left, or new ones. Called with the interpreter's lock held. */
+static double *accumulators(SegmentObject *owner)
+{
+    for (int i = 0; i < SPARES; i++)
+        if (owner->spare[i]) {
+            double *acc = owner->spare[i];
+            owner->spare[i] = NULL;
+            return acc;
+        }
+    return calloc(ACCUMULATORS, sizeof(double));
+}
+
+static void give_back(SegmentObject *owner, double *acc)
+{
+    for (int i = 0; i < SPARES; i++)
+        if (!owner->spare[i]) {
+            owner->spare[i] = acc;
+            return;
+        }
+    free(acc);
+}
+
+static int allocate_scan(ScanObject *self, const Segment *s, int64_t terms)
+{
+    Batch *b = &self->batch;
+    size_t queries = (size_t)b->queries, capacity = (size_t)b->capacity, n = (size_t)terms + 1;
+    b->order = malloc(n * sizeof *b->order);
+    b->weight = malloc(n * sizeof *b->weight);
+    b->slot = malloc(n * sizeof *b->slot);
+    b->kind_ends = malloc((3 * queries + 1) * sizeof *b->kind_ends);
+    b->rare_pointers = malloc((queries * (size_t)(s->blocks + 1) + 1) * sizeof *b->rare_pointers);
+    b->found = calloc(queries + 1, sizeof *b->found);
+    self->acc = accumulators(self->owner);
+    self->share = malloc(MAX_BLOCK * sizeof *self->share);
+    self->row = calloc((size_t)s->stride + 1, sizeof *self->row);
+    if (!b->order || !b->weight || !b->slot || !b->kind_ends || !b->rare_pointers || !b->found ||
+        !self->acc || !self->share || !self->row)
+        return 0;
+    for (size_t q = 0; q < queries; q++) {
+        Candidates *one = b->found + q;
+        one->notes = malloc(capacity * sizeof *one->notes);
+        one->sparse = malloc(2 * capacity * sizeof *one->sparse);
+        if (!one->notes || !one->sparse)
+            return 0;
+        one->approximate = one->sparse + capacity;
+    }
+    return 1;
+}
+
+/* Error bounds, and the score below which notes are of no interest. */
+static void set_thresholds(ScanObject *self, double relative)
+{
+    Batch *b = &self->batch;
+    const double *floors = self->held[3] ? self->views[3].buf : NULL;
+    for (int64_t q = 0; q < b->queries; q++) {
+        Candidates *one = b->found + q;
+        double dense = 0;
+        for (int64_t i = b->kind_ends[3 * q]; i < b->kind_ends[3 * q + 1]; i++)
+            dense += b->weight[i];
+        one->error = relative * dense;
+        /* The smallest positive number: a score of zero is no hit. */
+        one->threshold = 0x1p-1074;
+        if (floors && floors[q] * (1 - 0x1p-22) - 2 * one->error > one->threshold)
+            one->threshold = floors[q] * (1 - 0x1p-22) - 2 * one->error;
+    }
+}
+
+static int scan_fits(const ScanObject *self, const Segment *s)
+{
+    const Py_buffer *v = self->views;
+    const int64_t *starts = v[0].buf, *numbers = v[1].buf;
+    int64_t queries = items(v) - 1, terms = items(v + 1);
+    if (queries < 1 || starts[0] != 0 || starts[queries] != terms || items(v + 2) != terms)
+        return 0;
+    for (int64_t q = 0; q < queries; q++)
+        if (starts[q] > starts[q + 1])
+            return 0;
+    for (int64_t t = 0; t < terms; t++)
+        if (numbers[t] < 0 || numbers[t] >= s->terms)
+            return 0;
+    return (!self->held[3] || items(v + 3) == queries) &&
+           (!self->held[4] || items(v + 4) == s->notes);
+}
+
+static int prepare(ScanObject *self, double relative)
+{
+    const Segment *s = &self->owner->segment;
+    Batch *b = &self->batch;
+    if (!demand(scan_fits(self, s), "queries and the segment"))
+        return 0;
+    b->queries = items(self->views) - 1;
+    b->starts = self->views[0].buf;
+    b->numbers = self->views[1].buf;
+    b->weights = self->views[2].buf;
+    b->allowed = self->held[4] ? self->views[4].buf : NULL;
+    if (!allocate_scan(self, s, items(self->views + 1))) {
+        PyErr_NoMemory();
+        return 0;
+    }
+    order_terms(s, b);
+    size_t rare = (size_t)rare_total(s, b) + 1;
+    b->rare_at = malloc(rare * sizeof *b->rare_at);
+    b->rare_values = malloc(rare * sizeof *b->rare_values);
+    if (!b->rare_at || !b->rare_values) {
+        PyErr_NoMemory();
+        return 0;
+    }
+    set_thresholds(self, relative);
+    Py_BEGIN_ALLOW_THREADS
+    rare_postings(s, b);
+    Py_END_ALLOW_THREADS
+    return 1;
+}
+
+/* Scan(segment, starts i8, numbers i8, weights f8, k, capacity, relative error, floors, allowed) */
+static PyObject *scan_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    (void)keywords;
+    static const int sizes[5] = {8, 8, 8, 8, 1};
+    PyObject *owner, *arrays[5];
+    Py_ssize_t k, capacity;
+    double relative;
+    if (!PyArg_ParseTuple(args, "OOOOnndOO", &owner, arrays, arrays + 1, arrays + 2, &k, &capacity,
+                          &relative, arrays + 3, arrays + 4))
+        return NULL;
+    int owned = PyType_GetSlot(Py_TYPE(owner), Py_tp_dealloc) == (void *)segment_dealloc;
+    if (!demand(owned && k > 0 && capacity > 0, "segment and sizes"))
+        return NULL;
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    ScanObject *self = (ScanObject *)allocate(type, 0);
+    if (!self)
+        return NULL;
+    Py_INCREF(owner);
+    self->owner = (SegmentObject *)owner;
+    self->batch.k = k;
+    self->batch.capacity = capacity;
+    int sound = 1;
+    for (int i = 0; sound && i < 5; i++)
+        if (arrays[i] != Py_None)
+            sound = self->held[i] = view_of(arrays[i], self->views + i, sizes[i], 0);
+    if (sound && prepare(self, relative))
+        return (PyObject *)self;
+    Py_DECREF(self);
+    return NULL;
+}
+
+static void scan_dealloc(PyObject *object)
+{
+    ScanObject *self = (ScanObject *)object;
+    Batch *b = &self->batch;
+    for (int64_t q = 0; b->found && q < b->queries; q++) {
+        free(b->found[q].notes);
+        free(b->found[q].sparse);
+    }
+    void *blocks[] = {b->order, b->weight, b->slot, b->kind_ends, b->rare_pointers, b->found,
+                      b->rare_at, b->rare_values, self->share, self->row};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+        free(blocks[i]);
+    for (int i = 0; i < 5; i++)
+        if (self->held[i])
+            PyBuffer_Release(self->views + i);
+    if (self->owner)
+        give_back(self->owner, self->acc);
+    Py_XDECREF((PyObject *)self->owner);
+    free_object(object);
+}
+
+/* The dense share of query q in one block, or NULL where it has no dense term. */
+static const float *own_share(ScanObject *self, int64_t q, int64_t block)
+{
+    const Segment *s = &self->owner->segment;
+    const Batch *b = &self->batch;
+    int64_t from = b->kind_ends[3 * q], to = b->kind_ends[3 * q + 1];
+    if (from == to)
+        return NULL;
+    if ((to - from) * FEW < s->columns) {
+        share_by_column(s, b->slot + from, b->weight + from, to - from, block, self->share);
+        return self->share;
+    }
+    memset(self->row, 0, (size_t)s->stride * sizeof *self->row);
+    for (int64_t i = from; i < to; i++)
+        self->row[b->slot[i]] = (float)b->weight[i];
+    int64_t first = block * s->block_docs, rest = s->notes - first;
+    share_by_row(s, self->row, first, rest < s->block_docs ? rest : s->block_docs, self->share);
+    return self->share;
+}
+
+/* run(): all blocks, the dense shares computed on the way */
+static PyObject *scan_run(PyObject *object, PyObject *nothing)
+{
+    (void)nothing;
+    ScanObject *self = (ScanObject *)object;
+    const Segment *s = &self->owner->segment;
+    Py_BEGIN_ALLOW_THREADS
+    for (int64_t block = 0; block < s->blocks; block++)
+        for (int64_t q = 0; q < self->batch.queries; q++)
+            scan_block(s, &self->batch, q, block, own_share(self, q, block), self->acc);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+/* blocks(first, last, shares f4 (queries, notes of these blocks)) */
+static PyObject *scan_blocks(PyObject *object, PyObject *args)
+{
+    ScanObject *self = (ScanObject *)object;
+    const Segment *s = &self->owner->segment;
+    Py_ssize_t first, last;
+    PyObject *array;
+    Py_buffer shares;
+    if (!PyArg_ParseTuple(args, "nnO", &first, &last, &array) || !view_of(array, &shares, 4, 0))
+        return NULL;
+    int64_t end = last * s->block_docs < s->notes ? last * s->block_docs : s->notes;
+    int64_t width = end - first * s->block_docs;
+    int sound = first >= 0 && first < last && last <= s->blocks &&
+                items(&shares) == width * self->batch.queries;
+    if (sound) {
+        Py_BEGIN_ALLOW_THREADS
+        for (int64_t block = first; block < last; block++)
+            for (int64_t q = 0; q < self->batch.queries; q++) {
+                const float *own = (const float *)shares.buf + q * width;
+                scan_block(s, &self->batch, q, block, own + (block - first) * s->block_docs,
+                           self->acc);
+            }
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&shares);
+    if (!demand(sound, "blocks and shares"))
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* finish(q, notes u4 (k), scores f4 (k)): how many there are; -1: too many ties for the table */
+static PyObject *scan_finish(PyObject *object, PyObject *args)
+{
+    ScanObject *self = (ScanObject *)object;
+    Py_ssize_t q;
+    PyObject *arrays[2];
+    Py_buffer notes, scores;
+    if (!PyArg_ParseTuple(args, "nOO", &q, arrays, arrays + 1) ||
+        !demand(q >= 0 && q < self->batch.queries, "queries") || !view_of(arrays[0], &notes, 4, 1))
+        return NULL;
+    if (!view_of(arrays[1], &scores, 4, 1)) {
+        PyBuffer_Release(&notes);
+        return NULL;
+    }
+    int64_t count = -1;
+    int sound = items(&notes) >= self->batch.k && items(&scores) >= self->batch.k;
+    if (sound && !self->batch.found[q].overflow) {
+        Py_BEGIN_ALLOW_THREADS
+        count = finish(&self->owner->segment, &self->batch, q, notes.buf, scores.buf);
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&notes);
+    PyBuffer_Release(&scores);
+    return demand(sound, "k and the arrays") ? PyLong_FromLongLong(count) : NULL;
+}
+
+static PyMethodDef scan_methods[] = {
+    {"run", scan_run, METH_NOARGS, "Scans all blocks."},
+    {"blocks", scan_blocks, METH_VARARGS, "Scans some blocks, given the dense shares."},
+    {"finish", scan_finish, METH_VARARGS, "The top k of a query, best first."},
+    {NULL, NULL, 0, NULL}};
+static PyType_Slot scan_slots[] = {{Py_tp_new, (void *)scan_new},
+                                   {Py_tp_dealloc, (void *)scan_dealloc},
+                                   {Py_tp_methods, scan_methods},
+                                   {0, NULL}};
+PyType_Spec scan_spec = {"_native.Scan", sizeof(ScanObject), 0, Py_TPFLAGS_DEFAULT, scan_slots};
