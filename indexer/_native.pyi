@@ -57,11 +57,10 @@ def sort_by_term(
 ) -> None: ...
 def place_blocked(
     rows: Array,
+    starts: Array,
     notes: Array,
     tfs: Array,
     block_docs: int,
-    blocks: int,
-    row_count: int,
     counts: Array,
     pointers: Array,
     entries: Array,

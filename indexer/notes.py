@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,35 +13,48 @@ from patientdx.records import Patient
 
 from .container import ContainerReader, ContainerWriter
 
+if TYPE_CHECKING:
+    from zstandard import ZstdCompressor
+
 FRAME_NOTES = 16
-LEVEL = 3
+LEVEL = 1
 
 
-def lines_of(patients: Sequence[Patient]) -> bytes:
-    """Patients as JSON lines. Raises InputError for a field that cannot be encoded."""
-    return b"\n".join(map(_line, patients))
+def content_of(patients: Sequence[Patient]) -> bytes:
+    """What a frame of up to FRAME_NOTES patients holds: a line of JSON about them, then the notes
+    as they are, one after another. Raises InputError for a field that cannot be encoded.
+    """
+    texts = [_encoded(patient, patient.text) for patient in patients]
+    rows = [_row(patient, len(text)) for patient, text in zip(patients, texts, strict=True)]
+    about = json.dumps(rows, ensure_ascii=False, default=str)
+    try:
+        return b"\n".join([about.encode("utf-8"), b"".join(texts)])
+    except UnicodeEncodeError:
+        for patient, row in zip(patients, rows, strict=True):
+            _encoded(patient, json.dumps(row, ensure_ascii=False, default=str))
+        raise  # not reached: one of them must have raised
 
 
-def frame_of(lines: bytes) -> bytes:
-    """The lines of up to FRAME_NOTES patients as one compressed frame (zstd, with a checksum)."""
+def compressor() -> "ZstdCompressor":
+    """What frames are compressed with, one after another: zstd, with a checksum."""
     import zstandard
 
-    return zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compress(lines)
+    return zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
 
 
-def _line(patient: Patient) -> bytes:
+def _encoded(patient: Patient, text: str) -> bytes:
     try:
-        return json.dumps(_row(patient), ensure_ascii=False, default=str).encode("utf-8")
+        return text.encode("utf-8")
     except UnicodeEncodeError:
         raise InputError(
             f"patient {patient.patient_id!a}: a field is not valid Unicode (a lone surrogate)"
         ) from None
 
 
-def _row(patient: Patient) -> list[Any]:
+def _row(patient: Patient, size: int) -> list[Any]:
     return [
         patient.patient_id,
-        patient.text,
+        size,
         patient.title,
         patient.age_years,
         patient.sex,
@@ -50,9 +63,14 @@ def _row(patient: Patient) -> list[Any]:
     ]
 
 
-def _patient(row: Sequence[Any]) -> Patient:
-    patient_id, text, title, age, sex, metadata, derived = row
-    return Patient(patient_id, text, title, age, sex, metadata, tuple(derived))
+def _patients(content: bytes) -> Iterator[Patient]:
+    """The inverse of `content_of`. Raises ValueError for bytes that it never writes."""
+    about, _, texts = content.partition(b"\n")
+    at = 0
+    for patient_id, size, title, age, sex, metadata, derived in json.loads(about):
+        text = texts[at : at + size].decode("utf-8")
+        yield Patient(patient_id, text, title, age, sex, metadata, tuple(derived))
+        at += size
 
 
 class NoteStore:
@@ -77,9 +95,9 @@ class NoteStore:
 
         start, end = int(self._offsets[frame]), int(self._offsets[frame + 1])
         try:
-            raw = zstandard.ZstdDecompressor().decompress(self._frames[start:end])
-            return [_patient(json.loads(line)) for line in raw.decode("utf-8").split("\n")]
-        except (zstandard.ZstdError, ValueError):
+            content = zstandard.ZstdDecompressor().decompress(self._frames[start:end])
+            return list(_patients(content))
+        except (zstandard.ZstdError, ValueError, TypeError):
             raise IndexFolderError(
                 f"{self._path}: the stored notes are damaged",
                 hint="see `index verify`; restore the index from a copy",

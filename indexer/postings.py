@@ -48,11 +48,16 @@ class Postings(NamedTuple):
 
 
 class RunCollector:
-    """Gathers counts into runs and spills them; `compiled` sorts with the compiled engine."""
+    """Gathers counts into runs of whole blocks and spills them.
 
-    def __init__(self, folder: Path, *, compiled: bool = False) -> None:
+    Every run but the last holds a multiple of `block_docs` notes, so that each block of the index
+    lies in one run. `compiled` sorts with the compiled engine.
+    """
+
+    def __init__(self, folder: Path, block_docs: int, *, compiled: bool = False) -> None:
         self.compiled = compiled
         self._folder = folder
+        self._block_docs = block_docs
         self._pending: list[Counts] = []
         self._pending_notes = 0
         self._pending_postings = 0
@@ -60,23 +65,51 @@ class RunCollector:
         self.runs: list[Run] = []
 
     def add(self, counts: Counts) -> None:
-        """Takes the counts of the next notes, at most RUN_NOTES of them."""
+        """Takes the counts of the next notes, at most RUN_NOTES less a block of them."""
         notes = len(counts.lengths)
         full = self._pending_postings + len(counts.terms) > RUN_POSTINGS
-        if self._pending and (full or self._pending_notes + notes > RUN_NOTES):
-            self.flush()
+        if full or self._pending_notes + notes > RUN_NOTES:
+            self._flush(self._pending_notes // self._block_docs * self._block_docs)
         self._pending.append(counts)
         self._pending_notes += notes
         self._pending_postings += len(counts.terms)
 
     def flush(self) -> None:
         """Sorts what is pending into a run on disk."""
-        if not self._pending:
+        self._flush(self._pending_notes)
+
+    def _flush(self, notes: int) -> None:
+        """The same for the first notes of what is pending."""
+        if not notes:
             return
-        run = (_compiled_run if self.compiled else _sorted_run)(self._pending, self._first_note)
+        whole, rest = _cut(self._pending, notes)
+        run = (_compiled_run if self.compiled else _sorted_run)(whole, self._first_note)
         self.runs.append(_spilled(run, self._folder / f"run-{len(self.runs):05d}"))
-        self._first_note += self._pending_notes
-        self._pending, self._pending_notes, self._pending_postings = [], 0, 0
+        self._first_note += notes
+        self._pending = rest
+        self._pending_notes -= notes
+        self._pending_postings = sum(len(counts.terms) for counts in rest)
+
+
+def _cut(pending: Sequence[Counts], notes: int) -> tuple[list[Counts], list[Counts]]:
+    """The counts of the first notes, and those of the others."""
+    whole: list[Counts] = []
+    rest: list[Counts] = []
+    for counts in pending:
+        taken = min(notes, len(counts.lengths))
+        for part, first, last in ((whole, 0, taken), (rest, taken, len(counts.lengths))):
+            if last > first:
+                part.append(_part(counts, first, last))
+        notes -= taken
+    return whole, rest
+
+
+def _part(counts: Counts, first: int, last: int) -> Counts:
+    start, end = int(counts.starts[first]), int(counts.starts[last])
+    starts = counts.starts[first : last + 1] - start
+    return Counts(
+        counts.terms[start:end], counts.tfs[start:end], starts, counts.lengths[first:last]
+    )
 
 
 def _sorted_run(pending: Sequence[Counts], first_note: int) -> Run:

@@ -21,7 +21,7 @@ from .container import ContainerWriter, SectionStream
 from .counting import CompiledCounter, PythonCounter, TermCounter
 from .layout import Layout
 from .manifest import SegmentEntry, StoredFile
-from .notes import FRAME_NOTES, frame_of, lines_of, write_ids
+from .notes import FRAME_NOTES, compressor, content_of, write_ids
 from .postings import RunCollector
 from .term_writer import write_terms
 
@@ -48,7 +48,7 @@ def write_segment(
         with tempfile.TemporaryDirectory(prefix=".runs-", dir=path.parent) as folder:
             compiled = native() is not None
             counter = (CompiledCounter if compiled else PythonCounter)(Analyzer(analysis))
-            runs = RunCollector(Path(folder), compiled=compiled)
+            runs = RunCollector(Path(folder), layout.block_docs, compiled=compiled)
             segment = _Segment(writer, layout, counter, runs)
             return segment.write(_chunks(patients), progress or (lambda _: None))
     except BaseException:
@@ -75,6 +75,7 @@ class _Segment:
         self._seen: set[bytes] = set()
         self._lengths: list[NDArray[np.uint32]] = []
         self._frames = [0]
+        self._compressor = compressor()
         self._digest = hashlib.blake2b(digest_size=16)
 
     def write(self, chunks: Iterator[list[Patient]], progress: Progress) -> SegmentEntry:
@@ -115,9 +116,9 @@ class _Segment:
         """The frames of a chunk; called for one chunk after another."""
         frames = []
         for start in range(0, len(chunk), FRAME_NOTES):
-            lines = lines_of(chunk[start : start + FRAME_NOTES])
-            self._digest.update(lines)
-            frames.append(frame_of(lines))
+            content = content_of(chunk[start : start + FRAME_NOTES])
+            self._digest.update(content)
+            frames.append(self._compressor.compress(content))
         return frames
 
     def _count(self, chunk: list[Patient]) -> NDArray[np.uint32]:

@@ -16,6 +16,8 @@ from command_line import (
     run_on,
 )
 
+from indexer.manifest import VERSION
+
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -46,7 +48,7 @@ def test_where_there_is_no_index_that_is_said(command: str, place: str, tmp_path
 def test_a_newer_index_is_left_alone(command: str, index: Path) -> None:
     manifest = index / "manifest.json"
     text = manifest.read_text(encoding="utf-8")
-    manifest.write_text(text.replace('"version": 1', '"version": 99'), encoding="utf-8")
+    manifest.write_text(text.replace(f'"version": {VERSION}', '"version": 99'), encoding="utf-8")
     before = digests(index)
     outcome = run_on(index, ANY_COMMAND[command])
     check_refusal(outcome, f"{manifest}: the index has format version 99")

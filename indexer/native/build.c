@@ -28,30 +28,33 @@ void sort_by_term(const uint32_t *terms, const uint32_t *tfs, const int64_t *bou
 /* Which of three classes a frequency belongs to: once, twice, more often. */
 static int64_t class_of(uint32_t tf) { return tf < 3 ? (int64_t)tf - 1 : 2; }
 
-/* Blocked postings as 16-bit entries, by block, then row, then frequency, then note.
+/* The blocked postings of a run as 16-bit entries: by block, then row, then frequency, then note.
  *
- * `row_of` and `notes` (from the first note of the first block on) say where each posting belongs.
- * `pointers` (blocks, 3 * rows + 1) receives, for each block and row, where the entries of notes
- * that hold the term once, twice and more often begin. `counts` has 3 * blocks * rows + 1 zeros.
+ * Term t of the run has the row rows[t] (-1: not a blocked term) and the postings from starts[t]
+ * on. `pointers` (blocks, 3 * count + 1) receives, for each block and row, where the entries of
+ * notes that hold the term once, twice and more often begin. `counts` has 3 * blocks * count + 1
+ * zeros.
  */
-void place_blocked(const uint32_t *row_of, const uint32_t *notes, const uint32_t *tfs,
-                   int64_t postings, int64_t block_docs, int64_t blocks, int64_t rows,
-                   int64_t *counts, uint32_t *pointers, uint16_t *entries)
+void place_blocked(const int32_t *rows, const int64_t *starts, int64_t terms,
+                   const uint16_t *notes, const uint32_t *tfs, int64_t block_docs, int64_t blocks,
+                   int64_t count, int64_t *counts, uint32_t *pointers, uint16_t *entries)
 {
-    for (int64_t p = 0; p < postings; p++)
-        counts[3 * (notes[p] / block_docs * rows + row_of[p]) + class_of(tfs[p]) + 1]++;
-    for (int64_t g = 0; g < 3 * blocks * rows; g++)
+    for (int64_t t = 0; t < terms; t++)
+        for (int64_t p = starts[t]; rows[t] >= 0 && p < starts[t + 1]; p++)
+            counts[3 * (notes[p] / block_docs * count + rows[t]) + class_of(tfs[p]) + 1]++;
+    for (int64_t g = 0; g < 3 * blocks * count; g++)
         counts[g + 1] += counts[g];
     for (int64_t block = 0; block < blocks; block++) {
-        uint32_t *own = pointers + block * (3 * rows + 1);
-        const int64_t *from = counts + 3 * block * rows;
-        for (int64_t g = 0; g <= 3 * rows; g++)
+        uint32_t *own = pointers + block * (3 * count + 1);
+        const int64_t *from = counts + 3 * block * count;
+        for (int64_t g = 0; g <= 3 * count; g++)
             own[g] = (uint32_t)(from[g] - from[0]);
     }
-    for (int64_t p = 0; p < postings; p++) {
-        int64_t block = notes[p] / block_docs;
-        uint32_t field = (tfs[p] < ENTRY_TF_MAX ? tfs[p] : ENTRY_TF_MAX) - 1;
-        int64_t slot = counts[3 * (block * rows + row_of[p]) + class_of(tfs[p])]++;
-        entries[slot] = (uint16_t)(field << OFFSET_BITS | (notes[p] - block * block_docs));
-    }
+    for (int64_t t = 0; t < terms; t++)
+        for (int64_t p = starts[t]; rows[t] >= 0 && p < starts[t + 1]; p++) {
+            int64_t block = notes[p] / block_docs;
+            uint32_t field = (tfs[p] < ENTRY_TF_MAX ? tfs[p] : ENTRY_TF_MAX) - 1;
+            int64_t slot = counts[3 * (block * count + rows[t]) + class_of(tfs[p])]++;
+            entries[slot] = (uint16_t)(field << OFFSET_BITS | (notes[p] - block * block_docs));
+        }
 }

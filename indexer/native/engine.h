@@ -110,8 +110,8 @@ int64_t finish(const Segment *s, Batch *b, int64_t q, uint32_t *notes, float *sc
 typedef struct {
     const uint16_t *fold; /* (65536): lower case of each word character, 0 for other characters */
     int64_t slots, words, capacity, used, arena_size;
-    int64_t *table, *offsets;
-    uint64_t *hashes;
+    int64_t *offsets;
+    uint64_t *table, *hashes;
     uint8_t *arena;
 } WordTable;
 
@@ -126,7 +126,7 @@ int64_t count_terms(const int32_t *words, const int64_t *starts, int64_t notes,
 void sort_by_term(const uint32_t *terms, const uint32_t *tfs, const int64_t *bounds,
                   int64_t notes, int64_t *starts, int64_t distinct, uint16_t *out_notes,
                   uint32_t *out_tfs);
-void place_blocked(const uint32_t *row_of, const uint32_t *notes, const uint32_t *tfs,
-                   int64_t postings, int64_t block_docs, int64_t blocks, int64_t rows,
-                   int64_t *counts, uint32_t *pointers, uint16_t *entries);
+void place_blocked(const int32_t *rows, const int64_t *starts, int64_t terms,
+                   const uint16_t *notes, const uint32_t *tfs, int64_t block_docs, int64_t blocks,
+                   int64_t count, int64_t *counts, uint32_t *pointers, uint16_t *entries);
 #endif

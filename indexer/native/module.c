@@ -70,32 +70,49 @@ PyObject *sort_by_term_py(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* place_blocked(rows u4, notes u4, tfs u4, block_docs, counts i8, pointers u4, entries u2) */
+/* True where every posting of a run has a place within `blocks` blocks of `count` rows. */
+static int placeable(const Py_buffer *v, int64_t block_docs, int64_t blocks, int64_t count)
+{
+    const int32_t *rows = v[0].buf;
+    const int64_t *starts = v[1].buf;
+    const uint16_t *notes = v[2].buf;
+    const uint32_t *tfs = v[3].buf;
+    int64_t terms = items(v), placed = 0;
+    int sound = starts[0] == 0 && starts[terms] == items(v + 2);
+    for (int64_t t = 0; sound && t < terms; t++) {
+        sound = starts[t] <= starts[t + 1] && rows[t] < count;
+        placed += rows[t] >= 0 ? starts[t + 1] - starts[t] : 0;
+    }
+    for (int64_t p = 0; sound && p < items(v + 2); p++)
+        sound = notes[p] < blocks * block_docs && tfs[p] > 0;
+    return sound && placed == items(v + 6);
+}
+
+/* place_blocked(rows i4, starts i8, notes u2, tfs u4, block_docs, counts i8, pointers u4,
+ *               entries u2) */
 PyObject *place_blocked_py(PyObject *module, PyObject *args)
 {
     (void)module;
-    static const int sizes[6] = {4, 4, 4, -8, -4, -2};
-    PyObject *arrays[6];
-    Py_buffer v[6];
-    Py_ssize_t block_docs, blocks, rows;
-    if (!PyArg_ParseTuple(args, "OOOnnnOOO", arrays, arrays + 1, arrays + 2, &block_docs, &blocks,
-                          &rows, arrays + 3, arrays + 4, arrays + 5) ||
-        !take(arrays, v, sizes, 6))
+    static const int sizes[7] = {4, 8, 2, 4, -8, -4, -2};
+    PyObject *arrays[7];
+    Py_buffer v[7];
+    Py_ssize_t block_docs;
+    if (!PyArg_ParseTuple(args, "OOOOnOOO", arrays, arrays + 1, arrays + 2, arrays + 3, &block_docs,
+                          arrays + 4, arrays + 5, arrays + 6) ||
+        !take(arrays, v, sizes, 7))
         return NULL;
-    const uint32_t *row_of = v[0].buf, *notes = v[1].buf, *tfs = v[2].buf;
-    int64_t postings = items(v);
-    int sound = block_docs > 0 && block_docs <= MAX_BLOCK && items(v + 1) == postings &&
-                items(v + 2) == postings && items(v + 3) == 3 * blocks * rows + 1 &&
-                items(v + 4) == blocks * (3 * rows + 1) && items(v + 5) == postings;
-    for (int64_t p = 0; sound && p < postings; p++)
-        sound = row_of[p] < rows && notes[p] < blocks * block_docs && tfs[p] > 0;
+    int64_t groups = items(v + 4) - 1, blocks = items(v + 5) - groups;
+    int64_t count = blocks > 0 ? groups / blocks / 3 : 0;
+    int sound = block_docs > 0 && block_docs <= MAX_BLOCK && blocks > 0 && count >= 0 &&
+                groups == 3 * blocks * count && items(v + 1) == items(v) + 1 &&
+                items(v + 3) == items(v + 2) && placeable(v, block_docs, blocks, count);
     if (sound) {
         Py_BEGIN_ALLOW_THREADS
-        place_blocked(row_of, notes, tfs, postings, block_docs, blocks, rows, v[3].buf, v[4].buf,
-                      v[5].buf);
+        place_blocked(v[0].buf, v[1].buf, items(v), v[2].buf, v[3].buf, block_docs, blocks, count,
+                      v[4].buf, v[5].buf, v[6].buf);
         Py_END_ALLOW_THREADS
     }
-    release(v, 6);
+    release(v, 7);
     if (!demand(sound, "postings and their places"))
         return NULL;
     Py_RETURN_NONE;

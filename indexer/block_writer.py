@@ -1,0 +1,119 @@
+"""Writing what is stored by block: entries of blocked terms, columns and rows of dense terms.
+
+Each run of the collector holds whole blocks, so runs are written one after another.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .compiled import needed
+from .container import ContainerWriter
+from .layout import BYTE_TF_MAX, ENTRY_TF_MAX, OFFSET_BITS, ROW_LANES
+from .postings import Run
+
+
+class Shape(NamedTuple):
+    """The sizes of a segment, and whether the compiled engine is at hand."""
+
+    notes: int
+    blocks: int
+    block_docs: int
+    compiled: bool
+
+
+class Rows(NamedTuple):
+    """Terms of one kind: how many, and the row of each provisional id (-1 for other terms)."""
+
+    number: int
+    of_term: NDArray[np.int32]
+
+
+def rows_of(chosen: NDArray[np.int64], terms: int) -> Rows:
+    """Rows in the order of `chosen`, which lists provisional ids."""
+    of_term = np.full(terms, -1, dtype=np.int32)
+    of_term[chosen] = np.arange(len(chosen), dtype=np.int32)
+    return Rows(len(chosen), of_term)
+
+
+def write_blocked(writer: ContainerWriter, runs: Sequence[Run], rows: Rows, shape: Shape) -> None:
+    """`blocked_pointers[block]` holds, for each term, where the entries of notes that hold it
+    once, twice and more often begin, relative to `blocked_base[block]`.
+    """
+    pointers = np.zeros((shape.blocks, 3 * rows.number + 1), dtype=np.uint32)
+    place = _place_compiled if shape.compiled else _place
+    with writer.stream("blocked_entries", "u2") as section:
+        for run, first, last in _by_blocks(runs, shape):
+            own = rows.of_term[run.terms]
+            section.write(place(run, own, shape.block_docs, pointers[first:last]))
+    writer.add("blocked_pointers", pointers)
+    totals = pointers[:, -1].astype(np.int64)
+    writer.add("blocked_base", np.cumsum(totals) - totals)
+
+
+def _by_blocks(runs: Sequence[Run], shape: Shape) -> Iterator[tuple[Run, int, int]]:
+    """Each run with its first block and the one after its last."""
+    firsts = [run.first_note // shape.block_docs for run in runs]
+    yield from zip(runs, firsts, [*firsts[1:], shape.blocks], strict=True)
+
+
+def _place_compiled(
+    run: Run, rows: NDArray[np.int32], block_docs: int, pointers: NDArray[np.uint32]
+) -> NDArray[np.uint16]:
+    """Postings as 16-bit entries in stored order; fills `pointers`. `rows` are those of the
+    run's terms.
+    """
+    entries = np.empty(int(np.diff(run.starts)[rows >= 0].sum()), dtype=np.uint16)
+    counts = np.zeros(len(pointers) * (pointers.shape[1] - 1) + 1, dtype=np.int64)
+    needed().place_blocked(
+        rows, run.starts, run.notes, run.tfs, block_docs, counts, pointers, entries
+    )
+    return entries
+
+
+def _place(
+    run: Run, rows: NDArray[np.int32], block_docs: int, pointers: NDArray[np.uint32]
+) -> NDArray[Any]:
+    """The same in NumPy."""
+    row = np.repeat(rows.astype(np.int64), np.diff(run.starts))
+    held = np.flatnonzero(row >= 0)
+    block, offset = np.divmod(run.notes[held].astype(np.int64), block_docs)
+    tfs = run.tfs[held].astype(np.int64)
+    groups = pointers.shape[1] - 1
+    group = block * groups + 3 * row[held] + np.minimum(tfs, 3) - 1
+    sizes = np.bincount(group, minlength=len(pointers) * groups).reshape(len(pointers), groups)
+    pointers[:, 1:] = np.cumsum(sizes, axis=1)
+    entry = ((np.minimum(tfs, ENTRY_TF_MAX) - 1) << OFFSET_BITS) | offset
+    return entry[np.argsort(group, kind="stable")]
+
+
+def write_dense(writer: ContainerWriter, runs: Sequence[Run], rows: Rows, shape: Shape) -> None:
+    """Frequencies twice: in columns, for scans of few terms, and in rows, for whole notes.
+
+    Columns have the shape (blocks, dense terms, block_docs), rows (notes, dense terms rounded up
+    to a multiple of ROW_LANES).
+    """
+    with writer.stream("dense_tfs", "u1", (rows.number, shape.block_docs)) as section:
+        for run, first, last in _by_blocks(runs, shape):
+            section.write(_columns(run, rows, last - first, shape.block_docs))
+    stride = -(-rows.number // ROW_LANES) * ROW_LANES
+    with writer.stream("dense_rows", "u1", (stride,)) as section:
+        for run, first, last in _by_blocks(runs, shape) if rows.number else ():
+            columns = _columns(run, rows, last - first, shape.block_docs)
+            by_note = columns.transpose(0, 2, 1).reshape(-1, rows.number)
+            filled = np.zeros((len(by_note), stride), dtype=np.uint8)
+            filled[:, : rows.number] = by_note
+            section.write(filled[: shape.notes - run.first_note])
+
+
+def _columns(run: Run, rows: Rows, blocks: int, block_docs: int) -> NDArray[np.uint8]:
+    """The columns of a run's blocks."""
+    columns = np.zeros((blocks, rows.number, block_docs), dtype=np.uint8)
+    own = rows.of_term[run.terms]
+    for i in np.flatnonzero(own >= 0).tolist():
+        postings = slice(int(run.starts[i]), int(run.starts[i + 1]))
+        block, offset = np.divmod(run.notes[postings], block_docs)
+        columns[block, own[i], offset] = np.minimum(run.tfs[postings], BYTE_TF_MAX)
+    return columns
