@@ -1,5 +1,15 @@
 """Evaluation: how good rankings are, how far the figures can be trusted, and tables of them."""
 
+from .comparison import (
+    Comparison,
+    ComparisonSettings,
+    baseline_of,
+    by_measure,
+    compare,
+    compare_systems,
+    corrected,
+    query_differences,
+)
 from .measures import DEFAULT_MEASURES, depth_needed, parse_measures
 from .report import (
     CAPTION,
@@ -13,25 +23,47 @@ from .report import (
     report_row,
 )
 from .retrieval import Counts, Evaluation, evaluate_run, evaluate_searcher
+from .significance import (
+    Randomisation,
+    TTest,
+    holm,
+    paired_differences,
+    randomisation_test,
+    t_test,
+)
 from .statistics import Interval, bootstrap_interval
 
 __all__ = [
     "CAPTION",
     "DEFAULT_MEASURES",
     "FORMATS",
+    "Comparison",
+    "ComparisonSettings",
     "Counts",
     "Evaluation",
     "Figure",
     "Interval",
+    "Randomisation",
     "ReportRow",
+    "TTest",
     "Table",
+    "baseline_of",
     "bootstrap_interval",
     "build_table",
+    "by_measure",
+    "compare",
+    "compare_systems",
+    "corrected",
     "depth_needed",
     "evaluate_run",
     "evaluate_searcher",
+    "holm",
+    "paired_differences",
     "parse_measures",
     "per_query_csv",
+    "query_differences",
+    "randomisation_test",
     "render",
     "report_row",
+    "t_test",
 ]
