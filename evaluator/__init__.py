@@ -10,16 +10,16 @@ from .comparison import (
     corrected,
     query_differences,
 )
+from .comparison_report import build_comparison_table, build_sets_table
 from .measures import DEFAULT_MEASURES, depth_needed, parse_measures
+from .rendering import FORMATS, render
 from .report import (
     CAPTION,
-    FORMATS,
     Figure,
     ReportRow,
     Table,
     build_table,
     per_query_csv,
-    render,
     report_row,
 )
 from .retrieval import Counts, Evaluation, evaluate_run, evaluate_searcher
@@ -49,6 +49,8 @@ __all__ = [
     "Table",
     "baseline_of",
     "bootstrap_interval",
+    "build_comparison_table",
+    "build_sets_table",
     "build_table",
     "by_measure",
     "compare",

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_evaluations import evaluation, made
 
 from evaluator import bootstrap_interval
 from evaluator.comparison import (
@@ -23,23 +24,6 @@ from patientdx.errors import EvaluationError
 
 FEW = ComparisonSettings(permutations=300, resamples=200)
 EIGHTHS = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=1, max_size=40)
-
-
-def evaluation(values: list[float], measure: str = "nDCG@10") -> Evaluation:
-    return Evaluation((measure,), {f"q{i}": {measure: value} for i, value in enumerate(values)})
-
-
-def made(
-    count: int = 40, measures: tuple[str, ...] = ("RR", "AP"), seed: int = 0
-) -> dict[str, Evaluation]:
-    rng = np.random.default_rng(seed)
-    return {
-        system: Evaluation(
-            measures,
-            {f"q{i}": {m: float(rng.random() ** power) for m in measures} for i in range(count)},
-        )
-        for system, power in (("bm25", 2.0), ("rm3", 1.5), ("rrf", 1.0))
-    }
 
 
 def test_a_comparison_holds_what_the_parts_compute() -> None:
