@@ -12,6 +12,7 @@ from .comparison import (
 )
 from .comparison_report import build_comparison_table, build_sets_table
 from .measures import DEFAULT_MEASURES, depth_needed, parse_measures
+from .plots import PLOT_FORMATS, plot_differences
 from .rendering import FORMATS, render
 from .report import (
     CAPTION,
@@ -37,6 +38,7 @@ __all__ = [
     "CAPTION",
     "DEFAULT_MEASURES",
     "FORMATS",
+    "PLOT_FORMATS",
     "Comparison",
     "ComparisonSettings",
     "Counts",
@@ -63,6 +65,7 @@ __all__ = [
     "paired_differences",
     "parse_measures",
     "per_query_csv",
+    "plot_differences",
     "query_differences",
     "randomisation_test",
     "render",
