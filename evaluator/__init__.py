@@ -11,8 +11,11 @@ from .comparison import (
     query_differences,
 )
 from .comparison_report import build_comparison_table, build_sets_table
+from .folds import Folds
+from .judgements import digest_of, fingerprints
 from .measures import DEFAULT_MEASURES, depth_needed, parse_measures
 from .plots import PLOT_FORMATS, plot_differences
+from .remembering import RememberingSearcher
 from .rendering import FORMATS, render
 from .report import (
     CAPTION,
@@ -33,6 +36,8 @@ from .significance import (
     t_test,
 )
 from .statistics import Interval, bootstrap_interval
+from .tuned import TunedSettings, read_tuned, tuned_on, tuned_settings, write_tuned
+from .tuning import Setting, Settings, Tuning, cross_validate, grid, tune
 
 __all__ = [
     "CAPTION",
@@ -44,11 +49,17 @@ __all__ = [
     "Counts",
     "Evaluation",
     "Figure",
+    "Folds",
     "Interval",
     "Randomisation",
+    "RememberingSearcher",
     "ReportRow",
+    "Setting",
+    "Settings",
     "TTest",
     "Table",
+    "TunedSettings",
+    "Tuning",
     "baseline_of",
     "bootstrap_interval",
     "build_comparison_table",
@@ -58,9 +69,13 @@ __all__ = [
     "compare",
     "compare_systems",
     "corrected",
+    "cross_validate",
     "depth_needed",
+    "digest_of",
     "evaluate_run",
     "evaluate_searcher",
+    "fingerprints",
+    "grid",
     "holm",
     "paired_differences",
     "parse_measures",
@@ -68,7 +83,12 @@ __all__ = [
     "plot_differences",
     "query_differences",
     "randomisation_test",
+    "read_tuned",
     "render",
     "report_row",
     "t_test",
+    "tune",
+    "tuned_on",
+    "tuned_settings",
+    "write_tuned",
 ]

@@ -1,0 +1,58 @@
+"""Queries dealt into folds, for cross-validation."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from patientdx.errors import EvaluationError
+
+
+@dataclass(frozen=True)
+class Folds:
+    """How queries are dealt into `number` folds by a seeded shuffle.
+
+    Queries of the same group (such as those made from one article) share a fold; one that
+    `groups` does not name is a group of its own.
+    """
+
+    number: int = 5
+    seed: int = 0
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+    def deal(self, query_ids: Iterable[str]) -> dict[str, int]:
+        """The fold of each query, 0 to `number` - 1.
+
+        Large groups are dealt first, each to the fold that has the fewest queries: without groups
+        the folds differ in size by one at most. The order of the queries changes nothing, so
+        that all systems tuned on the same queries share folds.
+
+        Raises EvaluationError for fewer than two folds, for fewer groups than folds, and for a
+        query given twice.
+        """
+        members = _grouped(query_ids, self.groups)
+        if self.number < 2 or len(members) < self.number:
+            raise EvaluationError(
+                f"{len(members)} queries or groups of them make no {self.number} folds",
+                hint="there are two folds or more, and a group or more in each",
+            )
+        order = np.random.default_rng(self.seed).permutation(len(members))
+        sizes = [0] * self.number
+        dealt: dict[str, int] = {}
+        for group in sorted((members[i] for i in order), key=len, reverse=True):
+            fold = sizes.index(min(sizes))
+            sizes[fold] += len(group)
+            dealt.update(dict.fromkeys(group, fold))
+        return dealt
+
+
+def _grouped(query_ids: Iterable[str], groups: Mapping[str, str]) -> list[list[str]]:
+    """The members of each group, everything in the order of ids."""
+    members: dict[tuple[str, bool], list[str]] = {}
+    ids = sorted(query_ids)
+    if len(set(ids)) < len(ids):
+        raise EvaluationError("a query id is given twice")
+    for query_id in ids:
+        own = query_id not in groups  # a lone query is never in the group that bears its id
+        members.setdefault((query_id if own else groups[query_id], own), []).append(query_id)
+    return list(members.values())
