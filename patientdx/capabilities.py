@@ -31,6 +31,7 @@ _EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "pytrec-eval-terrier",
             "zstandard",
             "threadpoolctl",
+            "scipy",
         ),
     ),
     "local": ("Runs GGUF language models on the CPU with llama.cpp.", ("xllamacpp",)),
