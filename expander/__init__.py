@@ -1,1 +1,70 @@
-"""Query expansion and fusion. Empty so far; its seams are `patientdx.protocols.Expander`."""
+"""Query expansion and fusion: strategies, the cache of replies, searchers that use them."""
+
+from .cache import CacheError, ReplyCache, clear_cache, reply_key
+from .cached_generator import CachedGenerator, Counts, Done, Reply
+from .concepts import ConceptFinder, Mention
+from .expand import Expansion, expand_queries, expansion_row
+from .fusion import NORMS, RRF, Fusion, ScoreFusion
+from .grounded import Grounded, GroundedSettings
+from .keywords import Keywords, KeywordsSettings
+from .prompted import PromptedExpander, read_prompt
+from .query2doc import Query2Doc, Query2DocSettings
+from .ranx_fusion import FUSIONS, RANX_METHODS, RanxFusion, make_fusion
+from .reduce import Reduce, ReduceSettings
+from .rm3 import Rm3, Rm3Settings
+from .rocchio import Rocchio, RocchioSettings
+from .search import ExpandedSearcher, FusedSearcher, RankingExpandedSearcher, expanded_searcher
+from .strategies import STRATEGIES, Means, Strategy, make_strategy
+from .synonyms import Synonyms, SynonymsSettings
+from .vocabulary import Concept, Name, read_vocabulary
+
+__all__ = [
+    "FUSIONS",
+    "NORMS",
+    "RANX_METHODS",
+    "RRF",
+    "STRATEGIES",
+    "CacheError",
+    "CachedGenerator",
+    "Concept",
+    "ConceptFinder",
+    "Counts",
+    "Done",
+    "ExpandedSearcher",
+    "Expansion",
+    "FusedSearcher",
+    "Fusion",
+    "Grounded",
+    "GroundedSettings",
+    "Keywords",
+    "KeywordsSettings",
+    "Means",
+    "Mention",
+    "Name",
+    "PromptedExpander",
+    "Query2Doc",
+    "Query2DocSettings",
+    "RankingExpandedSearcher",
+    "RanxFusion",
+    "Reduce",
+    "ReduceSettings",
+    "Reply",
+    "ReplyCache",
+    "Rm3",
+    "Rm3Settings",
+    "Rocchio",
+    "RocchioSettings",
+    "ScoreFusion",
+    "Strategy",
+    "Synonyms",
+    "SynonymsSettings",
+    "clear_cache",
+    "expand_queries",
+    "expanded_searcher",
+    "expansion_row",
+    "make_fusion",
+    "make_strategy",
+    "read_prompt",
+    "read_vocabulary",
+    "reply_key",
+]

@@ -1,0 +1,146 @@
+"""A language model that is asked in batches, remembers its replies, and whose failures pass by."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from patientdx.errors import InputError, ModelError
+from patientdx.protocols import GenerationSettings, Generator
+
+from .cache import ReplyCache, reply_key
+
+_GREEDY = GenerationSettings()
+Origin = Literal["model", "cache", "failed"]
+
+
+class Reply(NamedTuple):
+    """What a model wrote and where it came from; the text of a failed one is empty."""
+
+    text: str
+    origin: Origin
+
+
+class Done(NamedTuple):
+    """A step of progress: prompts answered from the cache, or by a batch that just ended.
+
+    `texts` are the replies written by the model in this step, for who counts tokens.
+    """
+
+    prompts: int
+    origin: Origin
+    texts: tuple[str, ...] = ()
+
+
+@dataclass
+class Counts:
+    """How many prompts were answered by what."""
+
+    model: int = 0
+    cache: int = 0
+    failed: int = 0
+
+
+class CachedGenerator:
+    """A `Generator` that asks another only for what is not in its cache, each prompt once.
+
+    Missing prompts go to the model in batches of similar length, the longest first; each batch
+    is stored as it completes, so that a killed run loses one batch at most. A batch that raises
+    ModelError leaves its prompts without reply: they are counted, told to `on_failure`, and not
+    stored. After `give_up_after` such batches in a row the rest is not asked for.
+
+    Without a `cache` nothing is remembered between calls; the rest holds.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        cache: ReplyCache | None,
+        batch: int = 64,
+        *,
+        scope: str = "",
+        give_up_after: int = 3,
+        on_done: Callable[[Done], None] | None = None,
+        on_failure: Callable[[ModelError, int], None] | None = None,
+    ) -> None:
+        if batch < 1 or give_up_after < 1:
+            raise InputError("batch and give_up_after must be 1 or more")
+        self.name = generator.name
+        self.digest = generator.digest
+        self.counts = Counts()
+        self._generator = generator
+        self._cache = cache
+        self._batch = batch
+        self._scope = scope
+        self._give_up_after = give_up_after
+        self._on_done = on_done
+        self._on_failure = on_failure
+
+    def generate(self, prompts: Sequence[str], settings: GenerationSettings = _GREEDY) -> list[str]:
+        """One continuation a prompt; empty for those that failed."""
+        return [reply.text for reply in self.replies(prompts, settings)]
+
+    def replies(
+        self, prompts: Sequence[str], settings: GenerationSettings = _GREEDY
+    ) -> list[Reply]:
+        """The replies to prompts, in order, each with its origin."""
+        keys = [reply_key(self.digest, prompt, settings, self._scope) for prompt in prompts]
+        wanted = dict(zip(keys, prompts, strict=True))
+        known = self._cache.find(list(wanted)) if self._cache is not None else {}
+        found = {key: Reply(text, "cache") for key, text in known.items()}
+        times = Counter(keys)
+        self._tell(found, times)
+        missing = {key: prompt for key, prompt in wanted.items() if key not in found}
+        for answered in self._asked(missing, settings):
+            self._tell(answered, times)
+            found |= answered
+        return [found[key] for key in keys]
+
+    def _asked(
+        self, missing: Mapping[bytes, str], settings: GenerationSettings
+    ) -> Iterator[dict[bytes, Reply]]:
+        """Asks the model, batch after batch, and stores what it says."""
+        keys = sorted(missing, key=lambda key: -len(missing[key]))
+        failures = 0
+        for start in range(0, len(keys), self._batch):
+            batch = keys[start : start + self._batch]
+            texts = None
+            if failures < self._give_up_after:
+                texts = self._generated([missing[key] for key in batch], settings)
+                failures = failures + 1 if texts is None else 0
+            if texts is None:
+                yield dict.fromkeys(batch, Reply("", "failed"))
+                continue
+            if self._cache is not None:
+                self._cache.store(dict(zip(batch, texts, strict=True)))
+            yield {key: Reply(text, "model") for key, text in zip(batch, texts, strict=True)}
+
+    def _generated(self, prompts: list[str], settings: GenerationSettings) -> list[str] | None:
+        """What the model writes to one batch; None where it fails."""
+        try:
+            texts = self._generator.generate(prompts, settings)
+            _check_number(texts, prompts)
+        except ModelError as error:
+            if self._on_failure is not None:
+                self._on_failure(error, len(prompts))
+            return None
+        # As the cache gives them back: without lone surrogates, which no encoding can write.
+        return [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+
+    def _tell(self, answered: Mapping[bytes, Reply], times: Mapping[bytes, int]) -> None:
+        if not answered:
+            return
+        origin = next(iter(answered.values())).origin
+        done = Done(sum(times[key] for key in answered), origin, _written(answered))
+        setattr(self.counts, origin, getattr(self.counts, origin) + done.prompts)
+        if self._on_done is not None:
+            self._on_done(done)
+
+
+def _check_number(texts: Sequence[str], prompts: Sequence[str]) -> None:
+    if len(texts) != len(prompts):
+        raise ModelError(f"the model gave {len(texts)} replies to {len(prompts)} prompts")
+
+
+def _written(answered: Mapping[bytes, Reply]) -> tuple[str, ...]:
+    return tuple(reply.text for reply in answered.values() if reply.origin == "model")

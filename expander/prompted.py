@@ -1,0 +1,69 @@
+"""Strategies that ask a language model: one prompt a query, one reply, words to add."""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+
+from patientdx.protocols import GenerationSettings, Generator
+from patientdx.records import Query
+
+from .cached_generator import CachedGenerator, Reply
+
+PATIENT = "{patient_data}"
+"""Where a prompt holds the note."""
+
+
+class PromptedExpander(ABC):
+    """What strategies with a model share. A new one says its prompts and how to read a reply.
+
+    A query without text is not worth a question: it stays as it is.
+    """
+
+    name: str
+
+    def __init__(self, generator: Generator, generation: GenerationSettings) -> None:
+        self.generator = generator
+        self.generation = generation
+
+    @abstractmethod
+    def prompts(self, queries: Sequence[Query]) -> list[str]:
+        """What the model is asked for each query, in order."""
+
+    @abstractmethod
+    def read(self, query: Query, prompt: str, reply: str) -> Query:
+        """The query with what the reply adds; the query itself where that is nothing."""
+
+    def expand_many(self, queries: Sequence[Query]) -> list[Query]:
+        """The queries, in order, with `weights` added."""
+        return [query for query, _ in self.expand_with_replies(queries)]
+
+    def expand_with_replies(self, queries: Sequence[Query]) -> list[tuple[Query, Reply | None]]:
+        """The same, each with the reply; None for a query that the model was not asked about."""
+        asked = [number for number, query in enumerate(queries) if query.text.strip()]
+        prompts = self.prompts([queries[number] for number in asked])
+        done: list[tuple[Query, Reply | None]] = [(query, None) for query in queries]
+        replies = self._replies(prompts)
+        for number, prompt, reply in zip(asked, prompts, replies, strict=True):
+            done[number] = (self.read(queries[number], prompt, reply.text), reply)
+        return done
+
+    def _replies(self, prompts: Sequence[str]) -> list[Reply]:
+        if not prompts:
+            return []
+        if isinstance(self.generator, CachedGenerator):
+            return self.generator.replies(prompts, self.generation)
+        return [Reply(text, "model") for text in self.generator.generate(prompts, self.generation)]
+
+
+def read_prompt(name: str) -> str:
+    """The wording of a prompt that ships with the package, with its places in braces."""
+    package = __package__ or "expander"
+    text = files(package).joinpath(f"prompts/{name}.txt").read_text(encoding="utf-8")
+    return text.removesuffix("\n")
+
+
+def filled_in(wording: str, places: Mapping[str, str]) -> str:
+    """A wording with its places filled, in one pass: braces in what is filled in mean nothing."""
+    any_place = re.compile("|".join(re.escape(place) for place in places))
+    return any_place.sub(lambda match: places[match.group()], wording)

@@ -1,0 +1,88 @@
+"""The strategy `rm3`: a relevance model of the first hits, mixed with the query.
+
+    P(t|R) ∝ sum over feedback notes d of  score(d) * tf(t, d) / sum of tf(., d)
+    P'(t)  = λ * q(t) / |q|  +  (1 - λ) * P(t|R)
+
+Lavrenko & Croft 2001, "Relevance-Based Language Models", for P(t|R) (RM1); Abdul-Jaleel et al.
+2004, "UMass at TREC 2004", for the mixture (RM3). In detail as in Anserini's `Rm3Reranker`: each
+note keeps its `terms` most frequent terms, P(t|R) its `terms` likeliest and is scaled to sum to
+1; score(d) is the note's BM25 score. Numbers here are float64, there float32.
+
+BM25 scales with its query weights, so the mixture is asked for as the query itself plus terms of
+weight |q| * (1 - λ) / λ * P(t|R): the text stays as it is, the ranking is the same.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from patientdx.errors import InputError
+from patientdx.protocols import CorpusView, Searcher
+from patientdx.records import Filter, Query
+
+from .additions import term_counts, with_terms
+from .feedback import Feedback, FeedbackNote, check_feedback, strongest
+
+
+@dataclass(frozen=True)
+class Rm3Settings:
+    """Number of feedback notes and terms, and λ in (0, 1]; defaults are Anserini's."""
+
+    documents: int = 10
+    terms: int = 10
+    original_weight: float = 0.5
+    max_share: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_feedback(self.documents, self.terms, self.max_share)
+        if not 0 < self.original_weight <= 1:
+            raise InputError(
+                f"the weight of the original query must lie in (0, 1], not {self.original_weight}"
+            )
+
+
+class Rm3:
+    """Adds index terms that are likely in the first hits."""
+
+    name = "rm3"
+    needs = ("searcher", "corpus")
+    Settings = Rm3Settings
+
+    def __init__(
+        self,
+        settings: Rm3Settings | None = None,
+        *,
+        searcher: Searcher,
+        corpus: CorpusView,
+        where: Filter | None = None,
+    ) -> None:
+        self.settings = settings or Rm3Settings()
+        self._corpus = corpus
+        self._feedback = Feedback(searcher, corpus, where=where, max_share=self.settings.max_share)
+
+    def expand_many(self, queries: Sequence[Query]) -> list[Query]:
+        """The queries, in order, each with index terms of its first hits as `terms`."""
+        feedback = self._feedback.notes(queries, self.settings.documents)
+        return [
+            with_terms(query, self._added(query, notes))
+            for query, notes in zip(queries, feedback, strict=True)
+        ]
+
+    def _added(self, query: Query, notes: Sequence[FeedbackNote]) -> dict[str, float]:
+        size = math.fsum(term_counts(query, self._corpus).values())
+        factor = size * (1 - self.settings.original_weight) / self.settings.original_weight
+        model = relevance_model(notes, self.settings.terms)
+        return {term: factor * likelihood for term, likelihood in model.items()}
+
+
+def relevance_model(notes: Sequence[FeedbackNote], terms: int) -> dict[str, float]:
+    """P(t|R) over the `terms` likeliest terms, summing to 1; empty without notes."""
+    model: dict[str, float] = {}
+    for note in notes:
+        counts = strongest(note.counts, terms)
+        length = sum(counts.values())
+        for term, count in counts.items():
+            model[term] = model.get(term, 0.0) + note.score * count / length
+    model = strongest(model, terms)
+    total = math.fsum(model.values())
+    return {term: weight / total for term, weight in model.items()}
