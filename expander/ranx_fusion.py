@@ -59,6 +59,11 @@ class RanxFusion:
         found = [query_id for query_id, hits in lists.items() if any(hits)]
         if not found:
             return {query_id: [] for query_id in lists}
+        if self.norm == "zmuv" and not all(all(lists[query_id]) for query_id in found):
+            # ranx 0.3.21 then divides by zero in a thread, and other queries come back empty.
+            raise InputError(
+                "ranx's norm zmuv needs hits for every query in every run", hint="use z-score"
+            )
         fused = _quietly(
             _ranx().fuse,
             _as_ranx(runs, found),

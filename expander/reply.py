@@ -21,7 +21,9 @@ _ECHO_WORDS = 5  # words; so many in a row out of the prompt are a copy, not an 
 _MOST_JSON = 1_000  # texts
 
 _THINKING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
-_SPECIAL = re.compile(r"<\|[^|<>\n]{1,40}\|>|</?s>|<(?:bos|eos|pad|unk)>|\[/?INST\]|```\w*")
+_SPECIAL = re.compile(
+    r"<\|[^|<>\n]{1,40}\|>(?:(?:assistant|user|system)\b)?|</?s>|<(?:bos|eos|pad|unk)>|\[/?INST\]|```\w*"
+)
 _TURN = re.compile(
     r"^[ \t*#>]*(?:patient|question|query|user|human|assistant|system|instruction)[ \t*]*:",
     re.IGNORECASE | re.MULTILINE,
@@ -31,7 +33,7 @@ _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _BULLET = re.compile(r"^\s*(?:[-*•·–—>#+]+\s*|\(?\d{1,3}[.):](?!\d)\s*|[a-zA-Z][.)]\s+)+")
 _NUMBER = re.compile(r"(?:^|\s)\(?\d{1,2}[.)]\s+")
 _ITEM_END = re.compile(r"[,;|\t\n\r•·()\[\]{}\"“”]|[.!?:](?:\s|$)|\s[-–—/]\s|[-=]>")
-_HEAD = re.compile(r"^([^:\n]{1,200}):(?=\s|$)")
+_HEAD = re.compile(r"^([^:\n]{1,200}):[*_]*(?=\s|$)")
 _HEAD_WORDS = """
 keyword keywords key synonym synonyms related additional missing relevant suggested symptom symptoms
 diagnosis diagnoses condition conditions finding findings treatment treatments passage answer note
@@ -143,6 +145,8 @@ def _items(part: str) -> Iterator[list[str]]:
     for item in _ITEM_END.split(part):
         words = _words(item)
         if " ".join(words).casefold() in _NOTHING or item.strip().casefold() in _NOTHING:
+            continue
+        if all(word.casefold() in _HEADS for word in words):
             continue
         telling = [word for word in words if word.casefold() not in _FUNCTION_WORDS]
         if len(words) > _LONGEST_PHRASE:

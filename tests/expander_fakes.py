@@ -1,0 +1,56 @@
+"""What the tests of the expander share: models that answer by rule, and small indices."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from indexer.index import Index
+from indexer.writing import build
+from patientdx.errors import ModelError
+from patientdx.protocols import GenerationSettings
+from patientdx.records import Patient
+
+GREEDY = GenerationSettings()
+
+
+class FakeGenerator:
+    """A `Generator` that answers by a function and remembers what it was asked."""
+
+    def __init__(
+        self,
+        answer: Callable[[str], str] = lambda prompt: f"reply {len(prompt)}",
+        digest: str = "d",
+    ) -> None:
+        self.name = "fake"
+        self.digest = digest
+        self.batches: list[list[str]] = []
+        self.settings: list[GenerationSettings] = []
+        self._answer = answer
+
+    @property
+    def asked(self) -> list[str]:
+        return [prompt for batch in self.batches for prompt in batch]
+
+    def generate(self, prompts: Sequence[str], settings: GenerationSettings = GREEDY) -> list[str]:
+        self.batches.append(list(prompts))
+        self.settings.append(settings)
+        return [self._answer(prompt) for prompt in prompts]
+
+
+class FailingGenerator(FakeGenerator):
+    """Raises ModelError for the batches whose numbers, from 0, are given."""
+
+    def __init__(self, failing: Callable[[int], bool]) -> None:
+        super().__init__()
+        self._failing = failing
+
+    def generate(self, prompts: Sequence[str], settings: GenerationSettings = GREEDY) -> list[str]:
+        texts = super().generate(prompts, settings)
+        if self._failing(len(self.batches) - 1):
+            raise ModelError("the server is down")
+        return texts
+
+
+def index_of(folder: Path, texts: Sequence[str]) -> Index:
+    """An index of notes, called p0, p1 …"""
+    build(folder, [Patient(f"p{number}", text) for number, text in enumerate(texts)])
+    return Index.open(folder)

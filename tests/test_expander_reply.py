@@ -1,0 +1,161 @@
+"""What small models write, and what is read out of it."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from expander.reply import MAX_KEYWORDS, MAX_REPEATS, keywords, passage_words
+
+PROMPT = (
+    "You are an efficient information retrieval assistant. What are the most relevant missing "
+    "keywords (through synonyms or logical reasoning) that should be added to the following "
+    "patient profile to help identify similar patients? Patient: A 63-year-old woman had crushing "
+    "chest pain after a funeral. Coronary arteries were without obstruction.. Keywords: "
+)
+
+
+@pytest.mark.parametrize(
+    ("reply", "found"),
+    [
+        ("takotsubo, stress cardiomyopathy", ["takotsubo", "stress cardiomyopathy"]),
+        ("1. Dyspnea\n2. Edema\n3) Fatigue", ["Dyspnea", "Edema", "Fatigue"]),
+        ("1. Dyspnea 2. Edema 3. Leg swelling", ["Dyspnea", "Edema", "Leg swelling"]),
+        ("1.Dyspnea\n2.Edema", ["Dyspnea", "Edema"]),
+        ("- Dyspnea\n* Edema\n• Fatigue\n+ Cough", ["Dyspnea", "Edema", "Fatigue", "Cough"]),
+        ("**Keywords:** dyspnea; edema", ["dyspnea", "edema"]),
+        ("Keywords: dyspnea, edema.", ["dyspnea", "edema"]),
+        ("## Synonyms\n\n- **Dyspnea**: breathlessness", ["Dyspnea", "breathlessness"]),
+        (
+            "| term | gloss |\n|---|---|\n| angina | chest pain |",
+            ["gloss", "angina", "chest pain"],
+        ),
+        ("Sure! Here are the keywords that I would add:\n\n1. angina", ["angina"]),
+        ('["angina", "heart failure"]', ["angina", "heart failure"]),
+        ('```json\n["angina", "heart failure"]\n```', ["angina", "heart failure"]),
+        ('{"keywords": ["angina", "edema"], "n": 2}', ["angina", "edema"]),
+        ('Keywords: ["angina", "heart fai', ["angina"]),
+        ('{"keywords": ["angina", "ede', ["angina"]),
+        ("angina (chest pain on exertion)", ["angina", "chest pain on exertion"]),
+        ("heart_failure, st-elevation", ["heart failure", "st-elevation"]),
+        ("pain pain pain pain", ["pain"]),
+        ("chest pain, chest pain, chest pain, cough", ["chest pain", "cough"]),
+        ("chest pain, back pain, pain", ["chest pain", "back"]),
+        ("the edema of the legs, and cough", ["edema of the legs", "cough"]),
+        ("呼吸困难, œdème, дыхание", ["呼吸困难", "œdème", "дыхание"]),
+        ("<|im_start|>assistant\nangina<|im_end|>", ["angina"]),
+        ("<think>She may have angina.</think>takotsubo", ["takotsubo"]),
+        ("<think>She may have", []),
+        ("angina\n\nPatient: A 45-year-old man with gout. Keywords: tophi", ["angina"]),
+        ("angina\nQuestion: what is it?", ["angina"]),
+        ("", []),
+        (" \n\t", []),
+        ("None", []),
+        ("N/A.", []),
+        ("...---***", []),
+        ("I'm sorry, I can't help with that.", []),
+        ("As an AI language model, I do not diagnose.", []),
+        ("x" * 500, []),
+    ],
+)
+def test_lists_of_all_kinds(reply: str, found: list[str]) -> None:
+    assert keywords(reply) == found
+
+
+def test_prose_gives_its_telling_words_once_each() -> None:
+    reply = "The patient has a history of diabetes and may have developed diabetes of the heart."
+    assert keywords(reply) == ["patient", "history", "diabetes", "developed", "heart"]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        PROMPT + "takotsubo, broken heart",
+        "Patient: A 63-year-old woman had crushing chest pain after a funeral.\ntakotsubo, broken heart",
+        "a 63-year-old woman had CRUSHING chest pain after a funeral.\nKeywords: takotsubo, broken heart",
+        PROMPT[:150] + "\n" + PROMPT + "\n1. takotsubo\n2. broken heart",
+    ],
+)
+def test_a_repeated_prompt_is_no_answer(reply: str) -> None:
+    assert keywords(reply, PROMPT)[-2:] == ["takotsubo", "broken heart"]
+    assert not {"funeral", "crushing", "efficient"} & {w.lower() for w in keywords(reply, PROMPT)}
+
+
+# Written after what SmolLM2-135M-Instruct is like: it lists, loses the thread, loops, is cut off.
+SMOL_LIST = """Based on the patient profile, here are some potential missing keywords:
+
+1. **Stress-Induced Cardiomyopathy**: This condition is
+caused by acute emotional stress.
+2. **Takotsubo Syndrome**: apical ballooning
+3. **Takotsubo Syndrome**: apical ballooning
+4. **Takotsubo Syndrome**: apical balloo"""
+SMOL_LOOP = "The patient's symptoms are consistent with a heart attack. " * 12 + "The patient's sym"
+
+
+def test_a_list_that_loops_and_is_cut_off() -> None:
+    found = keywords(SMOL_LIST, PROMPT)
+    assert found[0] == "Stress-Induced Cardiomyopathy"
+    assert {"Takotsubo Syndrome", "apical ballooning"} <= set(found)
+    assert sum("Takotsubo" in one for one in found) == 1
+
+
+def test_a_sentence_that_loops_counts_once() -> None:
+    assert keywords(SMOL_LOOP)[:4] == ["patient's", "symptoms", "consistent", "heart"]
+    counts = passage_words(SMOL_LOOP)
+    assert counts["heart"] == counts["attack"] == 1
+    assert counts["patient's"] == 2  # the cut sentence is another one
+
+
+def test_a_passage_is_counted_up_to_a_few_repeats() -> None:
+    counts = passage_words("Passage: Fever and fever, fever; FEVER fever. Cough!\n\nThe end of it.")
+    assert counts["fever"] == MAX_REPEATS
+    assert counts["Cough"] == 1
+    assert "Passage" not in counts
+
+
+def test_a_passage_has_a_limit_and_no_echo() -> None:
+    reply = "A 63-year-old woman had crushing chest pain after a funeral. Takotsubo was found."
+    assert passage_words(reply, PROMPT) == {"Takotsubo": 1, "was": 1, "found": 1}
+    assert sum(passage_words("one two three four", limit=3).values()) == 3
+
+
+PIECES = [
+    *("1. ", "- ", "* ", "\n", "\n\n", ", ", "; ", ". ", ": ", "Keywords: ", "Patient: ", '"', "["),
+    *("]", "{", "}", "```json\n", "**", "<think>", "</think>", "<|im_end|>", "(", ")", "|", " - "),
+    *("chest pain", "the", "of", "ß", "İ", "\u0130\u0307", "日本", "\ud800", "e\u0301", "\\", "'"),
+]
+replies = st.one_of(
+    st.text(max_size=300),
+    st.lists(st.sampled_from(PIECES), max_size=60).map("".join),
+    st.lists(st.text(max_size=20), max_size=20).map(json.dumps),
+)
+
+
+@given(replies, replies, st.integers(1, 70))
+def test_whatever_comes_keywords_are_bounded_pieces_of_it(
+    reply: str, prompt: str, limit: int
+) -> None:
+    found = keywords(reply, prompt, limit)
+    assert found == keywords(reply, prompt, limit)
+    assert len(found) <= limit
+    assert len({one.casefold() for one in found}) == len(found)
+    for one in found:
+        assert one.strip() == one != ""
+        assert len(one) <= len(reply)
+
+
+@given(replies, replies)
+def test_whatever_comes_a_passage_is_bounded(reply: str, prompt: str) -> None:
+    counts = passage_words(reply, prompt)
+    assert counts == passage_words(reply, prompt)
+    assert all(len(word) <= len(reply) and 1 <= n <= MAX_REPEATS for word, n in counts.items())
+
+
+@pytest.mark.parametrize(
+    "reply",
+    ["[" * 100_000, '{"a":' * 50_000, "a" * 100_000, "-" * 100_000, '"' * 50_000, "(1) " * 9_000],
+)
+def test_monsters_are_read_quickly(reply: str) -> None:
+    assert len(keywords(reply, "-" * 10_000)) <= MAX_KEYWORDS
+    assert isinstance(passage_words(reply), dict)
