@@ -137,15 +137,16 @@ class ReplyCache:
         """Turns what SQLite and the system say into a sentence."""
         try:
             yield
+        except UnicodeDecodeError as error:  # in SQLite's own words about a damaged table
+            raise self._damaged() from error
         except (sqlite3.Error, OSError) as error:
             reason = _reason(error)
-        else:
-            return
-        # Outside the handler, so that SQLite's words, which may quote, are not chained.
-        if reason is None:
-            raise self._damaged()
-        hint = "choose another place, or go without: --no-cache"
-        raise CacheError(f"{self.path}: the cache of replies cannot be used: {reason}", hint=hint)
+            if reason is None:
+                raise self._damaged() from error
+            raise CacheError(
+                f"{self.path}: the cache of replies cannot be used: {reason}",
+                hint="choose another place, or go without: --no-cache",
+            ) from error
 
 
 def clear_cache(path: Path | str) -> bool:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from expander.reply import MAX_KEYWORDS, MAX_REPEATS, keywords, passage_words
 
+FIRST_SENTENCE = "A 63-year-old woman had crushing chest pain after a funeral."
 PROMPT = (
     "You are an efficient information retrieval assistant. What are the most relevant missing "
     "keywords (through synonyms or logical reasoning) that should be added to the following "
@@ -72,8 +73,8 @@ def test_prose_gives_its_telling_words_once_each() -> None:
     "reply",
     [
         PROMPT + "takotsubo, broken heart",
-        "Patient: A 63-year-old woman had crushing chest pain after a funeral.\ntakotsubo, broken heart",
-        "a 63-year-old woman had CRUSHING chest pain after a funeral.\nKeywords: takotsubo, broken heart",
+        f"Patient: {FIRST_SENTENCE}\ntakotsubo, broken heart",
+        f"{FIRST_SENTENCE.upper()}\nKeywords: takotsubo, broken heart",
         PROMPT[:150] + "\n" + PROMPT + "\n1. takotsubo\n2. broken heart",
     ],
 )

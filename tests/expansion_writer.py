@@ -1,0 +1,50 @@
+"""A process that asks a model about 200 prompts and can be killed: `PYTHON this CACHE LOG`.
+
+Every prompt that the model is asked goes into the log before it is answered; the model is slow.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from expander.cache import ReplyCache
+from expander.cached_generator import CachedGenerator
+from patientdx.protocols import GenerationSettings
+
+PROMPTS = [f"note {number}" for number in range(200)]
+BATCH = 8
+
+
+class LoggingModel:
+    """Answers slowly, and writes down what it was asked."""
+
+    name = "logging"
+    digest = "logging"
+
+    def __init__(self, log: Path, seconds: float) -> None:
+        self._log = log
+        self._seconds = seconds
+
+    def generate(
+        self,
+        prompts: Sequence[str],
+        settings: GenerationSettings,  # noqa: ARG002
+    ) -> list[str]:
+        with self._log.open("a", encoding="utf-8") as stream:
+            stream.writelines(f"{prompt}\n" for prompt in prompts)
+            stream.flush()
+            os.fsync(stream.fileno())
+        time.sleep(self._seconds)
+        return [f"reply to {prompt}" for prompt in prompts]
+
+
+def replies(cache: Path, log: Path, seconds: float) -> list[str]:
+    """All replies, from the model or from the cache."""
+    with ReplyCache(cache) as opened:
+        return CachedGenerator(LoggingModel(log, seconds), opened, BATCH).generate(PROMPTS)
+
+
+if __name__ == "__main__":
+    replies(Path(sys.argv[1]), Path(sys.argv[2]), 0.02)

@@ -1,0 +1,138 @@
+"""A model behind a cache: order, batches, repeated prompts, failures, interruptions, progress."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from expander_fakes import GREEDY, FailingGenerator, FakeGenerator
+from hypothesis import given
+from hypothesis import strategies as st
+
+from expander.cache import ReplyCache
+from expander.cached_generator import CachedGenerator, Counts, Done, Reply
+from patientdx.errors import InputError, ModelError
+from patientdx.protocols import GenerationSettings, Generator
+
+
+@given(st.lists(st.text(max_size=3), max_size=30), st.integers(1, 7))
+def test_every_prompt_gets_its_reply_and_is_asked_once(prompts: list[str], batch: int) -> None:
+    model = FakeGenerator(lambda prompt: f"<{prompt.encode('utf-8', 'replace')!r}>")
+    seen: list[Done] = []
+    generator = CachedGenerator(model, None, batch, on_done=seen.append)
+    expected = [f"<{prompt.encode('utf-8', 'replace')!r}>" for prompt in prompts]
+    assert generator.generate(prompts) == expected
+    assert sorted(model.asked) == sorted(set(prompts))
+    assert all(len(asked) == batch for asked in model.batches[:-1])
+    lengths = [len(prompt) for prompt in model.asked]
+    assert lengths == sorted(lengths, reverse=True)
+    assert sum(done.prompts for done in seen) == len(prompts) == generator.counts.model
+    assert sorted(text for done in seen for text in done.texts) == sorted(set(expected))
+
+
+def test_it_is_a_generator_with_the_model_s_digest() -> None:
+    generator = CachedGenerator(FakeGenerator(digest="weights"), None)
+    assert isinstance(generator, Generator)
+    assert (generator.name, generator.digest) == ("fake", "weights")
+
+
+def test_only_what_is_missing_is_asked_for(tmp_path: Path) -> None:
+    seen: list[Done] = []
+    with ReplyCache(tmp_path / "replies.sqlite3") as cache:
+        model = FakeGenerator(str.upper)
+        CachedGenerator(model, cache).generate(["a", "b"])
+        again = CachedGenerator(model, cache, 1, on_done=seen.append)
+        assert again.replies(["b", "c", "b", "dd"]) == [
+            Reply("B", "cache"),
+            Reply("C", "model"),
+            Reply("B", "cache"),
+            Reply("DD", "model"),
+        ]
+    assert model.batches == [["a", "b"], ["dd"], ["c"]]
+    assert seen == [Done(2, "cache"), Done(1, "model", ("DD",)), Done(1, "model", ("C",))]
+    assert again.counts == Counts(model=2, cache=2)
+
+
+def test_settings_reach_the_model() -> None:
+    model = FakeGenerator()
+    CachedGenerator(model, None).generate(["p"], GenerationSettings(max_new_tokens=7))
+    assert model.settings == [GenerationSettings(max_new_tokens=7)]
+
+
+def test_a_failed_batch_is_counted_and_not_stored(tmp_path: Path) -> None:
+    told: list[tuple[str, int]] = []
+    with ReplyCache(tmp_path / "replies.sqlite3") as cache:
+        generator = CachedGenerator(
+            FailingGenerator(lambda number: number == 1),
+            cache,
+            2,
+            on_failure=lambda error, prompts: told.append((error.message, prompts)),
+        )
+        replies = generator.replies(["p1", "p2", "p3", "p4", "p5"])
+        assert [reply.origin for reply in replies] == [
+            "model",
+            "model",
+            "failed",
+            "failed",
+            "model",
+        ]
+        assert [reply.text for reply in replies][2:4] == ["", ""]
+        assert told == [("the server is down", 2)]
+        assert generator.counts == Counts(model=3, failed=2)
+        assert len(cache) == 3
+        healthy = FakeGenerator()
+        CachedGenerator(healthy, cache).generate(["p1", "p2", "p3", "p4", "p5"])
+        assert sorted(healthy.asked) == ["p3", "p4"]
+
+
+def test_a_model_that_keeps_failing_is_left_alone() -> None:
+    model = FailingGenerator(lambda number: number != 0)
+    generator = CachedGenerator(model, None, 1, give_up_after=3)
+    assert generator.generate([str(number) for number in range(9)]).count("") == 8
+    assert len(model.batches) == 4
+    assert generator.counts == Counts(model=1, failed=8)
+
+
+def test_a_model_that_loses_replies_has_failed() -> None:
+    class Short(FakeGenerator):
+        def generate(
+            self, prompts: Sequence[str], settings: GenerationSettings = GREEDY
+        ) -> list[str]:
+            return [super().generate(prompts, settings)[0]]
+
+    told: list[ModelError] = []
+    generator = CachedGenerator(Short(), None, on_failure=lambda error, _: told.append(error))
+    assert generator.generate(["a", "b"]) == ["", ""]
+    assert "1 replies to 2 prompts" in told[0].message
+
+
+def test_an_interrupted_run_keeps_its_finished_batches(tmp_path: Path) -> None:
+    class Interrupted(FakeGenerator):
+        def generate(
+            self, prompts: Sequence[str], settings: GenerationSettings = GREEDY
+        ) -> list[str]:
+            if len(self.batches) == 3:
+                raise KeyboardInterrupt
+            return super().generate(prompts, settings)
+
+    prompts = [str(number) for number in range(10)]
+    path = tmp_path / "replies.sqlite3"
+    with ReplyCache(path) as cache, pytest.raises(KeyboardInterrupt):
+        CachedGenerator(Interrupted(), cache, 2).generate(prompts)
+    with ReplyCache(path) as cache:
+        assert len(cache) == 6
+        rest = FakeGenerator()
+        CachedGenerator(rest, cache, 2).generate(prompts)
+        assert len(rest.asked) == 4
+
+
+def test_replies_that_no_encoding_can_write_are_the_same_from_model_and_cache(
+    tmp_path: Path,
+) -> None:
+    with ReplyCache(tmp_path / "replies.sqlite3") as cache:
+        generator = CachedGenerator(FakeGenerator(lambda _: "half \ud83d"), cache)
+        assert generator.generate(["p"]) == generator.generate(["p"]) == ["half ?"]
+
+
+def test_senseless_sizes_are_refused() -> None:
+    with pytest.raises(InputError):
+        CachedGenerator(FakeGenerator(), None, 0)
