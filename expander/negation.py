@@ -40,6 +40,7 @@ did not improve; not improve; no improvement; no response; not resolve; did not 
 no relief; not relieved; was not relieved; negative pressure; no fewer than; no less than
 """
 _END = """
+was present; were present; is present; are present;
 but; however; although; though; except; except for; apart from; aside from; nevertheless; yet;
 still; besides; other than; which; who; because; due to; secondary to; caused by; associated with;
 revealed; reveals; showed; shows; shown; demonstrated; demonstrates; presented; presents;

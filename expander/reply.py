@@ -94,7 +94,7 @@ def passage_words(reply: str, prompt: str = "", limit: int = MAX_PASSAGE_WORDS) 
     for piece in _PIECE.findall(_answer(reply, prompt)):
         words = _words(_without_head(piece))
         key = " ".join(words).casefold()
-        if not words or key in sentences or _REFUSAL.match(piece):
+        if not words or key in sentences | _NOTHING or _REFUSAL.match(piece):
             continue
         sentences.add(key)
         for word in words[:left]:

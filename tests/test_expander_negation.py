@@ -1,0 +1,74 @@
+"""Which words of a sentence are denied. Denied words are written in capitals here."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from expander.negation import denied_words
+from expander.words import words_of
+
+LITTLE = {"and", "or", "the", "that", "she", "have", "a"}
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "no FEVER",
+        "She denies CHEST PAIN and DYSPNEA.",
+        "There was no DROOLING, DISTAL MUSCLE WEAKNESS or OVERLAPPING TOE. He had gout",
+        "a man without FEVER presented with cough",
+        "no FEVER but cough",
+        "No RASH; fever",
+        "No RASH. Fever and cough",
+        "No RASH\n\nFever",
+        "no RASH and the EXAMINATION showed jaundice",
+        "no evidence of METASTASIS although a mass was seen",
+        "negative for ANTIBODIES",
+        "the RASH was absent",
+        "FEVER and COUGH were not present, but there was a rash",
+        "Cough was present and FEVER was absent",
+        "MENINGITIS was ruled out",
+        "neither FEVER nor CHILLS",
+        "She denies that she had FEVER",
+        "He did not have FEVER",
+        "He didn't have FEVER",
+        "never SMOKED",
+        "free of PAIN",
+        "fever did not improve after aspirin",
+        "no change in the rash",
+        "not only fever",
+        "gram negative sepsis",
+        "meningitis could not be excluded",
+        "fever at 38.5 and cough",
+        "he knows that nobody coughs",
+        "noma of the cheek",
+        "",
+    ],
+)
+def test_scopes(marked: str) -> None:
+    words = words_of(marked)
+    denied = denied_words(words_of(marked.lower()))
+    # Whether little words are inside a scope does not matter.
+    found = {word.text for word, flag in zip(words, denied, strict=True) if flag} - LITTLE
+    assert found == {word.text for word in words if word.text.isupper()}
+
+
+PARTS = ("no", "not", "fever", "was", "absent", "but", ",", ".", ";", "that", "denies", "had")
+
+
+@given(st.lists(st.sampled_from(PARTS)))
+def test_every_word_gets_an_answer_and_sentences_are_independent(parts: list[str]) -> None:
+    text = " ".join(parts)
+    denied = denied_words(words_of(text))
+    assert len(denied) == len(words_of(text))
+    after = denied_words(words_of(f"{text} . there is fever"))
+    assert after[: len(denied)] == denied
+    assert not any(after[len(denied) :])
+
+
+def test_words_know_their_sentence_and_clause() -> None:
+    words = words_of("Hb 8.5, low. No rash (or fever)")
+    assert [word.text for word in words] == ["Hb", "8", "5", "low", "No", "rash", "or", "fever"]
+    assert [word.sentence for word in words] == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert [word.clause for word in words] == [0, 0, 0, 1, 2, 2, 3, 3]
+    assert words_of("") == words_of("...") == []
