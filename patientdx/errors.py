@@ -7,12 +7,15 @@ PatientDxError
 ├── IndexFolderError    an index that is missing, damaged, too new, or being written to
 ├── FetchError          a download that was not allowed or did not arrive whole
 ├── ModelError          a language model that is missing or cannot do what was asked
+│   └── ReplyError      prompts that a model did not answer (holds the replies that did come)
 ├── MergeError          models that cannot be merged
 ├── EvaluationError     figures that cannot be computed from what was given
 └── ExtraMissingError   an optional package that is not installed
 
 Messages are one sentence and never hold patient text; the hint names the next command.
 """
+
+from collections.abc import Sequence
 
 
 class PatientDxError(Exception):
@@ -51,6 +54,16 @@ class FetchError(PatientDxError):
 
 class ModelError(PatientDxError):
     """A language model that is missing or lacks what was asked of it."""
+
+
+class ReplyError(ModelError):
+    """Some prompts of a batch got no usable reply; `replies` has None in their places."""
+
+    def __init__(
+        self, message: str, replies: Sequence[str | None], *, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.replies = list(replies)
 
 
 class MergeError(PatientDxError):

@@ -20,6 +20,8 @@ Progress = Callable[[str, int, int], None]
 
 _SPLITS = ("train", "dev", "test")
 _MOST_PAGES = 100
+# At the top of the repository: folders there hold copies in other formats.
+_MODEL_FILE = re.compile(r"[\w.-]+\.(?:safetensors|json|jinja|model)|merges\.txt|vocab\.txt")
 
 
 @dataclass(frozen=True)
@@ -105,13 +107,47 @@ def fetch_dataset(
             hint="add --allow-fetch, or set PATIENTDX_ALLOW_FETCH=1",
         )
     hub = checked(hub).rstrip("/")
-    commit, listing = _listing(hub, dataset.repo, revision, sleep)
+    commit, listing = _listing(hub, f"datasets/{dataset.repo}", revision, sleep)
     root = f"{hub}/datasets/{dataset.repo}/resolve/{commit}"
     source = _Source(root, listing, on_progress or (lambda _path, _here, _size: None), sleep)
     # All are chosen before the first is fetched: a missing one is told at once.
     paths = [_chosen(spellings, listing, dataset.repo) for spellings in dataset.files]
     files = tuple(_bring(source, path, into) for path in paths)
     report = FetchReport(name, dataset.repo, commit, dataset.licence, into, files)
+    _write_source(report, hub)
+    return report
+
+
+def fetch_model(
+    repo: str,
+    into: Path,
+    *,
+    hub: str,
+    allowed: bool,
+    revision: str = "main",
+    on_progress: Progress | None = None,
+    sleep: Sleep = time.sleep,
+) -> FetchReport:
+    """A model's safetensors, configuration and tokenizer, laid under `into` with a SOURCE.json.
+
+    Pickled weights and code are never fetched. Raises FetchError when this is not allowed, when
+    the repository has no safetensors, or when a file does not arrive whole: call again, and it
+    goes on.
+    """
+    if not allowed:
+        raise FetchError(
+            f"`{repo}` has to be fetched over the network, which was not allowed",
+            hint="add --allow-fetch, or set PATIENTDX_ALLOW_FETCH=1",
+        )
+    hub = checked(hub).rstrip("/")
+    commit, listing = _listing(hub, f"models/{repo}", revision, sleep)
+    paths = sorted(path for path in listing if _MODEL_FILE.fullmatch(path))
+    if not any(path.endswith(".safetensors") for path in paths):
+        raise FetchError(f"{repo} has no safetensors in this revision; other weights are not read")
+    root = f"{hub}/{repo}/resolve/{commit}"
+    source = _Source(root, listing, on_progress or (lambda _path, _here, _size: None), sleep)
+    files = tuple(_bring(source, path, into) for path in paths)
+    report = FetchReport(repo, repo, commit, "see the model's page", into, files)
     _write_source(report, hub)
     return report
 
@@ -137,8 +173,11 @@ def _bring(source: _Source, path: str, into: Path) -> FetchedFile:
 def _listing(
     hub: str, repo: str, revision: str, sleep: Sleep
 ) -> tuple[str, Mapping[str, Expected]]:
-    """The commit that a revision stands for, and what its files must be, by path."""
-    api = f"{hub}/api/datasets/{repo}"
+    """The commit that a revision stands for, and what its files must be, by path.
+
+    `repo` begins with its kind, `datasets/` or `models/`.
+    """
+    api = f"{hub}/api/{repo}"
     about, _ = answer(f"{api}/revision/{quote(revision, safe='')}", sleep)
     commit = _hex(about, "sha", 40)
     entries = _entries(f"{api}/tree/{commit}?recursive=true", sleep)

@@ -77,7 +77,11 @@ class Expander(Protocol):
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """How text is generated; greedy unless `temperature` is above zero."""
+    """How text is generated; greedy unless `temperature` is above zero.
+
+    `stop` are strings before which the text ends. With one `seed` a prompt is continued in the
+    same way, whatever else is in its batch.
+    """
 
     max_new_tokens: int = 200
     temperature: float = 0.0
@@ -85,31 +89,72 @@ class GenerationSettings:
     stop: tuple[str, ...] = ()
 
 
+GREEDY = GenerationSettings()
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A question around a patient's note; the note is what is cut where the context is short."""
+
+    before: str = ""
+    note: str = ""
+    after: str = ""
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return self.before + self.note + self.after
+
+
 @runtime_checkable
-class Generator(Protocol):
-    """A language model that writes."""
+class LanguageModel(Protocol):
+    """What every language model tells of itself.
 
-    name: str
-    digest: str
+    `digest` changes with whatever changes its answers, `batch` is how many prompts it likes at
+    once, `cut` how many prompts have been shortened so far because the context was too short.
+    """
 
-    def generate(
-        self, prompts: Sequence[str], settings: GenerationSettings = GenerationSettings()
-    ) -> list[str]:
-        """One continuation a prompt."""
+    @property
+    def name(self) -> str:
+        """Its name, for people."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Its name, for caches."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """Prompts at once."""
+        ...
+
+    @property
+    def cut(self) -> int:
+        """Prompts that were cut."""
         ...
 
 
 @runtime_checkable
-class Scorer(Protocol):
-    """A language model that reads."""
+class Generator(LanguageModel, Protocol):
+    """A language model that writes."""
 
-    name: str
-    digest: str
+    def generate(
+        self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
+    ) -> list[str]:
+        """One continuation a prompt. Raises ReplyError, which holds the replies that did come."""
+        ...
+
+
+@runtime_checkable
+class Scorer(LanguageModel, Protocol):
+    """A language model that reads."""
 
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
         """Natural-log probabilities of the tokens of each continuation given its prompt.
 
-        Pairs that share a prompt cost one forward pass. `("", text)` gives the token losses
-        of a text.
+        Texts are read as they are, without a chat template. Pairs that share a prompt cost one
+        forward pass of it. `("", text)` gives the token losses of a text: its first token
+        follows the model's token for a beginning (else that for an end).
         """
         ...

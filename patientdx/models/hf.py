@@ -1,0 +1,133 @@
+"""Models in torch, by transformers: folders of safetensors, GGUF files, modules in memory."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from patientdx.protocols import GREEDY, GenerationSettings, Prompt
+
+from .digests import digest_of
+from .hf_alone import generate_alone, has_plain_attention, logprobs_alone
+from .hf_decoding import Decoder, halved, is_out_of_memory
+from .hf_loading import load, weight_files
+from .hf_scoring import continuations_logprobs
+from .settings import DEFAULTS, ModelSettings, Warn, unheard
+from .store import model_folder
+from .words import Words, stopped
+
+_BATCH_ON_CPU = 16
+_BATCH_ON_GPU = 64
+
+
+class HfModel:
+    """A causal language model of transformers."""
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        settings: ModelSettings = DEFAULTS,
+        *,
+        name: str,
+        digest: str,
+        warn: Warn = unheard,
+    ) -> None:
+        self.name = name
+        self.digest = digest
+        on_gpu = str(model.device).startswith("cuda")
+        self.batch = settings.batch or (_BATCH_ON_GPU if on_gpu else _BATCH_ON_CPU)
+        self.cut = 0
+        self._model = model
+        self._words = Words.of(tokenizer, model.config, settings, name)
+        self._ends = self._words.ends(model.generation_config)
+        self._plain = has_plain_attention(model)
+        self._warn = warn
+
+    @classmethod
+    def load(
+        cls, path: Path, settings: ModelSettings = DEFAULTS, *, warn: Warn = unheard
+    ) -> "HfModel":
+        """Opens a folder or a GGUF file. Raises ModelError where that cannot be, ExtraMissingError.
+
+        The type is float32 on a CPU and bfloat16 (or float16) on a GPU unless one is named.
+        """
+        files = weight_files(path)
+        loaded = load(path, settings)
+        digest = digest_of(
+            files,
+            model_folder(settings.cache) if settings.cache else None,
+            backend="hf",
+            dtype=loaded.dtype,
+            quantize=settings.quantize,
+            format=settings.prompt_format,
+            context=settings.context,
+        )
+        name = path.stem if path.is_file() else path.resolve().name
+        return cls(loaded.model, loaded.tokenizer, settings, name=name, digest=digest, warn=warn)
+
+    @classmethod
+    def wrap(
+        cls,
+        model: Any,
+        tokenizer: Any,
+        *,
+        digest: str,
+        name: str = "in memory",
+        settings: ModelSettings = DEFAULTS,
+        warn: Warn = unheard,
+    ) -> "HfModel":
+        """A torch module that is in memory already, a merge above all.
+
+        `digest` names its weights: whoever made them knows from what. To it is added what else
+        changes the replies.
+        """
+        matters = f"{digest} {model.dtype} {settings.prompt_format} {settings.context}"
+        whole = hashlib.sha256(matters.encode()).hexdigest()
+        return cls(model.eval(), tokenizer, settings, name=name, digest=whole, warn=warn)
+
+    def generate(
+        self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
+    ) -> list[str]:
+        """One continuation a prompt. Raises ModelError where a single prompt exceeds the memory."""
+        fitted = [self._words.prompt(one, settings.max_new_tokens) for one in prompts]
+        self.cut += sum(cut for _, cut in fitted)
+        asked = [tokens for tokens, _ in fitted]
+        if self._plain:
+            decoder = Decoder(self._model, self._ends, settings, self._words.text)
+            replies = decoder.run(asked, self.batch, self._warn)
+        else:
+            replies = [generate_alone(self._model, one, settings, self._ends) for one in asked]
+        return [stopped(self._words.text(reply), settings.stop) for reply in replies]
+
+    def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
+        """Log-probabilities of the tokens of each continuation given its prompt.
+
+        Raises ModelError for a pair that is longer than the context.
+        """
+        groups: dict[tuple[int, ...], list[tuple[int, list[int]]]] = {}
+        for place, pair in enumerate(pairs):
+            before, after = self._words.pair(*pair)
+            if after:
+                groups.setdefault(tuple(before), []).append((place, after))
+        found: list[list[float]] = [[] for _ in pairs]
+        for prompt, members in groups.items():
+            values = self._scored(prompt, [tokens for _, tokens in members])
+            for (place, _), one in zip(members, values, strict=True):
+                found[place] = one
+        return found
+
+    def close(self) -> None:
+        """Lets go of the model."""
+        self._model = None
+
+    def _scored(self, prompt: tuple[int, ...], some: list[list[int]]) -> list[list[float]]:
+        try:
+            if self._plain:
+                return continuations_logprobs(self._model, prompt, some)
+            return logprobs_alone(self._model, prompt, some)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        half = halved(len(some), self._warn)
+        return self._scored(prompt, some[:half]) + self._scored(prompt, some[half:])

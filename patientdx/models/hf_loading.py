@@ -1,0 +1,168 @@
+"""Weights into torch: safetensors or GGUF, never pickled ones, never code that came with them."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from patientdx.capabilities import require
+from patientdx.errors import ModelError
+
+from .settings import ModelSettings
+
+_PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
+
+
+class Loaded(NamedTuple):
+    """A torch model that is ready, its tokenizer, and torch's words for its type and its place."""
+
+    model: Any
+    tokenizer: Any
+    dtype: str
+    device: str
+
+
+def weight_files(path: Path) -> list[Path]:
+    """The files that make up a model. Raises ModelError for a folder that cannot be opened."""
+    if path.is_file():
+        return [path]
+    files = [file for file in path.iterdir() if file.is_file()]
+    if not any(file.suffix == ".safetensors" for file in files):
+        raise _no_weights(path, files)
+    if not (path / "config.json").is_file():
+        raise ModelError(
+            f"{path}: there is no config.json beside the weights",
+            hint="name the folder that a model was saved in as a whole",
+        )
+    wanted = {".safetensors", ".json", ".jinja", ".model", ".txt"}
+    return [file for file in files if file.suffix in wanted and file.name != "SOURCE.json"]
+
+
+def load(path: Path, settings: ModelSettings) -> Loaded:
+    """A model and its tokenizer. Raises ModelError where transformers cannot read them."""
+    require("torch", "hf")
+    require("transformers", "hf")
+    device = _device(settings.device)
+    dtype = _dtype(settings.dtype, device)
+    with _quietly(), _refusals(path):
+        tokenizer = _tokenizer(path)
+        model = _model(path, settings, device, dtype)
+    if settings.threads:
+        import torch
+
+        torch.set_num_threads(settings.threads)
+    return Loaded(model.eval(), tokenizer, str(dtype).removeprefix("torch."), device)
+
+
+def _no_weights(path: Path, files: list[Path]) -> ModelError:
+    if any(file.suffix in _PICKLED for file in files):
+        return ModelError(
+            f"{path}: its weights are pickled, which can run code when opened: they are not opened",
+            hint="convert them on a machine that you can lose: "
+            "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)",
+        )
+    return ModelError(
+        f"{path}: there are no safetensors in this folder",
+        hint="name a folder with config.json and *.safetensors, or a .gguf file",
+    )
+
+
+def _device(wanted: str) -> str:
+    import torch
+
+    if wanted != "auto":
+        return wanted
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _dtype(wanted: str, device: str) -> Any:
+    """bfloat16 on a GPU that has it, float16 on another, float32 on a CPU."""
+    import torch
+
+    if wanted != "auto":
+        return getattr(torch, wanted)
+    if not device.startswith("cuda"):
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def _tokenizer(path: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    folder, options = _source(path)
+    return AutoTokenizer.from_pretrained(folder, **options)
+
+
+def _model(path: Path, settings: ModelSettings, device: str, dtype: Any) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    folder, options = _source(path)
+    if settings.quantize == "nf4":
+        options["quantization_config"] = _nf4(dtype)
+        options["device_map"] = {"": device}
+    if path.is_dir():
+        options["use_safetensors"] = True
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
+    return model if settings.quantize == "nf4" else model.to(device)
+
+
+def _source(path: Path) -> tuple[str, dict[str, Any]]:
+    """What `from_pretrained` is told of a folder or a GGUF file."""
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    if path.is_dir():
+        return str(path), options
+    require("gguf", "hf")
+    return str(path.parent), {**options, "gguf_file": path.name}
+
+
+def _nf4(dtype: Any) -> Any:
+    """4-bit NF4 with double quantisation (Dettmers et al. 2023, QLoRA)."""
+    from transformers import BitsAndBytesConfig
+
+    require("bitsandbytes", "hf")
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keeps transformers from drawing bars and giving advice."""
+    from transformers.utils import logging
+
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()
+
+
+@contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    """Turns what transformers says about a model into a sentence."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except ModelError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise _refusal(path) from error
+    except (ImportError, RuntimeError) as error:
+        raise _refusal(path) from error
+
+
+def _refusal(path: Path) -> ModelError:
+    return ModelError(
+        f"{os.fspath(path)}: transformers cannot load this model",
+        hint="it needs weights, config.json and a tokenizer of an architecture that writes text "
+        "(…ForCausalLM) and that this transformers knows",
+    )

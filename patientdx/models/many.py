@@ -1,0 +1,54 @@
+"""Many requests at once, in order, stopped at once when the user interrupts."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from patientdx.errors import ReplyError
+
+from .wire import UnansweredError
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+
+def each(
+    ask: Callable[[_In], _Out], items: Sequence[_In], at_once: int, abort: Callable[[], None]
+) -> list[_Out | UnansweredError]:
+    """What `ask` gives for every item, or the error that it ended in.
+
+    When anything else is raised, an interrupt above all, `abort` has to end what is under way.
+    """
+    if at_once < 2 or len(items) < 2:
+        return [_outcome(lambda item=item: ask(item)) for item in items]  # type: ignore[misc]
+    pool = ThreadPoolExecutor(min(at_once, len(items)))
+    try:
+        futures: list[Future[_Out]] = [pool.submit(ask, item) for item in items]
+        return [_outcome(future.result) for future in futures]
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        abort()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def texts(outcomes: Sequence[str | UnansweredError]) -> list[str]:
+    """The replies. Raises ReplyError, with those that came, where one is missing."""
+    errors = [one for one in outcomes if isinstance(one, UnansweredError)]
+    if not errors:
+        return [one for one in outcomes if isinstance(one, str)]
+    last = errors[-1]
+    count = f" ({len(errors):,} of {len(outcomes):,} prompts)" if len(outcomes) > 1 else ""
+    raise ReplyError(
+        f"{last.message}{count}",
+        [one if isinstance(one, str) else None for one in outcomes],
+        hint=last.hint,
+    )
+
+
+def _outcome(ask: Callable[[], _Out]) -> _Out | UnansweredError:
+    try:
+        return ask()
+    except UnansweredError as error:
+        return error

@@ -1,0 +1,78 @@
+"""From the name of a model to the model."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from patientdx.errors import ModelError
+from patientdx.protocols import Generator, Scorer
+
+from .settings import DEFAULTS, ModelSettings, Warn, unheard
+from .store import located
+
+
+class Model(Generator, Scorer, Protocol):
+    """What every backend is; those that lack an ability say so when they are asked."""
+
+    def close(self) -> None:
+        """Frees what it holds."""
+        ...
+
+
+def open_model(spec: str, settings: ModelSettings = DEFAULTS, *, warn: Warn = unheard) -> Model:
+    """A model by name: a .gguf file, a folder, `http(s)://…`, or a name of the model cache.
+
+    A server's address may end in `#NAME`, which chooses one of its models. Raises ModelError for
+    what is missing or cannot be used, ExtraMissingError where its backend is not installed.
+    """
+    if spec.startswith(("http://", "https://")):
+        return _server(spec, settings, warn)
+    path = located(spec, settings.cache)
+    backend = _backend(path) if settings.backend == "auto" else settings.backend
+    if backend == "server":
+        raise ModelError(f"`{spec}` is no server", hint="a server is named by http://HOST:PORT")
+    return _OPENERS[backend](path, settings, warn)
+
+
+def _backend(path: Path) -> str:
+    if path.is_dir():
+        return "hf"
+    if path.suffix == ".gguf":
+        return "llamacpp"
+    raise ModelError(
+        f"{path}: neither a folder of safetensors nor a .gguf file",
+        hint="pickled weights (.bin, .pt, .pth) are never opened: convert them to safetensors",
+    )
+
+
+def _server(spec: str, settings: ModelSettings, warn: Warn) -> Model:
+    from .server import ServerModel
+
+    if settings.backend not in {"auto", "server"}:
+        raise ModelError(f"an address is opened by the backend `server`, not `{settings.backend}`")
+    return ServerModel.connect(spec, settings, warn=warn)
+
+
+def _llamacpp(path: Path, settings: ModelSettings, _warn: Warn) -> Model:
+    from .llamacpp import LlamaCppModel
+
+    return LlamaCppModel.load(path, settings)
+
+
+def _hf(path: Path, settings: ModelSettings, warn: Warn) -> Model:
+    from .hf import HfModel
+
+    return HfModel.load(path, settings, warn=warn)
+
+
+def _vllm(path: Path, settings: ModelSettings, warn: Warn) -> Model:
+    from .vllm import VllmModel
+
+    return VllmModel.load(path, settings, warn=warn)
+
+
+_OPENERS: dict[str, Callable[[Path, ModelSettings, Warn], Model]] = {
+    "llamacpp": _llamacpp,
+    "hf": _hf,
+    "vllm": _vllm,
+}

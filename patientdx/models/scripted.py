@@ -1,0 +1,66 @@
+"""A model that says what it is told to say: for tests, and for trying a pipeline out."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+
+from patientdx.errors import ModelError
+from patientdx.protocols import GREEDY, GenerationSettings, Prompt
+
+from .prompts import as_prompt
+from .refusals import cannot
+from .words import stopped
+
+Answers = Sequence[str] | Mapping[str, str] | Callable[[str], str]
+Score = Callable[[str, str], Sequence[float]]
+
+
+class ScriptedModel:
+    """Answers from a list (in turn), a mapping (by prompt) or a function of the prompt.
+
+    `score` gives the log-probabilities of a continuation given its prompt. `calls` counts
+    calls of the model, `asked` keeps every prompt.
+    """
+
+    def __init__(
+        self,
+        answers: Answers = (),
+        *,
+        score: Score | None = None,
+        name: str = "scripted",
+        digest: str | None = None,
+        batch: int = 8,
+    ) -> None:
+        self.name = name
+        self.digest = digest or hashlib.sha256(f"scripted {name}".encode()).hexdigest()
+        self.batch = batch
+        self.cut = 0
+        self.calls = 0
+        self.asked: list[str] = []
+        self._answers = answers
+        self._score = score
+
+    def generate(
+        self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
+    ) -> list[str]:
+        """The scripted answers, ended at the first stop string. Raises ModelError without one."""
+        self.calls += 1
+        return [stopped(self._answer(as_prompt(one).text), settings.stop) for one in prompts]
+
+    def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
+        """What `score` says. Raises ModelError where there is none."""
+        if self._score is None:
+            raise cannot(self.name, "score")
+        self.calls += 1
+        return [list(self._score(prompt, continuation)) for prompt, continuation in pairs]
+
+    def _answer(self, prompt: str) -> str:
+        place = len(self.asked)
+        self.asked.append(prompt)
+        if callable(self._answers):
+            return self._answers(prompt)
+        if isinstance(self._answers, Mapping):
+            if prompt in self._answers:
+                return self._answers[prompt]
+        elif place < len(self._answers):
+            return self._answers[place]
+        raise ModelError(f"the script of `{self.name}` has no answer number {place + 1:,}")

