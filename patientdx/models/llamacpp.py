@@ -71,7 +71,7 @@ class LlamaCppModel:
         def ask(prompt: str | Prompt) -> str:
             return self._api.complete(self._tokens(prompt, settings.max_new_tokens), settings)
 
-        return texts(each(ask, prompts, self.batch, self._api.wire.abort))
+        return texts(each(ask, prompts, self.batch, self._api.wire))
 
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
         """Log-probabilities of the tokens of each continuation given its prompt."""
@@ -79,7 +79,7 @@ class LlamaCppModel:
         def ask(pair: tuple[str, str]) -> list[float]:
             return self._api.logprobs(*pair)
 
-        found = each(ask, pairs, 1, self._api.wire.abort)
+        found = each(ask, pairs, 1, self._api.wire)
         for one in found:
             if isinstance(one, UnansweredError):
                 raise one

@@ -6,18 +6,18 @@ from typing import TypeVar
 
 from patientdx.errors import ReplyError
 
-from .wire import UnansweredError
+from .wire import UnansweredError, Wire
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 
 def each(
-    ask: Callable[[_In], _Out], items: Sequence[_In], at_once: int, abort: Callable[[], None]
+    ask: Callable[[_In], _Out], items: Sequence[_In], at_once: int, wire: Wire
 ) -> list[_Out | UnansweredError]:
     """What `ask` gives for every item, or the error that it ended in.
 
-    When anything else is raised, an interrupt above all, `abort` has to end what is under way.
+    When anything else is raised, an interrupt above all, what is under way ends first.
     """
     if at_once < 2 or len(items) < 2:
         return [_outcome(lambda item=item: ask(item)) for item in items]  # type: ignore[misc]
@@ -27,10 +27,11 @@ def each(
         return [_outcome(future.result) for future in futures]
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        abort()
+        wire.abort()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+        wire.resume()
 
 
 def texts(outcomes: Sequence[str | UnansweredError]) -> list[str]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +60,7 @@ class ServerModel:
         settings: ModelSettings = DEFAULTS,
         *,
         warn: Warn = unheard,
-        sleep: Sleep = time.sleep,
+        sleep: Sleep | None = None,
     ) -> "ServerModel":
         """Asks a server which models it has; `#NAME` after the address chooses one.
 
@@ -83,7 +82,7 @@ class ServerModel:
         def ask(prompt: str | Prompt) -> str:
             return self._reply(self._fitted(prompt, settings.max_new_tokens), settings)
 
-        return texts(each(ask, prompts, self.batch, self._wire.abort))
+        return texts(each(ask, prompts, self.batch, self._wire))
 
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
         """Log-probabilities of the tokens of each continuation given its prompt.
@@ -151,7 +150,7 @@ class ServerModel:
                 if refusal.again:
                     raise
                 self._counts = False
-        return -(-len(text.encode()) // _BYTES_PER_TOKEN)
+        return len(text.encode()) // _BYTES_PER_TOKEN + 1
 
     def _tokens(self, text: str, *, begin: bool = True) -> list[int]:
         """As llama.cpp (`content`) and vLLM (`prompt`) are asked; each overlooks the other's."""

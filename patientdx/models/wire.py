@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from patientdx.errors import ModelError
 
-Sleep = Callable[[float], None]
+Sleep = Callable[[float], object]
 """Waits so many seconds; tests hand in one that only remembers."""
 
 _T = TypeVar("_T")
@@ -92,8 +92,9 @@ class Wire:
     api_key: str | None = field(default=None, repr=False)
     timeout_s: float = 300.0
     attempts: int = 4
-    sleep: Sleep = time.sleep
+    sleep: Sleep | None = None
     _down: bool = False
+    _stop: threading.Event = field(default_factory=threading.Event, repr=False)
     _open: set[HTTPConnection] = field(default_factory=set, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -115,21 +116,26 @@ class Wire:
             try:
                 answer = self._once(path, body, read)
             except UnansweredError as problem:
-                if not problem.again or not left:
+                if not problem.again or not left or self._stop.is_set():
                     self._down = self._down or problem.again
                     raise
-                self.sleep(min(problem.wait or wait, _LONGEST_WAIT_S))
+                (self.sleep or self._stop.wait)(min(problem.wait or wait, _LONGEST_WAIT_S))
                 wait *= 2
             else:
                 self._down = False
                 return answer
 
     def abort(self) -> None:
-        """Ends the requests under way, from another thread."""
+        """Ends the requests under way, from another thread; until `resume` none is tried again."""
+        self._stop.set()
         with self._lock:
             for connection in self._open:
                 with suppress(OSError, AttributeError):
                     connection.sock.shutdown(2)
+
+    def resume(self) -> None:
+        """Takes back `abort`."""
+        self._stop.clear()
 
     def _once(self, path: str, body: object | None, read: Callable[[Any], _T] | None) -> Any:
         ends = time.monotonic() + self.timeout_s
@@ -163,6 +169,8 @@ class Wire:
         if self.api_key:
             headers["Authorization"] = f"Bearer {self.api_key}"
         connection.connect()
+        if self._stop.is_set():
+            raise ConnectionAbortedError
         connection.sock.settimeout(self.timeout_s)
         if body is None:
             connection.request("GET", self.address.path + path, headers=headers)
