@@ -1,4 +1,4 @@
-"""A hub on the loopback device that offers the shipped sample as ReCDS."""
+"""A hub on the loopback device that offers the shipped sample as ReCDS, and a model of no use."""
 
 import hashlib
 import json
@@ -24,6 +24,14 @@ FILES = {
         for split in ("train", "dev", "test")
     },
 }
+MODEL = "owner/tiny-model"
+MODEL_FILES = {
+    "config.json": b"{}",
+    "model.safetensors": b"not weights",
+    "pytorch_model.bin": b"pickled",
+    "modeling_tiny.py": b"import os",
+    "tokenizer.json": b"{}",
+}
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -31,15 +39,20 @@ class Hub(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
-        if path == f"/api/datasets/{REPO}/revision/main":
-            return self.reply(json.dumps({"sha": COMMIT}).encode())
-        if path == f"/api/datasets/{REPO}/tree/{COMMIT}":
-            return self.reply(json.dumps([self.entry(name) for name in FILES]).encode())
-        return self.reply(FILES.get(path.removeprefix(f"/datasets/{REPO}/resolve/{COMMIT}/"), b""))
+        for kind, repo, files in (("datasets/", REPO, FILES), ("", MODEL, MODEL_FILES)):
+            api = f"/api/{kind or 'models/'}{repo}"
+            if path == f"{api}/revision/main":
+                return self.reply(json.dumps({"sha": COMMIT}).encode())
+            if path == f"{api}/tree/{COMMIT}":
+                listed = [self.entry(name, data) for name, data in files.items()]
+                return self.reply(json.dumps(listed).encode())
+            root = f"/{kind}{repo}/resolve/{COMMIT}/"
+            if path.startswith(root):
+                return self.reply(files.get(path.removeprefix(root), b""))
+        return self.reply(b"")
 
     @staticmethod
-    def entry(name: str) -> dict[str, object]:
-        data = FILES[name]
+    def entry(name: str, data: bytes) -> dict[str, object]:
         blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
         return {"type": "file", "path": name, "size": len(data), "oid": blob}
 
