@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Self
 
 from patientdx.errors import PatientDxError
-from patientdx.protocols import GenerationSettings
+from patientdx.protocols import GenerationSettings, Prompt
 
 _APPLICATION = 0x50645843  # "PdXC"
 _VERSION = 1
@@ -42,9 +42,13 @@ class CacheError(PatientDxError):
     """A cache of replies that is damaged, foreign, too new, or cannot be written."""
 
 
-def reply_key(digest: str, prompt: str, settings: GenerationSettings, scope: str = "") -> bytes:
+def reply_key(
+    digest: str, prompt: str | Prompt, settings: GenerationSettings, scope: str = ""
+) -> bytes:
     """The key of a reply; `scope` tells apart what else may change it."""
-    parts = json.dumps([digest, prompt, asdict(settings), scope], sort_keys=True)
+    # Which part of a prompt is the note matters where the note has to be cut.
+    asked = prompt if isinstance(prompt, str) else [prompt.before, prompt.note, prompt.after]
+    parts = json.dumps([digest, asked, asdict(settings), scope], sort_keys=True)
     return blake2b(parts.encode("ascii"), digest_size=_KEY_BYTES).digest()
 
 

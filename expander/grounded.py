@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from patientdx.errors import InputError
-from patientdx.protocols import CorpusView, GenerationSettings, Generator, Searcher
+from patientdx.protocols import CorpusView, GenerationSettings, Generator, Prompt, Searcher
 from patientdx.records import Filter, Query
 
 from .feedback import first_hits
-from .prompted import PATIENT, PromptedExpander, filled_in, read_prompt
+from .prompted import PromptedExpander, asking, read_prompt
 from .query2doc import check_original_weight, with_passage
 from .reply import passage_words
 
@@ -65,7 +65,7 @@ class Grounded(PromptedExpander):
         self._where = where
         self._excerpt = lru_cache(4096)(self._beginning)
 
-    def prompts(self, queries: Sequence[Query]) -> list[str]:
+    def prompts(self, queries: Sequence[Query]) -> list[Prompt]:
         """The prompt about each query, with the beginnings of its first hits."""
         found = first_hits(self._searcher, queries, self.settings.documents, self._where)
         return [
@@ -78,14 +78,14 @@ class Grounded(PromptedExpander):
 
         Sentences that copy an excerpt are taken: the collection's words are what is wanted.
         """
-        own = filled_in(self._wording, {PATIENT: query.text, _EXCERPTS: ""})
-        return with_passage(query, passage_words(reply, own), self.settings.original_weight)
+        own = asking(self._wording, query.text, {_EXCERPTS: ""})
+        return with_passage(query, passage_words(reply, own.text), self.settings.original_weight)
 
-    def _prompt(self, query: Query, doc_ids: Sequence[str]) -> str:
+    def _prompt(self, query: Query, doc_ids: Sequence[str]) -> Prompt:
         excerpts = "\n".join(
             f"{number}. {self._excerpt(doc_id)}" for number, doc_id in enumerate(doc_ids, 1)
         )
-        return filled_in(self._wording, {PATIENT: query.text, _EXCERPTS: excerpts})
+        return asking(self._wording, query.text, {_EXCERPTS: excerpts})
 
     def _beginning(self, doc_id: str) -> str:
         words = self._corpus.text(doc_id).split()

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from patientdx.errors import InputError
-from patientdx.protocols import GenerationSettings, Generator
+from patientdx.protocols import GenerationSettings, Generator, Prompt
 from patientdx.records import Query
 
 from .additions import with_weights
-from .prompted import PATIENT, PromptedExpander, filled_in, read_prompt
+from .prompted import PromptedExpander, asking, read_prompt
 from .reply import MAX_KEYWORDS, keywords
 
 _GENERATION = GenerationSettings(max_new_tokens=200)
@@ -47,9 +47,9 @@ class Keywords(PromptedExpander):
         super().__init__(generator, self.settings.generation)
         self._wording = read_prompt("keywords")
 
-    def prompts(self, queries: Sequence[Query]) -> list[str]:
+    def prompts(self, queries: Sequence[Query]) -> list[Prompt]:
         """The paper's prompt about each note."""
-        return [filled_in(self._wording, {PATIENT: query.text}) for query in queries]
+        return [asking(self._wording, query.text) for query in queries]
 
     def read(self, query: Query, prompt: str, reply: str) -> Query:
         """The query with the reply's keywords as `weights`."""

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
-from patientdx.protocols import GenerationSettings, Generator
+from patientdx.protocols import GenerationSettings, Generator, Prompt
 from patientdx.records import Query
 
 from .cached_generator import CachedGenerator, Reply
@@ -27,7 +27,7 @@ class PromptedExpander(ABC):
         self.generation = generation
 
     @abstractmethod
-    def prompts(self, queries: Sequence[Query]) -> list[str]:
+    def prompts(self, queries: Sequence[Query]) -> list[Prompt]:
         """What the model is asked for each query, in order."""
 
     @abstractmethod
@@ -45,10 +45,10 @@ class PromptedExpander(ABC):
         done: list[tuple[Query, Reply | None]] = [(query, None) for query in queries]
         replies = self._replies(prompts)
         for number, prompt, reply in zip(asked, prompts, replies, strict=True):
-            done[number] = (self.read(queries[number], prompt, reply.text), reply)
+            done[number] = (self.read(queries[number], prompt.text, reply.text), reply)
         return done
 
-    def _replies(self, prompts: Sequence[str]) -> list[Reply]:
+    def _replies(self, prompts: Sequence[Prompt]) -> list[Reply]:
         if not prompts:
             return []
         if isinstance(self.generator, CachedGenerator):
@@ -63,7 +63,16 @@ def read_prompt(name: str) -> str:
     return text.removesuffix("\n")
 
 
-def filled_in(wording: str, places: Mapping[str, str]) -> str:
-    """A wording with its places filled, in one pass: braces in what is filled in mean nothing."""
+def asking(wording: str, note: str, places: Mapping[str, str] | None = None) -> Prompt:
+    """A wording with its places filled: the note, which may be cut where a context is short, and
+    others. Braces in what is filled in mean nothing.
+    """
+    before, _, after = wording.partition(PATIENT)
+    return Prompt(_filled(before, places or {}), note, _filled(after, places or {}))
+
+
+def _filled(wording: str, places: Mapping[str, str]) -> str:
+    if not places:
+        return wording
     any_place = re.compile("|".join(re.escape(place) for place in places))
     return any_place.sub(lambda match: places[match.group()], wording)

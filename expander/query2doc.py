@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from patientdx.errors import InputError
-from patientdx.protocols import GenerationSettings, Generator
+from patientdx.protocols import GenerationSettings, Generator, Prompt
 from patientdx.records import Query
 
 from .additions import with_weights
-from .prompted import PATIENT, PromptedExpander, filled_in, read_prompt
+from .prompted import PromptedExpander, asking, read_prompt
 from .reply import passage_words
 
 _GENERATION = GenerationSettings(max_new_tokens=128)
@@ -44,9 +44,9 @@ class Query2Doc(PromptedExpander):
         super().__init__(generator, self.settings.generation)
         self._wording = read_prompt("query2doc")
 
-    def prompts(self, queries: Sequence[Query]) -> list[str]:
+    def prompts(self, queries: Sequence[Query]) -> list[Prompt]:
         """The paper's prompt about each query."""
-        return [filled_in(self._wording, {PATIENT: query.text}) for query in queries]
+        return [asking(self._wording, query.text) for query in queries]
 
     def read(self, query: Query, prompt: str, reply: str) -> Query:
         """The query with the passage's words as `weights`."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from indexer.index import Index
 from indexer.writing import build
 from patientdx.errors import ModelError
-from patientdx.protocols import GenerationSettings
+from patientdx.protocols import GenerationSettings, Prompt
 from patientdx.records import Patient
 
 GREEDY = GenerationSettings()
@@ -22,6 +22,8 @@ class FakeGenerator:
     ) -> None:
         self.name = "fake"
         self.digest = digest
+        self.batch = 64
+        self.cut = 0
         self.batches: list[list[str]] = []
         self.settings: list[GenerationSettings] = []
         self._answer = answer
@@ -30,10 +32,13 @@ class FakeGenerator:
     def asked(self) -> list[str]:
         return [prompt for batch in self.batches for prompt in batch]
 
-    def generate(self, prompts: Sequence[str], settings: GenerationSettings = GREEDY) -> list[str]:
-        self.batches.append(list(prompts))
+    def generate(
+        self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
+    ) -> list[str]:
+        texts = [prompt if isinstance(prompt, str) else prompt.text for prompt in prompts]
+        self.batches.append(texts)
         self.settings.append(settings)
-        return [self._answer(prompt) for prompt in prompts]
+        return [self._answer(text) for text in texts]
 
 
 class FailingGenerator(FakeGenerator):
@@ -43,7 +48,9 @@ class FailingGenerator(FakeGenerator):
         super().__init__()
         self._failing = failing
 
-    def generate(self, prompts: Sequence[str], settings: GenerationSettings = GREEDY) -> list[str]:
+    def generate(
+        self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
+    ) -> list[str]:
         texts = super().generate(prompts, settings)
         if self._failing(len(self.batches) - 1):
             raise ModelError("the server is down")

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from expander.cache import ReplyCache
 from expander.cached_generator import CachedGenerator, Counts, Done, Reply
-from patientdx.errors import InputError, ModelError
-from patientdx.protocols import GenerationSettings, Generator
+from patientdx.errors import InputError, ModelError, ReplyError
+from patientdx.protocols import GenerationSettings, Generator, Prompt
 
 
 @given(st.lists(st.text(max_size=3), max_size=30), st.integers(1, 7))
@@ -136,3 +136,43 @@ def test_replies_that_no_encoding_can_write_are_the_same_from_model_and_cache(
 def test_senseless_sizes_are_refused() -> None:
     with pytest.raises(InputError):
         CachedGenerator(FakeGenerator(), None, 0)
+
+
+class HalfGenerator(FakeGenerator):
+    """Answers every second prompt of a batch, and none of a batch of one."""
+
+    def generate(
+        self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
+    ) -> list[str]:
+        texts = super().generate(prompts, settings)
+        kept = [text if i % 2 else None for i, text in enumerate(texts)]
+        raise ReplyError("some replies could not be read", kept)
+
+
+def test_the_replies_that_did_come_are_kept(tmp_path: Path) -> None:
+    told: list[int] = []
+    with ReplyCache(tmp_path / "replies.sqlite3") as cache:
+        model = HalfGenerator(str.upper)
+        generator = CachedGenerator(model, cache, 4, on_failure=lambda _, count: told.append(count))
+        replies = generator.replies(["aaaa", "bbb", "cc", "d"])
+        assert [reply.origin for reply in replies] == ["failed", "model", "failed", "model"]
+        assert told == [2]
+        assert generator.counts == Counts(model=2, failed=2)
+        again = CachedGenerator(FakeGenerator(str.lower), cache)
+        assert again.generate(["aaaa", "bbb", "cc", "d"]) == ["aaaa", "BBB", "cc", "D"]
+
+
+def test_prompts_of_equal_text_with_other_notes_are_two(tmp_path: Path) -> None:
+    model = FakeGenerator()
+    with ReplyCache(tmp_path / "replies.sqlite3") as cache:
+        CachedGenerator(model, cache).generate([Prompt("a ", "b", " c"), Prompt("a ", "b c", "")])
+    assert model.asked == ["a b c", "a b c"]
+
+
+def test_the_model_tells_how_many_it_likes_at_once_and_had_to_cut() -> None:
+    model = FakeGenerator()
+    model.batch, model.cut = 2, 7
+    generator = CachedGenerator(model, None)
+    generator.generate(["a", "bb", "ccc"])
+    assert [len(batch) for batch in model.batches] == [2, 1]
+    assert (generator.batch, generator.cut) == (2, 7)

@@ -39,7 +39,7 @@ def test_keywords_asks_the_paper_s_question() -> None:
         "{patient_data} {excerpts}. Keywords: "
     )
     assert model.asked == [wording]
-    assert strategy.prompts([QUERY]) == model.asked
+    assert [prompt.text for prompt in strategy.prompts([QUERY])] == model.asked
     assert model.settings == [GenerationSettings(max_new_tokens=200)]
 
 
