@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from patientdx.records import Filter, Query
 
 from . import options, output
-from .search import print_hit
+from .hits import print_hit
 
 if TYPE_CHECKING:
     from indexer.index import Index

@@ -1,24 +1,25 @@
 """`search` and `similar`: the patients most like a note or like another patient."""
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from patientdx.errors import InputError, UsageError
 from patientdx.records import Filter, Hit, Query
 
-from . import options, output
+from . import expansion, options, output
+from .hits import Finding, show
 
 if TYPE_CHECKING:
     from indexer.index import Index
-    from indexer.statistics import WeightedTerms
+    from patientdx.protocols import Searcher
 
 Explain = Annotated[
     bool, typer.Option("--explain", help="Show the share of each matching term in the score.")
 ]
-SHARES_SHOWN = 8
+DEPTH = 1000
+"""Hits of each system that a fusion sees."""
 
 
 def search(
@@ -40,6 +41,13 @@ def search(
     age: options.AgeOption = None,
     where: options.WhereOption = None,
     explain: Explain = False,
+    expand: expansion.Expand = None,
+    fuse: expansion.Fuse = None,
+    model: expansion.ModelName = expansion.DEFAULT_MODEL,
+    backend: expansion.BackendName = "auto",
+    vocabulary: expansion.Vocabulary = None,
+    no_cache: expansion.NoCache = False,
+    allow_remote: expansion.AllowRemote = False,
     k1: options.K1 = None,
     b: options.B = None,
     as_json: options.Json = False,
@@ -51,17 +59,27 @@ def search(
         patientdx search 'fever and a new murmur' --index my-index --sex F --age 30-50 --explain
     """
     chosen = options.filter_from(sex, age, where)
+    system = expansion.system_text(expand, fuse)
+    asked = expansion.Asked(
+        model,
+        backend,
+        vocabulary=tuple(vocabulary or ()),
+        cached=not no_cache,
+        allow_remote=allow_remote,
+        quiet=quiet,
+    )
     if queries is not None:
         if text is not None or file is not None:
             raise UsageError("--queries goes without TEXT and --file")
-        _search_queries(options.open_index(index, k1, b), queries, run, top_k, chosen, quiet=quiet)
+        opened = options.open_index(index, k1, b)
+        with expansion.searcher(system, asked, opened, chosen) as (searcher, _):
+            _search_queries(searcher, queries, run, top_k, chosen, system=system, quiet=quiet)
         return
     if run is not None:
         raise UsageError("--run goes with --queries", hint="search --queries FILE --run OUT")
     query = Query("query", _note(text, file))
-    opened = options.open_index(index, k1, b)
-    hits = opened.search_many([query], top_k, chosen)[0]
-    _show(opened, query, hits, as_json=as_json, quiet=quiet, explain=explain)
+    found = _find(options.open_index(index, k1, b), query, system, asked, chosen, top_k)
+    show(found, as_json=as_json, quiet=quiet, explain=explain)
 
 
 def similar(
@@ -75,6 +93,13 @@ def similar(
         bool, typer.Option("--other-articles", help="Leave out patients of the same article.")
     ] = False,
     explain: Explain = False,
+    expand: expansion.Expand = None,
+    fuse: expansion.Fuse = None,
+    model: expansion.ModelName = expansion.DEFAULT_MODEL,
+    backend: expansion.BackendName = "auto",
+    vocabulary: expansion.Vocabulary = None,
+    no_cache: expansion.NoCache = False,
+    allow_remote: expansion.AllowRemote = False,
     k1: options.K1 = None,
     b: options.B = None,
     as_json: options.Json = False,
@@ -86,10 +111,39 @@ def similar(
         patientdx similar 8535945-4 --index my-index --other-articles --json
     """
     chosen = options.filter_from(sex, age, where)
+    asked = expansion.Asked(
+        model,
+        backend,
+        vocabulary=tuple(vocabulary or ()),
+        cached=not no_cache,
+        allow_remote=allow_remote,
+        quiet=quiet,
+    )
     opened = options.open_index(index, k1, b)
     query = Query(patient_id, opened.text(patient_id))
-    hits = opened.similar(patient_id, top_k, chosen, other_articles=other_articles)
-    _show(opened, query, hits, as_json=as_json, quiet=quiet, explain=explain)
+    others = opened.others(patient_id, chosen, other_articles=other_articles)
+    system = expansion.system_text(expand, fuse)
+    found = _find(opened, query, system, asked, others, top_k)
+    show(found, as_json=as_json, quiet=quiet, explain=explain)
+
+
+def _find(
+    opened: "Index",
+    query: Query,
+    system: str,
+    asked: expansion.Asked,
+    where: Filter,
+    top_k: int,
+) -> Finding:
+    """The hits of a system, and where an expansion moved them from."""
+    with expansion.searcher(system, asked, opened, where) as (searcher, expanded):
+        hits = searcher.search_many([query], top_k, where)[0]
+        became = expanded([query])[0]
+    if system == "bm25":
+        return Finding(opened, query, hits)
+    before = opened.search_many([query], max(DEPTH, top_k), where)[0]
+    ranks = {hit.doc_id: rank for rank, hit in enumerate(before, 1)}
+    return Finding(opened, became, hits, system, expansion.added_terms(query, became), ranks)
 
 
 def _note(text: str | None, file: str | None) -> str:
@@ -107,7 +161,14 @@ def _note(text: str | None, file: str | None) -> str:
 
 
 def _search_queries(
-    opened: "Index", source: str, run: Path | None, top_k: int, where: Filter, *, quiet: bool
+    searcher: "Searcher",
+    source: str,
+    run: Path | None,
+    top_k: int,
+    where: Filter,
+    *,
+    system: str,
+    quiet: bool,
 ) -> None:
     from patientdx.formats import read_queries, write_run
 
@@ -119,86 +180,8 @@ def _search_queries(
     with output.progress("searching", len(asked), quiet=quiet) as tick:
         for start in range(0, len(asked), 512):
             part = asked[start : start + 512]
-            hits = opened.search_many(part, top_k, where)
+            hits = searcher.search_many(part, top_k, where)
             found.update(zip((q.query_id for q in part), hits, strict=True))
             tick(len(found))
-    write_run("-" if run is None else run, found, "patientdx-bm25")
+    write_run("-" if run is None else run, found, f"patientdx-{system}")
     output.say(f"{len(found):,} queries, {sum(map(len, found.values())):,} hits", quiet=quiet)
-
-
-def _show(
-    opened: "Index",
-    query: Query,
-    hits: list[Hit],
-    *,
-    as_json: bool,
-    quiet: bool,
-    explain: bool,
-) -> None:
-    if not hits:
-        output.say("no patient matches", quiet=quiet)
-    weighed = opened.weigh(query)
-    if as_json:
-        rows = [_row(opened, weighed, rank, hit) for rank, hit in enumerate(hits, 1)]
-        output.json_data({"query_id": query.query_id, "notice": output.RESEARCH, "hits": rows})
-        return
-    for rank, hit in enumerate(hits, 1):
-        if quiet:
-            output.data(hit.doc_id)
-        else:
-            print_hit(opened, weighed, rank, hit, explain=explain)
-    output.say(output.RESEARCH, quiet=quiet)
-
-
-def print_hit(
-    opened: "Index", query: "WeightedTerms", rank: int, hit: Hit, *, explain: bool
-) -> None:
-    """One hit: who it is, the passages that match, and on request what the score is made of."""
-    from indexer.explain import passages
-
-    patient = opened.patient(hit.doc_id)
-    explanation = opened.explain(query, hit.doc_id)
-    person = ", ".join(_person(patient.age_years, patient.sex, patient.derived))
-    output.data(f"{rank:>3}. {output.strong(hit.doc_id)}  {hit.score:.3f}  {person}")
-    for passage in passages(patient.full_text, explanation.shares, opened.analyzer):
-        output.data(f"     … {output.marked(passage.text, passage.matches)} …")
-    if explain:
-        for share in explanation.shares[:SHARES_SHOWN]:
-            part = share.share / explanation.score if explanation.score else 0.0
-            output.data(f"       {share.term:<20} {share.share:8.4f} {part:6.1%}  × {share.tf}")
-        rest = explanation.shares[SHARES_SHOWN:]
-        if rest:
-            total = sum(share.share for share in rest)
-            output.data(f"       {f'{len(rest)} other terms':<20} {total:8.4f}")
-
-
-def _person(age: float | None, sex: str | None, derived: tuple[str, ...]) -> list[str]:
-    """Age and sex as people say them; what was read out of the note's words is marked."""
-    said = []
-    if age is not None:
-        said.append(_age(age) + (" (from the note)" if "age_years" in derived else ""))
-    if sex is not None:
-        said.append(sex + (" (from the note)" if "sex" in derived else ""))
-    return said
-
-
-def _age(years: float) -> str:
-    if years >= 2:
-        return f"{years:.0f} years"
-    return f"{years * 12:.0f} months" if years * 12 >= 2 else f"{years * 365.25:.0f} days"
-
-
-def _row(opened: "Index", query: "WeightedTerms", rank: int, hit: Hit) -> dict[str, Any]:
-    from indexer.explain import passages
-
-    patient = opened.patient(hit.doc_id)
-    explanation = opened.explain(query, hit.doc_id)
-    found = passages(patient.full_text, explanation.shares, opened.analyzer)
-    return {
-        "rank": rank,
-        **asdict(patient),
-        "metadata": dict(patient.metadata),
-        "score": hit.score,
-        "passages": [{"text": p.text, "matches": p.matches} for p in found],
-        "explanation": [share._asdict() for share in explanation.shares],
-    }

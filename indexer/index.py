@@ -130,19 +130,21 @@ class Index:
         *,
         other_articles: bool = False,
     ) -> list[Hit]:
-        """The k patients most like one of the index; never that patient.
+        """The k patients most like one of the index; never that patient."""
+        others = self.others(patient_id, where, other_articles=other_articles)
+        return self.search(self.text(patient_id), k, others)
+
+    def others(
+        self, patient_id: str, where: Filter | None = None, *, other_articles: bool = False
+    ) -> Filter:
+        """A filter that a patient of the index does not pass, nor who `where` leaves out.
 
         `other_articles` leaves out patients of the same article (same PMID, or where there is
         none the same id up to its last hyphen, as PMC-Patients numbers them).
         """
-        patient = self.patient(patient_id)
-        where = replace(
-            where or Filter(),
-            exclude_ids=(where.exclude_ids if where else frozenset()) | {patient_id},
-        )
-        if other_articles:
-            where = self._other_articles(patient, where)
-        return self.search(patient.full_text, k, where)
+        where = where or Filter()
+        where = replace(where, exclude_ids=where.exclude_ids | {patient_id})
+        return self._other_articles(self.patient(patient_id), where) if other_articles else where
 
     def ranks_many(
         self,

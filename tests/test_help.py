@@ -28,7 +28,7 @@ def example(names: tuple[str, ...]) -> str:
 
 def test_all_commands_are_known() -> None:
     assert {" ".join(names) for names in COMMANDS} >= {
-        *("demo", "search", "similar", "evaluate-ir", "data get", "doctor"),
+        *("demo", "search", "similar", "expand", "evaluate-ir", "data get", "doctor"),
         *("index build", "index add", "index delete", "index info", "index verify"),
         *("index compact", "model list", "model path", "model get"),
     }
@@ -71,6 +71,7 @@ def place(tmp_path: Path, sample_index: Path, monkeypatch: pytest.MonkeyPatch) -
         writer = csv.writer(stream)
         writer.writerow(columns)
         writer.writerow((1, "8535945-4", 5, "x.xml", "Of gout", "A toe hurt.", "[[44.0]]", "F"))
+    (tmp_path / "queries.jsonl").write_bytes(FILES["queries/dev_queries.jsonl"])
     (tmp_path / "new.jsonl").write_bytes(rows({"_id": "new-1", "text": "A new note."}))
     for name, data in FILES.items():
         path = tmp_path / "ReCDS" / name

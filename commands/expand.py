@@ -1,0 +1,145 @@
+"""`expand`: a whole file of queries, expanded once and kept."""
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from patientdx.errors import UsageError
+
+from . import expansion, options, output
+
+if TYPE_CHECKING:
+    from expander import Done
+
+
+def expand(
+    strategy: Annotated[
+        str, typer.Argument(help="keywords, query2doc, grounded, rm3, rocchio, synonyms, reduce.")
+    ] = "keywords",
+    queries: Annotated[
+        str | None, typer.Option("--queries", help="The queries: a JSONL or TSV file, or -.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write to this file, not to stdout.")
+    ] = None,
+    index: options.IndexFolder = None,
+    model: expansion.ModelName = expansion.DEFAULT_MODEL,
+    backend: expansion.BackendName = "auto",
+    quantize: expansion.Quantize = "none",
+    prompt_format: expansion.PromptFormat = "auto",
+    vocabulary: expansion.Vocabulary = None,
+    no_cache: expansion.NoCache = False,
+    allow_remote: expansion.AllowRemote = False,
+    with_replies: Annotated[
+        bool, typer.Option("--with-replies", help="Also write what the model said.")
+    ] = False,
+    show_prompt: Annotated[
+        bool, typer.Option("--show-prompt", help="Print the wording of the prompt, ask nothing.")
+    ] = False,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Remove all kept replies of language models.")
+    ] = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Expand a file of queries into JSONL: ids and what was added, never the notes.
+
+    Replies are kept as each batch completes: a command that was killed goes on where it stopped.
+
+    Example:
+        patientdx expand rm3 --queries queries.jsonl --index my-index -o expanded.jsonl
+    """
+    if clear:
+        _clear(quiet=quiet)
+        return
+    if show_prompt:
+        _show_prompt(strategy)
+        return
+    if queries is None:
+        raise UsageError("no queries named", hint="give --queries FILE, or - for stdin")
+    asked = expansion.Asked(
+        model,
+        backend,
+        quantize,
+        prompt_format,
+        tuple(vocabulary or ()),
+        cached=not no_cache,
+        allow_remote=allow_remote,
+        quiet=quiet,
+    )
+    _expand(strategy, queries, out, index, asked, with_replies=with_replies)
+
+
+def _expand(
+    strategy: str,
+    source: str,
+    out: Path | None,
+    index: Path | None,
+    asked: expansion.Asked,
+    *,
+    with_replies: bool,
+) -> None:
+    from expander import expand_queries, expansion_row
+    from patientdx.formats import read_queries
+
+    waiting = list(read_queries(source))
+    opened = options.open_index(index, None, None) if index is not None else None
+    with output.progress(f"expanding by {strategy}", len(waiting), quiet=asked.quiet) as tick:
+        pace = _Pace(tick)
+        with expansion.strategies([strategy], asked, opened, on_done=pace.done) as made:
+            done = expand_queries(waiting, made(strategy))
+            rows = [expansion_row(one, with_reply=with_replies) for one in done]
+    _write(rows, out)
+    output.say(f"{len(rows):,} queries expanded{pace.said()}", quiet=asked.quiet)
+
+
+class _Pace:
+    """How far the model has come, and how fast it writes."""
+
+    def __init__(self, tick: Any) -> None:
+        self._tick = tick
+        self._start = time.monotonic()
+        self._prompts = 0
+        self._words = 0
+
+    def done(self, step: "Done") -> None:
+        """A step of progress."""
+        self._prompts += step.prompts
+        self._words += sum(len(text.split()) for text in step.texts)
+        self._tick(self._prompts)
+
+    def said(self) -> str:
+        """Words a second, where a model wrote any."""
+        seconds = max(time.monotonic() - self._start, 1e-9)
+        return f", {self._words / seconds:.0f} words a second" if self._words else ""
+
+
+def _write(rows: list[dict[str, Any]], out: Path | None) -> None:
+    from patientdx.formats import atomic_writer
+
+    with atomic_writer("-" if out is None else out) as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _clear(*, quiet: bool) -> None:
+    from expander import clear_cache
+
+    path = expansion.cache_path()
+    said = "removed" if clear_cache(path) else "there was no cache at"
+    output.say(f"{said} {path}", quiet=quiet)
+
+
+def _show_prompt(strategy: str) -> None:
+    from expander import STRATEGIES, PromptedExpander, read_prompt
+
+    found = STRATEGIES.get(strategy)
+    if found is None or not issubclass(found, PromptedExpander):
+        prompted = [n for n, each in STRATEGIES.items() if issubclass(each, PromptedExpander)]
+        raise UsageError(
+            f"`{strategy}` has no prompt", hint=f"strategies with one: {', '.join(prompted)}"
+        )
+    output.data(read_prompt(strategy))
+    if strategy == "keywords":
+        output.say(expansion.RECONSTRUCTED)
