@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from patientdx.protocols import Expander, Searcher
 
 DEFAULT_MODEL = "smollm2"
+PROMPTED = frozenset({"keywords", "query2doc", "grounded"})
+"""Strategies that ask a language model."""
 RECONSTRUCTED = "the prompt of `keywords` is reconstructed from a translation of the paper"
 
 Expand = Annotated[
