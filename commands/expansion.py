@@ -13,6 +13,7 @@ from patientdx.errors import ModelError, UsageError
 from patientdx.records import Filter, Query
 
 from . import options, output
+from .hits import Finding
 
 if TYPE_CHECKING:
     from expander import CachedGenerator, Done, Means, ReplyCache
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "smollm2"
 PROMPTED = frozenset({"keywords", "query2doc", "grounded"})
 """Strategies that ask a language model."""
+DEPTH = 1000
+"""How far down plain BM25 is asked where a hit stood before."""
 RECONSTRUCTED = "the prompt of `keywords` is reconstructed from a translation of the paper"
 
 Expand = Annotated[
@@ -199,6 +202,25 @@ def searcher(
             return queries
 
         yield build_system(parsed, index, strategy), expanded
+
+
+def find(
+    opened: "Index",
+    query: Query,
+    system: str,
+    asked: Asked,
+    where: Filter,
+    top_k: int,
+) -> Finding:
+    """The hits of a system, and where an expansion moved them from."""
+    with searcher(system, asked, opened, where) as (chosen, expanded):
+        hits = chosen.search_many([query], top_k, where)[0]
+        became = expanded([query])[0]
+    if system == "bm25":
+        return Finding(opened, query, hits)
+    before = opened.search_many([query], max(DEPTH, top_k), where)[0]
+    ranks = {hit.doc_id: rank for rank, hit in enumerate(before, 1)}
+    return Finding(opened, became, hits, system, added_terms(query, became), ranks)
 
 
 def system_text(expand: str | None, fuse: str | None) -> str:

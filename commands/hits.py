@@ -48,7 +48,7 @@ def show(found: Finding, *, as_json: bool, quiet: bool, explain: bool) -> None:
         if quiet:
             output.data(hit.doc_id)
         else:
-            print_hit(found.index, weighed, rank, hit, explain=explain, moved=_moved(found, rank))
+            print_hit(found.index, weighed, rank, hit, explain=explain, moved=moved(found, rank))
     output.say(output.RESEARCH, quiet=quiet)
 
 
@@ -60,7 +60,7 @@ def print_added(found: Finding) -> None:
     output.data(f"{found.system} added: {', '.join(shown) or 'nothing'}{more}")
 
 
-def _moved(found: Finding, rank: int) -> str:
+def moved(found: Finding, rank: int) -> str:
     """Where plain BM25 has this hit, if elsewhere."""
     if found.ranks_before is None:
         return ""

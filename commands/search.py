@@ -9,17 +9,14 @@ from patientdx.errors import InputError, UsageError
 from patientdx.records import Filter, Hit, Query
 
 from . import expansion, options, output
-from .hits import Finding, show
+from .hits import show
 
 if TYPE_CHECKING:
-    from indexer.index import Index
     from patientdx.protocols import Searcher
 
 Explain = Annotated[
     bool, typer.Option("--explain", help="Show the share of each matching term in the score.")
 ]
-DEPTH = 1000
-"""Hits of each system that a fusion sees."""
 
 
 def search(
@@ -78,7 +75,7 @@ def search(
     if run is not None:
         raise UsageError("--run goes with --queries", hint="search --queries FILE --run OUT")
     query = Query("query", _note(text, file))
-    found = _find(options.open_index(index, k1, b), query, system, asked, chosen, top_k)
+    found = expansion.find(options.open_index(index, k1, b), query, system, asked, chosen, top_k)
     show(found, as_json=as_json, quiet=quiet, explain=explain)
 
 
@@ -123,27 +120,8 @@ def similar(
     query = Query(patient_id, opened.text(patient_id))
     others = opened.others(patient_id, chosen, other_articles=other_articles)
     system = expansion.system_text(expand, fuse)
-    found = _find(opened, query, system, asked, others, top_k)
+    found = expansion.find(opened, query, system, asked, others, top_k)
     show(found, as_json=as_json, quiet=quiet, explain=explain)
-
-
-def _find(
-    opened: "Index",
-    query: Query,
-    system: str,
-    asked: expansion.Asked,
-    where: Filter,
-    top_k: int,
-) -> Finding:
-    """The hits of a system, and where an expansion moved them from."""
-    with expansion.searcher(system, asked, opened, where) as (searcher, expanded):
-        hits = searcher.search_many([query], top_k, where)[0]
-        became = expanded([query])[0]
-    if system == "bm25":
-        return Finding(opened, query, hits)
-    before = opened.search_many([query], max(DEPTH, top_k), where)[0]
-    ranks = {hit.doc_id: rank for rank, hit in enumerate(before, 1)}
-    return Finding(opened, became, hits, system, expansion.added_terms(query, became), ranks)
 
 
 def _note(text: str | None, file: str | None) -> str:
