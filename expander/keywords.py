@@ -22,10 +22,14 @@ _GENERATION = GenerationSettings(max_new_tokens=200)
 
 @dataclass(frozen=True)
 class KeywordsSettings:
-    """What a keyword counts (a word of the note counts 1), and how many are taken at most."""
+    """What a keyword counts (a word of the note counts 1), and how many are taken at most.
+
+    `only_missing` leaves out the words of the note, which small models like to repeat.
+    """
 
     weight: float = 1.0
     most: int = MAX_KEYWORDS
+    only_missing: bool = False
     generation: GenerationSettings = _GENERATION
 
     def __post_init__(self) -> None:
@@ -53,5 +57,6 @@ class Keywords(PromptedExpander):
 
     def read(self, query: Query, prompt: str, reply: str) -> Query:
         """The query with the reply's keywords as `weights`."""
-        found = keywords(reply, prompt, self.settings.most)
+        known = query.text if self.settings.only_missing else ""
+        found = keywords(reply, prompt, self.settings.most, known)
         return with_weights(query, dict.fromkeys(found, self.settings.weight))

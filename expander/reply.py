@@ -37,7 +37,7 @@ _HEAD = re.compile(r"^([^:\n]{1,200}):[*_]*(?=\s|$)")
 _HEAD_WORDS = """
 keyword keywords key synonym synonyms related additional missing relevant suggested symptom symptoms
 diagnosis diagnoses condition conditions finding findings treatment treatments passage answer note
-output response list terms term here sure certainly following
+output response list terms term here sure certainly following patient profile
 """
 _HEADS = frozenset(_HEAD_WORDS.split())
 _QUOTED = re.compile(r'"((?:[^"\\\n]|\\.){1,200})"(?!\s*:)')
@@ -56,21 +56,35 @@ other more most very include includes including
 _FUNCTION_WORDS = frozenset(_LITTLE.split())
 
 
-def keywords(reply: str, prompt: str = "", limit: int = MAX_KEYWORDS) -> list[str]:
+def keywords(reply: str, prompt: str = "", limit: int = MAX_KEYWORDS, known: str = "") -> list[str]:
     """The keywords of a reply, at most `limit`, each a word or a short phrase, as written.
 
     Reads lists of all kinds, JSON (also cut off) and prose, of which single words remain.
-    A word counts once, however often the model repeats it: later phrases lose it.
+    A word counts once, however often the model repeats it: later phrases lose it. So do all
+    phrases lose the words of the text `known`.
     """
     found: list[str] = []
-    seen: set[str] = set()
-    for phrase in _phrases(_answer(reply, prompt)):
+    seen = {word.casefold() for word in _WORD.findall(known)}
+    answer = _answer(reply, prompt)
+    for phrase in _phrases(answer):
         if len(found) >= limit:
             break
         words = _new(phrase, seen)
-        if any(word.casefold() not in _FUNCTION_WORDS for word in words):
+        if any(_is_telling(word) for word in words):
             found.append(" ".join(words))
+    if found and _is_cut(found[-1], answer, seen):
+        found.pop()
     return found
+
+
+def _is_cut(last: str, answer: str, seen: set[str]) -> bool:
+    """Whether the last keyword is one word that the end of the reply cut out of a known one."""
+    start = last.casefold()
+    return answer.endswith(last) and any(word != start and word.startswith(start) for word in seen)
+
+
+def _is_telling(word: str) -> bool:
+    return word.casefold() not in _FUNCTION_WORDS and not word.isdigit()
 
 
 def _new(words: list[str], seen: set[str]) -> list[str]:
@@ -89,6 +103,7 @@ def passage_words(reply: str, prompt: str = "", limit: int = MAX_PASSAGE_WORDS) 
     Sentences that repeat an earlier one do not count, nor does a word beyond MAX_REPEATS.
     """
     counts: dict[str, int] = {}
+    forms: dict[str, str] = {}
     sentences: set[str] = set()
     left = limit
     for piece in _PIECE.findall(_answer(reply, prompt)):
@@ -98,7 +113,8 @@ def passage_words(reply: str, prompt: str = "", limit: int = MAX_PASSAGE_WORDS) 
             continue
         sentences.add(key)
         for word in words[:left]:
-            counts[word] = min(MAX_REPEATS, counts.get(word, 0) + 1)
+            form = forms.setdefault(word.casefold(), word)
+            counts[form] = min(MAX_REPEATS, counts.get(form, 0) + 1)
         left -= len(words[:left])
     return counts
 
@@ -148,7 +164,7 @@ def _items(part: str) -> Iterator[list[str]]:
             continue
         if all(word.casefold() in _HEADS for word in words):
             continue
-        telling = [word for word in words if word.casefold() not in _FUNCTION_WORDS]
+        telling = [word for word in words if _is_telling(word)]
         if len(words) > _LONGEST_PHRASE:
             yield from ([word] for word in telling)
         elif telling:

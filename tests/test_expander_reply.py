@@ -67,6 +67,7 @@ def test_lists_of_all_kinds(reply: str, found: list[str]) -> None:
 def test_prose_gives_its_telling_words_once_each() -> None:
     reply = "The patient has a history of diabetes and may have developed diabetes of the heart."
     assert keywords(reply) == ["patient", "history", "diabetes", "developed", "heart"]
+    assert keywords("12, 3.5, stage 3") == ["stage 3"]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,62 @@ def test_a_repeated_prompt_is_no_answer(reply: str) -> None:
     assert not {"funeral", "crushing", "efficient"} & {w.lower() for w in keywords(reply, PROMPT)}
 
 
-# Written after what SmolLM2-135M-Instruct is like: it lists, loses the thread, loops, is cut off.
+# Written by SmolLM2-135M-Instruct (Q4_1, greedy, 200 new tokens) to the prompt of `keywords`;
+# repetitions are shortened.
+CAPTURED = [
+    (
+        "The most relevant missing keywords to identify similar patients would be:\n\n"
+        "1. Dental Medicine\n2. Dental Science\n3. Dental Medicine\n4. Dental Science\n"
+        + "".join(f"{number}. Dental Medicine\n" for number in range(5, 33))
+        + "33. Dental",
+        ["Dental Medicine", "Science"],
+    ),
+    (
+        "To help identify similar patients, I would suggest adding the following keywords to the "
+        'patient profile:\n\n- "Erythromorph"\n' + '- "Erythromorphism"\n' * 17 + "-",
+        ["Erythromorph", "Erythromorphism"],
+    ),
+    (
+        "The most relevant missing keywords for this patient profile are:\n\n"
+        '- "monterosclerosis"\n' + '- "monstro"\n' * 17 + '- "mon',
+        ["monterosclerosis", "monstro"],
+    ),
+    (
+        "The most relevant missing keywords to add to the patient profile to help identify similar "
+        "patients would be:\n\n" + '- "Patient: A 48-year-old male"\n' * 12,
+        ["48-year-old male"],
+    ),
+    (
+        "The most relevant missing keywords in the given patient profile are:\n\n"
+        + "- Factory farming practices\n- Agriculture\n- Food\n- Agriculture practices",
+        ["Factory farming practices", "Agriculture", "Food"],
+    ),
+    ("1. 1.1.1.1: 1.1.1.1.2: 1.1.1.1.3: 1.1.1.1.4: 1.1.1.1.10: 1.1.1.1.11: 1.1", []),
+]
+
+
+@pytest.mark.parametrize(("reply", "found"), CAPTURED)
+def test_what_smollm2_wrote(reply: str, found: list[str]) -> None:
+    assert keywords(reply, PROMPT) == found
+
+
+def test_a_passage_that_smollm2_looped_in() -> None:
+    reply = "Mild global delay, mild global delay, " + "severe heart disease, " * 40 + "sev"
+    counts = passage_words(reply)
+    assert counts == {
+        **dict.fromkeys(["Mild", "global", "delay"], 2),
+        "severe": 3,
+        "heart": 3,
+        "disease": 3,
+        "sev": 1,
+    }
+
+
+def test_words_of_the_note_can_be_left_out() -> None:
+    assert keywords("chest pain, back pain, cough", known="Pain in the Chest.") == ["back", "cough"]
+
+
+# Written after what such models are like: they list, lose the thread, loop, are cut off.
 SMOL_LIST = """Based on the patient profile, here are some potential missing keywords:
 
 1. **Stress-Induced Cardiomyopathy**: This condition is
@@ -110,7 +166,7 @@ def test_a_sentence_that_loops_counts_once() -> None:
 
 def test_a_passage_is_counted_up_to_a_few_repeats() -> None:
     counts = passage_words("Passage: Fever and fever, fever; FEVER fever. Cough!\n\nThe end of it.")
-    assert counts["fever"] == MAX_REPEATS
+    assert counts["Fever"] == MAX_REPEATS
     assert counts["Cough"] == 1
     assert "Passage" not in counts
 

@@ -50,6 +50,13 @@ def test_keywords_have_a_weight_and_a_number() -> None:
     assert query == Query("q", "gout", {"tophi": 1.25, "podagra": 0.25}, {"gout": 2.0})
 
 
+def test_only_missing_keywords_can_be_asked_for() -> None:
+    model = FakeGenerator(lambda _: "acute gout, podagra")
+    settings = KeywordsSettings(only_missing=True)
+    (query,) = Keywords(settings, generator=model).expand_many([Query("q", "A gout")])
+    assert query.weights == {"acute": 1.0, "podagra": 1.0}
+
+
 def test_note_and_keywords_are_one_query(index: Index) -> None:
     """The weights do what appending the words to the note does."""
     model = FakeGenerator(lambda _: "kidney stones, tophi")
