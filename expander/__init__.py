@@ -10,6 +10,7 @@ from .keywords import Keywords, KeywordsSettings
 from .prompted import PromptedExpander, read_prompt
 from .query2doc import Query2Doc, Query2DocSettings
 from .ranx_fusion import FUSIONS, RANX_METHODS, RanxFusion, make_fusion
+from .recorded import RecordedExpander, read_expansions
 from .reduce import Reduce, ReduceSettings
 from .rm3 import Rm3, Rm3Settings
 from .rocchio import Rocchio, RocchioSettings
@@ -46,6 +47,7 @@ __all__ = [
     "Query2DocSettings",
     "RankingExpandedSearcher",
     "RanxFusion",
+    "RecordedExpander",
     "Reduce",
     "ReduceSettings",
     "Reply",
@@ -64,6 +66,7 @@ __all__ = [
     "expansion_row",
     "make_fusion",
     "make_strategy",
+    "read_expansions",
     "read_prompt",
     "read_vocabulary",
     "reply_key",

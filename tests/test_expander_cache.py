@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -173,6 +174,38 @@ def test_a_folder_and_a_missing_right_are_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CacheError, match="cannot be used: Not a directory"):
         ReplyCache(tmp_path / "file" / "replies.sqlite3")
+
+
+def test_a_store_that_fails_leaves_nothing_and_the_cache_goes_on(tmp_path: Path) -> None:
+    with ReplyCache(tmp_path / "replies.sqlite3") as cache:
+        cache.store({key(0): "before"})
+        cache._connection.set_progress_handler(lambda: 1, 100)
+        with pytest.raises(CacheError, match="cannot be used: SQLITE_INTERRUPT"):
+            cache.store({key(number): "lost" for number in range(1, 200)})
+        cache._connection.set_progress_handler(None, 0)
+        assert len(cache) == 1
+        cache.store({key(1): "after"})
+        assert cache.find([key(0), key(1)]) == {key(0): "before", key(1): "after"}
+
+
+def test_another_process_that_never_ends_its_commit_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "replies.sqlite3"
+    filled(path, 1)
+    monkeypatch.setattr("expander.cache._WAIT", 0.05)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(CacheError, match="cannot be used: SQLITE_BUSY"):
+            ReplyCache(path)
+        other.execute("ROLLBACK")
+    ReplyCache(path).close()
+
+
+def test_a_cache_that_cannot_be_removed_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x.sqlite3").mkdir()
+    with pytest.raises(CacheError, match="cannot be removed: Is a directory"):
+        clear_cache(tmp_path / "x.sqlite3")
 
 
 def test_clearing_removes_a_cache_and_nothing_else(tmp_path: Path) -> None:

@@ -74,6 +74,15 @@ def test_score_fusion_is_its_formula(runs: list[list[Hit]], norm: Norm) -> None:
     assert scores_of(ScoreFusion(norm, tuple(weights)), runs) == pytest.approx(expected, abs=1e-5)
 
 
+def test_fused_scores_come_in_the_order_of_ranked() -> None:
+    runs = [run_of(ranked({"a": 3.0, "b": 2.0, "c": 1.0})), run_of(ranked({"c": 9.0, "d": 8.0}))]
+    fused = ScoreFusion().fuse(runs)
+    assert fused == {"q": [Hit("c", 1.0), Hit("a", 1.0), Hit("b", 0.5), Hit("d", 0.0)]}
+    assert ScoreFusion().fuse(runs, 2) == {"q": fused["q"][:2]}
+    z_scores = ScoreFusion("z-score", (2.0, 1.0)).fuse(runs)["q"]
+    assert [hit.doc_id for hit in z_scores] == ["a", "b", "d", "c"]
+
+
 @given(lists)
 def test_one_run_fused_alone_keeps_its_order_of_ranks(hits: list[Hit]) -> None:
     fused = RRF().fuse([run_of(hits)])["q"]

@@ -85,7 +85,7 @@ def test_a_repeated_prompt_is_no_answer(reply: str) -> None:
 
 
 # Written by SmolLM2-135M-Instruct (Q4_1, greedy, 200 new tokens) to the prompt of `keywords`;
-# repetitions are shortened.
+# here shortened.
 CAPTURED = [
     (
         "The most relevant missing keywords to identify similar patients would be:\n\n"
@@ -110,8 +110,7 @@ CAPTURED = [
         ["48-year-old male"],
     ),
     (
-        "The most relevant missing keywords in the given patient profile are:\n\n"
-        + "- Factory farming practices\n- Agriculture\n- Food\n- Agriculture practices",
+        "- Factory farming practices\n- Agriculture\n- Food\n- Agriculture practices",
         ["Factory farming practices", "Agriculture", "Food"],
     ),
     ("1. 1.1.1.1: 1.1.1.1.2: 1.1.1.1.3: 1.1.1.1.4: 1.1.1.1.10: 1.1.1.1.11: 1.1", []),
