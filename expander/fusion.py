@@ -193,11 +193,10 @@ def _ids(hits: Sequence[Hit]) -> list[str]:
 def _sum(gains: _Gains) -> dict[str, float]:
     """The sum of gains of each note. A list of gains may be longer than its list of notes."""
     total: dict[str, float] = {}
+    known = total.get
     for doc_ids, values in gains:
-        more = dict(zip(doc_ids, values, strict=False))
-        twice = total.keys() & more.keys()
-        more.update([(doc_id, total[doc_id] + more[doc_id]) for doc_id in twice])
-        total |= more
+        for doc_id, value in zip(doc_ids, values, strict=False):
+            total[doc_id] = known(doc_id, 0.0) + value
     return total
 
 

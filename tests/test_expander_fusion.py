@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from expander.fusion import RRF, Norm, ScoreFusion, top
 from expander.ranx_fusion import make_fusion
-from patientdx.errors import InputError
+from patientdx.errors import ExtraMissingError, InputError
 from patientdx.records import Hit, Run, ranked
 
 ids = st.sampled_from([f"d{number}" for number in range(30)] + ["é", "𝒳", "\uffee"])
@@ -134,6 +134,12 @@ def test_what_makes_no_sense_is_refused(make: object, message: str) -> None:
     assert callable(make)
     with pytest.raises(InputError, match=message):
         make()
+
+
+def test_without_ranx_the_others_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("patientdx.capabilities.find_spec", lambda _: None)
+    with pytest.raises(ExtraMissingError, match="`ranx` is needed"):
+        make_fusion("mnz").fuse([{"q": [Hit("a", 1.0)]}] * 2)
 
 
 def test_fusions_have_names() -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 from expander_fakes import FakeGenerator, index_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from expander.grounded import Grounded, GroundedSettings
 from expander.keywords import Keywords, KeywordsSettings
@@ -13,7 +15,7 @@ from expander.strategies import STRATEGIES, Means, make_strategy
 from expander.vocabulary import Concept, Name
 from indexer.index import Index
 from patientdx.errors import InputError, UsageError
-from patientdx.protocols import Expander, GenerationSettings
+from patientdx.protocols import CorpusView, Expander, GenerationSettings
 from patientdx.records import Filter, Query
 
 NOTES = ["gout of the toe, podagra", "gout and tophi and kidney stones", "crushing chest pain"]
@@ -162,6 +164,54 @@ def test_unknown_names_and_foreign_settings_are_refused(index: Index) -> None:
     assert "keywords, query2doc" in (caught.value.hint or "")
     with pytest.raises(UsageError, match="no settings"):
         make_strategy("rm3", Means(searcher=index, corpus=index), KeywordsSettings())
+
+
+texts = st.one_of(
+    st.text(max_size=40),
+    st.lists(st.sampled_from(["gout", "no", "toe", "podagra", ",", "."])).map(" ".join),
+)
+given_queries = st.builds(
+    Query,
+    st.sampled_from(["p0", "p1", "q"]),
+    texts,
+    st.dictionaries(texts, st.floats(0, 1e6), max_size=2),
+    st.dictionaries(texts, st.floats(0, 1e6), max_size=2),
+)
+
+
+@settings(max_examples=30)
+@given(st.lists(given_queries, max_size=4), texts)
+def test_whatever_queries_come_they_come_back_in_order_and_can_be_searched(
+    index: Index, queries: list[Query], reply: str
+) -> None:
+    means = Means(FakeGenerator(lambda _: reply), index, index, VOCABULARY)
+    for name in STRATEGIES:
+        expanded = make_strategy(name, means).expand_many(queries)
+        assert [query.query_id for query in expanded] == [query.query_id for query in queries]
+        assert len(index.search_many(expanded)) == len(queries)
+        for before, after in zip(queries, expanded, strict=True):
+            assert after is before or after != before
+            assert name == "reduce" or after.text == before.text
+
+
+def test_a_new_strategy_is_one_class_and_one_row(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Shout:
+        name = "shout"
+        needs = ("corpus",)
+        Settings = KeywordsSettings
+
+        def __init__(self, settings: KeywordsSettings | None, *, corpus: CorpusView) -> None:
+            self.settings = settings
+            self.corpus = corpus
+
+        def expand_many(self, queries: list[Query]) -> list[Query]:
+            return [Query(query.query_id, query.text.upper()) for query in queries]
+
+    monkeypatch.setitem(STRATEGIES, "shout", Shout)  # type: ignore[arg-type]
+    strategy = make_strategy("shout", Means(corpus=index))
+    assert strategy.expand_many([QUERY])[0].text == QUERY.text.upper()
 
 
 def test_prompts_are_files_of_the_package() -> None:
