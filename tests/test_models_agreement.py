@@ -1,0 +1,179 @@
+"""One set of weights, four ways to run it: transformers, its GGUF, llama.cpp, and a server.
+
+The texts are the same under greedy decoding, or part at a near-tie: where the two best tokens
+are within 1e-2 in log-probability. Probabilities agree to 1e-2.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="needs the extra hf")
+pytest.importorskip("gguf", reason="needs the extra hf")
+pytest.importorskip("xllamacpp", reason="needs the extra local")
+
+import tiny_models
+import torch
+
+from patientdx.models import ModelSettings, open_model
+from patientdx.models.hf import HfModel
+from patientdx.models.llamacpp import LlamaCppModel, has_chat_template
+from patientdx.models.server import ServerModel
+from patientdx.protocols import GenerationSettings, Prompt
+
+NEAR = 1e-2
+SETTINGS = GenerationSettings(max_new_tokens=32)
+
+
+@dataclass
+class Four:
+    """The four of them; `base` is the torch module."""
+
+    hf: HfModel
+    gguf: HfModel
+    llama: LlamaCppModel
+    server: ServerModel
+    path: Path
+    base: Any
+
+    @property
+    def others(self) -> dict[str, Any]:
+        return {"gguf": self.gguf, "llama.cpp": self.llama, "server": self.server}
+
+
+@pytest.fixture(scope="module", params=["chat", "raw"])
+def four(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Four]:
+    torch.set_num_threads(1)
+    words = tiny_models.tokenizer(template=request.param == "chat")
+    net = tiny_models.model(vocabulary=len(words), context=512)
+    path = tiny_models.save_gguf(tmp_path_factory.mktemp("gguf") / "tiny.gguf", net, words)
+    settings = ModelSettings(dtype="float32", threads=1, context=512)
+    llama = LlamaCppModel.load(path, settings)
+    behind = ModelSettings(
+        api_key=llama._api.wire.api_key, prompt_format=request.param, timeout_s=60, batch=1
+    )
+    yield Four(
+        HfModel.wrap(net, words, digest="tiny", settings=settings),
+        HfModel.load(path, settings),
+        llama,
+        ServerModel.connect(llama._server.listening_address, behind),
+        path,
+        net,
+    )
+    llama.close()
+
+
+def prompts(count: int, seed: int = 0) -> list[str | Prompt]:
+    chance = random.Random(seed)
+    vocabulary = tiny_models.WORDS.split()
+    return [" ".join(chance.choices(vocabulary, k=chance.randint(1, 40))) for _ in range(count)]
+
+
+def whole(text: str) -> str:
+    """A text without the half character that a reply may end in: each shows that otherwise."""
+    return text.rstrip("\N{REPLACEMENT CHARACTER}")
+
+
+def parts_at_a_near_tie(four: Four, prompt: str | Prompt, one: str, other: str) -> bool:
+    """Whether the model itself hardly prefers the token at which two texts part."""
+    tokens, _ = four.hf._words.prompt(prompt, SETTINGS.max_new_tokens)
+    with torch.inference_mode():
+        for _ in range(SETTINGS.max_new_tokens):
+            best, second = four.base(torch.tensor([tokens])).logits[0, -1].topk(2)[0].tolist()
+            if best - second <= NEAR:
+                return True
+            tokens = [*tokens, int(four.base(torch.tensor([tokens])).logits[0, -1].argmax())]
+    return False
+
+
+def test_all_write_the_same(four: Four) -> None:
+    asked = prompts(24)
+    expected = four.hf.generate(asked, SETTINGS)
+    assert len(set(expected)) > 20
+    for name, model in four.others.items():
+        for prompt, one, other in zip(
+            asked, expected, model.generate(asked, SETTINGS), strict=True
+        ):
+            assert whole(one) == whole(other) or parts_at_a_near_tie(four, prompt, one, other), name
+
+
+def test_all_read_the_same(four: Four) -> None:
+    texts = [str(prompt) for prompt in prompts(8, seed=1)]
+    pairs = [(prompt, f" {text}") for prompt in texts[:3] for text in texts[3:6]]
+    pairs += [("", text) for text in texts]
+    pairs += [(texts[0], "")]
+    expected = four.hf.logprobs(pairs)
+    for name, model in four.others.items():
+        for one, other in zip(expected, model.logprobs(pairs), strict=True):
+            assert one == pytest.approx(other, abs=NEAR), name
+
+
+def test_long_texts_are_read_in_stretches(four: Four, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("patientdx.models.llama_api._MOST_FORCED", 5)
+    pairs = [("", tiny_models.WORDS)]
+    (expected,), (found,) = four.hf.logprobs(pairs), four.llama.logprobs(pairs)
+    assert len(found) > 15
+    assert expected == pytest.approx(found, abs=NEAR)
+
+
+def test_all_end_at_stop_strings(four: Four) -> None:
+    asked = prompts(6, seed=2)
+    replies = four.hf.generate(asked, SETTINGS)
+    stop = next(text[at] for text in replies for at in range(4, len(text)) if text[at].isalpha())
+    settings = GenerationSettings(max_new_tokens=32, stop=(stop,))
+    expected = [whole(text.partition(stop)[0]) for text in replies]
+    for model in (four.hf, four.gguf, four.llama, four.server):
+        assert [whole(text) for text in model.generate(asked, settings)] == expected
+
+
+def test_all_cut_long_notes_alike(four: Four) -> None:
+    asked = Prompt("Note: ", "fever and chills " * 300, " Words?")
+    for model in (four.hf, four.gguf, four.llama, four.server):
+        before = model.cut
+        assert len(model.generate([asked, "short"], SETTINGS)) == 2
+        assert model.cut == before + 1
+    assert four.llama._tokens(asked, 32) == four.hf._words.prompt(asked, 32)[0]
+
+
+def test_llama_cpp_answers_alike_again_and_in_batches(four: Four) -> None:
+    """What it keeps of other prompts does not show in an answer."""
+    asked = prompts(5, seed=3)
+    first = four.llama.generate(asked, SETTINGS)
+    assert four.llama.generate(asked[::-1], SETTINGS)[::-1] == first
+    many = LlamaCppModel.load(
+        four.path, ModelSettings(dtype="float32", threads=1, context=512, batch=3)
+    )
+    assert many._api.context == 512
+    for prompt, one, other in zip(asked, first, many.generate(asked, SETTINGS), strict=True):
+        assert whole(one) == whole(other) or parts_at_a_near_tie(four, prompt, one, other)
+    many.close()
+
+
+def test_sampling_has_a_seed(four: Four) -> None:
+    asked = prompts(3)
+    settings = GenerationSettings(max_new_tokens=12, temperature=1.5, seed=3)
+    other = GenerationSettings(max_new_tokens=12, temperature=1.5, seed=4)
+    for model in (four.llama, four.server):
+        assert model.generate(asked, settings) == model.generate(asked, settings)
+        assert model.generate(asked, settings) != model.generate(asked, other)
+
+
+def test_the_door_of_llama_cpp_has_a_lock(four: Four) -> None:
+    address = four.llama._server.listening_address
+    closed = ModelSettings(attempts=1, model=four.server.name)
+    with pytest.raises(Exception, match="answered 401"):
+        open_model(address, closed).generate(["a"])
+
+
+def test_digests_tell_files_and_settings_apart(four: Four) -> None:
+    raw = ModelSettings(dtype="float32", threads=1, context=512, prompt_format="raw")
+    same = LlamaCppModel.load(four.path, ModelSettings(dtype="float32", threads=1, context=512))
+    other = LlamaCppModel.load(four.path, ModelSettings(threads=1, context=256))
+    assert four.llama.digest == same.digest
+    assert four.llama.digest not in {other.digest, four.gguf.digest, four.server.digest}
+    has = has_chat_template(four.path)
+    assert (LlamaCppModel.load(four.path, raw).digest == same.digest) is not has
