@@ -177,3 +177,8 @@ def test_digests_tell_files_and_settings_apart(four: Four) -> None:
     assert four.llama.digest not in {other.digest, four.gguf.digest, four.server.digest}
     has = has_chat_template(four.path)
     assert (LlamaCppModel.load(four.path, raw).digest == same.digest) is not has
+
+
+def test_opening_says_nothing(four: Four, capfd: pytest.CaptureFixture[str]) -> None:
+    HfModel.load(four.path)
+    assert capfd.readouterr() == ("", "")

@@ -1,8 +1,9 @@
 """Weights into torch: safetensors or GGUF, never pickled ones, never code that came with them."""
 
+import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -131,14 +132,18 @@ def _nf4(dtype: Any) -> Any:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Keeps transformers from drawing bars and giving advice."""
+    """Keeps transformers from drawing bars and giving advice.
+
+    The bar of GGUF files knows no switch: what is written to stderr meanwhile is dropped.
+    """
     from transformers.utils import logging
 
     before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with redirect_stderr(io.StringIO()):
+            yield
     finally:
         logging.set_verbosity(before)
         if bars:

@@ -1,0 +1,145 @@
+"""vLLM against transformers on SmolLM2 in float32, in process and over HTTP; called by `run`."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from patientdx.errors import ModelError
+from patientdx.models import ModelSettings
+from patientdx.models.hf import HfModel
+from patientdx.models.server import ServerModel
+from patientdx.models.store import located
+from patientdx.models.vllm import VllmModel
+from patientdx.protocols import GenerationSettings, Prompt
+from patientdx.settings import settings_from
+
+NEAR = 1e-2
+SETTINGS = GenerationSettings(max_new_tokens=40)
+ASK = "List the medical keywords of this note: "
+NOTES = [
+    "A 44-year-old man has a painful swollen toe after a night of beer and steak.",
+    "Woman of 63 with crushing chest pain hours after the sudden death of her brother.",
+    "A child of three with barking cough and stridor at night.",
+    "Fever and a new murmur in a man who injects drugs, vegetation on the mitral valve.",
+    "Broad-based gait, urinary urgency and failing memory in a woman of 78.",
+]
+PROMPTS = [Prompt(ASK, note, "\nKeywords:") for note in NOTES]
+PAIRS = [(NOTES[0], f" {word}") for word in ("He has gout.", "She has asthma.", "Yes")]
+PAIRS += [("", note) for note in NOTES]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SmolLM2 as a folder of float32, out of its GGUF."""
+    cache = settings_from(os.environ, Path.home()).cache
+    opened = HfModel.load(located("smollm2", cache))
+    net, out = opened._model, tmp_path_factory.mktemp("smollm2")
+    skipped = {"quantization_config", "_name_or_path"}
+    config = {key: value for key, value in net.config.to_dict().items() if key not in skipped}
+    clean = type(net)(type(net.config)(**config))
+    clean.load_state_dict(net.state_dict())
+    clean.generation_config = net.generation_config
+    clean.save_pretrained(out)
+    opened._words.tokenizer.save_pretrained(out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def hf(folder: Path) -> HfModel:
+    return HfModel.load(folder, ModelSettings(dtype="float32", context=1024))
+
+
+@pytest.fixture(scope="module")
+def engine(folder: Path) -> VllmModel:
+    return VllmModel.load(folder, ModelSettings(dtype="float32", context=1024, batch=8))
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[ServerModel]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = (
+        *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder)),
+        *("--host", "127.0.0.1", "--port", str(port), "--max-model-len", "1024"),
+        *("--dtype", "float32", "--enforce-eager", "--served-model-name", "smollm2"),
+        "--no-enable-prefix-caching",
+    )
+    with subprocess.Popen(command) as process:
+        try:
+            yield connected(f"http://127.0.0.1:{port}", process)
+        finally:
+            process.terminate()
+
+
+def connected(url: str, process: "subprocess.Popen[bytes]") -> ServerModel:
+    for _ in range(300):
+        assert process.poll() is None, "the server ended"
+        try:
+            return ServerModel.connect(url, ModelSettings(attempts=1))
+        except ModelError:
+            time.sleep(1)
+    raise AssertionError("the server did not begin to answer")
+
+
+def parts_at_a_near_tie(hf: HfModel, prompt: Prompt) -> bool:
+    """Whether the model hardly prefers one of the tokens of its reply."""
+    tokens, _ = hf._words.prompt(prompt, SETTINGS.max_new_tokens)
+    with torch.inference_mode():
+        for _ in range(SETTINGS.max_new_tokens):
+            best = hf._model(torch.tensor([tokens])).logits[0, -1].topk(2)
+            if float(best.values[0] - best.values[1]) <= NEAR:
+                return True
+            tokens = [*tokens, int(best.indices[0])]
+    return False
+
+
+def check(hf: HfModel, other: Any) -> None:
+    expected = hf.generate(PROMPTS, SETTINGS)
+    found = other.generate(PROMPTS, SETTINGS)
+    assert len(set(expected)) == len(PROMPTS)
+    for prompt, one, two in zip(PROMPTS, expected, found, strict=True):
+        assert one == two or parts_at_a_near_tie(hf, prompt)
+    print(
+        "equal texts:", sum(a == b for a, b in zip(expected, found, strict=True)), "of", len(found)
+    )
+
+
+def test_the_engine_writes_as_transformers_does(hf: HfModel, engine: VllmModel) -> None:
+    check(hf, engine)
+
+
+def test_the_engine_reads_as_transformers_does(hf: HfModel, engine: VllmModel) -> None:
+    for one, two in zip(hf.logprobs(PAIRS), engine.logprobs(PAIRS), strict=True):
+        assert one == pytest.approx(two, abs=NEAR)
+
+
+def test_the_engine_cuts_and_counts_long_notes(engine: VllmModel) -> None:
+    engine.generate([Prompt(ASK, "gout " * 3000)], SETTINGS)
+    assert engine.cut == 1
+
+
+def test_the_engine_stops_and_samples(hf: HfModel, engine: VllmModel) -> None:
+    stop = GenerationSettings(max_new_tokens=40, stop=(",", "."))
+    assert engine.generate(PROMPTS[:2], stop) == hf.generate(PROMPTS[:2], stop)
+    sampled = GenerationSettings(max_new_tokens=20, temperature=1.0, seed=5)
+    assert engine.generate(PROMPTS[:2], sampled) == engine.generate(PROMPTS[:2], sampled)
+
+
+def test_the_server_writes_as_transformers_does(hf: HfModel, server: ServerModel) -> None:
+    check(hf, server)
+
+
+def test_the_server_reads_as_transformers_does(hf: HfModel, server: ServerModel) -> None:
+    found = server.logprobs(PAIRS)
+    for (prompt, _), one, two in zip(PAIRS, hf.logprobs(PAIRS), found, strict=True):
+        # Over HTTP the first token of a text has no probability: this model adds no beginning.
+        assert (one if prompt else one[1:]) == pytest.approx(two, abs=NEAR)
