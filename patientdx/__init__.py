@@ -13,12 +13,17 @@ __version__ = "0.1.0"
 
 _KERNEL = {
     "Filter": "records",
+    "GenerationSettings": "protocols",
     "Hit": "records",
+    "ModelSettings": "models",
     "Patient": "records",
     "PatientDxError": "errors",
+    "Prompt": "protocols",
     "Qrels": "records",
     "Query": "records",
     "Run": "records",
+    "ScriptedModel": "models",
+    "open_model": "models",
     "ranked": "records",
     "read_patients": "formats",
     "read_qrels": "formats",

@@ -11,7 +11,8 @@ import pytest
 from fault_server import SECRET, Answer, Script, reply, serving
 
 from patientdx.errors import ModelError
-from patientdx.models import ModelSettings, open_model
+from patientdx.models import ModelSettings, open_model, server
+from patientdx.models.server import ServerModel
 from patientdx.models.wire import Address, UnansweredError, Wire
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +41,17 @@ def test_another_machine_needs_leave(url: str) -> None:
     with pytest.raises(ModelError, match="patient text, would leave") as raised:
         open_model(url, ModelSettings(timeout_s=0.1))
     assert "--allow-remote" in str(raised.value.hint)
-    assert str(Address.parse(url, allow_remote=True)) == url
+    address = Address.parse(url, allow_remote=True)
+    assert str(address) == url
+    assert address.is_remote
+
+
+def test_the_user_is_told_where_patient_text_goes() -> None:
+    wire = Wire(Address.parse("http://192.0.2.1:8000", allow_remote=True))
+    warnings: list[str] = []
+    entry = {"id": "tiny"}
+    ServerModel(wire, server._about(entry), ModelSettings(), warn=warnings.append)
+    assert warnings[0] == "prompts, and so patient text, are sent to 192.0.2.1"
 
 
 @pytest.mark.parametrize(

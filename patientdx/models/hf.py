@@ -40,7 +40,8 @@ class HfModel:
         self.cut = 0
         self._model = model
         self._words = Words.of(tokenizer, model.config, settings, name)
-        self._ends = self._words.ends(model.generation_config)
+        told = getattr(model.generation_config, "eos_token_id", None)
+        self._ends = self._words.ends(told)
         self._plain = has_plain_attention(model)
         self._warn = warn
 

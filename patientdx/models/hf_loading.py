@@ -101,11 +101,11 @@ def _model(path: Path, settings: ModelSettings, device: str, dtype: Any) -> Any:
     folder, options = _source(path)
     if settings.quantize == "nf4":
         options["quantization_config"] = _nf4(dtype)
+    if settings.quantize == "nf4" or device != "cpu":  # what is quantized cannot be moved later
         options["device_map"] = {"": device}
     if path.is_dir():
         options["use_safetensors"] = True
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
-    return model if settings.quantize == "nf4" else model.to(device)
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
 
 
 def _source(path: Path) -> tuple[str, dict[str, Any]]:

@@ -51,6 +51,8 @@ class ServerModel:
         self._chat = settings.prompt_format != "raw"
         self._may_choose = settings.prompt_format == "auto"
         self._counts = True
+        if wire.address.is_remote:
+            warn(f"prompts, and so patient text, are sent to {wire.address.host}")
         warn(f"the weights behind {wire.address} cannot be verified: replies are kept by its name")
 
     @classmethod

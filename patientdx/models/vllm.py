@@ -32,7 +32,8 @@ class VllmModel:
         config = engine.llm_engine.model_config
         words = Words.of(engine.get_tokenizer(), config.hf_config, settings, name)
         self._words = Words(words.tokenizer, config.max_model_len, words.chat)
-        self._ends = sorted(self._words.ends(config.try_get_generation_config_object()))
+        told = config.try_get_generation_config().get("eos_token_id")
+        self._ends = sorted(self._words.ends(told))
 
     @classmethod
     def load(

@@ -66,6 +66,11 @@ class Address:
             )
         return cls(parts.scheme, host, port, parts.path.rstrip("/"))
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is another machine's."""
+        return not _is_loopback(self.host)
+
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}{f':{self.port}' if self.port else ''}{self.path}"

@@ -89,10 +89,9 @@ class Words:
                 return int(token)
         raise ModelError("the tokenizer has neither a token for a beginning nor one for an end")
 
-    def ends(self, generation_config: Any) -> frozenset[int]:
-        """The tokens that end a reply."""
-        told = getattr(generation_config, "eos_token_id", None)
-        ends = list(told) if isinstance(told, list | tuple) else [told]
+    def ends(self, told: int | Sequence[int] | None) -> frozenset[int]:
+        """The tokens that end a reply: those that the model's settings tell, and known ones."""
+        ends: list[int | None] = [told] if told is None or isinstance(told, int) else list(told)
         known = self.tokenizer.get_added_vocab()
         ends += [self.tokenizer.eos_token_id, *(known.get(marker) for marker in _END_MARKERS)]
         return frozenset(int(one) for one in ends if one is not None)
