@@ -201,8 +201,9 @@ def test_a_long_note_is_cut_where_the_context_is_known(context: Any, count: bool
 
 
 def tokenized(body: Any) -> Answer:
-    """One token a character, and none for a beginning."""
-    return Answer({"tokens": [ord(character) for character in body["prompt"]]})
+    """One token a character, after a 1 for the beginning."""
+    begin = [1] if body["add_special_tokens"] else []
+    return Answer({"tokens": [*begin, *(ord(character) for character in body["prompt"])]})
 
 
 def scored(tokens: Callable[[list[int]], list[Any]]) -> Callable[[Any], Answer]:
@@ -220,7 +221,8 @@ def test_a_server_that_echoes_can_score() -> None:
     with serving(script) as url:
         model = connected(url)
         found = model.logprobs([("ab", "cd"), ("ab", ""), ("", "cd")])
-    assert found == [[-ord("c") / 8, -ord("d") / 8], [], [-ord("d") / 8]]
+    both = [-ord("c") / 8, -ord("d") / 8]
+    assert found == [both, [], both]
     assert script.bodies(PLAIN)[0]["echo"] is True
 
 
@@ -236,3 +238,10 @@ def test_a_server_that_cannot_score_is_told(lacks: str) -> None:
         connected(url).logprobs([(SECRET, "cd")])
     assert "llamacpp" in str(raised.value.hint)
     assert SECRET not in str(raised.value)
+
+
+def test_a_text_is_not_scored_after_an_unknown_token() -> None:
+    script = Script()
+    script.paths["/tokenize"] = lambda body: Answer({"tokens": list(body["prompt"].encode())})
+    with serving(script) as url, pytest.raises(ModelError, match="without a prompt"):
+        connected(url).logprobs([("", SECRET)])

@@ -89,8 +89,9 @@ class ServerModel:
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
         """Log-probabilities of the tokens of each continuation given its prompt.
 
-        llama.cpp's and vLLM's servers can tell them; raises ModelError for others. Where a model
-        has no token for a beginning vLLM tells none for the first token of a text.
+        llama.cpp's and vLLM's servers can tell them; raises ModelError for others, and for the
+        token losses of a text where vLLM's model adds no token for a beginning: which token the
+        other backends would have it follow is not told over HTTP.
         """
         if self._about.owner == "llamacpp":
             api = LlamaApi.connect(self._wire)
@@ -172,9 +173,7 @@ class ServerModel:
     def _echoed(self, prompt: str, continuation: str) -> list[float]:
         """By `echo`, which vLLM honours when it is given tokens."""
         try:
-            before, after = split(
-                prompt, continuation, self._tokens, lambda text: self._tokens(text, begin=False)
-            )
+            before, after = self._pair(prompt, continuation)
             if not after:
                 return []
             told = self._wire.ask("/v1/completions", self._echo(before + after), _told)
@@ -186,6 +185,17 @@ class ServerModel:
             raise cannot(self.name, "score")
         values = told[len(before) : len(before) + len(after)]
         return [float(value) for value in values if value is not None]
+
+    def _pair(self, prompt: str, continuation: str) -> tuple[list[int], list[int]]:
+        def plain(text: str) -> list[int]:
+            return self._tokens(text, begin=False)
+
+        if prompt:
+            return split(prompt, continuation, self._tokens, plain)
+        tokens = self._tokens(continuation)
+        if tokens and tokens == plain(continuation):
+            raise cannot(self.name, "read")
+        return tokens[:1], tokens[1:]
 
     def _echo(self, tokens: list[int]) -> dict[str, Any]:
         return {

@@ -32,7 +32,7 @@ NOTES = [
     "Broad-based gait, urinary urgency and failing memory in a woman of 78.",
 ]
 PROMPTS = [Prompt(ASK, note, "\nKeywords:") for note in NOTES]
-PAIRS = [(NOTES[0], f" {word}") for word in ("He has gout.", "She has asthma.", "Yes")]
+PAIRS = [(note, f" {text}") for note in NOTES[:2] for text in ("He has gout.", "Asthma", NOTES[2])]
 PAIRS += [("", note) for note in NOTES]
 
 
@@ -139,7 +139,8 @@ def test_the_server_writes_as_transformers_does(hf: HfModel, server: ServerModel
 
 
 def test_the_server_reads_as_transformers_does(hf: HfModel, server: ServerModel) -> None:
-    found = server.logprobs(PAIRS)
-    for (prompt, _), one, two in zip(PAIRS, hf.logprobs(PAIRS), found, strict=True):
-        # Over HTTP the first token of a text has no probability: this model adds no beginning.
-        assert (one if prompt else one[1:]) == pytest.approx(two, abs=NEAR)
+    pairs = [pair for pair in PAIRS if pair[0]]
+    for one, two in zip(hf.logprobs(pairs), server.logprobs(pairs), strict=True):
+        assert one == pytest.approx(two, abs=NEAR)
+    with pytest.raises(ModelError, match="without a prompt"):  # SmolLM2 adds no beginning
+        server.logprobs([("", NOTES[0])])
