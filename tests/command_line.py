@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import cli
 from patientdx.sample import sample_folder
 
-_OURS = ("INDEX", "CACHE", "THREADS", "ALLOW_FETCH", "HUB")
+_OURS = ("INDEX", "CACHE", "THREADS", "ALLOW_FETCH", "HUB", "MODEL")
 NOWHERE = {f"PATIENTDX_{name}": None for name in _OURS} | {"NO_COLOR": None}
 
 NOTE = "fever and a new murmur in a man who injects drugs, vegetation on the mitral valve"

@@ -1,5 +1,6 @@
 """What all tests share: helper modules of this folder, and how hypothesis runs."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
 # --import-mode=importlib leaves sys.path alone; tests import `oracle` and `corpora` by name.
 sys.path.insert(0, str(Path(__file__).parent))
+
+# Tests run offline: no command may fetch a model from a package index.
+os.environ["PIP_NO_INDEX"] = "1"
 
 # Machines are shared: an example may take long for no fault of its own.
 settings.register_profile("patientdx", deadline=None)
