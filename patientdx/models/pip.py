@@ -1,7 +1,9 @@
 """One wheel of the package index, fetched by pip with whatever index the user has set."""
 
+import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from patientdx.errors import FetchError
@@ -56,11 +58,11 @@ def _watched(process: "subprocess.Popen[str]", folder: Path, on_progress: Progre
 
 def _bytes_below(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except FileNotFoundError:  # pip has just moved it
-            continue
+    # Unlike rglob, os.walk passes over a folder that pip has just removed.
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):  # pip has just moved it
+                total += Path(parent, name).stat().st_size
     return total
 
 
