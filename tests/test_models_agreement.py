@@ -80,7 +80,7 @@ def whole(text: str) -> str:
 
 def parts_at_a_near_tie(four: Four, prompt: str | Prompt, one: str, other: str) -> bool:
     """Whether the model itself hardly prefers the token at which two texts part."""
-    tokens, _ = four.hf._words.prompt(prompt, SETTINGS.max_new_tokens)
+    tokens, _ = four.hf.words.prompt(prompt, SETTINGS.max_new_tokens)
     with torch.inference_mode():
         for _ in range(SETTINGS.max_new_tokens):
             best, second = four.base(torch.tensor([tokens])).logits[0, -1].topk(2)[0].tolist()
@@ -136,7 +136,7 @@ def test_all_cut_long_notes_alike(four: Four) -> None:
         before = model.cut
         assert len(model.generate([asked, "short"], SETTINGS)) == 2
         assert model.cut == before + 1
-    assert four.llama._tokens(asked, 32) == four.hf._words.prompt(asked, 32)[0]
+    assert four.llama._tokens(asked, 32) == four.hf.words.prompt(asked, 32)[0]
 
 
 def test_llama_cpp_answers_alike_again_and_in_batches(four: Four) -> None:

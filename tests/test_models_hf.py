@@ -47,16 +47,16 @@ def prompts(count: int, seed: int = 0, most: int = 30) -> list[str]:
 
 def by_transformers(model: HfModel, prompt: str, settings: GenerationSettings = SHORT) -> str:
     """The same by `model.generate`, alone."""
-    tokens = torch.tensor([model._words.prompt(prompt, settings.max_new_tokens)[0]])
-    out = model._model.generate(
+    tokens = torch.tensor([model.words.prompt(prompt, settings.max_new_tokens)[0]])
+    out = model.module.generate(
         tokens,
         attention_mask=torch.ones_like(tokens),
         max_new_tokens=settings.max_new_tokens,
         do_sample=False,
-        eos_token_id=sorted(model._ends),
+        eos_token_id=sorted(model.ends),
         pad_token_id=0,
     )
-    return model._words.text(out[0, tokens.shape[1] :].tolist())
+    return model.words.text(out[0, tokens.shape[1] :].tolist())
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 16])
@@ -119,13 +119,13 @@ def test_sampling_depends_on_the_seed_and_not_on_the_batch(net: Any, words: Any)
 def test_sampling_follows_the_probabilities(net: Any, words: Any) -> None:
     """The first token of many seeds, against the softmax of the model itself."""
     model = wrapped(net, words, ModelSettings(prompt_format="raw"))
-    logits = net(torch.tensor([model._words.tokens("the patient")])).logits[0, -1]
+    logits = net(torch.tensor([model.words.tokens("the patient")])).logits[0, -1]
     expected = torch.softmax(logits.detach() / 2.0, -1)
     seen = torch.zeros(len(expected))
-    decoder = hf_decoding.Decoder(net, frozenset(), SHORT, model._words.text)
+    decoder = hf_decoding.Decoder(net, frozenset(), SHORT, model.words.text)
     for seed in range(400):
         decoder.settings = GenerationSettings(max_new_tokens=1, temperature=2.0, seed=seed)
-        ((token,),) = decoder.run([model._words.tokens("the patient")], 1, lambda _: None)
+        ((token,),) = decoder.run([model.words.tokens("the patient")], 1, lambda _: None)
         seen[token] += 1 / 400
     assert float((seen - expected).abs().sum()) / 2 < 0.35
     assert float(seen[expected.argmax()]) == pytest.approx(float(expected.max()), abs=0.08)
@@ -141,16 +141,16 @@ def test_a_reply_ends_at_stop_strings_and_numbers(net: Any, words: Any) -> None:
     assert cut[0] != whole[0]
     assert model.generate(asked, GenerationSettings(max_new_tokens=0)) == [""] * 5
     few = model.generate(asked, GenerationSettings(max_new_tokens=3))
-    assert all(len(model._words.tokens(one)) <= 9 for one in few)
+    assert all(len(model.words.tokens(one)) <= 9 for one in few)
 
 
 def test_the_template_is_applied_where_there_is_one(net: Any, words: Any) -> None:
     plain = tiny_models.tokenizer(template=False)
     chat, raw = wrapped(net, words), wrapped(net, words, ModelSettings(prompt_format="raw"))
     shown = "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n"
-    assert words.decode(chat._words.prompt("Hello", 1)[0]) == shown
-    assert words.decode(raw._words.prompt("Hello", 1)[0]) == "Hello"
-    assert words.decode(wrapped(net, plain)._words.prompt("Hello", 1)[0]) == "Hello"
+    assert words.decode(chat.words.prompt("Hello", 1)[0]) == shown
+    assert words.decode(raw.words.prompt("Hello", 1)[0]) == "Hello"
+    assert words.decode(wrapped(net, plain).words.prompt("Hello", 1)[0]) == "Hello"
     with pytest.raises(ModelError, match="no chat template"):
         wrapped(net, plain, ModelSettings(prompt_format="chat"))
     assert chat.digest != raw.digest
@@ -159,7 +159,7 @@ def test_the_template_is_applied_where_there_is_one(net: Any, words: Any) -> Non
 def test_a_long_note_is_cut_and_counted(net: Any, words: Any) -> None:
     model = wrapped(net, words, ModelSettings(context=100))
     asked = Prompt("Note: ", "fever and chills " * 100, " Words?")
-    tokens, cut = model._words.prompt(asked, 20)
+    tokens, cut = model.words.prompt(asked, 20)
     assert cut
     assert 70 < len(tokens) <= 80
     text = words.decode(tokens)
@@ -175,8 +175,8 @@ def test_a_long_note_is_cut_and_counted(net: Any, words: Any) -> None:
 def check_scores(model: HfModel, pairs: Sequence[tuple[str, str]]) -> None:
     """Against a forward pass of each pair on its own."""
     for pair, found in zip(pairs, model.logprobs(pairs), strict=True):
-        before, after = model._words.pair(*pair)
-        logits = model._model(torch.tensor([[*before, *after]]), use_cache=False).logits[0]
+        before, after = model.words.pair(*pair)
+        logits = model.module(torch.tensor([[*before, *after]]), use_cache=False).logits[0]
         told = torch.log_softmax(logits.detach().double(), -1)
         expected = [float(told[len(before) - 1 + at, token]) for at, token in enumerate(after)]
         assert found == pytest.approx(expected, abs=1e-4)
@@ -223,7 +223,7 @@ def test_pairs_that_share_a_prompt_cost_one_pass_of_it(net: Any, words: Any) -> 
         model.logprobs([(prompt, " yes"), (prompt, " no"), (prompt, " maybe")])
     finally:
         handle.remove()
-    length = len(model._words.tokens(prompt))
+    length = len(model.words.tokens(prompt))
     assert length > 60
     assert read[0] == length - 1
     assert sum(read) < length + 3 * 10
@@ -298,7 +298,7 @@ def test_four_bits_are_asked_of_bitsandbytes(tmp_path: Path) -> None:
     pytest.importorskip("bitsandbytes", reason="needs the extra hf")
     folder = tiny_models.save_folder(tmp_path / "tiny", intermediate_size=128)
     model = HfModel.load(folder, ModelSettings(quantize="nf4"))
-    layer = model._model.model.layers[0].mlp.up_proj
+    layer = model.module.model.layers[0].mlp.up_proj
     assert type(layer).__name__ == "Linear4bit"
     assert (layer.weight.quant_type, layer.weight.compress_statistics) == ("nf4", True)
     assert model.digest != HfModel.load(folder).digest

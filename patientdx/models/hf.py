@@ -21,7 +21,11 @@ _BATCH_ON_GPU = 64
 
 
 class HfModel:
-    """A causal language model of transformers."""
+    """A causal language model of transformers.
+
+    `module` is the torch module, `words` its tokenizer with what is made by it, `ends` the tokens
+    that end a reply.
+    """
 
     def __init__(
         self,
@@ -38,10 +42,10 @@ class HfModel:
         on_gpu = str(model.device).startswith("cuda")
         self.batch = settings.batch or (_BATCH_ON_GPU if on_gpu else _BATCH_ON_CPU)
         self.cut = 0
-        self._model = model
-        self._words = Words.of(tokenizer, model.config, settings, name)
+        self.module = model
+        self.words = Words.of(tokenizer, model.config, settings, name)
         told = getattr(model.generation_config, "eos_token_id", None)
-        self._ends = self._words.ends(told)
+        self.ends = self.words.ends(told)
         self._plain = has_plain_attention(model)
         self._warn = warn
 
@@ -91,15 +95,15 @@ class HfModel:
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
     ) -> list[str]:
         """One continuation a prompt. Raises ModelError where a single prompt exceeds the memory."""
-        fitted = [self._words.prompt(one, settings.max_new_tokens) for one in prompts]
+        fitted = [self.words.prompt(one, settings.max_new_tokens) for one in prompts]
         self.cut += sum(cut for _, cut in fitted)
         asked = [tokens for tokens, _ in fitted]
         if self._plain:
-            decoder = Decoder(self._model, self._ends, settings, self._words.text)
+            decoder = Decoder(self.module, self.ends, settings, self.words.text)
             replies = decoder.run(asked, self.batch, self._warn)
         else:
-            replies = [generate_alone(self._model, one, settings, self._ends) for one in asked]
-        return [stopped(self._words.text(reply), settings.stop) for reply in replies]
+            replies = [generate_alone(self.module, one, settings, self.ends) for one in asked]
+        return [stopped(self.words.text(reply), settings.stop) for reply in replies]
 
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
         """Log-probabilities of the tokens of each continuation given its prompt.
@@ -108,7 +112,7 @@ class HfModel:
         """
         groups: dict[tuple[int, ...], list[tuple[int, list[int]]]] = {}
         for place, pair in enumerate(pairs):
-            before, after = self._words.pair(*pair)
+            before, after = self.words.pair(*pair)
             if after:
                 groups.setdefault(tuple(before), []).append((place, after))
         found: list[list[float]] = [[] for _ in pairs]
@@ -120,13 +124,13 @@ class HfModel:
 
     def close(self) -> None:
         """Lets go of the model."""
-        self._model = None
+        self.module = None
 
     def _scored(self, prompt: tuple[int, ...], some: list[list[int]]) -> list[list[float]]:
         try:
             if self._plain:
-                return continuations_logprobs(self._model, prompt, some)
-            return logprobs_alone(self._model, prompt, some)
+                return continuations_logprobs(self.module, prompt, some)
+            return logprobs_alone(self.module, prompt, some)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise

@@ -41,14 +41,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """SmolLM2 as a folder of float32, out of its GGUF."""
     cache = settings_from(os.environ, Path.home()).cache
     opened = HfModel.load(located("smollm2", cache))
-    net, out = opened._model, tmp_path_factory.mktemp("smollm2")
+    net, out = opened.module, tmp_path_factory.mktemp("smollm2")
     skipped = {"quantization_config", "_name_or_path"}
     config = {key: value for key, value in net.config.to_dict().items() if key not in skipped}
     clean = type(net)(type(net.config)(**config))
     clean.load_state_dict(net.state_dict())
     clean.generation_config = net.generation_config
     clean.save_pretrained(out)
-    opened._words.tokenizer.save_pretrained(out)
+    opened.words.tokenizer.save_pretrained(out)
     return out
 
 
@@ -92,10 +92,10 @@ def connected(url: str, process: "subprocess.Popen[bytes]") -> ServerModel:
 
 def parts_at_a_near_tie(hf: HfModel, prompt: Prompt) -> bool:
     """Whether the model hardly prefers one of the tokens of its reply."""
-    tokens, _ = hf._words.prompt(prompt, SETTINGS.max_new_tokens)
+    tokens, _ = hf.words.prompt(prompt, SETTINGS.max_new_tokens)
     with torch.inference_mode():
         for _ in range(SETTINGS.max_new_tokens):
-            best = hf._model(torch.tensor([tokens])).logits[0, -1].topk(2)
+            best = hf.module(torch.tensor([tokens])).logits[0, -1].topk(2)
             if float(best.values[0] - best.values[1]) <= NEAR:
                 return True
             tokens = [*tokens, int(best.indices[0])]
