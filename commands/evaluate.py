@@ -146,13 +146,16 @@ def _evaluate(
     evaluations = {}
     names = frozenset().union(*(one.strategies for one in systems))
     total = len(systems) * len(work.qrels)
+    own = expansion.phrases(opened)
     with (
         output.progress("evaluating", total, quiet=asked.quiet) as tick,
         expansion.strategies(names, asked, opened) as strategy,
     ):
         advance = _adding(tick)
         for one in systems:
-            searcher = build_system(one, opened, strategy, rrf_k=work.rrf_k, depth=work.depth)
+            searcher = build_system(
+                one, opened, strategy, phrases=own, rrf_k=work.rrf_k, depth=work.depth
+            )
             evaluation, found, counts = evaluate_searcher(
                 searcher, queries, work.qrels, work.measures, depth=work.depth, on_progress=advance
             )

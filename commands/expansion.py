@@ -16,7 +16,7 @@ from . import options, output
 from .hits import Finding
 
 if TYPE_CHECKING:
-    from expander import CachedGenerator, Done, Means, ReplyCache
+    from expander import CachedGenerator, Done, Means, PhraseSearcher, ReplyCache
     from indexer.index import Index
     from patientdx.protocols import Expander, Searcher
 
@@ -31,8 +31,8 @@ Expand = Annotated[
     str | None,
     typer.Option(
         "--expand",
-        help="Expand the query: keywords, query2doc, grounded (by a language model), rm3, rocchio, "
-        "synonyms or reduce.",
+        help="Expand the query: phrases (recommended), keywords, query2doc, grounded (by a "
+        "language model), rm3, rocchio, synonyms or reduce.",
     ),
 ]
 Fuse = Annotated[
@@ -191,17 +191,28 @@ def searcher(
     system: str, asked: Asked, index: "Index", where: Filter | None = None
 ) -> Iterator[tuple["Searcher", Callable[[Sequence[Query]], Sequence[Query]]]]:
     """The searcher of a system over an index, and what it makes of queries."""
-    from expander.systems import build_system, parse_system
+    from expander.systems import PHRASES, build_system, parse_system
 
     parsed = parse_system(system)
+    own = phrases(index)
     with strategies(parsed.strategies, asked, index, where) as strategy:
 
         def expanded(queries: Sequence[Query]) -> Sequence[Query]:
+            if PHRASES in str(parsed):
+                return own.weighed(queries, where)
             for name in sorted(parsed.strategies):
                 queries = strategy(name).expand_many(queries)
             return queries
 
-        yield build_system(parsed, index, strategy), expanded
+        yield build_system(parsed, index, strategy, phrases=own), expanded
+
+
+def phrases(index: "Index") -> "PhraseSearcher":
+    """The system `phrases` over an index, under its k1 and b."""
+    from expander import PhraseSearcher, PhraseSettings
+
+    settings = PhraseSettings(index.bm25.k1, index.bm25.b)
+    return PhraseSearcher(settings, searcher=index, corpus=index)
 
 
 def find(

@@ -7,6 +7,7 @@ from .expand import Expansion, expand_queries, expansion_row
 from .fusion import NORMS, RRF, Fusion, ScoreFusion
 from .grounded import Grounded, GroundedSettings
 from .keywords import Keywords, KeywordsSettings
+from .phrases import PhraseSearcher, PhraseSettings
 from .prompted import PromptedExpander, read_prompt
 from .query2doc import Query2Doc, Query2DocSettings
 from .ranx_fusion import FUSIONS, RANX_METHODS, RanxFusion, make_fusion
@@ -42,6 +43,8 @@ __all__ = [
     "Means",
     "Mention",
     "Name",
+    "PhraseSearcher",
+    "PhraseSettings",
     "PromptedExpander",
     "Query2Doc",
     "Query2DocSettings",

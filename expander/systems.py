@@ -3,7 +3,7 @@
     system  = NAME | FUSION ( part , part ... )
     part    = [WEIGHT *] system
 
-NAME is `bm25` or a strategy, FUSION one of `ranx_fusion.FUSIONS`. Fusions nest.
+NAME is `bm25`, `phrases` or a strategy, FUSION one of `ranx_fusion.FUSIONS`. Fusions nest.
 """
 
 import math
@@ -19,7 +19,8 @@ from .ranx_fusion import FUSIONS, make_fusion
 from .search import FusedSearcher, expanded_searcher
 from .strategies import STRATEGIES
 
-BM25 = "bm25"
+BM25, PHRASES = "bm25", "phrases"
+_OWN = (BM25, PHRASES)
 _TOKEN = re.compile(r"\s*([(),*]|[^\s(),*]+)")
 _EXAMPLE = "for example `bm25`, `rm3`, `rrf(bm25,keywords)` or `min-max(bm25,0.3*rm3)`"
 
@@ -35,7 +36,7 @@ class System:
     def strategies(self) -> frozenset[str]:
         """Every strategy that it uses."""
         if not self.parts:
-            return frozenset({self.name} - {BM25})
+            return frozenset({self.name} - {*_OWN})
         return frozenset().union(*(part.strategies for _, part in self.parts))
 
     def __str__(self) -> str:
@@ -71,8 +72,8 @@ class _Reader:
         """A name, or a fusion of parts."""
         name = self._taken()
         if self.next != "(":
-            if name != BM25 and name not in STRATEGIES:
-                known = ", ".join((BM25, *STRATEGIES))
+            if name not in _OWN and name not in STRATEGIES:
+                known = ", ".join((*_OWN, *STRATEGIES))
                 raise UsageError(f"unknown system `{name}`", hint=f"one of {known}; {_EXAMPLE}")
             return System(name)
         if name not in FUSIONS:
@@ -116,17 +117,22 @@ def build_system(
     base: Searcher,
     strategy: Callable[[str], Expander],
     *,
+    phrases: Searcher | None = None,
     rrf_k: float = 60,
     depth: int = 1000,
 ) -> Searcher:
     """The searcher of a system over a BM25 searcher; `strategy` makes the expander of a name.
 
-    `rrf_k` is the k of reciprocal rank fusion, `depth` how many hits a fusion takes of each part.
+    `phrases` is the searcher of that name, `rrf_k` the k of reciprocal rank fusion, `depth` how
+    many hits a fusion takes of each part.
     """
     if not system.parts:
+        if system.name == PHRASES and phrases is not None:
+            return phrases
         return base if system.name == BM25 else expanded_searcher(base, strategy(system.name))
     searchers = [
-        build_system(part, base, strategy, rrf_k=rrf_k, depth=depth) for _, part in system.parts
+        build_system(part, base, strategy, phrases=phrases, rrf_k=rrf_k, depth=depth)
+        for _, part in system.parts
     ]
     return FusedSearcher(searchers, _fusion(system, rrf_k), depth)
 

@@ -87,7 +87,7 @@ def test_the_cache_is_private_and_may_be_done_without(
     assert "no cache" in run(cache, "expand", "--clear").err
 
 
-@pytest.mark.parametrize("strategy", ["rm3", "rocchio", "reduce"])
+@pytest.mark.parametrize("strategy", ["rm3", "rocchio", "reduce", "phrases"])
 def test_strategies_without_a_model(sample_index: Path, cache: Path, strategy: str) -> None:
     note = " ".join([NOTE, *(row["text"] for row in sample("corpus.jsonl")[:2])])
     args = ("search", note, "--index", sample_index, "--expand", strategy, "--json")

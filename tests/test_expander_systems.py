@@ -13,7 +13,9 @@ from expander.systems import System, build_system, parse_system
 from patientdx.errors import PatientDxError, UsageError
 from patientdx.records import Filter, Hit, Query
 
-LEAVES = st.sampled_from(["bm25", "rm3", "rocchio", "keywords", "synonyms", "reduce"]).map(System)
+LEAVES = st.sampled_from(
+    ["bm25", "phrases", "rm3", "rocchio", "keywords", "synonyms", "reduce"]
+).map(System)
 WEIGHTS = st.sampled_from([1.0, 0.5, 2.0, 0.25, 0.0])
 SYSTEMS = st.recursive(
     LEAVES,
@@ -111,7 +113,8 @@ def test_a_fusion_fuses_what_its_parts_find(text: str, fusion: RRF | ScoreFusion
 
 
 def test_a_name_alone_is_one_searcher() -> None:
-    base = Base()
+    base, phrases = Base(), Base()
+    assert build_system(System("phrases"), base, Renaming, phrases=phrases) is phrases
     assert build_system(System("bm25"), base, Renaming) is base
     found = build_system(System("rm3"), base, Renaming).search_many([Query("q", "x")], 1)
     assert found == [[Hit("rm3-0", 7.0)]]
