@@ -4,7 +4,7 @@
     w(t)    = (sat(c(t)) + e(t)) * idf(t)^(p - 1)          sat(c) = c * (k3 + 1) / (c + k3)
     e(t)    = g * v(t) / sum of v                 over the T terms of the greatest v(t) * idf(t)
     v(t)    = sum over the m best hits d of S without e of  S(d) / sum of S * tf(t, d) / |d|
-    P(q, d) = sum over pairs x of  sat(c(x)) * idf(x)^p * tf / (tf + k1 * (1 - b + b * |d| / avg|d|))
+    P(q, d) = sum over pairs x of sat(c(x)) * idf(x)^p * tf / (tf + k1 * (1 - b + b * |d| / avg|d|))
     score   = S + lambda * P for the K best hits; hits after them follow in their order
 
 A pair x is two different words at a distance of 1 or 2, in order, as they stand in the text (lower
