@@ -57,6 +57,10 @@ BackendName = Annotated[
 Quantize = Annotated[
     Literal["none", "nf4"], typer.Option("--quantize", help="nf4: four bits a weight (hf, vllm).")
 ]
+Dtype = Annotated[
+    Literal["auto", "bfloat16", "float16", "float32"],
+    typer.Option("--dtype", help="Precision of the model's numbers (hf, vllm)."),
+]
 PromptFormat = Annotated[
     Literal["auto", "chat", "raw"],
     typer.Option("--prompt-format", help="Apply the model's chat template, or do not."),
@@ -85,6 +89,7 @@ class Asked:
     quantize: Literal["none", "nf4"] = "none"
     prompt_format: Literal["auto", "chat", "raw"] = "auto"
     vocabulary: tuple[Path, ...] = ()
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     cached: bool = True
     allow_remote: bool = False
     quiet: bool = False
@@ -148,9 +153,10 @@ def _generator(
         ModelSettings(
             backend=asked.backend,
             quantize=asked.quantize,
+            dtype=asked.dtype,
             prompt_format=asked.prompt_format,
             allow_remote=asked.allow_remote,
-            threads=options.threads(),
+            threads=options.settings().threads,
             cache=options.settings().cache,
         ),
         warn=warn,

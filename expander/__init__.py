@@ -1,6 +1,6 @@
 """Query expansion and fusion: strategies, the cache of replies, searchers that use them."""
 
-from .cache import CacheError, ReplyCache, clear_cache, reply_key
+from .cache import ReplyCache, clear_cache, reply_key
 from .cached_generator import CachedGenerator, Counts, Done, Reply
 from .concepts import ConceptFinder, Mention
 from .expand import Expansion, expand_queries, expansion_row
@@ -26,7 +26,6 @@ __all__ = [
     "RANX_METHODS",
     "RRF",
     "STRATEGIES",
-    "CacheError",
     "CachedGenerator",
     "Concept",
     "ConceptFinder",

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from patientdx.errors import PatientDxError
+from patientdx.errors import CacheError
 from patientdx.protocols import GenerationSettings, Prompt
 
 _APPLICATION = 0x50645843  # "PdXC"
@@ -36,10 +36,6 @@ _BESIDE = ("-journal", "-wal", "-shm")
 _HINT = "remove the cached replies: expand --clear"
 
 _TABLE = "CREATE TABLE replies (key BLOB PRIMARY KEY, reply BLOB NOT NULL, sum BLOB NOT NULL)"
-
-
-class CacheError(PatientDxError):
-    """A cache of replies that is damaged, foreign, too new, or cannot be written."""
 
 
 def reply_key(

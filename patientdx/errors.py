@@ -5,6 +5,7 @@ PatientDxError
 │   └── UsageError      options that cannot be understood (exit code 2, like Typer's own)
 ├── NotFoundError       a patient id that is not in the index
 ├── IndexFolderError    an index that is missing, damaged, too new, or being written to
+├── CacheError          a cache of replies that is damaged, foreign, or cannot be written
 ├── FetchError          a download that was not allowed or did not arrive whole
 ├── ModelError          a language model that is missing or cannot do what was asked
 │   └── ReplyError      prompts that a model did not answer (holds the replies that did come)
@@ -46,6 +47,10 @@ class NotFoundError(PatientDxError):
 
 class IndexFolderError(PatientDxError):
     """An index that is missing, damaged, of a newer version, or locked by a writer."""
+
+
+class CacheError(PatientDxError):
+    """A cache of replies that is damaged, foreign, too new, or cannot be written."""
 
 
 class FetchError(PatientDxError):

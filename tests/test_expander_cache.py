@@ -19,7 +19,7 @@ from expander_fakes import GREEDY, FakeGenerator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expander.cache import CacheError, ReplyCache, clear_cache, reply_key
+from expander.cache import ReplyCache, clear_cache, reply_key
 from expander.cached_generator import CachedGenerator
 from patientdx.protocols import GenerationSettings
 
