@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from expander.cache import ReplyCache, clear_cache, reply_key
 from expander.cached_generator import CachedGenerator
+from patientdx.errors import CacheError
 from patientdx.protocols import GenerationSettings
 
 ROOT = Path(__file__).parents[1]

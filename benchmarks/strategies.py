@@ -1,0 +1,158 @@
+"""Which systems help where: four collections, k1 and b by cross-validation, judged out of fold.
+
+    python benchmarks/strategies.py                      # needs ../shared/data
+    python benchmarks/strategies.py --size 40 --sets nfcorpus
+
+Three are the dev halves of ../shared/data. The fourth is known-item search among whole notes: the
+first half of each PMC note as query, its second half in the corpus among the E3C reports. k1 and
+b of every system are chosen on four folds of the queries and judged on the fifth (seed 0), BM25's
+as well; everything else is at its default. `--model` adds the strategies that ask one.
+"""
+
+import argparse
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from evaluator import Evaluation, Folds, build_sets_table, grid, render, tune
+from expander import Means, PhraseSearcher, PhraseSettings, make_strategy
+from expander.systems import build_system, parse_system
+from expander.vocabulary import Concept, read_vocabulary
+from indexer.bm25 import BM25Settings
+from indexer.index import Index
+from indexer.writing import build
+from patientdx.formats import evaluation_files, read_patients, read_qrels, read_queries
+from patientdx.protocols import Expander, Generator, Searcher
+from patientdx.records import Patient, Qrels, Query
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+HALVES = "pmc_halves"
+SETS = ("phenopackets", "pmc_plus_e3c", "nfcorpus", HALVES)
+SYSTEMS = ("bm25", "rm3", "rocchio", "synonyms", "reduce", "rrf(bm25,rm3)", "phrases")
+MEASURES = ("nDCG@10",)
+SENTENCE = re.compile(r"(?<=[.!?])\s+")
+CANDIDATES = grid({"k1": [0.9, 0.3, 0.6, 1.2, 2.0, 4.0], "b": [0.4, 0.0, 0.75, 1.0]})
+
+
+class Collection(NamedTuple):
+    """Notes, and queries with judgements."""
+
+    patients: list[Patient]
+    queries: list[Query]
+    qrels: Qrels
+
+
+def collection(name: str) -> Collection:
+    """One of SETS."""
+    if name == HALVES:
+        return halves()
+    files = evaluation_files(SHARED / name, "dev")
+    queries = list(read_queries(files.queries))
+    return Collection(list(read_patients(SHARED / name)), queries, read_qrels(files.qrels))
+
+
+def halves() -> Collection:
+    """First halves of the PMC notes as queries, second halves among the E3C reports."""
+    notes = {one.patient_id: one for one in read_patients(SHARED / "pmc_patients_sample")}
+    reports = [one for one in read_patients(SHARED / "pmc_plus_e3c") if one.patient_id not in notes]
+    cut = {name: _halves_of(one.text) for name, one in notes.items()}
+    seconds = [Patient(name, second) for name, (_, second) in cut.items()]
+    queries = [Query(f"q-{name}", first) for name, (first, _) in cut.items()]
+    return Collection([*reports, *seconds], queries, {f"q-{name}": {name: 1} for name in notes})
+
+
+def _halves_of(text: str) -> tuple[str, str]:
+    """A note cut between sentences, nearest to its middle word; within it if it has but one."""
+    sentences = SENTENCE.split(text.strip())
+    if len(sentences) == 1:
+        words = text.split()
+        return " ".join(words[: len(words) // 2]), " ".join(words[len(words) // 2 :])
+    counts = [len(sentence.split()) for sentence in sentences]
+    total = sum(counts)
+    at = min(range(1, len(sentences)), key=lambda i: abs(2 * sum(counts[:i]) - total))
+    return " ".join(sentences[:at]), " ".join(sentences[at:])
+
+
+def vocabulary() -> list[Concept]:
+    """The phenotypes of HPO."""
+    return list(read_vocabulary(SHARED / "vocab" / "hp.obo.gz", root="HP:0000118"))
+
+
+def searcher_of(
+    system: str, index: Index, concepts: list[Concept], generator: Generator | None
+) -> Callable[[Mapping[str, object]], Searcher]:
+    """What makes the searcher of a system under some k1 and b."""
+
+    def made(settings: Mapping[str, object]) -> Searcher:
+        bm25 = BM25Settings(float(str(settings["k1"])), float(str(settings["b"])))
+        tuned = index.with_settings(bm25)
+        means = Means(generator, tuned, tuned, concepts)
+
+        def strategy(name: str) -> Expander:
+            return make_strategy(name, means)
+
+        phrases = PhraseSearcher(PhraseSettings(bm25.k1, bm25.b), searcher=tuned, corpus=tuned)
+        return build_system(parse_system(system), tuned, strategy, phrases=phrases, depth=100)
+
+    return made
+
+
+def evaluations(
+    name: str, size: int | None, systems: list[str], generator: Generator | None
+) -> dict[str, Evaluation]:
+    """The out-of-fold values of every system on one collection."""
+    given = collection(name)
+    qrels = dict(list(given.qrels.items())[:size])
+    concepts = vocabulary() if any("synonyms" in system for system in systems) else []
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        index = build(Path(folder) / "index", given.patients)
+        for system in systems:
+            tuning = tune(
+                searcher_of(system, index, concepts, generator),
+                CANDIDATES,
+                given.queries,
+                qrels,
+                MEASURES,
+                folds=Folds(),
+                depth=100,
+            )
+            found[system] = tuning.out_of_fold
+            print(f"{name}: {system} {dict(tuning.settings)}", file=sys.stderr, flush=True)
+    return found
+
+
+def _generator(spec: str) -> Generator:
+    from expander import CachedGenerator, ReplyCache
+    from patientdx.models import ModelSettings, open_model
+
+    cache = Path.home() / ".cache" / "patientdx"
+    model = open_model(spec, ModelSettings(cache=cache))
+    return CachedGenerator(model, ReplyCache(cache / "expansions.sqlite3"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--systems", nargs="*", default=list(SYSTEMS))
+    parser.add_argument("--size", type=int, help="queries of each set, for a small run")
+    parser.add_argument("--model", help="adds keywords and rrf(bm25,keywords) by this model")
+    parser.add_argument("--format", default="markdown")
+    options = parser.parse_args()
+    if not SHARED.is_dir():
+        sys.exit("this benchmark needs ../shared/data")
+    generator = _generator(options.model) if options.model else None
+    systems = [*options.systems, *(["keywords", "rrf(bm25,keywords)"] if generator else [])]
+    names = options.sets.split(",")
+    sets = {name: evaluations(name, options.size, systems, generator) for name in names}
+    notes = {"tuning": f"k1 and b of every system, {len(CANDIDATES)} candidates, 5 folds, seed 0"}
+    print(render(build_sets_table(sets, notes), options.format), end="")
+
+
+if __name__ == "__main__":
+    main()
