@@ -74,6 +74,26 @@ TARGET512 static void dense_impacts_512(
             _mm512_storeu_ps(out + i * s->stride + c, impacts16(row + c, &table));
     }
 }
+
+/* Whole vectors of a block; returns how many notes that are. */
+TARGET512 static int64_t share_by_column_512(const Segment *s, const uint32_t *columns,
+                                             const double *weights, int64_t count, int64_t block,
+                                             float *out)
+{
+    int64_t size = s->block_docs, i = 0;
+    const uint8_t *base = s->dense_tfs + block * s->columns * size;
+    for (; i + 16 <= size; i += 16) {
+        __m512 norm = _mm512_loadu_ps(s->norm32 + block * size + i), share = _mm512_setzero_ps();
+        for (int64_t c = 0; c < count; c++) {
+            const __m128i *tfs = (const __m128i *)(base + columns[c] * size + i);
+            __m512 tf = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(tfs)));
+            share = _mm512_fmadd_ps(_mm512_set1_ps((float)weights[c]), quick_impact(tf, norm),
+                                    share);
+        }
+        _mm512_storeu_ps(out + i, share);
+    }
+    return i;
+}
 #endif
 
 CLONES static void share_by_row_plain(const Segment *s, const float *weights, int64_t first,
@@ -132,20 +152,33 @@ void dense_impacts(const Segment *s, int64_t first, int64_t size, float *out)
     dense_impacts_plain(s, first, size, out);
 }
 
-/* The dense share of a query with few dense terms, for one block: those columns alone are read. */
-CLONES void share_by_column(const Segment *s, const uint32_t *columns, const double *weights,
-                            int64_t count, int64_t block, float *out)
+CLONES static void share_by_column_plain(const Segment *s, const uint32_t *columns,
+                                         const double *weights, int64_t count, int64_t block,
+                                         int64_t first, float *out)
 {
     int64_t size = s->block_docs;
     const float *norm = s->norm32 + block * size;
-    for (int64_t i = 0; i < size; i++)
+    for (int64_t i = first; i < size; i++)
         out[i] = 0;
     for (int64_t c = 0; c < count; c++) {
         const uint8_t *column = s->dense_tfs + (block * s->columns + columns[c]) * size;
         float weight = (float)weights[c];
-        for (int64_t i = 0; i < size; i++) {
+        for (int64_t i = first; i < size; i++) {
             float tf = (float)column[i];
             out[i] += weight * (tf / (tf + norm[i]));
         }
     }
+}
+
+/* The dense share of a query with few dense terms, for one block: those columns alone are read. */
+void share_by_column(const Segment *s, const uint32_t *columns, const double *weights,
+                     int64_t count, int64_t block, float *out)
+{
+    int64_t done = 0;
+#if HAVE_AVX512
+    if (HAVE_TARGET512)
+        done = share_by_column_512(s, columns, weights, count, block, out);
+#endif
+    if (done < s->block_docs)
+        share_by_column_plain(s, columns, weights, count, block, done, out);
 }
