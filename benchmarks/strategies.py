@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from evaluator import Evaluation, Folds, build_sets_table, grid, render, tune
+from evaluator import Evaluation, Folds, Setting, build_sets_table, grid, render, tune
 from expander import Means, PhraseSearcher, PhraseSettings, make_strategy
 from expander.systems import build_system, parse_system
 from expander.vocabulary import Concept, read_vocabulary
@@ -103,7 +103,11 @@ def searcher_of(
 
 
 def evaluations(
-    name: str, size: int | None, systems: list[str], generator: Generator | None
+    name: str,
+    size: int | None,
+    systems: list[str],
+    candidates: list[dict[str, Setting]],
+    generator: Generator | None,
 ) -> dict[str, Evaluation]:
     """The out-of-fold values of every system on one collection."""
     given = collection(name)
@@ -115,7 +119,7 @@ def evaluations(
         for system in systems:
             tuning = tune(
                 searcher_of(system, index, concepts, generator),
-                CANDIDATES,
+                candidates,
                 given.queries,
                 qrels,
                 MEASURES,
@@ -141,6 +145,7 @@ def main() -> None:
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--systems", nargs="*", default=list(SYSTEMS))
     parser.add_argument("--size", type=int, help="queries of each set, for a small run")
+    parser.add_argument("--untuned", action="store_true", help="k1 and b as an index has them")
     parser.add_argument("--model", help="adds keywords and rrf(bm25,keywords) by this model")
     parser.add_argument("--format", default="markdown")
     options = parser.parse_args()
@@ -149,8 +154,10 @@ def main() -> None:
     generator = _generator(options.model) if options.model else None
     systems = [*options.systems, *(["keywords", "rrf(bm25,keywords)"] if generator else [])]
     names = options.sets.split(",")
-    sets = {name: evaluations(name, options.size, systems, generator) for name in names}
-    notes = {"tuning": f"k1 and b of every system, {len(CANDIDATES)} candidates, 5 folds, seed 0"}
+    candidates = CANDIDATES[:1] if options.untuned else CANDIDATES
+    sets = {name: evaluations(name, options.size, systems, candidates, generator) for name in names}
+    tuned = f"k1 and b of every system, {len(candidates)} candidates, 5 folds, seed 0"
+    notes = {"tuning": f"none: {candidates[0]}" if options.untuned else tuned}
     print(render(build_sets_table(sets, notes), options.format), end="")
 
 

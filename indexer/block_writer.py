@@ -56,7 +56,9 @@ def write_blocked(writer: ContainerWriter, runs: Sequence[Run], rows: Rows, shap
 def _by_blocks(runs: Sequence[Run], shape: Shape) -> Iterator[tuple[Run, int, int]]:
     """Each run with its first block and the one after its last."""
     firsts = [run.first_note // shape.block_docs for run in runs]
-    yield from zip(runs, firsts, [*firsts[1:], shape.blocks], strict=True)
+    for run, first, last in zip(runs, firsts, [*firsts[1:], shape.blocks], strict=True):
+        yield run, first, last
+        run.forget()
 
 
 def _place_compiled(

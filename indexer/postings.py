@@ -5,6 +5,7 @@ note. Runs beyond the memory budget are spilled to a temporary folder and merged
 when the segment is written.
 """
 
+import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,13 +31,23 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """Sorted postings of consecutive notes: `terms` are provisional ids, one row a term."""
+    """Sorted postings of consecutive notes: `terms` are provisional ids, one row a term.
+
+    `maps` are the files that `notes` and `tfs` are mapped from, once they are spilled.
+    """
 
     first_note: int
     terms: NDArray[np.uint32]
     starts: NDArray[np.int64]
     notes: NDArray[np.uint16]
     tfs: NDArray[np.uint32]
+    maps: tuple[mmap.mmap, ...] = ()
+
+    def forget(self) -> None:
+        """Gives back the memory of pages that were read; they are read again where needed."""
+        for mapped in self.maps:
+            if hasattr(mmap, "MADV_DONTNEED"):
+                mapped.madvise(mmap.MADV_DONTNEED)
 
 
 class Postings(NamedTuple):
@@ -145,18 +156,26 @@ def _compiled_run(pending: Sequence[Counts], first_note: int) -> Run:
 
 def _spilled(run: Run, stem: Path) -> Run:
     """The run with its postings mapped from disk rather than held in memory."""
+    if not len(run.notes):
+        return run
     notes = _spill(run.notes, stem.with_suffix(".notes"))
     tfs = _spill(run.tfs, stem.with_suffix(".tfs"))
-    return Run(run.first_note, run.terms, run.starts, notes, tfs)
+    return Run(
+        run.first_note,
+        run.terms,
+        run.starts,
+        np.frombuffer(notes, np.uint16),
+        np.frombuffer(tfs, np.uint32),
+        (notes, tfs),
+    )
 
 
-def _spill(array: NDArray[Any], path: Path) -> NDArray[Any]:
+def _spill(array: NDArray[Any], path: Path) -> mmap.mmap:
     """The array on disk, mapped. Written by a file object, which raises where the disk is full."""
-    if not len(array):
-        return array
     with path.open("wb") as file:
         file.write(array.data)
-    return np.memmap(path, dtype=array.dtype, mode="r")
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def document_frequencies(runs: Sequence[Run], terms: int) -> NDArray[np.int64]:
@@ -217,6 +236,7 @@ def _gather(
         notes[target] = run.notes[source].astype(np.uint32) + np.uint32(run.first_note)
         tfs[target] = run.tfs[source]
         cursor[local] += sizes
+        run.forget()
     return Postings(counts, notes, tfs)
 
 

@@ -49,7 +49,8 @@ def _write_large(
         full = run.tfs[at] >= limits[terms]
         notes = run.notes[at[full]].astype(np.uint64) + np.uint64(run.first_note)
         keys.append((terms[full].astype(np.uint64) << np.uint64(32)) | notes)
-        values.append(np.asarray(run.tfs[at[full]]))
+        values.append(run.tfs[at[full]])
+        run.forget()
     all_keys, all_values = np.concatenate(keys), np.concatenate(values)
     by_key = np.argsort(all_keys)
     writer.add("large_keys", all_keys[by_key])
