@@ -38,7 +38,7 @@
 /* See docs/index-format.md; `norm`, `unit` = 1 / (1 + norm), `twice` = 2 (1 + norm) / (2 + norm)
  * and `norm32` (never zero) are padded with whole blocks and one more. */
 typedef struct {
-    int64_t notes, block_docs, blocks, terms, rows, columns, stride, larges, entry_count;
+    int64_t notes, block_docs, blocks, terms, rows, columns, stride, larges;
     const uint32_t *df;
     const uint8_t *kind;
     const int64_t *place;
