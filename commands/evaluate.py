@@ -1,37 +1,42 @@
 """`evaluate-ir`: retrieval measured as the field measures it."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from patientdx.errors import UsageError
 from patientdx.records import Qrels
 
-from . import expansion, options, output
+from . import asking, expansion, judged, options, output
 
 if TYPE_CHECKING:
-    from evaluator import Evaluation, Table
-    from expander.systems import System
+    from evaluator import Counts, Evaluation, Table
+    from expander import SystemSettings
     from indexer.index import Index
 
 
-DataFolder = Annotated[
-    Path | None, typer.Option("--data", help="A BEIR or ReCDS folder with queries and qrels.")
-]
-Split = Annotated[str, typer.Option("--split", help="Which judgements of --data.")]
-QueriesFile = Annotated[str | None, typer.Option("--queries", help="A queries file.")]
-QrelsFile = Annotated[str | None, typer.Option("--qrels", help="A judgements file.")]
 Measures = Annotated[str, typer.Option("--measures", help="Measures as ir_measures names them.")]
-Depth = Annotated[int, typer.Option("--depth", min=1, help="Hits taken a query.")]
 Systems = Annotated[
     list[str] | None,
     typer.Option(
         "--system",
         help="bm25, a strategy, or a fusion such as 'rrf(bm25,keywords)'; may be repeated: "
         "the others are compared with the first.",
+    ),
+]
+SettingsFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--settings", help="Also a system that tune-ir wrote; may be repeated."),
+]
+Preset = Annotated[
+    Literal["paper"] | None,
+    typer.Option(
+        "--preset",
+        help="paper: its experiment. BM25, keywords and their RRF, by --model FOLDER in NF4, "
+        "200 tokens, on the test split of --data.",
     ),
 ]
 RrfK = Annotated[float, typer.Option("--rrf-k", min=0, help="The k of rank fusion.")]
@@ -44,26 +49,29 @@ PerQuery = Annotated[
     Path | None, typer.Option("--per-query", help="Write every query's values as CSV.")
 ]
 Form = Annotated[str, typer.Option("--format", help="text, markdown, latex or json.")]
+PAPER = ("bm25", "keywords", "rrf(bm25,keywords)")
 
 
 def evaluate_ir(
     index: options.IndexFolder = None,
-    data: DataFolder = None,
-    split: Split = "test",
-    queries: QueriesFile = None,
-    qrels: QrelsFile = None,
+    data: judged.DataFolder = None,
+    split: judged.Split = "test",
+    queries: judged.QueriesFile = None,
+    qrels: judged.QrelsFile = None,
     measures: Measures = "RR P@10 nDCG@10 R@1000",
-    depth: Depth = 1000,
+    depth: judged.Depth = 1000,
     system: Systems = None,
+    settings: SettingsFiles = None,
+    preset: Preset = None,
     rrf_k: RrfK = 60,
-    model: expansion.ModelName = expansion.DEFAULT_MODEL,
-    backend: expansion.BackendName = "auto",
-    quantize: expansion.Quantize = "none",
-    dtype: expansion.Dtype = "auto",
-    prompt_format: expansion.PromptFormat = "auto",
+    model: asking.ModelName = asking.DEFAULT_MODEL,
+    backend: asking.BackendName = "auto",
+    quantize: asking.Quantize = "none",
+    dtype: asking.Dtype = "auto",
+    prompt_format: asking.PromptFormat = "auto",
     vocabulary: expansion.Vocabulary = None,
-    no_cache: expansion.NoCache = False,
-    allow_remote: expansion.AllowRemote = False,
+    no_cache: asking.NoCache = False,
+    allow_remote: asking.AllowRemote = False,
     run: RunFile = None,
     plot: Plots = None,
     per_query: PerQuery = None,
@@ -78,36 +86,25 @@ def evaluate_ir(
     Example:
         patientdx evaluate-ir --index my-index --data ReCDS --split dev --format markdown
     """
-    from evaluator import FORMATS, per_query_csv, plot_differences, render
-    from patientdx.formats import atomic_writer, read_qrels
+    from evaluator import render
+    from patientdx.formats import read_qrels
 
-    if form not in FORMATS:
-        raise UsageError(
-            f"`{form}` is not a format of tables", hint=f"formats are {', '.join(FORMATS)}"
-        )
-    systems = _systems(system, run, plot)
-    query_source, qrel_source = _sources(data, split, queries, qrels)
-    opened = options.open_index(index, k1, b)
-    asked = expansion.Asked(
-        model,
-        backend,
-        quantize,
-        prompt_format,
-        tuple(vocabulary or ()),
-        dtype=dtype,
-        cached=not no_cache,
-        allow_remote=allow_remote,
-        quiet=quiet,
+    judged.check_format(form)
+    asked = asking.Asked(
+        model, backend, quantize, dtype, prompt_format, vocabulary, no_cache, allow_remote, quiet
     )
-    names = tuple(measures.replace(",", " ").split())
-    work = _Work(query_source, read_qrels(qrel_source), names, depth, rrf_k, run)
+    if preset is not None:
+        system, asked = _paper(system, settings, data, split, asked)
+    sources = judged.sources(data, split, queries, qrels)
+    work = _Work(sources.queries, read_qrels(sources.qrels), _names(measures), depth, run)
+    systems = _systems(system, settings, rrf_k, k1, b)
+    _check(systems, run, plot)
+    flattered = _flattered(settings, work.qrels, quiet=quiet)
+    opened = options.open_index(index)
     evaluations = _evaluate(opened, systems, asked, work)
-    if per_query is not None:
-        with atomic_writer(per_query) as out:
-            out.write(per_query_csv(evaluations))
-    if plot:
-        plot_differences(evaluations, _plotted(names), plot)
-    notes = _notes(opened, str(query_source), str(qrel_source), systems, asked, rrf_k)
+    _write(evaluations, per_query, plot)
+    notes = {"queries": str(sources.queries), "qrels": str(sources.qrels)}
+    notes |= _notes(opened, systems, asked) | flattered
     table = _table(evaluations, notes)
     typer.echo(render(table, "json" if as_json else form), nl=False)
 
@@ -120,60 +117,120 @@ class _Work:
     qrels: Qrels
     measures: tuple[str, ...]
     depth: int
-    rrf_k: float
     run: Path | None
 
 
-def _systems(given: list[str] | None, run: Path | None, plot: list[Path] | None) -> list["System"]:
+def _names(measures: str) -> tuple[str, ...]:
+    return tuple(measures.replace(",", " ").split())
+
+
+def _paper(
+    system: list[str] | None,
+    settings: list[Path] | None,
+    data: Path | None,
+    split: str,
+    asked: asking.Asked,
+) -> tuple[list[str], asking.Asked]:
+    """The paper's experiment as it stands. Raises UsageError for what would change it."""
+    example = "evaluate-ir --preset paper --model PatientDx-8B --data ReCDS-PPR --index my-index"
+    if system or settings:
+        raise UsageError("--preset names the systems itself", hint=example)
+    if data is None or split != "test":
+        raise UsageError("the paper's experiment is on the test split of --data", hint=example)
+    if asked.model == asking.DEFAULT_MODEL:
+        raise UsageError("the paper's experiment needs --model, a PatientDx 8B", hint=example)
+    return list(PAPER), replace(asked, quantize="nf4")
+
+
+def _systems(
+    given: list[str] | None,
+    settings: list[Path] | None,
+    rrf_k: float,
+    k1: float | None,
+    b: float | None,
+) -> dict[str, "SystemSettings"]:
+    """The systems by the names that tables show."""
+    from expander import SystemSettings, system_settings
     from expander.systems import parse_system
 
-    systems = [parse_system(text) for text in given or ["bm25"]]
-    if len({str(one) for one in systems}) < len(systems):
+    parsed = [parse_system(text) for text in given or ([] if settings else ["bm25"])]
+    systems = {str(one): SystemSettings(one, k1, b, rrf_k) for one in parsed}
+    if len(systems) < len(parsed):
         raise UsageError("a system is named twice")
+    for path in settings or ():
+        tuned = system_settings(expansion.read_settings(path).settings)
+        name = f"{tuned} [{path.stem}]"
+        if name in systems:
+            raise UsageError(f"two files of settings are called `{path.stem}`")
+        systems[name] = tuned
+    return systems
+
+
+def _check(
+    systems: Mapping[str, "SystemSettings"], run: Path | None, plot: list[Path] | None
+) -> None:
     if run is not None and len(systems) > 1:
         raise UsageError("--run writes one system", hint="name one --system for each run")
     if plot and len(systems) < 2:
         raise UsageError("--plot compares systems", hint="--system bm25 --system rm3")
-    return systems
+
+
+def _flattered(settings: list[Path] | None, qrels: Qrels, *, quiet: bool) -> dict[str, str]:
+    """A note, and a warning, where settings were chosen by these very judgements."""
+    from evaluator import tuned_on
+
+    chosen_by = [p.name for p in settings or () if tuned_on(expansion.read_settings(p), qrels)]
+    if not chosen_by:
+        return {}
+    said = f"{', '.join(chosen_by)}: tuned on these judgements, so its figures flatter it"
+    output.say(f"warning: {said}", quiet=quiet)
+    return {"tuning": said}
 
 
 def _evaluate(
-    opened: "Index", systems: Sequence["System"], asked: expansion.Asked, work: _Work
+    opened: "Index",
+    systems: Mapping[str, "SystemSettings"],
+    asked: asking.Asked,
+    work: _Work,
 ) -> dict[str, "Evaluation"]:
     from evaluator import evaluate_searcher
-    from expander.systems import build_system
     from patientdx.formats import read_queries, write_run
 
     queries = list(read_queries(work.queries))
     evaluations = {}
-    names = frozenset().union(*(one.strategies for one in systems))
+    names = frozenset().union(*(one.system.strategies for one in systems.values()))
     total = len(systems) * len(work.qrels)
-    own = expansion.phrases(opened)
     with (
         output.progress("evaluating", total, quiet=asked.quiet) as tick,
-        expansion.strategies(names, asked, opened) as strategy,
+        expansion.means(names, asked, opened) as given,
     ):
-        advance = _adding(tick)
-        for one in systems:
-            searcher = build_system(
-                one, opened, strategy, phrases=own, rrf_k=work.rrf_k, depth=work.depth
-            )
+        advance = adding(tick)
+        for name, one in systems.items():
             evaluation, found, counts = evaluate_searcher(
-                searcher, queries, work.qrels, work.measures, depth=work.depth, on_progress=advance
+                expansion.built(one, opened, given, work.depth),
+                queries,
+                work.qrels,
+                work.measures,
+                depth=work.depth,
+                on_progress=advance,
             )
-            evaluations[str(one)] = evaluation
+            evaluations[name] = evaluation
             if work.run is not None:
                 write_run(work.run, found, f"patientdx-{one}")
-    if counts.unjudged_dropped:
-        said = f"{counts.unjudged_dropped:,} queries have no judgements: left out"
-        output.say(said, quiet=asked.quiet)
-    if counts.missing_queries:
-        said = f"{counts.missing_queries:,} judged queries have no text: score 0"
-        output.say(said, quiet=asked.quiet)
+    _say_what_was_left(counts, quiet=asked.quiet)
     return evaluations
 
 
-def _adding(tick: Callable[[int], None]) -> Callable[[int], None]:
+def _say_what_was_left(counts: "Counts", *, quiet: bool) -> None:
+    if counts.unjudged_dropped:
+        said = output.counted(counts.unjudged_dropped, "query", "queries")
+        output.say(f"{said} without judgements: left out", quiet=quiet)
+    if counts.missing_queries:
+        said = output.counted(counts.missing_queries, "judged query", "judged queries")
+        output.say(f"{said} without a text: score 0", quiet=quiet)
+
+
+def adding(tick: Callable[[int], None]) -> Callable[[int], None]:
     """Turns steps into how much is done so far."""
     steps = [0]
 
@@ -184,9 +241,20 @@ def _adding(tick: Callable[[int], None]) -> Callable[[int], None]:
     return advance
 
 
-def _plotted(measures: tuple[str, ...]) -> str:
-    """The measure whose differences are drawn: nDCG@10 where it was computed."""
-    return "nDCG@10" if "nDCG@10" in measures else measures[0]
+def _write(
+    evaluations: Mapping[str, "Evaluation"], per_query: Path | None, plot: list[Path] | None
+) -> None:
+    """The files that were asked for; drawn are differences in nDCG@10 where it was computed."""
+    from evaluator import per_query_csv, plot_differences
+    from patientdx.formats import atomic_writer
+
+    if per_query is not None:
+        with atomic_writer(per_query) as out:
+            out.write(per_query_csv(evaluations))
+    if plot:
+        measures = next(iter(evaluations.values())).measures
+        chosen = "nDCG@10" if "nDCG@10" in measures else measures[0]
+        plot_differences(evaluations, chosen, plot)
 
 
 def _table(evaluations: Mapping[str, "Evaluation"], notes: dict[str, str]) -> "Table":
@@ -199,40 +267,31 @@ def _table(evaluations: Mapping[str, "Evaluation"], notes: dict[str, str]) -> "T
     return build_comparison_table(evaluations, notes, reconstructed=reconstructed)
 
 
-def _sources(
-    data: Path | None, split: str, queries: str | None, qrels: str | None
-) -> tuple[Path | str, Path | str]:
-    from patientdx.formats import evaluation_files
-
-    if data is not None and queries is None and qrels is None:
-        files = evaluation_files(data, split)
-        return files.queries, files.qrels
-    if data is None and queries is not None and qrels is not None:
-        return queries, qrels
-    raise UsageError(
-        "give --data FOLDER, or both --queries and --qrels",
-        hint="evaluate-ir --index my-index --data ReCDS --split dev",
-    )
-
-
 def _notes(
-    opened: "Index",
-    queries: str,
-    qrels: str,
-    systems: Sequence["System"],
-    asked: expansion.Asked,
-    rrf_k: float,
+    opened: "Index", systems: Mapping[str, "SystemSettings"], asked: asking.Asked
 ) -> dict[str, str]:
-    analysis, bm25 = opened.manifest.analysis, opened.bm25
-    notes = {
-        "queries": queries,
-        "qrels": qrels,
+    chosen = [*systems.values()]
+    notes = index_notes(opened, options.under(opened, chosen[0].k1, chosen[0].b))
+    if any(one.system.parts for one in chosen):
+        ks = sorted({one.rrf_k for one in chosen if one.system.parts})
+        shown = ", ".join(f"{k:g}" for k in ks)
+        notes["fusion"] = f"k of RRF {shown}; RR of a fusion is over its hits only"
+    if frozenset().union(*(one.system.strategies for one in chosen)) & expansion.PROMPTED:
+        notes["model"] = model_note(asked)
+    return notes
+
+
+def index_notes(opened: "Index", under: "Index") -> dict[str, str]:
+    """What was searched, and how BM25 was set."""
+    analysis, bm25 = opened.manifest.analysis, under.bm25
+    return {
         "corpus": f"{opened.size:,} patients, index {opened.manifest.digest[:12]}",
         "system": f"bm25: k1 {bm25.k1}, b {bm25.b}, stop words {analysis.stopwords}, "
         f"stemmer {analysis.stemmer}; identical ids dropped; RR over the whole ranking",
     }
-    if any(one.parts for one in systems):
-        notes["fusion"] = f"k of RRF {rrf_k:g}; RR of a fusion is over its hits only"
-    if frozenset().union(*(one.strategies for one in systems)) & expansion.PROMPTED:
-        notes["model"] = f"{asked.model}, greedy"
-    return notes
+
+
+def model_note(asked: asking.Asked) -> str:
+    """Which model wrote, and how."""
+    four_bits = ", NF4" if asked.quantize == "nf4" else ""
+    return f"{asked.model}{four_bits}, greedy, at most 200 new tokens"

@@ -9,7 +9,7 @@ import typer
 
 from patientdx.errors import UsageError
 
-from . import expansion, options, output
+from . import asking, expansion, options, output
 
 if TYPE_CHECKING:
     from expander import Done
@@ -26,14 +26,14 @@ def expand(
         Path | None, typer.Option("--out", "-o", help="Write to this file, not to stdout.")
     ] = None,
     index: options.IndexFolder = None,
-    model: expansion.ModelName = expansion.DEFAULT_MODEL,
-    backend: expansion.BackendName = "auto",
-    quantize: expansion.Quantize = "none",
-    dtype: expansion.Dtype = "auto",
-    prompt_format: expansion.PromptFormat = "auto",
+    model: asking.ModelName = asking.DEFAULT_MODEL,
+    backend: asking.BackendName = "auto",
+    quantize: asking.Quantize = "none",
+    dtype: asking.Dtype = "auto",
+    prompt_format: asking.PromptFormat = "auto",
     vocabulary: expansion.Vocabulary = None,
-    no_cache: expansion.NoCache = False,
-    allow_remote: expansion.AllowRemote = False,
+    no_cache: asking.NoCache = False,
+    allow_remote: asking.AllowRemote = False,
     with_replies: Annotated[
         bool, typer.Option("--with-replies", help="Also write what the model said.")
     ] = False,
@@ -60,16 +60,8 @@ def expand(
         return
     if queries is None:
         raise UsageError("no queries named", hint="give --queries FILE, or - for stdin")
-    asked = expansion.Asked(
-        model,
-        backend,
-        quantize,
-        prompt_format,
-        tuple(vocabulary or ()),
-        dtype=dtype,
-        cached=not no_cache,
-        allow_remote=allow_remote,
-        quiet=quiet,
+    asked = asking.Asked(
+        model, backend, quantize, dtype, prompt_format, vocabulary, no_cache, allow_remote, quiet
     )
     _expand(strategy, queries, out, index, asked, with_replies=with_replies)
 
@@ -79,22 +71,23 @@ def _expand(
     source: str,
     out: Path | None,
     index: Path | None,
-    asked: expansion.Asked,
+    asked: asking.Asked,
     *,
     with_replies: bool,
 ) -> None:
-    from expander import expand_queries, expansion_row
+    from expander import expand_queries, expansion_row, make_strategy
     from patientdx.formats import read_queries
 
     waiting = list(read_queries(source))
-    opened = options.open_index(index, None, None) if index is not None else None
+    opened = options.open_index(index) if index is not None else None
     with output.progress(f"expanding by {strategy}", len(waiting), quiet=asked.quiet) as tick:
         pace = _Pace(tick)
-        with expansion.strategies([strategy], asked, opened, on_done=pace.done) as made:
-            done = expand_queries(waiting, made(strategy))
+        with expansion.means([strategy], asked, opened, on_done=pace.done) as given:
+            done = expand_queries(waiting, make_strategy(strategy, given))
             rows = [expansion_row(one, with_reply=with_replies) for one in done]
     _write(rows, out)
-    output.say(f"{len(rows):,} queries expanded{pace.said()}", quiet=asked.quiet)
+    done_now = output.counted(len(rows), "query", "queries")
+    output.say(f"{done_now} expanded{pace.said()}", quiet=asked.quiet)
 
 
 class _Pace:
@@ -128,7 +121,7 @@ def _write(rows: list[dict[str, Any]], out: Path | None) -> None:
 def _clear(*, quiet: bool) -> None:
     from expander import clear_cache
 
-    path = expansion.cache_path()
+    path = asking.cache_path()
     said = "removed" if clear_cache(path) else "there was no cache at"
     output.say(f"{said} {path}", quiet=quiet)
 

@@ -1,26 +1,26 @@
 """Options of expansion that several commands share, and the rooms that they join."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from patientdx.errors import ModelError, UsageError
+from patientdx.errors import UsageError
 from patientdx.records import Filter, Query
 
 from . import options, output
+from .asking import Asked, generator
 from .hits import Finding
 
 if TYPE_CHECKING:
-    from expander import CachedGenerator, Done, Means, PhraseSearcher, ReplyCache
+    from evaluator import TunedSettings
+    from expander import Done, Means, SystemSettings
     from indexer.index import Index
-    from patientdx.protocols import Expander, Searcher
+    from patientdx.protocols import Searcher
 
-DEFAULT_MODEL = "smollm2"
 PROMPTED = frozenset({"keywords", "query2doc", "grounded"})
 """Strategies that ask a language model."""
 DEPTH = 1000
@@ -41,141 +41,46 @@ Fuse = Annotated[
         "--fuse", help="Fuse the hits of the query and of the expanded one: rrf, min-max, z-score."
     ),
 ]
-ModelName = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        "-m",
-        envvar="PATIENTDX_MODEL",
-        help="Language model: smollm2, a .gguf file, a folder of safetensors, a server.",
-    ),
-]
-BackendName = Annotated[
-    Literal["auto", "llamacpp", "hf", "vllm", "server"],
-    typer.Option("--backend", help="What runs the model (default: by what it is)."),
-]
-Quantize = Annotated[
-    Literal["none", "nf4"], typer.Option("--quantize", help="nf4: four bits a weight (hf, vllm).")
-]
-Dtype = Annotated[
-    Literal["auto", "bfloat16", "float16", "float32"],
-    typer.Option("--dtype", help="Precision of the model's numbers (hf, vllm)."),
-]
-PromptFormat = Annotated[
-    Literal["auto", "chat", "raw"],
-    typer.Option("--prompt-format", help="Apply the model's chat template, or do not."),
-]
 Vocabulary = Annotated[
     list[Path] | None,
     typer.Option(
         "--vocabulary", help="OBO or CSV file of concepts, for synonyms; may be repeated."
     ),
 ]
-NoCache = Annotated[
-    bool, typer.Option("--no-cache", help="Keep no replies of the model after this command.")
+SettingsFile = Annotated[
+    Path | None, typer.Option("--settings", help="The system and numbers that tune-ir wrote.")
 ]
-AllowRemote = Annotated[
-    bool,
-    typer.Option("--allow-remote", help="Let PATIENT TEXT go to a server on another machine."),
-]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the options say about models and vocabularies."""
-
-    model: str = DEFAULT_MODEL
-    backend: Literal["auto", "llamacpp", "hf", "vllm", "server"] = "auto"
-    quantize: Literal["none", "nf4"] = "none"
-    prompt_format: Literal["auto", "chat", "raw"] = "auto"
-    vocabulary: tuple[Path, ...] = ()
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    cached: bool = True
-    allow_remote: bool = False
-    quiet: bool = False
-
-
-def cache_path() -> Path:
-    """The file that keeps replies of language models."""
-    return options.settings().cache / "expansions.sqlite3"
 
 
 @contextmanager
-def strategies(
+def means(
     names: Collection[str],
     asked: Asked,
     index: "Index | None",
     where: Filter | None = None,
     on_done: "Callable[[Done], None] | None" = None,
-) -> Iterator[Callable[[str], "Expander"]]:
-    """What makes the expander of a name; opens what these strategies need, and closes it.
+) -> Iterator["Means"]:
+    """What the strategies of these names need, opened, and closed afterwards.
 
     Says at the end how many queries went on unexpanded because the model failed.
     """
-    from expander import STRATEGIES, Means, make_strategy
+    from expander import STRATEGIES, Means
     from expander.vocabulary import read_vocabulary
 
     needs = {need for name in names if name in STRATEGIES for need in STRATEGIES[name].needs}
     with ExitStack() as stack:
-        means = Means(
-            generator=_generator(asked, stack, on_done) if "generator" in needs else None,
+        made = Means(
+            generator=generator(asked, stack, on_done) if "generator" in needs else None,
             searcher=index,
             corpus=index,
-            vocabulary=[concept for path in asked.vocabulary for concept in read_vocabulary(path)]
+            vocabulary=[
+                concept for path in asked.vocabulary or () for concept in read_vocabulary(path)
+            ]
             or None,
             where=where,
         )
-        made: dict[str, Expander] = {}
-
-        def strategy(name: str) -> "Expander":
-            if name not in made:
-                made[name] = make_strategy(name, means)
-            return made[name]
-
-        yield strategy
-        _say_what_failed(means, quiet=asked.quiet)
-
-
-def _generator(
-    asked: Asked, stack: ExitStack, on_done: "Callable[[Done], None] | None"
-) -> "CachedGenerator":
-    from expander import CachedGenerator
-    from patientdx.models import ModelSettings, open_model
-
-    def warn(sentence: str) -> None:
-        output.say(f"warning: {sentence}", quiet=asked.quiet)
-
-    def failed(error: ModelError, count: int) -> None:
-        warn(f"{count:,} prompts got no reply: {error.message}")
-
-    model = open_model(
-        asked.model,
-        ModelSettings(
-            backend=asked.backend,
-            quantize=asked.quantize,
-            dtype=asked.dtype,
-            prompt_format=asked.prompt_format,
-            allow_remote=asked.allow_remote,
-            threads=options.settings().threads,
-            cache=options.settings().cache,
-        ),
-        warn=warn,
-    )
-    stack.callback(model.close)
-    cache = _reply_cache(asked, stack)
-    return CachedGenerator(model, cache, on_done=on_done, on_failure=failed)
-
-
-def _reply_cache(asked: Asked, stack: ExitStack) -> "ReplyCache":
-    """The cache of replies; without one that lasts, one for this command alone."""
-    from expander import ReplyCache
-
-    path = cache_path()
-    if not asked.cached:
-        path = (
-            Path(stack.enter_context(TemporaryDirectory(prefix="patientdx-"))) / "replies.sqlite3"
-        )
-    return stack.enter_context(ReplyCache(path))
+        yield made
+        _say_what_failed(made, quiet=asked.quiet)
 
 
 def _say_what_failed(means: "Means", *, quiet: bool) -> None:
@@ -184,60 +89,100 @@ def _say_what_failed(means: "Means", *, quiet: bool) -> None:
         return
     counts = getattr(generator, "counts", None)
     if counts is not None and counts.failed:
-        output.say(f"{counts.failed:,} queries went on unexpanded", quiet=quiet)
+        output.say(
+            f"{output.counted(counts.failed, 'query', 'queries')} went on unexpanded", quiet=quiet
+        )
     if generator.cut:
         output.say(
-            f"{generator.cut:,} notes were cut in the middle to fit the model's context",
+            f"{output.counted(generator.cut, 'note')} cut in the middle to fit the model's context",
             quiet=quiet,
         )
 
 
-@contextmanager
-def searcher(
-    system: str, asked: Asked, index: "Index", where: Filter | None = None
-) -> Iterator[tuple["Searcher", Callable[[Sequence[Query]], Sequence[Query]]]]:
-    """The searcher of a system over an index, and what it makes of queries."""
-    from expander.systems import PHRASES, build_system, parse_system
+def built(
+    chosen: "SystemSettings",
+    index: "Index",
+    given: "Means",
+    depth: int = DEPTH,
+    wrap: "Callable[[str, Searcher], Searcher] | None" = None,
+) -> "Searcher":
+    """The searcher of a system over an index, under the k1 and b that are set for it."""
+    from expander import PhraseSearcher, make_strategy
+    from expander.systems import build_system
 
-    parsed = parse_system(system)
-    own = phrases(index)
-    with strategies(parsed.strategies, asked, index, where) as strategy:
+    tuned = options.under(index, chosen.k1, chosen.b)
+    own = replace(given, searcher=tuned, corpus=tuned)
+    settings = chosen.phrases(tuned.bm25.k1, tuned.bm25.b)
+    return build_system(
+        chosen.system,
+        tuned,
+        lambda name: make_strategy(name, own, chosen.of(name)),
+        phrases=PhraseSearcher(settings, searcher=tuned, corpus=tuned),
+        rrf_k=chosen.rrf_k,
+        depth=depth,
+        wrap=wrap,
+    )
 
-        def expanded(queries: Sequence[Query]) -> Sequence[Query]:
-            if PHRASES in str(parsed):
-                return own.weighed(queries, where)
-            for name in sorted(parsed.strategies):
-                queries = strategy(name).expand_many(queries)
-            return queries
 
-        yield build_system(parsed, index, strategy, phrases=own), expanded
+def expanded(chosen: "SystemSettings", index: "Index", given: "Means", query: Query) -> Query:
+    """What a system makes of a query, all strategies of a fusion taken together."""
+    from expander import PhraseSearcher, make_strategy
+    from expander.systems import PHRASES
 
-
-def phrases(index: "Index") -> "PhraseSearcher":
-    """The system `phrases` over an index, under its k1 and b."""
-    from expander import PhraseSearcher, PhraseSettings
-
-    settings = PhraseSettings(index.bm25.k1, index.bm25.b)
-    return PhraseSearcher(settings, searcher=index, corpus=index)
+    tuned = options.under(index, chosen.k1, chosen.b)
+    if PHRASES in chosen.system.leaves:
+        settings = chosen.phrases(tuned.bm25.k1, tuned.bm25.b)
+        own = PhraseSearcher(settings, searcher=tuned, corpus=tuned)
+        return own.weighed([query], given.where)[0]
+    for name in sorted(chosen.system.strategies):
+        means = replace(given, searcher=tuned, corpus=tuned)
+        query = make_strategy(name, means, chosen.of(name)).expand_many([query])[0]
+    return query
 
 
 def find(
     opened: "Index",
     query: Query,
-    system: str,
+    chosen: "SystemSettings",
     asked: Asked,
     where: Filter,
     top_k: int,
 ) -> Finding:
     """The hits of a system, and where an expansion moved them from."""
-    with searcher(system, asked, opened, where) as (chosen, expanded):
-        hits = chosen.search_many([query], top_k, where)[0]
-        became = expanded([query])[0]
-    if system == "bm25":
-        return Finding(opened, query, hits)
-    before = opened.search_many([query], max(DEPTH, top_k), where)[0]
+    with means(chosen.system.strategies, asked, opened, where) as given:
+        hits = built(chosen, opened, given).search_many([query], top_k, where)[0]
+        became = expanded(chosen, opened, given, query)
+    own = options.under(opened, chosen.k1, chosen.b)
+    if str(chosen) == "bm25":
+        return Finding(own, query, hits)
+    before = own.search_many([query], max(DEPTH, top_k), where)[0]
     ranks = {hit.doc_id: rank for rank, hit in enumerate(before, 1)}
-    return Finding(opened, became, hits, system, added_terms(query, became), ranks)
+    return Finding(own, became, hits, str(chosen), added_terms(query, became), ranks)
+
+
+def chosen_system(
+    expand: str | None, fuse: str | None, settings: Path | None, k1: float | None, b: float | None
+) -> "SystemSettings":
+    """The system that --expand and --fuse name or a file of settings holds; k1 and b win over it.
+
+    Raises UsageError for --fuse alone and for both ways at once.
+    """
+    from expander import SystemSettings, system_settings
+    from expander.systems import parse_system
+
+    if settings is None:
+        return SystemSettings(parse_system(system_text(expand, fuse)), k1, b)
+    if expand is not None or fuse is not None:
+        raise UsageError("--settings names the system itself", hint="leave --expand and --fuse out")
+    found = system_settings(read_settings(settings).settings)
+    return replace(found, k1=found.k1 if k1 is None else k1, b=found.b if b is None else b)
+
+
+def read_settings(path: Path) -> "TunedSettings":
+    """A file that tune-ir wrote."""
+    from evaluator import read_tuned
+
+    return read_tuned(path)
 
 
 def system_text(expand: str | None, fuse: str | None) -> str:

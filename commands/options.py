@@ -99,15 +99,20 @@ def threads() -> int:
     return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
-def open_index(index: Path | None, k1: float | None, b: float | None) -> "Index":
-    """The index, with k1 and b in place of its own where they are given."""
-    from indexer.bm25 import BM25Settings
+def open_index(index: Path | None) -> "Index":
+    """The index, under its own k1 and b."""
     from indexer.index import Index
 
-    opened = Index.open(needed(index), threads=threads())
+    return Index.open(needed(index), threads=threads())
+
+
+def under(index: "Index", k1: float | None, b: float | None) -> "Index":
+    """An index with k1 and b in place of its own where they are given."""
+    from indexer.bm25 import BM25Settings
+
     if k1 is None and b is None:
-        return opened
-    base = opened.bm25
-    return opened.with_settings(
+        return index
+    base = index.bm25
+    return index.with_settings(
         BM25Settings(base.k1 if k1 is None else k1, base.b if b is None else b)
     )

@@ -22,6 +22,11 @@ def json_data(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: `1 query`, `2 queries`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def say(text: str, *, quiet: bool = False) -> None:
     """A remark, on stderr."""
     if not quiet:

@@ -8,7 +8,7 @@ import typer
 from patientdx.errors import InputError, UsageError
 from patientdx.records import Filter, Hit, Query
 
-from . import expansion, options, output
+from . import asking, expansion, options, output
 from .hits import show
 
 if TYPE_CHECKING:
@@ -40,11 +40,15 @@ def search(
     explain: Explain = False,
     expand: expansion.Expand = None,
     fuse: expansion.Fuse = None,
-    model: expansion.ModelName = expansion.DEFAULT_MODEL,
-    backend: expansion.BackendName = "auto",
+    settings: expansion.SettingsFile = None,
+    model: asking.ModelName = asking.DEFAULT_MODEL,
+    backend: asking.BackendName = "auto",
+    quantize: asking.Quantize = "none",
+    dtype: asking.Dtype = "auto",
+    prompt_format: asking.PromptFormat = "auto",
     vocabulary: expansion.Vocabulary = None,
-    no_cache: expansion.NoCache = False,
-    allow_remote: expansion.AllowRemote = False,
+    no_cache: asking.NoCache = False,
+    allow_remote: asking.AllowRemote = False,
     k1: options.K1 = None,
     b: options.B = None,
     as_json: options.Json = False,
@@ -56,26 +60,22 @@ def search(
         patientdx search 'fever and a new murmur' --index my-index --sex F --age 30-50 --explain
     """
     chosen = options.filter_from(sex, age, where)
-    system = expansion.system_text(expand, fuse)
-    asked = expansion.Asked(
-        model,
-        backend,
-        vocabulary=tuple(vocabulary or ()),
-        cached=not no_cache,
-        allow_remote=allow_remote,
-        quiet=quiet,
+    system = expansion.chosen_system(expand, fuse, settings, k1, b)
+    asked = asking.Asked(
+        model, backend, quantize, dtype, prompt_format, vocabulary, no_cache, allow_remote, quiet
     )
     if queries is not None:
         if text is not None or file is not None:
             raise UsageError("--queries goes without TEXT and --file")
-        opened = options.open_index(index, k1, b)
-        with expansion.searcher(system, asked, opened, chosen) as (searcher, _):
-            _search_queries(searcher, queries, run, top_k, chosen, system=system, quiet=quiet)
+        opened = options.open_index(index)
+        with expansion.means(system.system.strategies, asked, opened, chosen) as given:
+            searcher = expansion.built(system, opened, given)
+            _search_queries(searcher, queries, run, top_k, chosen, system=str(system), quiet=quiet)
         return
     if run is not None:
         raise UsageError("--run goes with --queries", hint="search --queries FILE --run OUT")
     query = Query("query", _note(text, file))
-    found = expansion.find(options.open_index(index, k1, b), query, system, asked, chosen, top_k)
+    found = expansion.find(options.open_index(index), query, system, asked, chosen, top_k)
     show(found, as_json=as_json, quiet=quiet, explain=explain)
 
 
@@ -92,11 +92,15 @@ def similar(
     explain: Explain = False,
     expand: expansion.Expand = None,
     fuse: expansion.Fuse = None,
-    model: expansion.ModelName = expansion.DEFAULT_MODEL,
-    backend: expansion.BackendName = "auto",
+    settings: expansion.SettingsFile = None,
+    model: asking.ModelName = asking.DEFAULT_MODEL,
+    backend: asking.BackendName = "auto",
+    quantize: asking.Quantize = "none",
+    dtype: asking.Dtype = "auto",
+    prompt_format: asking.PromptFormat = "auto",
     vocabulary: expansion.Vocabulary = None,
-    no_cache: expansion.NoCache = False,
-    allow_remote: expansion.AllowRemote = False,
+    no_cache: asking.NoCache = False,
+    allow_remote: asking.AllowRemote = False,
     k1: options.K1 = None,
     b: options.B = None,
     as_json: options.Json = False,
@@ -108,18 +112,13 @@ def similar(
         patientdx similar 8535945-4 --index my-index --other-articles --json
     """
     chosen = options.filter_from(sex, age, where)
-    asked = expansion.Asked(
-        model,
-        backend,
-        vocabulary=tuple(vocabulary or ()),
-        cached=not no_cache,
-        allow_remote=allow_remote,
-        quiet=quiet,
+    asked = asking.Asked(
+        model, backend, quantize, dtype, prompt_format, vocabulary, no_cache, allow_remote, quiet
     )
-    opened = options.open_index(index, k1, b)
+    opened = options.open_index(index)
     query = Query(patient_id, opened.text(patient_id))
     others = opened.others(patient_id, chosen, other_articles=other_articles)
-    system = expansion.system_text(expand, fuse)
+    system = expansion.chosen_system(expand, fuse, settings, k1, b)
     found = expansion.find(opened, query, system, asked, others, top_k)
     show(found, as_json=as_json, quiet=quiet, explain=explain)
 
@@ -162,4 +161,6 @@ def _search_queries(
             found.update(zip((q.query_id for q in part), hits, strict=True))
             tick(len(found))
     write_run("-" if run is None else run, found, f"patientdx-{system}")
-    output.say(f"{len(found):,} queries, {sum(map(len, found.values())):,} hits", quiet=quiet)
+    total = sum(map(len, found.values()))
+    said = f"{output.counted(len(found), 'query', 'queries')}, {output.counted(total, 'hit')}"
+    output.say(said, quiet=quiet)

@@ -15,7 +15,7 @@ from .folds import Folds
 from .judgements import digest_of, fingerprints
 from .measures import DEFAULT_MEASURES, depth_needed, parse_measures
 from .plots import PLOT_FORMATS, plot_differences
-from .remembering import RememberingSearcher
+from .remembering import RememberingSearcher, RunMemory
 from .rendering import FORMATS, render
 from .report import (
     CAPTION,
@@ -54,6 +54,7 @@ __all__ = [
     "Randomisation",
     "RememberingSearcher",
     "ReportRow",
+    "RunMemory",
     "Setting",
     "Settings",
     "TTest",

@@ -1,9 +1,27 @@
-"""A searcher that remembers its runs."""
+"""Searchers that remember their runs."""
 
 from collections.abc import Sequence
 
 from patientdx.protocols import Searcher
 from patientdx.records import Filter, Hit, Query
+
+
+class RunMemory:
+    """Remembers the runs of several searchers while what is below them stays the same."""
+
+    def __init__(self) -> None:
+        self._below: object = None
+        self._known: dict[object, RememberingSearcher] = {}
+
+    def of(self, below: object, name: object, searcher: Searcher) -> Searcher:
+        """A searcher of that name with its earlier runs; those above another `below` are dropped.
+
+        Runs on ever more searchers would fill the memory: let what is `below` vary slowest.
+        """
+        if below != self._below:
+            self._below = below
+            self._known.clear()
+        return self._known.setdefault(name, RememberingSearcher(searcher))
 
 
 class RememberingSearcher:

@@ -32,8 +32,9 @@ class Tuning:
     `means` has the mean of each candidate over all queries, `chosen` the candidate that is best
     over all of them. `fold_choices` has the candidate that is best over the queries outside each
     fold; `out_of_fold` has for every query the values under the choice of its fold, which that
-    query had no part in: these are the values to judge and compare a tuned system by. `judged`
-    are fingerprints of the judgements that were used.
+    query had no part in: these are the values to judge and compare a tuned system by. `untuned`
+    has the values of the first candidate, the default. `judged` are fingerprints of the
+    judgements that were used.
     """
 
     measure: str
@@ -43,6 +44,7 @@ class Tuning:
     folds: Folds
     fold_of: Mapping[str, int]
     fold_choices: tuple[int, ...]
+    untuned: Evaluation
     out_of_fold: Evaluation
     judged: frozenset[str]
 
@@ -126,6 +128,7 @@ def cross_validate(
         folds=folds,
         fold_of=fold_of,
         fold_choices=choices,
+        untuned=evaluations[0],
         out_of_fold=Evaluation(evaluations[0].measures, out_of_fold),
         judged=fingerprints(qrels),
     )

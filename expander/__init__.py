@@ -18,6 +18,7 @@ from .rocchio import Rocchio, RocchioSettings
 from .search import ExpandedSearcher, FusedSearcher, RankingExpandedSearcher, expanded_searcher
 from .strategies import STRATEGIES, Means, Strategy, make_strategy
 from .synonyms import Synonyms, SynonymsSettings
+from .system_settings import SystemSettings, default_axes, system_settings
 from .vocabulary import Concept, Name, read_vocabulary
 
 __all__ = [
@@ -62,7 +63,9 @@ __all__ = [
     "Strategy",
     "Synonyms",
     "SynonymsSettings",
+    "SystemSettings",
     "clear_cache",
+    "default_axes",
     "expand_queries",
     "expanded_searcher",
     "expansion_row",
@@ -72,4 +75,5 @@ __all__ = [
     "read_prompt",
     "read_vocabulary",
     "reply_key",
+    "system_settings",
 ]

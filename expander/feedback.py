@@ -5,13 +5,16 @@ letters and digits only, in no more than a tenth of the corpus. Unlike there, ac
 letters are letters.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from patientdx.errors import InputError
 from patientdx.protocols import CorpusView, Searcher
 from patientdx.records import Filter, Query
+
+from .additions import with_terms
 
 _REMEMBERED = 4096  # term vectors; the first hits of many queries are the same notes
 
@@ -58,6 +61,50 @@ class Feedback:
         if not (2 <= len(term) <= 20 and term.isalnum()):
             return False
         return self._corpus.document_frequency(term) <= self._max_share * self._corpus.size
+
+
+class FeedbackSettings(Protocol):
+    """What feedback needs to know: how many notes feed back, and how rare their terms must be."""
+
+    @property
+    def documents(self) -> int:
+        """Number of feedback notes."""
+        ...
+
+    @property
+    def max_share(self) -> float:
+        """The share of the corpus that may hold a term that feeds back."""
+        ...
+
+
+class FeedbackExpander(ABC):
+    """An expander that adds index terms of the first hits; a strategy says which, in `added`."""
+
+    needs = ("searcher", "corpus")
+
+    def __init__(
+        self,
+        settings: FeedbackSettings,
+        *,
+        searcher: Searcher,
+        corpus: CorpusView,
+        where: Filter | None = None,
+    ) -> None:
+        self._corpus = corpus
+        self._documents = settings.documents
+        self._feedback = Feedback(searcher, corpus, where=where, max_share=settings.max_share)
+
+    @abstractmethod
+    def added(self, query: Query, notes: Sequence[FeedbackNote]) -> dict[str, float]:
+        """Index terms that notes add to a query, with their weights."""
+
+    def expand_many(self, queries: Sequence[Query]) -> list[Query]:
+        """The queries, in order, each with index terms of its first hits as `terms`."""
+        feedback = self._feedback.notes(queries, self._documents)
+        return [
+            with_terms(query, self.added(query, notes))
+            for query, notes in zip(queries, feedback, strict=True)
+        ]
 
 
 def first_hits(

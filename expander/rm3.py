@@ -20,8 +20,8 @@ from patientdx.errors import InputError
 from patientdx.protocols import CorpusView, Searcher
 from patientdx.records import Filter, Query
 
-from .additions import term_counts, with_terms
-from .feedback import Feedback, FeedbackNote, check_feedback, strongest
+from .additions import term_counts
+from .feedback import FeedbackExpander, FeedbackNote, check_feedback, strongest
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,10 @@ class Rm3Settings:
             )
 
 
-class Rm3:
+class Rm3(FeedbackExpander):
     """Adds index terms that are likely in the first hits."""
 
     name = "rm3"
-    needs = ("searcher", "corpus")
     Settings = Rm3Settings
 
     def __init__(
@@ -57,18 +56,10 @@ class Rm3:
         where: Filter | None = None,
     ) -> None:
         self.settings = settings or Rm3Settings()
-        self._corpus = corpus
-        self._feedback = Feedback(searcher, corpus, where=where, max_share=self.settings.max_share)
+        super().__init__(self.settings, searcher=searcher, corpus=corpus, where=where)
 
-    def expand_many(self, queries: Sequence[Query]) -> list[Query]:
-        """The queries, in order, each with index terms of its first hits as `terms`."""
-        feedback = self._feedback.notes(queries, self.settings.documents)
-        return [
-            with_terms(query, self._added(query, notes))
-            for query, notes in zip(queries, feedback, strict=True)
-        ]
-
-    def _added(self, query: Query, notes: Sequence[FeedbackNote]) -> dict[str, float]:
+    def added(self, query: Query, notes: Sequence[FeedbackNote]) -> dict[str, float]:
+        """Terms of the feedback notes."""
         size = math.fsum(term_counts(query, self._corpus).values())
         factor = size * (1 - self.settings.original_weight) / self.settings.original_weight
         model = relevance_model(notes, self.settings.terms)

@@ -20,8 +20,8 @@ from patientdx.errors import InputError
 from patientdx.protocols import CorpusView, Searcher
 from patientdx.records import Filter, Query
 
-from .additions import term_counts, with_terms
-from .feedback import Feedback, FeedbackNote, check_feedback, strongest
+from .additions import term_counts
+from .feedback import FeedbackExpander, FeedbackNote, check_feedback, strongest
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,10 @@ class RocchioSettings:
             raise InputError(f"beta must be 0 or more, not {self.beta}")
 
 
-class Rocchio:
+class Rocchio(FeedbackExpander):
     """Adds index terms that are frequent in the first hits."""
 
     name = "rocchio"
-    needs = ("searcher", "corpus")
     Settings = RocchioSettings
 
     def __init__(
@@ -58,18 +57,10 @@ class Rocchio:
         where: Filter | None = None,
     ) -> None:
         self.settings = settings or RocchioSettings()
-        self._corpus = corpus
-        self._feedback = Feedback(searcher, corpus, where=where, max_share=self.settings.max_share)
+        super().__init__(self.settings, searcher=searcher, corpus=corpus, where=where)
 
-    def expand_many(self, queries: Sequence[Query]) -> list[Query]:
-        """The queries, in order, each with index terms of its first hits as `terms`."""
-        feedback = self._feedback.notes(queries, self.settings.documents)
-        return [
-            with_terms(query, self._added(query, notes))
-            for query, notes in zip(queries, feedback, strict=True)
-        ]
-
-    def _added(self, query: Query, notes: Sequence[FeedbackNote]) -> dict[str, float]:
+    def added(self, query: Query, notes: Sequence[FeedbackNote]) -> dict[str, float]:
+        """Terms of the feedback notes."""
         length = _norm(term_counts(query, self._corpus).values())
         factor = length * self.settings.beta / self.settings.alpha
         mean = mean_direction(notes, self.settings.terms)

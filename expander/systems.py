@@ -33,11 +33,16 @@ class System:
     parts: tuple[tuple[float, "System"], ...] = ()
 
     @property
+    def leaves(self) -> frozenset[str]:
+        """Everything that it is made of, fusions aside."""
+        if not self.parts:
+            return frozenset({self.name})
+        return frozenset().union(*(part.leaves for _, part in self.parts))
+
+    @property
     def strategies(self) -> frozenset[str]:
         """Every strategy that it uses."""
-        if not self.parts:
-            return frozenset({self.name} - {*_OWN})
-        return frozenset().union(*(part.strategies for _, part in self.parts))
+        return self.leaves - {*_OWN}
 
     def __str__(self) -> str:
         if not self.parts:
@@ -120,21 +125,26 @@ def build_system(
     phrases: Searcher | None = None,
     rrf_k: float = 60,
     depth: int = 1000,
+    wrap: Callable[[str, Searcher], Searcher] | None = None,
 ) -> Searcher:
     """The searcher of a system over a BM25 searcher; `strategy` makes the expander of a name.
 
     `phrases` is the searcher of that name, `rrf_k` the k of reciprocal rank fusion, `depth` how
-    many hits a fusion takes of each part.
+    many hits a fusion takes of each part. `wrap` is given the name and the searcher of each part
+    that is no fusion, and makes what is asked in its place.
     """
-    if not system.parts:
-        if system.name == PHRASES and phrases is not None:
+
+    def leaf(name: str) -> Searcher:
+        if name == PHRASES and phrases is not None:
             return phrases
-        return base if system.name == BM25 else expanded_searcher(base, strategy(system.name))
-    searchers = [
-        build_system(part, base, strategy, phrases=phrases, rrf_k=rrf_k, depth=depth)
-        for _, part in system.parts
-    ]
-    return FusedSearcher(searchers, _fusion(system, rrf_k), depth)
+        return base if name == BM25 else expanded_searcher(base, strategy(name))
+
+    def built(one: System) -> Searcher:
+        if not one.parts:
+            return wrap(one.name, leaf(one.name)) if wrap else leaf(one.name)
+        return FusedSearcher([built(part) for _, part in one.parts], _fusion(one, rrf_k), depth)
+
+    return built(system)
 
 
 def _fusion(system: System, rrf_k: float) -> Fusion:

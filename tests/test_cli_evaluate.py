@@ -123,8 +123,8 @@ def test_queries_without_text_or_judgement_are_told(sample_index: Path, tmp_path
     asked = ("evaluate-ir", "--index", sample_index, "--queries", queries, "--qrels", qrels)
     outcome = done(*asked)
     assert outcome.err.splitlines() == [
-        "2 queries have no judgements: left out",
-        "1 judged queries have no text: score 0",
+        "2 queries without judgements: left out",
+        "1 judged query without a text: score 0",
     ]
     assert done(*asked, "--quiet").err == ""
 
@@ -132,9 +132,9 @@ def test_queries_without_text_or_judgement_are_told(sample_index: Path, tmp_path
 @pytest.mark.parametrize(
     ("args", "said", "hint"),
     [
-        ((), "give --data FOLDER, or both --queries and --qrels", "evaluate-ir --index"),
-        (("--data", "{sample}", "--qrels", "x"), "give --data FOLDER", "evaluate-ir --index"),
-        (("--queries", "x"), "give --data FOLDER", "evaluate-ir --index"),
+        ((), "give --data FOLDER, or both --queries and --qrels", "--data ReCDS --split dev"),
+        (("--data", "{sample}", "--qrels", "x"), "give --data FOLDER", "--data ReCDS --split dev"),
+        (("--queries", "x"), "give --data FOLDER", "--data ReCDS --split dev"),
         (("--data", "{sample}/no"), "{sample}/no: there is no such folder", "check the path"),
         (
             ("--data", "{sample}", "--split", "dev"),

@@ -166,7 +166,7 @@ def test_a_query_without_a_reply_goes_on_unexpanded(cache: Path) -> None:
         outcome = run(cache, "expand", "--queries", "-", "--model", url, stdin=asked)
     origins = {row["query_id"]: row["origin"] for row in expanded(outcome)}
     assert origins == {f"q{i}": "failed" if i == 3 else "model" for i in range(5)}
-    assert "1 queries went on unexpanded" in outcome.err
+    assert "1 query went on unexpanded" in outcome.err
     assert SECRET not in outcome.out + outcome.err
 
 
