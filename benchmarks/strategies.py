@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from evaluator import Evaluation, Folds, Setting, build_sets_table, grid, render, tune
+from evaluator import Evaluation, Setting, build_sets_table, grid, render, tune
 from expander import Means, PhraseSearcher, PhraseSettings, make_strategy
 from expander.systems import build_system, parse_system
 from expander.vocabulary import Concept, read_vocabulary
@@ -121,25 +121,13 @@ def evaluations(
         for system in systems:
             key = f"{name} {len(qrels)} {system} {len(candidates)}"
             if key not in kept.values:
-                kept.add(key, _tuned(system, given, qrels, index, concepts, candidates, generator))
+                made = searcher_of(system, index, concepts, generator)
+                tuning = tune(made, candidates, given.queries, qrels, MEASURES, depth=100)
+                kept.add(key, tuning.out_of_fold)
             print(f"{name}: {system}", file=sys.stderr, flush=True)
     return {
         system: kept.values[f"{name} {len(qrels)} {system} {len(candidates)}"] for system in systems
     }
-
-
-def _tuned(
-    system: str,
-    given: Collection,
-    qrels: Qrels,
-    index: Index,
-    concepts: list[Concept],
-    candidates: list[dict[str, Setting]],
-    generator: Generator | None,
-) -> Evaluation:
-    made = searcher_of(system, index, concepts, generator)
-    tuning = tune(made, candidates, given.queries, qrels, MEASURES, folds=Folds(), depth=100)
-    return tuning.out_of_fold
 
 
 class Kept:

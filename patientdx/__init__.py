@@ -35,13 +35,25 @@ _KERNEL = {
 _ROOMS = {
     "AnalysisSettings": "indexer.analysis",
     "BM25Settings": "indexer.bm25",
+    "FusedSearcher": "expander",
     "Index": "indexer.index",
+    "Means": "expander",
+    "PhraseSearcher": "expander",
+    "PhraseSettings": "expander",
+    "RRF": "expander",
     "add_patients": "indexer.writing",
     "build_index": "indexer.writing",
     "compact_index": "indexer.writing",
+    "compare_systems": "evaluator",
+    "cross_validate": "evaluator",
     "delete_patients": "indexer.writing",
     "evaluate_run": "evaluator",
     "evaluate_searcher": "evaluator",
+    "expanded_searcher": "expander",
+    "make_fusion": "expander",
+    "make_strategy": "expander",
+    "plot_differences": "evaluator",
+    "tune_searcher": "evaluator",
     "verify_index": "indexer.verify",
 }
 _ORIGINAL = {
@@ -49,6 +61,7 @@ _ORIGINAL = {
     "build_index": "build",
     "compact_index": "compact",
     "delete_patients": "delete",
+    "tune_searcher": "tune",
     "verify_index": "verify",
 }
 
