@@ -87,28 +87,29 @@ def _expand(
             rows = [expansion_row(one, with_reply=with_replies) for one in done]
     _write(rows, out)
     done_now = output.counted(len(rows), "query", "queries")
-    output.say(f"{done_now} expanded{pace.said()}", quiet=asked.quiet)
+    pace_said = f", {pace.said()}" if pace.said() else ""
+    output.say(f"{done_now} expanded{pace_said}", quiet=asked.quiet)
 
 
 class _Pace:
     """How far the model has come, and how fast it writes."""
 
-    def __init__(self, tick: Any) -> None:
+    def __init__(self, tick: output.Tick) -> None:
         self._tick = tick
         self._start = time.monotonic()
         self._prompts = 0
-        self._words = 0
+        self._tokens = 0
 
     def done(self, step: "Done") -> None:
         """A step of progress."""
         self._prompts += step.prompts
-        self._words += sum(len(text.split()) for text in step.texts)
-        self._tick(self._prompts)
+        self._tokens += step.tokens
+        self._tick(self._prompts, self.said())
 
     def said(self) -> str:
-        """Words a second, where a model wrote any."""
+        """Tokens a second, where a model wrote any and told."""
         seconds = max(time.monotonic() - self._start, 1e-9)
-        return f", {self._words / seconds:.0f} words a second" if self._words else ""
+        return f"{self._tokens / seconds:.0f} tokens/s" if self._tokens else ""
 
 
 def _write(rows: list[dict[str, Any]], out: Path | None) -> None:

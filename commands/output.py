@@ -3,9 +3,9 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import typer
 
@@ -57,18 +57,35 @@ def marked(text: str, spans: tuple[tuple[int, int], ...]) -> str:
     return " ".join("".join([*pieces, text[at:]]).split())
 
 
+def _unseen(done: int, note: str = "") -> None:
+    """Progress that nobody looks at."""
+    del done, note
+
+
+class Tick(Protocol):
+    """Takes how much is done so far, and what to say beside the bar."""
+
+    def __call__(self, done: int, note: str = "") -> None:
+        """Moves the bar."""
+
+
 @contextmanager
-def progress(
-    label: str, total: int | None = None, *, quiet: bool = False
-) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr; yields a function that takes how much is done so far."""
+def progress(label: str, total: int | None = None, *, quiet: bool = False) -> Iterator[Tick]:
+    """A progress bar on stderr, with the time passed and the time left."""
     if quiet or not sys.stderr.isatty():
-        yield lambda _: None
+        yield _unseen
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeElapsedColumn as Elapsed
+    from rich.progress import TimeRemainingColumn as Remaining
 
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=total)
-        yield lambda done: bar.update(task, completed=done)
+    # Work here comes in batches that take minutes: the pace of the last hour tells the time left.
+    console = Console(stderr=True)
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), Elapsed(), Remaining())
+    noted = TextColumn("{task.fields[note]}")
+    with Progress(
+        *columns, noted, console=console, transient=True, speed_estimate_period=3600
+    ) as bar:
+        task = bar.add_task(label, total=total, note="")
+        yield lambda done, note="": bar.update(task, completed=done, note=note)

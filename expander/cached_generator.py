@@ -23,12 +23,13 @@ class Reply(NamedTuple):
 class Done(NamedTuple):
     """A step of progress: prompts answered from the cache, or by a batch that just ended.
 
-    `texts` are the replies written by the model in this step, for who counts tokens.
+    `texts` are the replies written by the model in this step, `tokens` of how many tokens.
     """
 
     prompts: int
     origin: Origin
     texts: tuple[str, ...] = ()
+    tokens: int = 0
 
 
 @dataclass
@@ -75,11 +76,17 @@ class CachedGenerator:
         self._give_up_after = give_up_after
         self._on_done = on_done
         self._on_failure = on_failure
+        self._tokens_told = generator.written
 
     @property
     def cut(self) -> int:
         """Prompts that the model had to cut."""
         return self._generator.cut
+
+    @property
+    def written(self) -> int:
+        """Tokens that the model wrote, those that failed to be kept too."""
+        return self._generator.written
 
     def generate(
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
@@ -140,7 +147,8 @@ class CachedGenerator:
         if not answered:
             return
         origin = next(iter(answered.values())).origin
-        done = Done(sum(times[key] for key in answered), origin, _written(answered))
+        tokens, self._tokens_told = self.written - self._tokens_told, self.written
+        done = Done(sum(times[key] for key in answered), origin, _written(answered), tokens)
         setattr(self.counts, origin, getattr(self.counts, origin) + done.prompts)
         if self._on_done is not None:
             self._on_done(done)

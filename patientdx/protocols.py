@@ -111,7 +111,8 @@ class LanguageModel(Protocol):
     """What every language model tells of itself.
 
     `digest` changes with whatever changes its answers, `batch` is how many prompts it likes at
-    once, `cut` how many prompts have been shortened so far because the context was too short.
+    once, `cut` how many prompts have been shortened so far because the context was too short,
+    `written` how many tokens it has written so far (0 for a server that does not tell).
     """
 
     @property
@@ -132,6 +133,11 @@ class LanguageModel(Protocol):
     @property
     def cut(self) -> int:
         """Prompts that were cut."""
+        ...
+
+    @property
+    def written(self) -> int:
+        """Tokens that were written."""
         ...
 
 

@@ -24,6 +24,7 @@ class FakeGenerator:
         self.digest = digest
         self.batch = 64
         self.cut = 0
+        self.written = 0
         self.batches: list[list[str]] = []
         self.settings: list[GenerationSettings] = []
         self._answer = answer

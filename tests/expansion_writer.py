@@ -22,6 +22,7 @@ class LoggingModel:
 
     name = "logging"
     digest = "logging"
+    written = 0
 
     def __init__(self, log: Path, seconds: float) -> None:
         self._log = log

@@ -42,6 +42,7 @@ class HfModel:
         on_gpu = str(model.device).startswith("cuda")
         self.batch = settings.batch or (_BATCH_ON_GPU if on_gpu else _BATCH_ON_CPU)
         self.cut = 0
+        self.written = 0
         self.module = model
         self.words = Words.of(tokenizer, model.config, settings, name)
         told = getattr(model.generation_config, "eos_token_id", None)
@@ -103,6 +104,7 @@ class HfModel:
             replies = decoder.run(asked, self.batch, self._warn)
         else:
             replies = [generate_alone(self.module, one, settings, self.ends) for one in asked]
+        self.written += sum(map(len, replies))
         return [stopped(self.words.text(reply), settings.stop) for reply in replies]
 
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:

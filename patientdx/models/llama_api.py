@@ -11,6 +11,7 @@ from typing import Any
 
 from patientdx.protocols import GenerationSettings
 
+from .many import Reply
 from .prompts import beginning, split
 from .wire import Wire
 from .words import too_long
@@ -45,7 +46,7 @@ class LlamaApi:
         found: str = self.wire.ask("/apply-template", body, lambda it: _string(it["prompt"]))
         return found
 
-    def complete(self, tokens: Sequence[int], settings: GenerationSettings) -> str:
+    def complete(self, tokens: Sequence[int], settings: GenerationSettings) -> Reply:
         """A continuation. Nothing of other requests is reused: the same tokens get the same."""
         body = {
             "prompt": list(tokens),
@@ -54,7 +55,11 @@ class LlamaApi:
             "cache_prompt": False,
             **_sampling(settings),
         }
-        found: str = self.wire.ask("/completion", body, lambda it: _string(it["content"]))
+        found: Reply = self.wire.ask(
+            "/completion",
+            body,
+            lambda it: Reply(_string(it["content"]), int(it.get("tokens_predicted", 0))),
+        )
         return found
 
     def logprobs(self, prompt: str, continuation: str) -> list[float]:

@@ -17,7 +17,7 @@ from patientdx.protocols import GREEDY, GenerationSettings, Prompt
 
 from .digests import digest_of
 from .llama_api import LlamaApi
-from .many import each, texts
+from .many import Reply, each, texts, tokens_of
 from .prompts import as_prompt, fitted
 from .settings import DEFAULTS, ModelSettings
 from .store import model_folder
@@ -37,6 +37,7 @@ class LlamaCppModel:
         self.digest = digest
         self.batch = batch
         self.cut = 0
+        self.written = 0
         self._server = server  # llama.cpp runs as long as this lives
         self._api = api
         self._chat = chat
@@ -68,10 +69,12 @@ class LlamaCppModel:
     ) -> list[str]:
         """One continuation a prompt. Raises ReplyError, which holds the replies that did come."""
 
-        def ask(prompt: str | Prompt) -> str:
+        def ask(prompt: str | Prompt) -> Reply:
             return self._api.complete(self._tokens(prompt, settings.max_new_tokens), settings)
 
-        return texts(each(ask, prompts, self.batch, self._api.wire))
+        replies = each(ask, prompts, self.batch, self._api.wire)
+        self.written += tokens_of(replies)
+        return texts(replies)
 
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
         """Log-probabilities of the tokens of each continuation given its prompt."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from patientdx.errors import ReplyError
 
@@ -10,6 +10,13 @@ from .wire import UnansweredError, Wire
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
+
+
+class Reply(NamedTuple):
+    """A text, and of how many tokens its model made it (0 where that was not told)."""
+
+    text: str
+    tokens: int
 
 
 def each(
@@ -34,16 +41,21 @@ def each(
         wire.resume()
 
 
-def texts(outcomes: Sequence[str | UnansweredError]) -> list[str]:
+def tokens_of(outcomes: Sequence[Reply | UnansweredError]) -> int:
+    """Tokens that were written in all."""
+    return sum(one.tokens for one in outcomes if isinstance(one, Reply))
+
+
+def texts(outcomes: Sequence[Reply | UnansweredError]) -> list[str]:
     """The replies. Raises ReplyError, with those that came, where one is missing."""
     errors = [one for one in outcomes if isinstance(one, UnansweredError)]
     if not errors:
-        return [one for one in outcomes if isinstance(one, str)]
+        return [one.text for one in outcomes if isinstance(one, Reply)]
     last = errors[-1]
     count = f" ({len(errors):,} of {len(outcomes):,} prompts)" if len(outcomes) > 1 else ""
     raise ReplyError(
         f"{last.message}{count}",
-        [one if isinstance(one, str) else None for one in outcomes],
+        [one.text if isinstance(one, Reply) else None for one in outcomes],
         hint=last.hint,
     )
 

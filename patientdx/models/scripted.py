@@ -18,7 +18,7 @@ class ScriptedModel:
     """Answers from a list (in turn), a mapping (by prompt) or a function of the prompt.
 
     `score` gives the log-probabilities of a continuation given its prompt. `calls` counts
-    calls of the model, `asked` keeps every prompt.
+    calls of the model, `asked` keeps every prompt; `written` counts words.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class ScriptedModel:
         self.digest = digest or hashlib.sha256(f"scripted {name}".encode()).hexdigest()
         self.batch = batch
         self.cut = 0
+        self.written = 0
         self.calls = 0
         self.asked: list[str] = []
         self._answers = answers
@@ -44,7 +45,9 @@ class ScriptedModel:
     ) -> list[str]:
         """The scripted answers, ended at the first stop string. Raises ModelError without one."""
         self.calls += 1
-        return [stopped(self._answer(as_prompt(one).text), settings.stop) for one in prompts]
+        replies = [stopped(self._answer(as_prompt(one).text), settings.stop) for one in prompts]
+        self.written += sum(len(reply.split()) for reply in replies)
+        return replies
 
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
         """What `score` says. Raises ModelError where there is none."""

@@ -10,7 +10,7 @@ from patientdx.errors import ModelError
 from patientdx.protocols import GREEDY, GenerationSettings, Prompt
 
 from .llama_api import LlamaApi
-from .many import each, texts
+from .many import Reply, each, texts, tokens_of
 from .prompts import as_prompt, fitted, split
 from .refusals import cannot
 from .settings import DEFAULTS, ModelSettings, Warn, unheard
@@ -44,6 +44,7 @@ class ServerModel:
         self.name = about.name
         self.batch = settings.batch or _BATCH
         self.cut = 0
+        self.written = 0
         self.digest = _digest(wire.address, about, settings)
         self._wire = wire
         self._about = about
@@ -81,10 +82,12 @@ class ServerModel:
     ) -> list[str]:
         """One continuation a prompt. Raises ReplyError, which holds the replies that did come."""
 
-        def ask(prompt: str | Prompt) -> str:
+        def ask(prompt: str | Prompt) -> Reply:
             return self._reply(self._fitted(prompt, settings.max_new_tokens), settings)
 
-        return texts(each(ask, prompts, self.batch, self._wire))
+        replies = each(ask, prompts, self.batch, self._wire)
+        self.written += tokens_of(replies)
+        return texts(replies)
 
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
         """Log-probabilities of the tokens of each continuation given its prompt.
@@ -101,7 +104,7 @@ class ServerModel:
     def close(self) -> None:
         """Nothing is held between requests."""
 
-    def _reply(self, text: str, settings: GenerationSettings) -> str:
+    def _reply(self, text: str, settings: GenerationSettings) -> Reply:
         if not self._chat:
             return self._ask("/v1/completions", {"prompt": text}, settings, _text_of)
         try:
@@ -117,7 +120,7 @@ class ServerModel:
 
     def _ask(
         self, path: str, body: Mapping[str, Any], settings: GenerationSettings, read: Any
-    ) -> str:
+    ) -> Reply:
         self._may_choose = self._may_choose and self._chat
         asked: dict[str, Any] = {
             "model": self.name,
@@ -129,7 +132,7 @@ class ServerModel:
             asked["stop"] = list(settings.stop)
         if settings.temperature > 0:
             asked |= {"seed": settings.seed, "top_p": 1.0}
-        reply: str = self._wire.ask(path, asked, read)
+        reply: Reply = self._wire.ask(path, asked, lambda it: Reply(read(it), _tokens_in(it)))
         return reply
 
     def _fitted(self, prompt: str | Prompt, new: int) -> str:
@@ -230,6 +233,13 @@ def _digest(address: Address, about: _About, settings: ModelSettings) -> str:
     matters = [str(address), about.entry, settings.prompt_format, settings.context]
     found = hashlib.sha256(json.dumps(matters, sort_keys=True, default=str).encode())
     return f"unverified-{found.hexdigest()}"
+
+
+def _tokens_in(answer: Any) -> int:
+    """Tokens of a reply, by the server's own count; 0 where it gives none."""
+    usage = answer.get("usage")
+    told = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    return told if isinstance(told, int) else 0
 
 
 def _text_of(answer: Any) -> str:

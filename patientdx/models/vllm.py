@@ -28,6 +28,7 @@ class VllmModel:
         self.digest = digest
         self.batch = settings.batch or _BATCH
         self.cut = 0
+        self.written = 0
         self._engine = engine
         config = engine.llm_engine.model_config
         words = Words.of(engine.get_tokenizer(), config.hf_config, settings, name)
@@ -77,6 +78,7 @@ class VllmModel:
             stop=list(settings.stop) or None,
         )
         replies = self._run([tokens for tokens, _ in fitted], params)
+        self.written += sum(len(one.outputs[0].token_ids) for one in replies)
         return [
             stopped(self._words.text(self._without_end(one.outputs[0].token_ids)), settings.stop)
             for one in replies
