@@ -4,6 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("torch", reason="needs the extras hf and merge")
+pytest.importorskip("transformers", reason="needs the extras hf and merge")
+pytest.importorskip("mergekit", reason="needs the extras hf and merge")
 from small_merges import apart, by_mergekit, loaded, save_pair, tensors, ulps
 
 from merger.job import Job
@@ -11,9 +15,6 @@ from merger.merging import merge
 from merger.recipe import ModelRef
 from merger.recipe_reader import parse_recipe
 from merger.recipe_writer import written
-
-for package in ("torch", "transformers", "mergekit", "safetensors"):
-    pytest.importorskip(package, reason="needs the extras `hf` and `merge`")
 
 BY_PART = [
     {"filter": "self_attn", "value": [0, 0.5, 1]},

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-for package in ("torch", "transformers", "mergekit", "safetensors"):
-    pytest.importorskip(package, reason="needs the extras `hf` and `merge`")
+pytest.importorskip("torch", reason="needs the extras hf and merge")
+pytest.importorskip("transformers", reason="needs the extras hf and merge")
+pytest.importorskip("mergekit", reason="needs the extras hf and merge")
 
 import torch
 from small_merges import by_mergekit, logits, save_model, tensors
@@ -107,7 +108,7 @@ def test_an_aligned_vocabulary_is_mergekit_s_work(tmp_path: Path) -> None:
     save_words(a, 90)
     inner = Tokenizer(models.WordLevel({f"w{(i + 1) % 95}": i for i in range(95)}, unk_token="w0"))
     PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="w0").save_pretrained(b)
-    with pytest.raises(MergeError, match="other tokens than .* at 90 ids") as caught:
+    with pytest.raises(MergeError, match=r"other tokens than .* at 90 ids") as caught:
         merged(a, b, tmp_path / "out")
     assert "tokenizer: {source: base}" in str(caught.value.hint)
     assert not (tmp_path / "out").exists()
@@ -145,7 +146,7 @@ def test_tokens_are_not_lost_without_a_word() -> None:
     chat = Vocabulary(WORDS | {10: "<|im_start|>"})
     assert "`[PAD]`, is dropped" in merged_rows(["A", "B"], [10, 16], [base, padded], 0).remarks[0]
     assert merged_rows(["A", "B"], [10, 16], [base, chat], 1).rows == 11
-    with pytest.raises(MergeError, match="1 tokens that A lacks, the first is `<|im_start|>`"):
+    with pytest.raises(MergeError, match=r"1 tokens that A lacks, the first is `<\|im_start\|>`"):
         merged_rows(["A", "B"], [10, 16], [base, chat], 0)
     other = Vocabulary(dict(WORDS) | {3: "other"})
     with pytest.raises(MergeError, match="other tokens than A at 1 ids, the first at 3"):
