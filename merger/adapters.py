@@ -1,8 +1,8 @@
 """LoRA adapters of PEFT's format: a model and its adapter as one checkpoint.
 
-Each adapted weight becomes W + scaling·B·A, added in float32 and rounded once to W's dtype, as
-PEFT's `merge_and_unload` does on the CPU (Hu et al. 2021; scaling is alpha/r, or alpha/sqrt(r) with
-`use_rslora`). The new weights lie in a file of their own; the others are links to the base's files.
+Each adapted weight becomes W + scaling·B·A, worked out in float32 as PEFT's `merge_and_unload`
+does on the CPU (Hu et al. 2021; scaling is alpha/r, or alpha/sqrt(r) with `use_rslora`). The new
+weights lie in a file of their own; the others are links to the base's files.
 """
 
 import json
@@ -42,12 +42,16 @@ _REMEDY = "merge it with PEFT (merge_and_unload), save that, and name the folder
 
 @dataclass(frozen=True)
 class Delta:
-    """What is added to a weight: `scaling`·B·A, of float32, the other way round if `turned`."""
+    """What is added to a weight: `scaling`·B·A, of float32, the other way round if `turned`.
+
+    `rounded` says that it is rounded to the weight's dtype before, as PEFT does for embeddings.
+    """
 
     a: NDArray[np.float32]
     b: NDArray[np.float32]
     scaling: float
     turned: bool
+    rounded: bool
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -142,15 +146,15 @@ def _values(info: TensorInfo) -> Values:
 def _delta(
     adapter: Path, module: str, pair: Mapping[str, NDArray[np.float32]], config: Mapping[str, Any]
 ) -> Delta:
-    turned = "lora_embedding_A" in pair
-    a = pair.get("lora_embedding_A" if turned else "lora_A")
-    b = pair.get("lora_embedding_B" if turned else "lora_B")
+    embedding = "lora_embedding_A" in pair
+    a, b = (pair.get(f"lora_embedding_{one}" if embedding else f"lora_{one}") for one in "AB")
     if a is None or b is None or a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1]:
         raise InputError(f"{adapter}: A and B of {module} do not fit", hint="copy it again")
     alpha = _by_pattern(config.get("alpha_pattern"), module, config.get("lora_alpha", 8))
     rank = a.shape[0]
     scaling = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
-    return Delta(a, b, scaling, turned or bool(config.get("fan_in_fan_out")))
+    turned = embedding or bool(config.get("fan_in_fan_out"))
+    return Delta(a, b, scaling, turned, rounded=embedding)
 
 
 def _by_pattern(patterns: Any, module: str, default: float) -> float:
@@ -212,5 +216,8 @@ def _parts(
         stop = min(start + step, rows)
         out = Values.empty((stop - start) * width, own.dtype)
         added = Values.of(delta.rows(start, stop))
+        if delta.rounded:
+            exact, added = added, Values.empty(added.size, own.dtype)
+            combine([exact], [1.0], added)
         combine([own.part(start * width, stop * width), added], [1.0, 1.0], out)
         yield out

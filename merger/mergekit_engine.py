@@ -1,6 +1,7 @@
 """The engine that is MergeKit itself, run through its Python API, on folders and offline."""
 
 import logging
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,14 +28,15 @@ def run_mergekit(
     folders: Mapping[ModelRef, Path],
     into: Path,
     *,
+    adapters: Mapping[ModelRef, Path] | None = None,
     truncate: bool = False,
     shard_size: int = 5_000_000_000,
 ) -> None:
     """Weights and config.json of a merge, written into a new folder by MergeKit.
 
-    `folders` tells where each input lies, adapters applied; `truncate` cuts vocabularies to the
-    smallest. A tokenizer is written where the recipe speaks of one. Raises MergeError with what
-    MergeKit says, and ExtraMissingError where it is not installed.
+    `folders` tells where each input lies, `adapters` the LoRA of some; `truncate` cuts
+    vocabularies to the smallest. A tokenizer is written where the recipe speaks of one. Raises
+    MergeError with what MergeKit says, and ExtraMissingError where it is not installed.
     """
     require("mergekit", "merge")
     with _quiet():
@@ -49,21 +51,32 @@ def run_mergekit(
             quiet=True,
             unsafe_truncate_embeddings=truncate,
             out_shard_size=shard_size,
+            lora_merge_cache=str(into / ".adapters"),
         )
         _forget(LoaderCache)
         try:
-            config = MergeConfiguration.model_validate(local_recipe(recipe, folders))
+            plain = local_recipe(recipe, folders, adapters or {})
+            config = MergeConfiguration.model_validate(plain)
             run_merge(config, str(into), options)
         # Its errors have no common root; all say what is wrong.
         except (RuntimeError, ValueError, TypeError, KeyError, AssertionError, OSError) as error:
             raise _said(error, recipe) from error
         finally:
             _forget(LoaderCache)
+            shutil.rmtree(into / ".adapters", ignore_errors=True)
 
 
-def local_recipe(recipe: Recipe, folders: Mapping[ModelRef, Path]) -> dict[str, Any]:
+def local_recipe(
+    recipe: Recipe, folders: Mapping[ModelRef, Path], adapters: Mapping[ModelRef, Path]
+) -> dict[str, Any]:
     """The plain recipe with folders in place of names, so that no hub is asked."""
-    places = {ref: ModelRef(str(folder.absolute())).plain() for ref, folder in folders.items()}
+    places = {
+        ref: ModelRef(
+            str(folder.absolute()),
+            lora=str(adapters[ref].absolute()) if ref in adapters else None,
+        ).plain()
+        for ref, folder in folders.items()
+    }
     return dict(renamed(recipe.plain(), places))
 
 

@@ -181,12 +181,12 @@ def _by_mergekit(work: _Work, into: Path) -> Merged:
     _check_finite(ready)
     hidden = into.absolute().with_name(f".{into.name}.{secrets.token_hex(6)}.merging")
     rows = ready.agreement.input_rows if ready.agreement else ()
-    folders = dict(zip(job.recipe.inputs, (one.folder for one in ready.inputs), strict=True))
     try:
         run_mergekit(
             job.recipe,
-            folders,
+            job.folders,
             hidden,
+            adapters=job.adapters,
             truncate=len(set(rows)) > 1,
             shard_size=job.shard_size,
         )
