@@ -147,7 +147,7 @@ def _check(job: "Job", into: Path | None, *, as_json: bool, quiet: bool, cosines
 
     if into is not None:
         check_place(into)
-    with tempfile.TemporaryDirectory() as near, opened(job, Path(near)) as ready:
+    with tempfile.TemporaryDirectory() as near, opened(job, Path(near) / "check") as ready:
         if into is not None:
             check_place(into, ready.nbytes)
         facts: dict[str, Any] = {

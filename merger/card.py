@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from .licences import Inherited
 from .recipe_writer import written
@@ -68,7 +69,7 @@ def model_card(facts: CardFacts) -> str:
     """The README.md of a merge."""
     front = {
         "base_model": list(
-            dict.fromkeys(part for name in facts.base_models for part in _parts(name))
+            dict.fromkeys(part for name in facts.base_models for part in name.split("+"))
         ),
         "tags": ["merge", "mergekit"],
         "library_name": "transformers",
@@ -94,6 +95,7 @@ def model_card(facts: CardFacts) -> str:
     return f"---\n{written(front)}---\n{body}"
 
 
-def _parts(name: str) -> list[str]:
-    """A model and its adapter are two models to the front matter."""
-    return [part.partition("@")[0] for part in name.split("+")]
+def hub_name(name: str) -> str:
+    """A model as front matter may name it: of a path, the last folder; adapters keep their plus."""
+    parts = [part.partition("@")[0] for part in name.split("+")]
+    return "+".join(Path(part).name if part[:1] in {"/", ".", "~"} else part for part in parts)

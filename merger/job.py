@@ -1,9 +1,11 @@
 """A merge to be done: a recipe, where its inputs lie, and the engine that can do it."""
 
+import glob
 import secrets
 import shutil
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -19,6 +21,8 @@ from .plan import MergePlan
 from .planning import only_by_mergekit, plan_merge
 from .recipe import MOVED_LAYERS, ModelRef, Recipe
 from .values import SIZES
+
+_DAY = 86_400  # seconds
 
 Engine = Literal["auto", "stream", "mergekit"]
 SHARD_SIZE = 5_000_000_000  # bytes, as MergeKit has it
@@ -73,16 +77,26 @@ class Ready:
 
 
 @contextmanager
-def opened(job: Job, near: Path) -> Iterator[Ready]:
-    """The job's inputs, adapters applied in a hidden folder in `near` that is removed at the end.
+def opened(job: Job, target: Path) -> Iterator[Ready]:
+    """The job's inputs, adapters applied in a hidden folder beside `target`, removed at the end.
 
     Raises InputError and MergeError where the merge is not possible.
     """
-    scratch = near / f".{secrets.token_hex(6)}.adapters"
+    scratch = hidden(target, "adapters")
     try:
         yield _ready(job, tuple(_open(job, ref, scratch) for ref in job.recipe.inputs))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def hidden(target: Path, purpose: str) -> Path:
+    """A new name beside `target`; what killed merges left under such names a day ago is removed."""
+    place = target.absolute()
+    for left in place.parent.glob(f".{glob.escape(place.name)}.*.{purpose}"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _DAY:
+                shutil.rmtree(left)
+    return place.with_name(f".{place.name}.{secrets.token_hex(6)}.{purpose}")
 
 
 def _open(job: Job, ref: ModelRef, scratch: Path) -> Checkpoint:

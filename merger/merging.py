@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,13 +13,13 @@ from typing import Any, NamedTuple
 from patientdx import __version__
 from patientdx.errors import MergeError
 
-from .card import CardFacts, model_card
+from .card import CardFacts, hub_name, model_card
 from .checkpoint import CONFIG, Checkpoint
 from .checks import VOCABULARY, check_place, output_config
 from .companions import companions
-from .job import Job, Ready, opened
+from .job import Job, Ready, hidden, opened
 from .kernels import moments
-from .licences import inherited, read_licence
+from .licences import Inherited, inherited, read_licence
 from .mergekit_engine import mergekit_version, run_mergekit
 from .planning import promoted, torch_name
 from .provenance import (
@@ -57,7 +56,7 @@ def merge(job: Job, into: Path, *, progress: Progress = lambda _done, _all: None
     that is full.
     """
     check_place(into)
-    with opened(job, into.absolute().parent) as ready:
+    with opened(job, into) as ready:
         return carry_out(job, ready, into, progress)
 
 
@@ -123,8 +122,7 @@ def _companions(work: _Work, cosines: Mapping[str, float]) -> dict[str, bytes]:
     job, ready, known = work
     found = summary(cosines, ready.plan) if ready.plan is not None else None
     facts = replace(known.result(), cosines=found.plain() if found else None)
-    licences = [read_licence(job.folders[ref]) for ref in job.recipe.inputs]
-    names = [one.repo or one.name for one in facts.inputs]
+    names = [one.repo or hub_name(one.name) for one in facts.inputs]
     card = CardFacts(
         title=facts.title,
         method=job.recipe.method,
@@ -134,7 +132,7 @@ def _companions(work: _Work, cosines: Mapping[str, float]) -> dict[str, bytes]:
         engine=facts.engine,
         recipe=facts.recipe,
         command=facts.command,
-        licence=inherited([one.name for one in facts.inputs], licences),
+        licence=_licence(job),
         remarks=facts.remarks,
         cosines=str(found) if found else "",
     )
@@ -149,6 +147,16 @@ def _companions(work: _Work, cosines: Mapping[str, float]) -> dict[str, bytes]:
         config = output_config(ready.base.config, ready.agreement, dtype)
         files |= companions(job.folders[job.recipe.base]) | {CONFIG: _json(config)}
     return files
+
+
+def _licence(job: Job) -> Inherited:
+    refs = job.recipe.inputs
+    return inherited([str(ref) for ref in refs], [read_licence(job.folders[ref]) for ref in refs])
+
+
+def _remarks(work: _Work) -> tuple[str, ...]:
+    licence = _licence(work.job).remark
+    return (*work.ready.remarks, licence) if licence else work.ready.remarks
 
 
 def _common(dtypes: set[str], ready: Ready) -> str | None:
@@ -171,7 +179,7 @@ def _by_stream(work: _Work, into: Path, progress: Progress) -> Merged:
         progress=lambda done: progress(done, ready.nbytes),
     )
     return Merged(
-        into, "stream", written.nbytes, ready.remarks, summary(written.cosines, ready.plan)
+        into, "stream", written.nbytes, _remarks(work), summary(written.cosines, ready.plan)
     )
 
 
@@ -179,35 +187,35 @@ def _by_mergekit(work: _Work, into: Path) -> Merged:
     """MergeKit writes into a hidden folder, which then gets the final name."""
     job, ready, facts = work
     _check_finite(ready)
-    hidden = into.absolute().with_name(f".{into.name}.{secrets.token_hex(6)}.merging")
+    folder = hidden(into, "mergekit")
     rows = ready.agreement.input_rows if ready.agreement else ()
     try:
         run_mergekit(
             job.recipe,
             job.folders,
-            hidden,
+            folder,
             adapters=job.adapters,
             truncate=len(set(rows)) > 1,
             shard_size=job.shard_size,
         )
-        made = Checkpoint.open(hidden)
+        made = Checkpoint.open(folder)
         files = _companions(work, {})
         if ready.agreement is None:
             # What MergeKit wrote itself, a tokenizer among it, stands.
             files |= {CONFIG: _json(_mended(made))}
             for name, data in companions(job.folders[job.recipe.base]).items():
-                if not (hidden / name).exists():
+                if not (folder / name).exists():
                     files[name] = data
         for name, data in files.items():
-            (hidden / name).write_bytes(data)
-        _settle(hidden, into)
+            (folder / name).write_bytes(data)
+        _settle(folder, into)
     except OSError as error:
         said = error.strerror or type(error).__name__
         raise MergeError(f"{into}: cannot be written: {said}", hint="free some space") from error
     finally:
-        shutil.rmtree(hidden, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
     nbytes = sum(info.nbytes for info in made.tensors.values())
-    return Merged(into, facts.result().engine, nbytes, ready.remarks, None)
+    return Merged(into, facts.result().engine, nbytes, _remarks(work), None)
 
 
 def _mended(made: Checkpoint) -> dict[str, Any]:
@@ -229,9 +237,9 @@ def _check_finite(ready: Ready) -> None:
                     )
 
 
-def _settle(hidden: Path, into: Path) -> None:
+def _settle(folder: Path, into: Path) -> None:
     """Makes all that was written last, then gives it its name."""
-    for path in (*hidden.iterdir(), hidden):
+    for path in (*folder.iterdir(), folder):
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -239,7 +247,7 @@ def _settle(hidden: Path, into: Path) -> None:
             os.close(descriptor)
     with suppress(FileNotFoundError):
         into.rmdir()  # an empty one, as was checked
-    hidden.rename(into)
+    folder.rename(into)
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -42,7 +42,7 @@ def verify(
     facts = [_found(one, (places or {}).get(one.name)) for one in told.inputs]
     engine: Engine = "stream" if told.engine == "stream" else "mergekit"
     job = _job(told, facts, engine, threads, cache)
-    with _beside(folder) as again, opened(job, again.parent) as ready:
+    with _beside(folder) as again, opened(job, again) as ready:
         for one, checked in zip(told.inputs, facts, strict=True):
             _check_digests(job, one, checked)
         # The card and the provenance tell what was told then, also after an update of PatientDx.
@@ -104,6 +104,7 @@ def _check_digests(job: Job, one: InputFacts, found: InputFacts) -> None:
 def _beside(folder: Path) -> Iterator[Path]:
     """The name of a folder to merge into, on the same disk; what is there in the end is removed."""
     again = folder.absolute().with_name(f".{folder.absolute().name}.verifying")
+    shutil.rmtree(again, ignore_errors=True)  # of a run that was killed
     try:
         yield again
     finally:

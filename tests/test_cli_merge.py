@@ -1,6 +1,9 @@
 """`merge` at the command line: recipes, presets, options, reports, cards and verification."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +118,38 @@ def test_a_merge_inherits_licences_and_warns_where_they_conflict(
         make(tmp_path / name, tensors, licence=licence)
     out = tmp_path / "out"
     merged = ("merge", "--method", "linear", "--weight", "0.5", tmp_path / "a", tmp_path / "b")
-    done(*merged, "--into", out)
+    outcome = done(*merged, "--into", out)
+    assert said in outcome.err
     assert front_matter(out).get("license") == expected
     warned = "**Warning:**" in (out / "README.md").read_text(encoding="utf-8")
     assert warned == bool(said)
     assert said in (out / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_streaming_engine_imports_nothing_heavy(place: Path) -> None:
+    program = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r}); import cli\n"
+        f"sys.argv = ['patientdx', *{SLERP!r}, '--into', 'out']\n"
+        "try:\n    cli.main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "print(sorted({'torch', 'transformers', 'mergekit', 'safetensors'} & set(sys.modules)))\n"
+    )
+    run_alone = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PATIENTDX_CACHE": "cache"},
+    )
+    assert run_alone.stdout == "out\n[]\n"
+
+
+def test_what_killed_merges_left_is_removed_a_day_later(place: Path) -> None:
+    left, fresh = place / ".out.1.adapters", place / ".out.2.adapters"
+    left.mkdir()
+    fresh.mkdir()
+    os.utime(left, (0, 0))
+    done(*SLERP, "--into", "out")
+    assert (left.exists(), fresh.exists()) == (False, True)
 
 
 def test_ends_give_the_inputs_weights_back(place: Path) -> None:

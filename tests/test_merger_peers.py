@@ -15,6 +15,7 @@ from merger.merging import merge
 from merger.recipe import ModelRef
 from merger.recipe_reader import parse_recipe
 from merger.recipe_writer import written
+from patientdx.errors import MergeError
 
 BY_PART = [
     {"filter": "self_attn", "value": [0, 0.5, 1]},
@@ -225,3 +226,42 @@ def test_names_with_signs_of_mergekit_s_own_are_no_trouble(tmp_path: Path) -> No
     for engine in ("stream", "mergekit"):
         merge(job_of(recipe, engine=engine), tmp_path / engine)
     assert tensors(tmp_path / "stream").keys() == tensors(tmp_path / "mergekit").keys()
+
+
+def test_a_tied_model_and_one_that_is_not_make_one_that_is_not(tmp_path: Path) -> None:
+    """As MergeKit does: the output layer of a tied model is its embeddings."""
+    a, b = save_pair(tmp_path, tie_word_embeddings=True, b_tie_word_embeddings=False)
+    for base, other in ((a, b), (b, a)):
+        recipe = recipe_of(base, other, "slerp", {"t": 0.3})
+        out = tmp_path / f"out-{base.name}"
+        done = merge(job_of(recipe), out)
+        assert done.engine.startswith("mergekit")
+        net = loaded(out)
+        found, theirs = tensors(out), tensors(by_mergekit(recipe, tmp_path / f"mk-{base.name}"))
+        assert ulps(found["lm_head.weight"], theirs["lm_head.weight"]) == 0
+        assert not net.config.tie_word_embeddings
+        assert net.lm_head.weight.equal(found["lm_head.weight"].float())
+
+
+def test_slices_that_drop_layers_are_for_mergekit(pairs: Any, tmp_path: Path) -> None:
+    a, b = pairs()
+    sources = [{"model": str(one), "layer_range": [0, 1]} for one in (a, b)]
+    recipe = {"slices": [{"sources": sources}], "merge_method": "slerp", "base_model": str(a)}
+    recipe["parameters"] = {"t": 0.5}
+    with pytest.raises(MergeError, match="cannot merge slices that move, drop or repeat layers"):
+        merge(job_of(recipe, engine="stream"), tmp_path / "out")
+    done = merge(job_of(recipe), tmp_path / "out")
+    assert done.engine.startswith("mergekit")
+    assert loaded(tmp_path / "out").config.num_hidden_layers == 1
+
+
+def test_what_mergekit_refuses_is_one_line(pairs: Any, tmp_path: Path) -> None:
+    recipe = recipe_of(*pairs(), "slerp", {}) | {"merge_method": "model_stock"}
+    with pytest.raises(MergeError) as caught:
+        merge(job_of(recipe), tmp_path / "out")
+    assert caught.value.message.startswith("MergeKit refuses ")
+    assert "\n" not in caught.value.message
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(MergeError, match=r"MergeKit refuses .*no_such"):
+        merge(job_of(recipe | {"merge_method": "no_such"}), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
