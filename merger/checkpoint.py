@@ -3,6 +3,7 @@
 import hashlib
 import json
 import mmap
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -82,10 +83,13 @@ class Checkpoint:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of names, sizes, times of change and headers: quick, for this machine only."""
+        """A digest of names, sizes, times of change and headers: quick, for this machine only.
+
+        Raises InputError for a file that is gone.
+        """
         facts: list[object] = []
         for file in self.files:
-            about = file.stat()
+            about = _stat(file)
             facts.append((str(file.resolve()), about.st_size, about.st_mtime_ns))
         facts += [
             (info.name, info.dtype, info.shape, info.offset) for info in self.tensors.values()
@@ -104,6 +108,14 @@ class Checkpoint:
         start = info.offset - info.offset % mmap.PAGESIZE
         size = info.offset + info.nbytes - start
         self.mapped[info.file][0].madvise(getattr(mmap, advice), start, size)
+
+
+def _stat(file: Path) -> os.stat_result:
+    try:
+        return file.stat()
+    except OSError as error:
+        said = error.strerror or type(error).__name__
+        raise InputError(f"{file}: cannot be read: {said}") from None
 
 
 def _mapped(file: Path) -> tuple[mmap.mmap, Bytes]:

@@ -199,4 +199,4 @@ def test_an_input_that_vanished(tmp_path: Path) -> None:
     folder = tiny.write(tmp_path / "in", tiny.random_tensors(0))
     lone = plan_of([Checkpoint.open(folder)], "linear", (1.0,))
     (folder / "model.safetensors").unlink()
-    refused(lone, tmp_path / "out", PatientDxError, "No such file or directory")
+    refused(lone, tmp_path / "out", InputError, "model.safetensors: cannot be read: No such file")

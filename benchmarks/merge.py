@@ -1,0 +1,197 @@
+"""How fast two models are merged, and in how much memory: ours, MergeKit's, and the disk's floor.
+
+    python benchmarks/merge.py                       # 1.1 billion parameters: 9 GB of disk
+    python benchmarks/merge.py --size 8b --rounds 1  # 8 billion: 64 GB of disk
+    python benchmarks/merge.py --size tiny
+
+Two random bfloat16 models of a Llama's shape are written, merged by all engines in turn, and the
+results compared before any time is printed. The floor reads both models and writes one, without
+arithmetic. Every merge ends when its files are synced (fsync); inputs are in the page cache, or
+dropped from it before every merge with `--cold`. Memory is the peak of anonymous pages (RssAnon,
+sampled every 10 ms): what a process holds beyond the page cache. In memory, 11 values of t are
+merged of two loaded models (MergeKit's `merge_state_dicts`: `--mergekit-lambdas` of them).
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from time import perf_counter, sleep
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from measure import machine
+from merge_models import SIZES, Agreement, compare, slots, write_model
+from tables import markdown
+
+CHILD = Path(__file__).resolve().parent / "merge_child.py"
+ROOT = CHILD.parents[1]
+LAMBDAS = tuple(n / 10 for n in range(11))
+TITLES = {"ours": "PatientDx", "mergekit": "mergekit-yaml", "floor": "floor: read both, write one"}
+
+
+class Run(NamedTuple):
+    """What was measured of one process. `peak_mb` is of anonymous memory, in MiB."""
+
+    facts: dict[str, Any]
+    whole: float
+    peak_mb: float
+
+
+def child(engine: str, inputs: tuple[Path, Path], out: object, method: str, ts: str) -> Run:
+    """Runs one engine. Raises SystemExit where it fails."""
+    command = [sys.executable, CHILD, engine, *inputs, out, method, ts]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    begun = perf_counter()
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [*map(str, command)], stdout=subprocess.PIPE, stderr=log, env=env
+        )
+        peak = 0.0
+        while process.poll() is None:
+            peak = max(peak, anonymous_mb(process.pid))
+            sleep(0.01)
+        whole = perf_counter() - begun
+        assert process.stdout is not None
+        lines = process.stdout.read().decode().splitlines()
+        if process.returncode:
+            log.seek(0)
+            raise SystemExit(f"{engine} failed:\n{log.read().decode(errors='replace')[-2000:]}")
+    return Run(json.loads(lines[-1]), whole, peak)
+
+
+def anonymous_mb(pid: int) -> float:
+    """Memory of a process that is no page of a file, in MiB; 0 when it is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return 0.0
+    lines = (line.split() for line in status.splitlines())
+    return sum(int(line[1]) for line in lines if line and line[0] == "RssAnon:") / 1024
+
+
+def drop(folders: tuple[Path, Path]) -> None:
+    """Takes the inputs out of the page cache."""
+    for folder in folders:
+        for file in folder.glob("*.safetensors"):
+            handle = os.open(file, os.O_RDONLY)
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(handle)
+
+
+def on_disk(
+    inputs: tuple[Path, Path], folder: Path, method: str, rounds: int, *, cold: bool
+) -> tuple[dict[str, list[Run]], Agreement]:
+    """All engines in turn, so many times; the outputs of the first round are compared."""
+    found: dict[str, list[Run]] = {"floor": [], "ours": [], "mergekit": []}
+    agreement = None
+    for _ in range(rounds):
+        for engine, runs in found.items():
+            os.sync()
+            if cold:
+                drop(inputs)
+            runs.append(child(engine, inputs, folder / engine, method, "0.4"))
+            if engine == "floor":
+                shutil.rmtree(folder / engine)
+        if agreement is None:
+            agreement = compare(folder / "ours", folder / "mergekit", inputs)
+            check(agreement)
+        for engine in ("ours", "mergekit"):
+            shutil.rmtree(folder / engine)
+    assert agreement is not None
+    return found, agreement
+
+
+def check(agreement: Agreement) -> None:
+    """Raises SystemExit where merges differ by more than an ulp."""
+    if agreement.ulps > 1:
+        raise SystemExit(f"the merges differ by {agreement.ulps:.1f} ulps of bfloat16")
+
+
+def middle(runs: list[Run], key: str = "seconds") -> float:
+    return median(run.facts[key] for run in runs)
+
+
+def disk_table(found: dict[str, list[Run]]) -> str:
+    """Medians, and ratios to ours."""
+    ours, floor = middle(found["ours"]), middle(found["floor"])
+    head = ["one merge on disk", "s", "s with start and imports", "× ours", "× floor", "peak MiB"]
+    rows = []
+    for engine in ("ours", "mergekit", "floor"):
+        spent, runs = middle(found[engine]), found[engine]
+        peak = max(run.peak_mb for run in runs)
+        whole = median(run.whole for run in runs)
+        ratios = [f"{spent / ours:.2f}", f"{spent / floor:.2f}"]
+        rows.append([TITLES[engine], f"{spent:.2f}", f"{whole:.2f}", *ratios, f"{peak:,.0f}"])
+    return markdown(head, rows)
+
+
+def memory_table(inputs: tuple[Path, Path], mergekit_lambdas: int) -> str:
+    """Seconds for a t, of models in memory."""
+    ours = child("ours-memory", inputs, "-", "slerp", ",".join(map(str, LAMBDAS))).facts
+    some = LAMBDAS[1 : 1 + mergekit_lambdas]
+    theirs = child("mergekit-memory", inputs, "-", "slerp", ",".join(map(str, some))).facts
+    each = median(ours["each"])
+    sweep = (ours["once"] + sum(ours["each"])) / len(LAMBDAS)
+    head = ["slerp in memory", "s per λ", "× ours"]
+    slow = median(theirs["each"])
+    return markdown(
+        head,
+        [
+            [f"PatientDx, once {ours['once']:.2f} s, then", f"{each:.3f}", "1.00"],
+            [
+                "PatientDx, share of 11 with what is done once",
+                f"{sweep:.3f}",
+                f"{sweep / each:.2f}",
+            ],
+            ["merge_state_dicts", f"{slow:.2f}", f"{slow / each:.1f}"],
+        ],
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", choices=SIZES, default="1b")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--methods", default="slerp,linear")
+    parser.add_argument("--mergekit-lambdas", type=int, default=3)
+    parser.add_argument("--cold", action="store_true", help="inputs are not in the page cache")
+    parser.add_argument("--folder", type=Path, help="where to work; a new folder in it is removed")
+    options = parser.parse_args()
+    nbytes = sum(slot.nbytes for slot in slots(options.size))
+    with tempfile.TemporaryDirectory(prefix="merge-", dir=options.folder) as name:
+        folder = Path(name)
+        free = shutil.disk_usage(folder).free
+        if free < 4 * nbytes + (1 << 30):
+            raise SystemExit(
+                f"{folder}: {4 * nbytes / 1e9:.0f} GB are needed, {free / 1e9:.0f} free"
+            )
+        inputs = (folder / "a", folder / "b")
+        for seed, each in enumerate(inputs):
+            write_model(each, options.size, seed)
+        print(f"{nbytes / 2e9:.2f} billion parameters, bfloat16; {options.rounds} rounds, medians")
+        for method in options.methods.split(","):
+            found, agreement = on_disk(inputs, folder, method, options.rounds, cold=options.cold)
+            print(
+                f"\n{method}: {agreement.equal:.4%} of the numbers equal MergeKit's, none differs"
+            )
+            print(f"by more than {agreement.ulps:.2f} ulp of bfloat16.\n")
+            print(disk_table(found))
+            rates = [middle(found["floor"], key) for key in ("read", "write")]
+            print(
+                f"\nThe disk read {2 * nbytes / rates[0] / 1e9:.2f} GB/s "
+                f"and wrote {nbytes / rates[1] / 1e9:.2f} GB/s.",
+                flush=True,
+            )
+        print("\n" + memory_table(inputs, options.mergekit_lambdas))
+    print(f"\n{machine()}")
+
+
+if __name__ == "__main__":
+    main()
