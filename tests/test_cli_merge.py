@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import small_hub
 
 pytest.importorskip("yaml", reason="needs the extra merge")
 
@@ -274,3 +275,24 @@ def test_wrong_usage_is_told(args: tuple[str, ...], said: str, place: Path) -> N
     assert said in outcome.err
     assert "hint: " in outcome.err
     assert not (place / "o").exists()
+
+
+def test_models_of_a_hub_are_fetched_where_that_is_allowed(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = place / "math-model"
+    monkeypatch.setattr(small_hub, "MODEL_FILES", {
+        path.name: path.read_bytes() for path in published.iterdir()
+    })  # fmt: skip
+    args = ("merge", "--method", "slerp", "--weight", "0.4", small_hub.MODEL, "medical-model")
+    with small_hub.serving() as hub:
+        assert "is not here yet" in run(*args, "--into", "out").err
+        done(*args, "--into", "out", "--allow-fetch", "--hub", hub)
+    done(*args, "--into", "again")  # it is here now
+    front = front_matter(place / "out")
+    assert front["base_model"] == [small_hub.MODEL, "medical-model"]
+    assert front["license"] == "apache-2.0", "its card came along"
+    told = json.loads((place / "out/patientdx_merge.json").read_text(encoding="utf-8"))
+    found = told["inputs"][0]
+    assert (found["repo"], found["revision"]) == (small_hub.MODEL, small_hub.COMMIT)
+    assert done("merge", "--verify", "out").out == ""
