@@ -8,13 +8,13 @@ import pytest
 import tiny_checkpoints as tiny
 from tiny_merges import digest, plan_of, rounded, slerped, ulps, wide
 
-from merger import output, parts, stream
+from merger import kernels, parts, stream
 from merger.checkpoint import INDEX, Checkpoint
 from merger.kernels_numpy import CHUNK
 from merger.plan import MergePlan, TensorTask
 from merger.stream import write_merge
-from patientdx.errors import MergeError
 
+CONFIG = {"config.json": b"{}"}
 EMBEDDING = "model.embed_tokens.weight"
 T = 0.4
 
@@ -38,10 +38,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Checkpoint, Checkpoi
 def test_tensors_are_those_of_the_formula(
     tmp_path: Path, pair: tuple[Checkpoint, Checkpoint], method: str, threads: int
 ) -> None:
-    written = write_merge(plan_of(pair, method, (1 - T, T)), tmp_path / "out", threads=threads)
-    found = Checkpoint.open(written.folder) if (tmp_path / "out" / "config.json").exists() else None
-    assert found is None  # the engine writes weights; what lies beside them is the caller's
-    (written.folder / "config.json").write_text("{}")
+    plan = plan_of(pair, method, (1 - T, T))
+    written = write_merge(plan, tmp_path / "out", CONFIG, threads=threads)
     found = Checkpoint.open(written.folder)
     assert set(found.tensors) == set(pair[0].tensors)
     linear = 0
@@ -63,7 +61,7 @@ def test_tensors_are_those_of_the_formula(
 def test_the_ends_are_the_inputs_byte_by_byte(
     tmp_path: Path, pair: tuple[Checkpoint, Checkpoint], method: str, t: float
 ) -> None:
-    write_merge(plan_of(pair, method, (1 - t, t)), tmp_path / "out", {"config.json": b"{}"})
+    write_merge(plan_of(pair, method, (1 - t, t)), tmp_path / "out", CONFIG)
     found = Checkpoint.open(tmp_path / "out")
     for name in found.tensors:
         expected = pair[int(t)].values(name).data.tobytes()
@@ -134,7 +132,7 @@ def test_large_tensors_are_merged_in_parts(tmp_path: Path, monkeypatch: pytest.M
     pair = [Checkpoint.open(tiny.write(tmp_path / str(n), each)) for n, each in enumerate(tensors)]
     seen: list[int] = []
     plan = plan_of(pair, "slerp", (1 - T, T))
-    write_merge(plan, tmp_path / "out", {"config.json": b"{}"}, threads=3, progress=seen.append)
+    write_merge(plan, tmp_path / "out", CONFIG, threads=3, progress=seen.append)
     found = Checkpoint.open(tmp_path / "out")
     a, b = (wide(each.values("big")) for each in pair)
     expected = slerped(a, b, T)
@@ -160,7 +158,7 @@ def test_rows_are_trimmed_and_grown(tmp_path: Path, method: str, base: int) -> N
     for rows in (48, 50, 52, 53):
         task = TensorTask(EMBEDDING, "BF16", (rows, 16), method, (1 - T, T))
         out = tmp_path / f"{rows}"
-        write_merge(MergePlan(pair, (task,), base), out, {"config.json": b"{}"})
+        write_merge(MergePlan(pair, (task,), base), out, CONFIG)
         found = rows_of(wide(Checkpoint.open(out).values(EMBEDDING)))
         both = min(rows, 50)
         x, y = a[:both].reshape(-1), b[:both].reshape(-1)
@@ -177,7 +175,7 @@ def test_integers_are_copied(tmp_path: Path) -> None:
     (folder / "model.safetensors").write_bytes(header + np.arange(3, dtype="<i8").tobytes())
     source = Checkpoint.open(folder)
     task = TensorTask("ids", "I64", (3,), "copy", (1.0,))
-    write_merge(MergePlan((source,), (task,)), tmp_path / "out", {"config.json": b"{}"})
+    write_merge(MergePlan((source,), (task,)), tmp_path / "out", CONFIG)
     found = Checkpoint.open(tmp_path / "out").values("ids")
     assert found.data.tobytes() == source.values("ids").data.tobytes()
 
@@ -202,7 +200,7 @@ def test_dtypes_are_mixed_and_rounded_where_asked(
         for n, kind in enumerate((left, right))
     ]
     plan = plan_of(pair, method, (1 - T, T), dtype, work)
-    write_merge(plan, tmp_path / "out", {"config.json": b"{}"})
+    write_merge(plan, tmp_path / "out", CONFIG)
     found = Checkpoint.open(tmp_path / "out")
     for name, info in found.tensors.items():
         a, b = (
@@ -218,99 +216,30 @@ def test_dtypes_are_mixed_and_rounded_where_asked(
         assert np.all(np.abs(wide(found.values(name)) - expected) <= steps + rounding)
 
 
-class Stop(KeyboardInterrupt):
-    """As if the user had interrupted."""
-
-
-def interrupted(monkeypatch: pytest.MonkeyPatch, after: int, error: BaseException) -> None:
-    """Lets so many tensors be finished, each synced at once, then raises."""
-    real = output.Output.end
-    ended = []
-
-    def end(self: output.Output, *arguments: object) -> None:
-        if len(ended) == after:
-            raise error
-        ended.append(arguments)
-        real(self, *arguments)
-        self._wait()
-
-    monkeypatch.setattr(output, "_SYNC", 0)
-    monkeypatch.setattr(output.Output, "end", end)
-
-
-def test_an_interrupted_merge_is_resumed(
+def test_without_a_compiler_the_bytes_are_the_same(
     tmp_path: Path, pair: tuple[Checkpoint, Checkpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = plan_of(pair, "slerp", (1 - T, T))
-    whole = write_merge(plan, tmp_path / "whole")
-    with monkeypatch.context() as patch:
-        interrupted(patch, 3, Stop())
-        with pytest.raises(Stop):
-            write_merge(plan, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-    assert (tmp_path / ".out.merging").exists()
-    seen: list[int] = []
-    resumed = write_merge(plan, tmp_path / "out", progress=seen.append)
-    assert resumed.resumed == seen[0] == sum(task.slot.nbytes for task in plan.tensors[:3])
-    assert seen[-1] == plan.nbytes
-    assert resumed.cosines == whole.cosines
-    assert digest(tmp_path / "out") == digest(tmp_path / "whole")
-    assert not (tmp_path / ".out.merging").exists()
+    compiled = write_merge(plan, tmp_path / "compiled")
+    monkeypatch.setattr(kernels, "native", lambda: None)
+    assert write_merge(plan, tmp_path / "numpy").cosines == compiled.cosines
+    assert digest(tmp_path / "numpy") == digest(tmp_path / "compiled")
 
 
-def test_another_plan_does_not_resume_what_was_interrupted(
-    tmp_path: Path, pair: tuple[Checkpoint, Checkpoint], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        interrupted(patch, 3, Stop())
-        with pytest.raises(Stop):
-            write_merge(plan_of(pair, "slerp", (1 - T, T)), tmp_path / "out")
-    other = plan_of(pair, "slerp", (0.5, 0.5))
-    assert write_merge(other, tmp_path / "out").resumed == 0
-    write_merge(other, tmp_path / "whole")
-    assert digest(tmp_path / "out") == digest(tmp_path / "whole")
-
-
-@pytest.mark.parametrize("damage", ["cut line", "no JSON", "no file", "cut shard", "no shard"])
-def test_what_a_journal_cannot_vouch_for_is_merged_again(
-    tmp_path: Path,
-    pair: tuple[Checkpoint, Checkpoint],
-    monkeypatch: pytest.MonkeyPatch,
-    damage: str,
-) -> None:
-    plan = plan_of(pair, "slerp", (1 - T, T))
-    write_merge(plan, tmp_path / "whole")
-    with monkeypatch.context() as patch:
-        interrupted(patch, 3, Stop())
-        with pytest.raises(Stop):
-            write_merge(plan, tmp_path / "out")
-    journal = tmp_path / ".out.merging" / "journal"
-    shard = tmp_path / ".out.merging" / "model" / "model.safetensors"
-    lines = journal.read_bytes().splitlines(keepends=True)
-    assert len(lines) == 4
-    if damage == "cut line":
-        journal.write_bytes(b"".join(lines)[:-1])
-    elif damage == "no JSON":
-        journal.write_bytes(lines[0] + lines[1] + b"\x00\x00\n" + lines[3])
-    elif damage == "no file":
-        journal.unlink()
-    elif damage == "cut shard":
-        shard.write_bytes(shard.read_bytes()[:-1])
-    else:
-        shard.unlink()
-    kept = {"cut line": 2, "no JSON": 1}.get(damage, 0)
-    done = write_merge(plan, tmp_path / "out")
-    assert done.resumed == sum(task.slot.nbytes for task in plan.tensors[:kept])
-    assert digest(tmp_path / "out") == digest(tmp_path / "whole")
-
-
-def test_an_error_on_the_way_leaves_nothing(
-    tmp_path: Path, pair: tuple[Checkpoint, Checkpoint], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    interrupted(monkeypatch, 3, MergeError("no"))
-    with pytest.raises(MergeError):
-        write_merge(plan_of(pair, "slerp", (1 - T, T)), tmp_path / "out")
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("scale", [1e200, 1e-200])
+def test_float64_beyond_the_range_of_its_squares(tmp_path: Path, scale: float) -> None:
+    rng = np.random.default_rng(5)
+    tensors = [tiny.Tensor(rng.standard_normal((9, 11)) * scale, "F64") for _ in range(2)]
+    pair = [Checkpoint.open(tiny.write(tmp_path / str(n), {"x": x})) for n, x in enumerate(tensors)]
+    written = write_merge(plan_of(pair, "slerp", (1 - T, T)), tmp_path / "out", CONFIG)
+    a, b = (wide(each.values) / scale for each in tensors)
+    found = wide(Checkpoint.open(tmp_path / "out").values("x")) / scale
+    if scale > 1:
+        assert written.cosines["x"] == pytest.approx(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+        assert found == pytest.approx(slerped(a, b, T), rel=1e-12)
+    else:  # norms below 1e-8 count as 1: the cosine is 0
+        assert written.cosines["x"] == 0
+        assert found == pytest.approx(slerped(a * 1e-9, b * 1e-9, T) * 1e9, rel=1e-7)
 
 
 def test_files_may_tell_of_the_merge(tmp_path: Path, pair: tuple[Checkpoint, Checkpoint]) -> None:
