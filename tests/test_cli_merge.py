@@ -112,8 +112,13 @@ def test_the_command_of_the_card_makes_the_same_folder(place: Path) -> None:
     ],
 )
 def test_a_merge_inherits_licences_and_warns_where_they_conflict(
-    licences: tuple[str, str], expected: str | None, said: str, tmp_path: Path
+    licences: tuple[str, str],
+    expected: str | None,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     tensors = random_tensors(1)
     for name, licence in zip("ab", licences, strict=True):
         make(tmp_path / name, tensors, licence=licence)
