@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from commands import data, demo, doctor, evaluate, expand, index, model, search, tune
+from commands import data, demo, doctor, evaluate, expand, index, merge, model, search, tune
 from patientdx.errors import PatientDxError, UsageError
 
 EPILOG = (
@@ -62,6 +62,7 @@ app.command("similar")(search.similar)
 app.command("expand")(expand.expand)
 app.command("evaluate-ir")(evaluate.evaluate_ir)
 app.command("tune-ir")(tune.tune_ir)
+app.command("merge")(merge.merge)
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")
 app.command("doctor")(doctor.doctor)

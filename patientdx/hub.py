@@ -21,7 +21,9 @@ Progress = Callable[[str, int, int], None]
 _SPLITS = ("train", "dev", "test")
 _MOST_PAGES = 100
 # At the top of the repository: folders there hold copies in other formats.
-_MODEL_FILE = re.compile(r"[\w.-]+\.(?:safetensors|json|jinja|model)|merges\.txt|vocab\.txt")
+_MODEL_FILE = re.compile(
+    r"[\w.-]+\.(?:safetensors|json|jinja|model)|merges\.txt|vocab\.txt|README\.md"
+)
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def fetch_model(
     on_progress: Progress | None = None,
     sleep: Sleep = time.sleep,
 ) -> FetchReport:
-    """A model's safetensors, configuration and tokenizer, laid under `into` with a SOURCE.json.
+    """A model's safetensors, configuration, tokenizer and card, laid under `into` with SOURCE.json.
 
     Pickled weights and code are never fetched. Raises FetchError when this is not allowed, when
     the repository has no safetensors, or when a file does not arrive whole: call again, and it

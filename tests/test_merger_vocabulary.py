@@ -1,0 +1,153 @@
+"""Vocabularies: padding rows trimmed or kept as tokens need them, real differences refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="needs the extras hf and merge")
+pytest.importorskip("transformers", reason="needs the extras hf and merge")
+pytest.importorskip("mergekit", reason="needs the extras hf and merge")
+
+import torch
+from small_merges import by_mergekit, logits, save_model, tensors
+from tokenizers import Tokenizer, models
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from merger.job import Job
+from merger.merging import Merged, merge
+from merger.recipe_reader import parse_recipe
+from merger.recipe_writer import two_model_recipe, written
+from merger.vocabulary import Vocabulary, merged_rows
+from patientdx.errors import MergeError
+
+TINY: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 16, "head_dim": 4, "context": 32}
+
+
+def save_words(folder: Path, count: int, *, pad: bool = False) -> None:
+    """A tokenizer of whole words w0, w1 ...; `pad` adds [PAD] as DART-Math has it."""
+    inner = Tokenizer(models.WordLevel({f"w{i}": i for i in range(count)}, unk_token="w0"))
+    made = PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="w0")
+    if pad:
+        made.add_special_tokens({"pad_token": "[PAD]"})
+    made.save_pretrained(folder)
+
+
+def trimmed(folder: Path, into: Path, rows: int) -> Path:
+    """A model cut to its first rows by hand."""
+    from safetensors.torch import save_file
+
+    into.mkdir()
+    kept = tensors(folder)
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        kept[name] = kept[name][:rows].clone()
+    save_file(kept, into / "model.safetensors", {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text("utf-8")) | {"vocab_size": rows}
+    (into / "config.json").write_text(json.dumps(config), "utf-8")
+    return into
+
+
+def merged(a: Path, b: Path, into: Path, **options: Any) -> Merged:
+    recipe = parse_recipe(written(two_model_recipe("slerp", str(a), str(b), 0.4)))
+    return merge(Job(recipe, dict(zip(recipe.inputs, (a, b), strict=True)), **options), into)
+
+
+@pytest.mark.parametrize(("few", "many"), [(250, 314), (32_000, 32_064)])
+def test_padding_rows_as_dart_math_has_them(few: int, many: int, tmp_path: Path) -> None:
+    """The merge loads, and says of ordinary text what a merge of hand-trimmed inputs says."""
+    math, instruct = tmp_path / "math", tmp_path / "instruct"
+    save_model(math, seed=1, dtype="float32", vocabulary=many, **TINY)
+    save_model(instruct, seed=2, dtype="float32", vocabulary=few, **TINY)
+    save_words(math, few, pad=True)
+    save_words(instruct, few)
+    text = [7, 3, few - 1, 0, 12]
+    hand = [trimmed(one, tmp_path / f"{one.name}-cut", few) for one in (math, instruct)]
+    for at, (a, b) in enumerate([(math, instruct), (instruct, math)]):
+        out = tmp_path / f"out{at}"
+        done = merged(a, b, out)
+        cut = hand if at == 0 else hand[::-1]
+        recipe = two_model_recipe("slerp", *map(str, cut), 0.4)
+        expected = logits(by_mergekit(recipe, tmp_path / f"hand{at}"), text)
+        found = logits(out, text)
+        # The tokenizer of Math has one token more, and the base's tokenizer is the merge's.
+        assert (
+            found.shape[1]
+            == (few + 1 if at == 0 else few)
+            == len(AutoTokenizer.from_pretrained(out))
+        )
+        torch.testing.assert_close(found[:, :few], expected, rtol=1e-5, atol=1e-5)
+        assert any(f"vocabulary rows: {many:,} in " in remark or f"{many:,} in" in remark
+                   for remark in done.remarks)  # fmt: skip
+    # The row that Instruct lacks is Math's own.
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        assert torch.equal(tensors(tmp_path / "out0")[name][few], tensors(math)[name][few])
+
+
+def test_both_engines_trim_alike(tmp_path: Path) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    save_model(a, seed=1, vocabulary=128, **TINY)
+    save_model(b, seed=2, vocabulary=100, **TINY)
+    for engine in ("stream", "mergekit"):
+        merged(a, b, tmp_path / engine, engine=engine)
+    ours, theirs = tensors(tmp_path / "stream"), tensors(tmp_path / "mergekit")
+    assert ours["lm_head.weight"].shape == theirs["lm_head.weight"].shape == (100, 16)
+    for folder in ("stream", "mergekit"):
+        assert logits(tmp_path / folder, [1, 99]).shape == (2, 100)
+    save_words(a, 110)  # tokens that only the base has rows for
+    with pytest.raises(MergeError, match="110 vocabulary rows; MergeKit cuts them to 100"):
+        merged(a, b, tmp_path / "more", engine="mergekit")
+    merged(a, b, tmp_path / "more")
+    assert logits(tmp_path / "more", [1]).shape == (1, 110)
+
+
+def test_an_aligned_vocabulary_is_mergekit_s_work(tmp_path: Path) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    save_model(a, seed=1, vocabulary=100, **TINY)
+    save_model(b, seed=2, vocabulary=100, **TINY)
+    save_words(a, 90)
+    inner = Tokenizer(models.WordLevel({f"w{(i + 1) % 95}": i for i in range(95)}, unk_token="w0"))
+    PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="w0").save_pretrained(b)
+    with pytest.raises(MergeError, match=r"other tokens than .* at 90 ids") as caught:
+        merged(a, b, tmp_path / "out")
+    assert "tokenizer: {source: base}" in str(caught.value.hint)
+    assert not (tmp_path / "out").exists()
+    data = two_model_recipe("slerp", str(a), str(b), 0.4)
+    recipe = parse_recipe(written(data | {"tokenizer": {"source": "union"}}))
+    job = Job(recipe, dict(zip(recipe.inputs, (a, b), strict=True)))
+    assert merge(job, tmp_path / "out").engine.startswith("mergekit")
+    assert logits(tmp_path / "out", [1]).shape == (1, 95)
+    assert len(AutoTokenizer.from_pretrained(tmp_path / "out")) == 95
+
+
+WORDS = {i: f"w{i}" for i in range(10)}
+
+
+def test_rows_that_differ_are_told_and_chosen() -> None:
+    same = Vocabulary(WORDS)
+    assert merged_rows(["A", "B"], [10, 10], [same, same], 0).rows == 10
+    assert merged_rows(["A", "B"], [16, 16], [same, same], 0).rows == 16, "padding of both stays"
+    assert merged_rows(["A", "B"], [16, 12], [same, same], 0).rows == 12
+    assert merged_rows(["A", "B"], [16, 12], [same, same], 1).rows == 12
+    # Ids that config.json speaks of are kept where they have a row.
+    special = Vocabulary(WORDS, special=13)
+    assert merged_rows(["A", "B"], [16, 12], [special, same], 0).rows == 14
+    nothing = Vocabulary(None)
+    found = merged_rows(["A", "B"], [16, 12], [nothing, nothing], 0)
+    assert found.rows == 12
+    assert "could not be compared" in found.remarks[0]
+    long = Vocabulary(WORDS | {10: "x"})
+    assert "1 ids without a row" in merged_rows(["A", "B"], [10, 10], [long, same], 0).remarks[-1]
+
+
+def test_tokens_are_not_lost_without_a_word() -> None:
+    base = Vocabulary(WORDS)
+    padded = Vocabulary(WORDS | {10: "[PAD]"}, padding="[PAD]")
+    chat = Vocabulary(WORDS | {10: "<|im_start|>"})
+    assert "`[PAD]`, is dropped" in merged_rows(["A", "B"], [10, 16], [base, padded], 0).remarks[0]
+    assert merged_rows(["A", "B"], [10, 16], [base, chat], 1).rows == 11
+    with pytest.raises(MergeError, match=r"1 tokens that A lacks, the first is `<\|im_start\|>`"):
+        merged_rows(["A", "B"], [10, 16], [base, chat], 0)
+    other = Vocabulary(dict(WORDS) | {3: "other"})
+    with pytest.raises(MergeError, match="other tokens than A at 1 ids, the first at 3"):
+        merged_rows(["A", "B"], [10, 10], [base, other], 0)
