@@ -16,8 +16,8 @@ read AS (
 timed AS (
     SELECT
         stays.row, chosen, item, order_id, amount, rate, zoned, hours,
-        floor(date_diff('second', stays.start, read.start) / 3600) AS first,
-        floor(date_diff('second', stays.start, read.finish) / 3600) AS last
+        floor(date_diff('second', stays.start, read.start) / 3600)::BIGINT AS first,
+        floor(date_diff('second', stays.start, read.finish) / 3600)::BIGINT AS last
     FROM read
     LEFT JOIN stays ON stays.stay = read.stay
 )
