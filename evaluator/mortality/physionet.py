@@ -73,7 +73,8 @@ def _open_records(engine: Engine, folder: Path) -> None:
         rows = engine.connection.read_csv(
             [str(path) for path in paths],
             header=True,
-            all_varchar=True,
+            columns=dict.fromkeys(("Time", "Parameter", "Value"), "VARCHAR"),
+            auto_detect=False,
             delimiter=",",
             filename=True,
         )

@@ -102,7 +102,8 @@ def _open(engine: Engine, view: str, table: Table, path: Path | None) -> None:
         columns = ", ".join(f"NULL::VARCHAR AS {name}" for name in table.names)
         engine.connection.sql(f"FROM (VALUES (1)) LIMIT 0").project(columns).create_view(view)  # noqa: F541
         return
-    there = {name.lower(): name for name in header(path)}
+    columns = header(path)
+    there = {name.lower(): name for name in columns}
     chosen = {name: _spelling(spellings, there) for name, spellings in table.columns.items()}
     lacking = [name for name, one in chosen.items() if one is None and name not in table.optional]
     if lacking:
@@ -118,7 +119,8 @@ def _open(engine: Engine, view: str, table: Table, path: Path | None) -> None:
         rows = engine.connection.read_csv(
             str(path),
             header=True,
-            all_varchar=True,
+            columns=dict.fromkeys(columns, "VARCHAR"),
+            auto_detect=False,
             delimiter=",",
             quotechar='"',
             escapechar='"',
@@ -137,7 +139,7 @@ def header(path: Path) -> list[str]:
             line = stream.readline(65_536).lstrip("\ufeff")
     except (OSError, EOFError, UnicodeDecodeError):
         raise InputError(f"{path}: cannot be read", hint="is it damaged, or cut short?") from None
-    names = next(csv.reader([line]), [])
+    names = next(csv.reader([line.rstrip("\r\n")]), [])
     if not names:
         raise InputError.at(path, 1, "the table is empty")
     return names
