@@ -1,6 +1,7 @@
 """The cohort of a miniature MIMIC, rule by rule and to the digit."""
 
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -224,7 +225,9 @@ def test_version_1_and_tables_beside_each_other(cohort: Cohort, tmp_path: Path) 
         small_mimic.put(old / "mimic-iv-1.0" / core / f"{file}.csv.gz", *table)
         rebuilt = f"{file}.rebuilt" if file == "chartevents" else file
         small_mimic.put(flat / f"{rebuilt}.csv", *table)
-    for folder in (old, flat):
+    odd = tmp_path / "odd [1]* 'x' Ü"
+    shutil.copytree(flat, odd)
+    for folder in (old, flat, odd):
         into = tmp_path / "cohort.parquet"
         build_mimic("mimic-iv", folder, into, icd_map=small_mimic.icd_map(tmp_path))
         assert list(read_cohort(into)) == list(cohort)

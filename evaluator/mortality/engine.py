@@ -107,6 +107,11 @@ def _configure(connection: "duckdb.DuckDBPyConnection", work: Work, folder: Path
             ) from None
 
 
+def literal(path: Path) -> str:
+    """A path as DuckDB takes it: signs that would make it a pattern stand for themselves."""
+    return re.sub(r"([*?\[])", r"[\1]", str(path))
+
+
 @contextmanager
 def refusals(about: object) -> Iterator[None]:
     """Turns what DuckDB says into a sentence without any value of a row."""

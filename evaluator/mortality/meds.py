@@ -13,7 +13,7 @@ from patientdx.errors import InputError
 from . import flow
 from .building import Say, bin_charts, define, meta, outcome_notes, write
 from .cohort import CohortMeta
-from .engine import Engine, opened, refusals
+from .engine import Engine, literal, opened, refusals
 from .redaction import Redaction
 from .settings import PAPER, WORK, CohortSettings, Work
 
@@ -92,7 +92,7 @@ def _view(
     if not paths:
         raise InputError(f"{place}: no Parquet file; {reason}", hint="name the folder or the file")
     with refusals(place):
-        rows: Any = engine.connection.read_parquet([str(path) for path in paths])
+        rows: Any = engine.connection.read_parquet([literal(path) for path in paths])
         types = dict(zip(rows.columns, map(str, rows.types), strict=True))
     lacking = sorted(columns - types.keys())
     if lacking:

@@ -8,7 +8,7 @@ from patientdx.errors import InputError
 from . import flow
 from .building import Say, bin_charts, define, meta, outcome_notes, write
 from .cohort import CohortMeta
-from .engine import Engine, opened, refusals
+from .engine import Engine, literal, opened, refusals
 from .redaction import Redaction
 from .settings import PAPER, WORK, CohortSettings, Work
 from .tables import Table, header, open_tables
@@ -71,7 +71,7 @@ def _open_records(engine: Engine, folder: Path) -> None:
         raise InputError(f"{folder}: no records (text files of Time,Parameter,Value)")
     with refusals(folder):
         rows = engine.connection.read_csv(
-            [str(path) for path in paths],
+            [literal(path) for path in paths],
             header=True,
             columns=dict.fromkeys(("Time", "Parameter", "Value"), "VARCHAR"),
             auto_detect=False,

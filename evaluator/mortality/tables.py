@@ -13,9 +13,9 @@ from pathlib import Path
 
 from patientdx.errors import InputError
 
-from .engine import Engine, refusals
+from .engine import Engine, literal, refusals
 
-_PACKINGS = (".csv", ".csv.gz")
+_PACKINGS = (".csv", ".csv.gz", ".txt")  # the challenge of 2012 calls its tables .txt
 
 
 @dataclass(frozen=True)
@@ -100,10 +100,26 @@ def _other(folder: Path, database: str) -> str:
 def _open(engine: Engine, view: str, table: Table, path: Path | None) -> None:
     if path is None:
         columns = ", ".join(f"NULL::VARCHAR AS {name}" for name in table.names)
-        engine.connection.sql(f"FROM (VALUES (1)) LIMIT 0").project(columns).create_view(view)  # noqa: F541
+        engine.connection.sql("FROM (VALUES (1)) LIMIT 0").project(columns).create_view(view)
         return
-    columns = header(path)
-    there = {name.lower(): name for name in columns}
+    names = header(path)
+    terms = _terms(table, path, names)
+    with refusals(path):
+        rows = engine.connection.read_csv(
+            literal(path),
+            header=True,
+            columns=dict.fromkeys(names, "VARCHAR"),
+            auto_detect=False,
+            delimiter=",",
+            quotechar='"',
+            escapechar='"',
+        )
+        rows.project(", ".join(terms)).create_view(view)
+
+
+def _terms(table: Table, path: Path, names: Sequence[str]) -> list[str]:
+    """Our columns out of those of the file. Raises InputError where one that is needed is not."""
+    there = {name.lower(): name for name in names}
     chosen = {name: _spelling(spellings, there) for name, spellings in table.columns.items()}
     lacking = [name for name, one in chosen.items() if one is None and name not in table.optional]
     if lacking:
@@ -111,21 +127,8 @@ def _open(engine: Engine, view: str, table: Table, path: Path | None) -> None:
         raise InputError.at(
             path, 1, f"no column {spelt}", hint="is this a table of another database or version?"
         )
-    terms = [
-        f'"{one}" AS {name}' if one else f"NULL::VARCHAR AS {name}" for name, one in chosen.items()
-    ]
-    terms += [f"{value} AS {name}" for name, value in table.constants.items()]
-    with refusals(path):
-        rows = engine.connection.read_csv(
-            str(path),
-            header=True,
-            columns=dict.fromkeys(columns, "VARCHAR"),
-            auto_detect=False,
-            delimiter=",",
-            quotechar='"',
-            escapechar='"',
-        )
-        rows.project(", ".join(terms)).create_view(view)
+    own = {name: f'"{one}"' if one else "NULL::VARCHAR" for name, one in chosen.items()}
+    return [f"{value} AS {name}" for name, value in {**own, **table.constants}.items()]
 
 
 def _spelling(spellings: Sequence[str], there: Mapping[str, str]) -> str | None:

@@ -7,7 +7,8 @@ here AS (
     WHERE place >= $low AND place < $high
 ),
 named AS (
-    SELECT row, section, list(coalesce(label, 'item ' || item) ORDER BY item) AS names
+    SELECT
+        row, presence.section, list(coalesce(label, 'item ' || item) ORDER BY item) AS names
     FROM presence
     SEMI JOIN here USING (row)
     LEFT JOIN items USING (item)
