@@ -3,7 +3,7 @@ CREATE TABLE chart_rows AS
 WITH
 read AS (
     SELECT
-        TRY_CAST(stay_id AS BIGINT) AS stay,
+        key_of(stay_id) AS stay,
         TRY_CAST(item AS INTEGER) AS item,
         time_of(time) AS time,
         zoned(time) AS zoned,

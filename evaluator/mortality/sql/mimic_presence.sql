@@ -4,14 +4,14 @@ WITH
 read AS (
     SELECT
         'procedures' AS section,
-        TRY_CAST(stay_id AS BIGINT) AS stay,
+        key_of(stay_id) AS stay,
         TRY_CAST(item AS INTEGER) AS item,
         time_of(time) AS time,
         zoned(time) AS zoned
     FROM raw_procedures
     UNION ALL
     SELECT
-        'outputs', TRY_CAST(stay_id AS BIGINT), TRY_CAST(item AS INTEGER), time_of(time), zoned(time)
+        'outputs', key_of(stay_id), TRY_CAST(item AS INTEGER), time_of(time), zoned(time)
     FROM raw_outputs
 ),
 timed AS (

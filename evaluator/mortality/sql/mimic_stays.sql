@@ -33,7 +33,7 @@ read AS (
         time_of(finish) AS finish,
         zoned(start) OR zoned(finish) AS zoned,
         unit,
-        row_number() OVER (PARTITION BY stay_id ORDER BY start, finish, hadm_id) AS copy
+        row_number() OVER (PARTITION BY key_of(stay_id) ORDER BY start, finish, hadm_id) AS copy
     FROM raw_stays
 ),
 joined AS (
