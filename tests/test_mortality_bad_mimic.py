@@ -111,8 +111,12 @@ def test_one_outcome_only_is_said(tmp_path: Path) -> None:
 def test_no_stay_is_left(tmp_path: Path) -> None:
     head, rows = small_mimic.tables()["icu/icustays"]
     said = refused(tmp_path, {"icu/icustays": (head, rows[3:4])})
-    assert "no stay is left" in said
-    assert "shorter than window and gap" in said
+    assert "no stay is left for the cohort (1: is shorter than window and gap)" in said
+
+
+def test_no_stay_at_all(tmp_path: Path) -> None:
+    head, _ = small_mimic.tables()["icu/icustays"]
+    assert "(there were none)" in refused(tmp_path, {"icu/icustays": (head, [])})
 
 
 def test_a_table_that_is_cut_short(tmp_path: Path) -> None:

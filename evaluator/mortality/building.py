@@ -73,9 +73,9 @@ def write(
     """Writes the chosen stays. Raises InputError where there are none."""
     size = place(engine, redact)
     if not size:
-        last = next((step for step in reversed(meta.flow) if step.of == "stays"), None)
-        reason = f"; the last rule to drop any: a stay {last.step}" if last else ""
-        raise InputError(f"no stay is left for the cohort{reason}")
+        dropped = [step for step in meta.flow if step.of == "stays" and step.dropped]
+        reasons = ", ".join(f"{step.dropped:,}: {step.step}" for step in dropped)
+        raise InputError(f"no stay is left for the cohort ({reasons or 'there were none'})")
     query = files(__package__).joinpath("sql", "records.sql").read_text(encoding="utf-8")
     with cohort_writer(into) as writer:
         for low in range(0, size, ROWS):
