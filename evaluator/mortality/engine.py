@@ -66,7 +66,7 @@ class Engine:
 
 @contextmanager
 def opened(work: Work, beside: Path) -> Iterator[Engine]:
-    """A database in a new folder that only its owner can enter and that is removed in the end."""
+    """A database in memory; what exceeds it spills to a private folder, removed in the end."""
     require("duckdb", "mortality")
     import duckdb
 
@@ -78,8 +78,10 @@ def opened(work: Work, beside: Path) -> Iterator[Engine]:
             f"{place}: no spill folder can be made here: {error.strerror}", hint="give --spill"
         ) from None
     try:
-        with duckdb.connect(folder / "work.duckdb") as connection:
+        with duckdb.connect() as connection:
             _configure(connection, work, folder)
+            # In memory, but compressed: no log and no syncs, and what exceeds the memory spills.
+            connection.execute("ATTACH ':memory:' AS work (COMPRESS); USE work")
             yield Engine(connection)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -90,7 +92,7 @@ def _configure(connection: "duckdb.DuckDBPyConnection", work: Work, folder: Path
 
     options = {
         "memory_limit": work.memory,
-        "temp_directory": str(folder / "spill"),
+        "temp_directory": str(folder),
         "preserve_insertion_order": False,
         "enable_progress_bar": False,
         "autoinstall_known_extensions": False,
