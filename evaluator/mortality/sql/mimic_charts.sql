@@ -1,15 +1,16 @@
 -- Chart rows of adults' stays as numbers; what is dropped keeps its reason and nothing else.
 CREATE TABLE chart_rows AS
 WITH
+-- More than half of the rows hold text only: nothing else is worked out for them.
 read AS (
     SELECT
-        key_of(stay_id) AS stay,
-        TRY_CAST(item AS INTEGER) AS item,
-        time_of(time) AS time,
-        zoned(time) AS zoned,
-        number_of(value) AS value,
         value IS NOT NULL AS written,
-        coalesce(unit, '') AS unit,
+        CASE WHEN written THEN key_of(stay_id) END AS stay,
+        CASE WHEN written THEN TRY_CAST(item AS INTEGER) END AS item,
+        CASE WHEN written THEN time_of(time) END AS time,
+        CASE WHEN written THEN zoned(time) END AS zoned,
+        CASE WHEN written THEN number_of(value) END AS value,
+        CASE WHEN written THEN coalesce(unit, '') END AS unit,
         error
     FROM raw_charts
 ),
