@@ -97,7 +97,8 @@ def test_times_with_a_zone(tmp_path: Path, table: str, zone: str) -> None:
     head, rows = small_mimic.tables()[table]
     place = head.split(",").index("intime" if table.endswith("stays") else "charttime")
     zoned = [(*row[:place], f"{row[place]}{zone}", *row[place + 1 :]) for row in rows]
-    written = sum(str(row[place])[:1].isdigit() for row in rows)
+    # rows of text are not looked at
+    written = sum(str(row[place])[:1].isdigit() and row[-2] != "" for row in rows)
     assert f"{written} times carry a time zone" in refused(tmp_path, {table: (head, zoned)})
 
 
