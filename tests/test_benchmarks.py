@@ -131,3 +131,18 @@ def test_compare_counts_identical_rankings_and_overlap(agreement: ModuleType) ->
     assert agreement.compare(exact, exact)[:5] == (1, 1.0, 1.0, 1.0, 1.0)
     half = answers(agreement, [5, 4, 8, 9], [4.0, 3.0, 2.0, 1.0])
     assert agreement.compare(exact, half)[:5] == (1, 0.0, 0.0, 0.5, 0.5)
+
+
+@pytest.mark.slow
+def test_a_synthetic_mimic_becomes_the_same_cohort_in_pandas(tmp_path: Path) -> None:
+    for module in ("duckdb", "pyarrow", "pandas"):
+        pytest.importorskip(module)
+    command = [sys.executable, BENCHMARKS / "mimic.py", "--stays", "60", "--slice", "40"]
+    shown = subprocess.run(
+        [*command, "--into", tmp_path / "made"], capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "both cohorts are equal, value by value" in shown.stdout
+    assert shown.stdout.count("| PatientDx |") == 2
+    assert shown.stdout.count("| pandas |") == 1
+    assert list((tmp_path / "made").iterdir()) == []  # what was made is deleted

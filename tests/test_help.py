@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import small_cohorts
+import small_mimic
 from command_line import COMMANDS, done, patientdx, rows, sample
 from merge_inputs import make_pair
 from small_hub import FILES, serving
@@ -31,7 +33,14 @@ def test_all_commands_are_known() -> None:
     assert {" ".join(names) for names in COMMANDS} >= {
         *("demo", "search", "similar", "expand", "evaluate-ir", "data get", "doctor"),
         *("index build", "index add", "index delete", "index info", "index verify"),
-        *("index compact", "model list", "model path", "model get", "merge"),
+        *("index compact", "model list", "model path", "model get", "merge", "tune-ir"),
+        *(
+            "cohort mimic-iv",
+            "cohort mimic-iii",
+            "cohort physionet2012",
+            "cohort meds",
+            "cohort show",
+        ),
     }
 
 
@@ -87,6 +96,18 @@ def place(tmp_path: Path, sample_index: Path, monkeypatch: pytest.MonkeyPatch) -
     return tmp_path
 
 
+def make_cohorts(place: Path) -> None:
+    """Miniatures of the sources of cohorts, and a cohort; no ICD-9, which needs a map."""
+    pytest.importorskip("duckdb")
+    pytest.importorskip("pyarrow")
+    change = {"hosp/diagnoses_icd": None}
+    small_mimic.mimic_iv(place / "mimic-iv-demo", change=change)
+    (small_mimic.mimic_iii(place / "mimic-iii-demo") / "DIAGNOSES_ICD.csv.gz").unlink()
+    small_cohorts.physionet(place / "physionet2012")
+    (small_cohorts.meds(place / "meds") / "labels.parquet").rename(place / "labels.parquet")
+    done("cohort", "physionet2012", place / "physionet2012", "--into", place / "cohort.parquet")
+
+
 @pytest.mark.parametrize("names", COMMANDS)
 def test_every_example_runs(
     names: tuple[str, ...], place: Path, monkeypatch: pytest.MonkeyPatch
@@ -97,9 +118,12 @@ def test_every_example_runs(
     assert program == "patientdx"
     assert tuple(args[: len(names)]) == names
     monkeypatch.chdir(place)
-    if "--into" in args and names != ("merge",):  # makes what the others use
+    if names[0] == "cohort":
+        make_cohorts(place)
+    if "--into" in args:
         made = place / args[args.index("--into") + 1]
-        made.rename(made.with_name("old"))
+        if made.exists():  # what the others use is made again
+            made.rename(made.with_name("old"))
     if names == ("model", "get"):  # not here yet
         (place / "cache").rename(place / "old-cache")
     env: dict[str, str | None] = {"PATIENTDX_CACHE": str(place / "cache")}

@@ -1,0 +1,100 @@
+"""Random events of many stays, against the arithmetic written out in plain Python."""
+
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+
+import mimic_oracle
+import pytest
+import small_mimic
+from small_mimic import ARRIVAL
+
+pytest.importorskip("duckdb")
+pytest.importorskip("pyarrow")
+
+from evaluator.mortality import Cohort, read_cohort
+from evaluator.mortality.mimic_cohort import build_mimic
+from evaluator.mortality.settings import Work
+
+STAYS, ITEMS, HOURS = range(1, 9), (9, 5, 31), 60
+
+
+def time(seconds: int) -> str:
+    return str(ARRIVAL + timedelta(seconds=seconds))
+
+
+def charts(random: Random) -> list[mimic_oracle.Chart]:
+    """Rows with repeats, ties, outliers, two units, and times outside the window and the stay."""
+    rows = [
+        (
+            random.choice(STAYS),
+            random.randrange(-9_000, HOURS * 3600 + 9_000, random.choice((60, 1800))),
+            random.choice(ITEMS),
+            round(random.gauss(80, 20), random.choice((0, 1))),
+            random.choice(("a",) * 40 + ("b",)),
+        )
+        for _ in range(900)
+    ]
+    return rows + random.sample(rows, 90)
+
+
+def infusions(random: Random) -> list[mimic_oracle.Infusion]:
+    rows = []
+    for order in range(200):
+        start = random.randrange(-9_000, HOURS * 3600)
+        end = start + random.randrange(0, 40_000)
+        rows.append(
+            (random.choice(STAYS), start, end, random.choice((7, 8)), order // 2, order + 1.5)
+        )
+    return rows
+
+
+def built(
+    tmp_path: Path, seed: int
+) -> tuple[Cohort, list[mimic_oracle.Chart], list[mimic_oracle.Infusion]]:
+    random = Random(seed)
+    measured, given = charts(random), infusions(random)
+    heads = {name: head for name, (head, _) in small_mimic.tables().items()}
+    change = {
+        "icu/icustays": (
+            heads["icu/icustays"],
+            [(stay, stay, stay, "ICU", time(0), time(HOURS * 3600)) for stay in STAYS],
+        ),
+        "hosp/patients": (heads["hosp/patients"], [(stay, "F", 40, "") for stay in STAYS]),
+        "hosp/admissions": (heads["hosp/admissions"], [(s, s, time(0), "", "") for s in STAYS]),
+        "icu/d_items": (heads["icu/d_items"], [(item, f"i{item}") for item in (*ITEMS, 7, 8)]),
+        "icu/chartevents": (
+            heads["icu/chartevents"],
+            [(stay, time(at), item, value, unit) for stay, at, item, value, unit in measured],
+        ),
+        "icu/inputevents": (
+            heads["icu/inputevents"],
+            [(stay, time(a), time(b), item, order, n, 1) for stay, a, b, item, order, n in given],
+        ),
+    }
+    folder, into = small_mimic.mimic_iv(tmp_path / "m", change=change), tmp_path / "c.parquet"
+    icd = small_mimic.icd_map(tmp_path)
+    build_mimic("mimic-iv", folder, into, work=Work(rows_at_once=200), icd_map=icd)
+    return read_cohort(into), measured, given
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_mean_of_random_stays(tmp_path: Path, seed: int) -> None:
+    cohort, measured, given = built(tmp_path, seed)
+    expected = mimic_oracle.chart_bins(measured, 98, 0.95)
+    running = mimic_oracle.infusions(given, HOURS)
+    assert len(cohort) == len(STAYS)
+    found = 0
+    for stay in cohort:
+        number = int(stay.stay_id)
+        items = [item for item in sorted(ITEMS) if (number, item) in expected]
+        assert [one.name for one in stay.charts] == [f"i{item}" for item in items]
+        for item, one in zip(items, stay.charts, strict=True):
+            bins = mimic_oracle.filled(expected[number, item])
+            assert one.mean == pytest.approx(sum(bins) / 24, rel=1e-12)
+            found += 1
+        for one in stay.medications:
+            series = running[number, int(one.name.removeprefix("i"))]
+            assert one.mean == pytest.approx(sum(series) / 24, rel=1e-12)
+        assert len(stay.medications) == sum(key[0] == number for key in running)
+    assert found == len(expected) > len(STAYS)

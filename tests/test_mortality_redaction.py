@@ -1,0 +1,58 @@
+"""Ids replaced by keyed hashes."""
+
+import hmac
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+import small_mimic
+
+from evaluator.mortality.redaction import Redaction, redaction
+from patientdx.errors import InputError
+
+KEY = b"sixteen bytes or more"
+
+
+def test_the_hash_is_hmac_sha256() -> None:
+    expected = hmac.new(KEY, b"stay\x0030001234", sha256).hexdigest()[:32]
+    hashed = Redaction(KEY, kept=True).hashed
+    assert hashed("stay", "30001234") == expected
+    assert hashed("subject", "30001234") != expected
+
+
+def test_keys(tmp_path: Path) -> None:
+    assert redaction(None).key != redaction(None).key
+    assert not redaction(None).kept
+    path = tmp_path / "key"
+    path.write_bytes(KEY + b"\n")
+    assert redaction(path) == Redaction(KEY, kept=True)
+    assert "sixteen" not in repr(redaction(path))
+    path.write_bytes(b"short")
+    with pytest.raises(InputError, match="fewer than 16 bytes"):
+        redaction(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        redaction(tmp_path / "nowhere")
+
+
+def test_a_redacted_cohort_differs_in_nothing_but_its_ids(tmp_path: Path) -> None:
+    pytest.importorskip("duckdb")
+    pytest.importorskip("pyarrow")
+    from evaluator.mortality import read_cohort
+    from evaluator.mortality.mimic_cohort import build_mimic
+
+    folder, icd = small_mimic.mimic_iv(tmp_path / "mimic"), small_mimic.icd_map(tmp_path)
+    plain, hidden = tmp_path / "plain.parquet", tmp_path / "hidden.parquet"
+    build_mimic("mimic-iv", folder, plain, icd_map=icd)
+    key = Redaction(KEY, kept=True)
+    build_mimic("mimic-iv", folder, hidden, icd_map=icd, redact=key)
+    ours = {key.hashed("stay", stay.stay_id): stay for stay in read_cohort(plain)}
+    cohort = read_cohort(hidden)
+    assert cohort.stay_ids == tuple(sorted(ours))  # an order that tells nothing
+    for stay in cohort:
+        known = ours[stay.stay_id]
+        assert stay.subject_id == key.hashed("subject", known.subject_id)
+        changed = {"stay_id": known.stay_id, "subject_id": known.subject_id}
+        assert {**vars(stay), **changed} == vars(known)
+    assert cohort.meta.redacted
+    assert any("keyed hashes" in note for note in cohort.meta.notes)
+    assert KEY not in hidden.read_bytes()
