@@ -9,7 +9,18 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from commands import data, demo, doctor, evaluate, expand, index, model, mortality, search
+from commands import (
+    cohort,
+    data,
+    demo,
+    doctor,
+    evaluate,
+    expand,
+    index,
+    model,
+    mortality,
+    search,
+)
 from patientdx.errors import PatientDxError, UsageError
 
 EPILOG = (
@@ -62,6 +73,7 @@ app.command("similar")(search.similar)
 app.command("expand")(expand.expand)
 app.command("evaluate-ir")(evaluate.evaluate_ir)
 app.command("evaluate-mortality")(mortality.evaluate_mortality)
+app.add_typer(cohort.app, name="cohort")
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")
 app.command("doctor")(doctor.doctor)

@@ -13,7 +13,7 @@ SECTIONS = ("demographics", "diagnoses", "charts", "medications", "procedures", 
 
 
 class Measured(NamedTuple):
-    """A quantity of a stay: its mean over the imputed bins of the window."""
+    """A quantity of a stay: its mean over the window's bins; NaN where none was told."""
 
     name: str
     mean: float

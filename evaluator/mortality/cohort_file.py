@@ -4,6 +4,7 @@ Rows of a file come in groups, so that a cohort of any size is written and read 
 """
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -162,6 +163,10 @@ def _stay(row: dict[str, Any]) -> Stay:
     for name in ("diagnosis_codes", "diagnoses", "procedures", "outputs"):
         row[name] = tuple(row[name])
     for name in ("charts", "medications"):
-        row[name] = tuple(Measured(one["name"], one["mean"]) for one in row[name])
+        row[name] = tuple(_measured(**one) for one in row[name])
     row["bins"] = tuple(Bin(one["chart"], one["number"], one["value"]) for one in row["bins"])
     return Stay(**row)
+
+
+def _measured(name: str, mean: float | None) -> Measured:
+    return Measured(name, math.nan if mean is None else mean)

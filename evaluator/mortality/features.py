@@ -29,42 +29,51 @@ class Features(NamedTuple):
 
 
 def features(cohort: Cohort, *, min_share: float = 0.05) -> Features:
-    """Age, sex (1 is female), and six statistics of every quantity of enough stays.
+    """Age, sex (1 is female), six statistics of every quantity, the mean of every medication.
 
-    A quantity counts that was measured in `min_share` of the stays or more; whether a medication
-    ran is told by its mean, 0 where it did not. Neither diagnoses nor the outcome are among them.
+    A name counts that occurs in `min_share` of the stays or more. A medication that was not given
+    is 0, as is a procedure that was not done (else 1). No diagnosis and no outcome is among them.
     """
-    columns = {name: at for at, name in enumerate(_common(cohort, "charts", min_share))}
-    drugs = {name: at for at, name in enumerate(_common(cohort, "medications", min_share))}
+    columns = _common(cohort, "charts", min_share)
+    drugs, done = (
+        _common(cohort, "medications", min_share),
+        _common(cohort, "procedures", min_share),
+    )
     names = [
         *("age", "female"),
         *(f"{name}: {what}" for name in columns for what in STATISTICS),
         *(f"{name}: given" for name in drugs),
+        *(f"{name}: done" for name in done),
     ]
     matrix = np.full((len(cohort), len(names)), np.nan, dtype=np.float32)
     matrix[:, 0] = cohort.age
     matrix[:, 1] = [np.nan if sex is None else sex == "F" for sex in cohort.sex]
     charts = matrix[:, 2 : 2 + len(STATISTICS) * len(columns)]
     charts[:, STATISTICS.index("bins") :: len(STATISTICS)] = 0
-    given = matrix[:, 2 + len(STATISTICS) * len(columns) :]
-    given[:] = 0
+    flags = matrix[:, 2 + len(STATISTICS) * len(columns) :]
+    flags[:] = 0
+    given, performed = flags[:, : len(drugs)], flags[:, len(drugs) :]
     at = 0
-    for batch in read_batches(cohort.path, ("charts", "bins", "medications")):
+    for batch in read_batches(cohort.path, ("charts", "bins", "medications", "procedures")):
         rows = slice(at, at + batch.num_rows)
         _fill_charts(charts[rows], batch, columns)
         _fill_means(given[rows], batch.column("medications"), drugs)
+        _fill_flags(performed[rows], batch.column("procedures"), done)
         at += batch.num_rows
     return Features(tuple(names), matrix)
 
 
-def _common(cohort: Cohort, section: str, min_share: float) -> list[str]:
+def _common(cohort: Cohort, section: str, min_share: float) -> dict[str, int]:
+    """The names of enough stays in order, and the place of each."""
     counts: Counter[str] = Counter()
-    for batch in read_batches(cohort.path, (f"{section}.list.element.name",)):
-        stays, values = _flat(batch.column(section))
-        names = values.field("name").to_pylist()
-        counts.update(name for _, name in set(zip(stays.tolist(), names, strict=True)))
+    for batch in read_batches(cohort.path, (section,)):
+        stays, names = _flat(batch.column(section))
+        if section != "procedures":
+            names = names.field("name")
+        counts.update(name for _, name in set(zip(stays.tolist(), names.to_pylist(), strict=True)))
     least = min_share * len(cohort)
-    return sorted(name for name, count in counts.items() if count >= least)
+    common = sorted(name for name, count in counts.items() if count >= least)
+    return {name: at for at, name in enumerate(common)}
 
 
 def _fill_charts(rows: Any, batch: "pa.RecordBatch", columns: Mapping[str, int]) -> None:
@@ -101,8 +110,15 @@ def _fill_means(rows: Any, column: "pa.ListArray", columns: Mapping[str, int]) -
     stays, values = _flat(column)
     names, means = values.field("name").to_pylist(), values.field("mean").to_pylist()
     for stay, name, mean in zip(stays.tolist(), names, means, strict=True):
-        if name in columns:
+        if name in columns and mean is not None:
             rows[stay, columns[name]] = mean
+
+
+def _fill_flags(rows: Any, column: "pa.ListArray", columns: Mapping[str, int]) -> None:
+    stays, names = _flat(column)
+    for stay, name in zip(stays.tolist(), names.to_pylist(), strict=True):
+        if name in columns:
+            rows[stay, columns[name]] = 1
 
 
 def _flat(column: "pa.ListArray") -> tuple[Ints, Any]:

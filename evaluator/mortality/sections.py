@@ -4,6 +4,7 @@ The shipped `templates.toml` says of each wording whether it was seen in the sou
 *reconstructed*.
 """
 
+import math
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
@@ -72,7 +73,7 @@ def render(
 ) -> tuple[SectionText, ...]:
     """The texts of the chosen sections that hold anything, in the order of a record.
 
-    Means are written with `decimals` digits after the point.
+    Means are rounded to `decimals` digits after the point, as Python writes them (2.5, not 2.500).
     """
     texts: list[SectionText] = []
     for name in SECTIONS:
@@ -144,11 +145,13 @@ def _listed(pieces: Mapping[str, str], names: Sequence[str]) -> str:
 
 
 def _measured(pieces: Mapping[str, str], values: Sequence[Measured], decimals: int) -> str:
-    entries = [
-        _filled(pieces["entry"], {"mean": f"{one.mean:.{decimals}f}", "name": one.name})
-        for one in values
-    ]
-    return _sentence(pieces, entries)
+    return _sentence(pieces, [_entry(pieces["entry"], one, decimals) for one in values])
+
+
+def _entry(template: str, one: Measured, decimals: int) -> str:
+    if math.isnan(one.mean):
+        return one.name
+    return _filled(template, {"mean": f"{round(one.mean, decimals)}", "name": one.name})
 
 
 def _sentence(pieces: Mapping[str, str], entries: Sequence[str]) -> str:
