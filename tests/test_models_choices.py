@@ -13,7 +13,7 @@ import tiny_models
 import torch
 
 from patientdx.errors import ModelError
-from patientdx.models import ModelSettings, hf_choices
+from patientdx.models import ModelSettings, hf_choices, hf_reading
 from patientdx.models.hf import HfModel
 from patientdx.models.settings import DEFAULTS
 from patientdx.protocols import Chooser, GenerationSettings, Prompt
@@ -106,7 +106,13 @@ def test_the_head_sees_one_column_a_row(net: Any, words: Any) -> None:
         chosen(wrapped(net, words, RAW), prompts(8))
     finally:
         handle.remove()
-    assert set(seen) == {1}
+    prompt = prompts(1)[0]
+    known = wrapped(net, words, RAW).words
+    forms = {form for group in ANSWERS for form in known.forms(prompt, group)}
+    beginnings = {form[:at] for form in forms for at in range(1, len(form))}
+    assert seen[0] == 1  # the prompts
+    assert 1 < seen[1] <= len(beginnings) + 1  # all beginnings of forms, and the row's own token
+    assert len(seen) == 2
     assert not net.lm_head._forward_pre_hooks
 
 
@@ -127,6 +133,16 @@ def test_a_window_of_attention_is_kept(words: Any, window: int | None) -> None:
         initializer_range=0.3,
     )
     check(wrapped(MistralForCausalLM(config).eval(), words, RAW), prompts(9))
+
+
+def test_step_by_step_gives_what_a_tree_gives(
+    net: Any, words: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way of attention that takes no mask of ours."""
+    monkeypatch.setattr(hf_reading, "MASKED", frozenset())
+    monkeypatch.setattr(hf_reading.Read, "_tree", lambda *_: pytest.fail("as a tree"))
+    check(wrapped(net, words, RAW), prompts(9))
+    check(wrapped(net, words, RAW), prompts(5), new=4)
 
 
 def test_models_with_a_state_answer_one_by_one(words: Any) -> None:

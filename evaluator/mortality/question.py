@@ -13,6 +13,9 @@ from hashlib import blake2b
 
 from patientdx.protocols import Prompt
 
+_SHORT = 3
+"""Letters of a label that is likely to be written in capitals."""
+
 _WORD = re.compile(r"[^\W\d_]+|\d+(?:[.,]\d+)*")
 
 
@@ -92,6 +95,13 @@ def probability(odds: float) -> float:
 
 
 def _forms(labels: Sequence[str]) -> tuple[str, ...]:
-    """Each label as it stands, capitalised and in capitals, with a space before it and without."""
-    cases = (case for label in labels for case in (label, label.capitalize(), label.upper()))
+    """Each label as it stands and capitalised (yes and no also in capitals), each with a space
+    before it and without.
+    """
+    cases = (case for label in labels for case in _cases(label))
     return tuple(dict.fromkeys(form for case in cases for form in (f" {case}", case)))
+
+
+def _cases(label: str) -> tuple[str, ...]:
+    plain = (label, label.capitalize())
+    return (*plain, label.upper()) if len(label) <= _SHORT else plain
