@@ -39,9 +39,10 @@ def out_of_fold(
         inside = fold_of == fold
         if len(set(died[~inside].tolist())) < 2:
             raise EvaluationError("a baseline cannot learn where all died, or all lived")
+        known = ~np.isnan(matrix[~inside]).all(axis=0)  # what nobody has cannot be learned from
         model = BASELINES[kind](seed)
-        model.fit(matrix[~inside], died[~inside])
-        found[inside] = model.predict_proba(matrix[inside])[:, 1]
+        model.fit(matrix[~inside][:, known], died[~inside])
+        found[inside] = model.predict_proba(matrix[inside][:, known])[:, 1]
     return found
 
 

@@ -43,6 +43,21 @@ class Evaluation:
         order = (*GROUPS, OTHER, BASELINE)
         return sorted(self.models, key=lambda name: order.index(self.models[name].group))
 
+    @property
+    def once(self) -> list[tuple[str, str, str]]:
+        """Each prediction once: its first task, what to call that, and its model.
+
+        A prediction that all tasks share, such as a baseline's, is that of "all" tasks.
+        """
+        rows = []
+        for task, of in self.tasks.items():
+            for name, one in of.items():
+                sharing = [other for other, some in self.tasks.items() if some.get(name) is one]
+                if sharing[0] == task:
+                    shared = len(sharing) == len(self.tasks) > 1
+                    rows.append((task, "all" if shared else task, name))
+        return rows
+
     def average(self, model: str, name: str) -> Figure | None:
         """The mean of a headline figure over the tasks; None where a task lacks it."""
         found = [self.figures[task].get(model) for task in self.tasks]

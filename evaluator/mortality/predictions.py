@@ -14,9 +14,12 @@ from .cohort import Cohort
 from .question import Question, log_odds, probability
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outcomes:
-    """The stays that were asked about, one place a stay; `age` is nan where unknown."""
+    """The stays that were asked about, one place a stay; `age` is nan where unknown.
+
+    It never prints itself.
+    """
 
     died: npt.NDArray[np.bool_]
     patients: tuple[str, ...]
@@ -57,7 +60,7 @@ class Outcomes:
         return self.deaths in {0, len(self)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """One model's word on every stay.
 

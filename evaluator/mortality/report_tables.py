@@ -35,12 +35,12 @@ def answers_table(found: Evaluation) -> Part:
     """How models answered: what could not be read, what was cut, how sure they were at all."""
     header = ["task", "model", "n", "deaths", "yes", "no", "neither", "cut", "tokens", "mass"]
     rows = []
-    for task, of in found.tasks.items():
-        for name, one in of.items():
-            yes, no = (sum(answer is kind for answer in one.answers) for kind in (True, False))
-            counts = [str(number) for number in (yes, no, one.unreadable, one.cut)]
-            n = [str(len(found.outcomes)), str(found.outcomes.deaths)]
-            rows.append([task, name, *n, *counts, *_read(one)])
+    n = [str(len(found.outcomes)), str(found.outcomes.deaths)]
+    for task, shown, name in found.once:
+        one = found.tasks[task][name]
+        yes, no = (sum(answer is kind for answer in one.answers) for kind in (True, False))
+        counts = [str(number) for number in (yes, no, one.unreadable, one.cut)]
+        rows.append([shown, name, *n, *counts, *_read(one)])
     note = (
         "neither: answers that are neither yes nor no, 1/2 each in auroc-hard. cut: records longer"
         " than the context, which lost the middle of their long sections. tokens: median of the"
@@ -52,10 +52,9 @@ def answers_table(found: Evaluation) -> Part:
 def calibration_table(found: Evaluation) -> Part:
     """Calibration of P(yes)."""
     rows = []
-    for task, of in found.figures.items():
-        for name, figures in of.items():
-            cells = [_shown(figures.values.get(figure)) for figure in _CALIBRATION]
-            rows.append([task, name, *cells])
+    for task, shown, name in found.once:
+        values = found.figures[task][name].values
+        rows.append([shown, name, *(_shown(values.get(figure)) for figure in _CALIBRATION)])
     note = (
         "scaled-brier: 1 is perfect, 0 no better than the prevalence. ece: 10 bins of equal width."
         " intercept and slope: logistic recalibration, perfect is 0 and 1, with Wald intervals;"
@@ -66,16 +65,15 @@ def calibration_table(found: Evaluation) -> Part:
 
 def benefit_table(found: Evaluation) -> Part:
     """Net benefit at a few thresholds."""
-    shown = [f"{threshold:.0%}" for threshold in THRESHOLDS]
-    rows = []
-    for task, of in found.tasks.items():
-        everybody = decision_curve(found.outcomes.died, np.zeros(len(found.outcomes)), THRESHOLDS)
-        rows.append([task, "(acting on everybody)", *_benefit(everybody.everybody)])
-        for name, one in of.items():
-            curve = decision_curve(found.outcomes.died, one.probability, THRESHOLDS)
-            rows.append([task, name, *_benefit(curve.model)])
+    shares = [f"{threshold:.0%}" for threshold in THRESHOLDS]
+    died = found.outcomes.died
+    everybody = decision_curve(died, np.zeros(len(died)), THRESHOLDS).everybody
+    rows = [["all", "(acting on everybody)", *_benefit(everybody)]]
+    for task, shown, name in found.once:
+        chances = found.tasks[task][name].probability
+        rows.append([shown, name, *_benefit(decision_curve(died, chances, THRESHOLDS).model)])
     note = "In true positives a stay (Vickers & Elkin 2006); acting on nobody is worth 0."
-    return Part("Net benefit by threshold", _grid([["task", "model", *shown], *rows], 2), note)
+    return Part("Net benefit by threshold", _grid([["task", "model", *shares], *rows], 2), note)
 
 
 def contrast_table(found: Evaluation) -> Part | None:
@@ -97,13 +95,12 @@ def subgroup_table(found: Evaluation) -> Part:
     """AUROC, AUPRC and auroc-hard by sex, age band and unit."""
     header = ["task", "model", "by", "level", "n", "deaths", "auroc", "auprc", "auroc-hard"]
     rows = []
-    for task, of in found.subgroups.items():
-        for name, levels in of.items():
-            for one in levels:
-                figure = None if one.auroc is None else Figure(one.auroc, one.interval)
-                head = [task, name, one.by, one.level, str(one.n), str(one.deaths)]
-                plain = [_number(one.auprc), _number(one.auroc_hard)]
-                rows.append([*head, _shown(figure), *plain])
+    for task, shown, name in found.once:
+        for one in found.subgroups[task][name]:
+            figure = None if one.auroc is None else Figure(one.auroc, one.interval)
+            head = [shown, name, one.by, one.level, str(one.n), str(one.deaths)]
+            plain = [_number(one.auprc), _number(one.auroc_hard)]
+            rows.append([*head, _shown(figure), *plain])
     note = "Intervals are DeLong's, stays counted as independent; - where all died or all lived."
     return Part("Subgroups", _grid([header, *rows], 4), note)
 
