@@ -9,7 +9,7 @@ import typer
 from patientdx.errors import UsageError
 
 from . import expansion, options
-from .mortality_work import Work, draw
+from .mortality_work import open_work
 
 TASKS = ("mortality", "mortality-hard")
 
@@ -91,23 +91,13 @@ def evaluate_mortality(
     Example:
         patientdx evaluate-mortality cohort.parquet --model smollm2 --sample 1000
     """
-    from evaluator.bootstrap import Resampling
-    from evaluator.documents import render_document
-    from evaluator.mortality import parse_sections, read_cohort
-    from evaluator.mortality.evaluation import evaluate_predictions
-    from evaluator.mortality.predictions import Outcomes
-    from evaluator.mortality.question import PAPER
-    from evaluator.mortality.report import build_report
-    from patientdx.formats import atomic_writer
     from patientdx.models import ModelSettings
 
     form = _format(form, as_json=as_json)
     names = _named(model or [], "--model", alone=True)
     if not names and not baselines:
         raise UsageError("nothing to evaluate", hint="give --model MODEL")
-    tasks = {name: parse_sections(name) for name in sections or TASKS}
-    opened = read_cohort(cohort)
-    places = _places(len(opened), sample, seed)
+    told = _named(group or [], "--group"), _named(weight or [], "--lambda")
     settings = ModelSettings(
         backend=backend,
         quantize=quantize,
@@ -118,22 +108,12 @@ def evaluate_mortality(
         threads=options.settings().threads,
         cache=options.settings().cache,
     )
-    work = Work(opened, Outcomes.of(opened, places), places, tasks, templates, seed, quiet)
+    work = open_work(cohort, sections or TASKS, templates, sample, seed, quiet=quiet)
     for name, spec in names.items():
         work.ask(name, spec, settings, answers or options.settings().cache / "answers.sqlite3")
     if baselines:
         work.add_baselines()
-    found = evaluate_predictions(
-        work.predictions,
-        work.outcomes,
-        work.models(_named(group or [], "--group"), _named(weight or [], "--lambda")),
-        Resampling(resamples=resamples, seed=seed),
-    )
-    work.write(predictions)
-    draw(found, plot or [])
-    document = build_report(found, PAPER, opened.meta, work.notes())
-    with atomic_writer(out or "-") as stream:
-        stream.write(render_document(document, form))
+    work.report(*told, resamples, form, predictions, plot or [], out)
 
 
 def _format(form: str, *, as_json: bool) -> str:
@@ -156,12 +136,3 @@ def _named(given: Sequence[str], option: str, *, alone: bool = False) -> dict[st
             raise UsageError(f"{option}: names are different, as in NAME=VALUE")
         found[name] = value
     return found
-
-
-def _places(stays: int, sample: int | None, seed: int) -> list[int]:
-    import numpy as np
-
-    if sample is None or sample >= stays:
-        return list(range(stays))
-    drawn = np.random.default_rng(seed).choice(stays, size=sample, replace=False)
-    return sorted(int(place) for place in drawn)

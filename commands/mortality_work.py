@@ -92,6 +92,33 @@ class Work:
         }
         return found | {name: About(BASELINE) for name in BASELINES}
 
+    def report(
+        self,
+        groups: dict[str, str],
+        weights: dict[str, str],
+        resamples: int,
+        form: str,
+        predictions: Path | None,
+        plots: Sequence[Path],
+        out: Path | None,
+    ) -> None:
+        """Works all figures out and writes what was asked for."""
+        from evaluator.bootstrap import Resampling
+        from evaluator.documents import render_document
+        from evaluator.mortality.evaluation import evaluate_predictions
+        from evaluator.mortality.question import PAPER
+        from evaluator.mortality.report import build_report
+        from patientdx.formats import atomic_writer
+
+        models = self.models(groups, weights)
+        settings = Resampling(resamples=resamples, seed=self.seed)
+        found = evaluate_predictions(self.predictions, self.outcomes, models, settings)
+        self.write(predictions)
+        draw(found, plots)
+        document = build_report(found, PAPER, self.cohort.meta, self.notes())
+        with atomic_writer(out or "-") as stream:
+            stream.write(render_document(document, form))
+
     def write(self, folder: Path | None) -> None:
         """Writes a file a task and model, for meds-evaluation."""
         from evaluator.mortality.predictions_file import write_predictions
@@ -134,6 +161,25 @@ class Work:
         output.say(f"warning: {sentence}", quiet=self.quiet)
 
 
+def open_work(
+    path: Path,
+    tasks: Sequence[str],
+    templates: Path | None,
+    sample: int | None,
+    seed: int,
+    *,
+    quiet: bool,
+) -> Work:
+    """The stays of a cohort file, or so many of them, drawn by the seed."""
+    from evaluator.mortality import parse_sections, read_cohort
+    from evaluator.mortality.predictions import Outcomes
+
+    chosen = {name: parse_sections(name) for name in tasks}
+    cohort = read_cohort(path)
+    places = _places(len(cohort), sample, seed)
+    return Work(cohort, Outcomes.of(cohort, places), places, chosen, templates, seed, quiet)
+
+
 class _Speed:
     """Counts stays that were answered, and how fast those were that were not kept before."""
 
@@ -173,3 +219,12 @@ def _weight(text: str | None) -> float | None:
 
 def _file_name(name: str) -> str:
     return "".join(sign if sign.isalnum() or sign in "-._" else "_" for sign in name)
+
+
+def _places(stays: int, sample: int | None, seed: int) -> list[int]:
+    import numpy as np
+
+    if sample is None or sample >= stays:
+        return list(range(stays))
+    drawn = np.random.default_rng(seed).choice(stays, size=sample, replace=False)
+    return sorted(int(place) for place in drawn)

@@ -62,7 +62,8 @@ class Weigher:
             read = Read.of(self.model, prompts)
             chosen = read.first.argmax(-1).tolist()
             beginnings = [one for one in self.answers.steps if one]
-            *branches, second = read.after(beginnings, chosen)
+            needed = beginnings or self.new_tokens > 1
+            *branches, second = read.after(beginnings, chosen) if needed else [None]
             told = self._told({(): read.first, **dict(zip(beginnings, branches, strict=True))})
             replies = self._replies(read, chosen, second)
         of_rows = [{form: told[form][row] for form in told} for row in range(len(prompts))]
