@@ -159,9 +159,13 @@ def _fit(
 
 
 def _estimates(found: Floats, information: Floats) -> tuple[Estimate, ...] | None:
-    errors = np.sqrt(np.diag(np.linalg.inv(information)))
-    if not np.all(np.isfinite(errors)):
+    try:
+        variances = np.diag(np.linalg.inv(information))
+    except np.linalg.LinAlgError:
         return None
+    if not np.all(np.isfinite(variances) & (variances > 0)):
+        return None  # all but singular: what was found is rounding
+    errors = np.sqrt(variances)
     return tuple(
         Estimate(float(one), Interval(float(one - _Z95 * error), float(one + _Z95 * error)))
         for one, error in zip(found, errors, strict=True)
