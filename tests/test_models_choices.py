@@ -103,7 +103,7 @@ def test_the_head_sees_one_column_a_row(net: Any, words: Any) -> None:
     seen: list[int] = []
     handle = net.lm_head.register_forward_hook(lambda _m, _i, out: seen.append(out.shape[1]))
     try:
-        chosen(wrapped(net, words, RAW), prompts(8))
+        chosen(wrapped(net, words, RAW), prompts(2))
     finally:
         handle.remove()
     prompt = prompts(1)[0]
