@@ -19,6 +19,7 @@ from commands import (
     index,
     merge,
     model,
+    mortality,
     search,
     tune,
 )
@@ -76,6 +77,7 @@ app.command("evaluate-ir")(evaluate.evaluate_ir)
 app.command("tune-ir")(tune.tune_ir)
 app.command("merge")(merge.merge)
 app.add_typer(cohort.app, name="cohort")
+app.command("evaluate-mortality")(mortality.evaluate_mortality)
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")
 app.command("doctor")(doctor.doctor)
