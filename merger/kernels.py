@@ -63,7 +63,7 @@ def moments(
         return chunk_sums(a.part(start, stop), b.part(start, stop), engine=engine)
 
     found = moments_of(list(_mapped(part, a.size, pool)))
-    if "F64" in {a.dtype, b.dtype} and not _sound(found):
+    if "F64" in {a.dtype, b.dtype} and not in_range(found):
         return _rescaled(a, b)
     return found
 
@@ -86,6 +86,11 @@ def moments_of(sums: Sequence[NDArray[np.float64]]) -> Moments:
         total = np.cumsum(np.concatenate([np.zeros((1, 3)), *sums]), axis=0)[-1]
     aa, bb, ab = map(float, total)
     return Moments(aa, bb, ab)
+
+
+def in_range(found: Moments) -> bool:
+    """False where squares of float64 numbers may have left its range."""
+    return all(1e-280 < squares < 1e280 for squares in (found.aa, found.bb))
 
 
 def combine(
@@ -169,11 +174,6 @@ def _mapped(part: Callable[[int, int], Any], count: int, pool: Executor | None) 
     stops = [min(start + _GRAIN, count) for start in starts]
     run = map if pool is None or len(stops) < 2 else pool.map
     return iter(run(part, starts, stops))
-
-
-def _sound(found: Moments) -> bool:
-    """False where squares may have left the range of float64."""
-    return all(1e-280 < squares < 1e280 for squares in (found.aa, found.bb))
 
 
 def _rescaled(a: Values, b: Values) -> Moments:
