@@ -186,7 +186,7 @@ class MergedModel:
             return (1.0,)
         if mix.method == "copy":
             return mix.weights
-        return sum_weights(mix, self._pairs[name], self._plan.base)
+        return sum_weights(mix, self._pairs[name])
 
     def close(self) -> None:
         """Lets go of the model and of the inputs."""

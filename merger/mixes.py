@@ -88,7 +88,7 @@ class Pairs(NamedTuple):
         return math.ldexp(math.sqrt(squares), exponent)
 
 
-def sum_weights(mix: Mix, pairs: Pairs, base: int = 0) -> tuple[float, ...]:
+def sum_weights(mix: Mix, pairs: Pairs) -> tuple[float, ...]:
     """What the inputs are multiplied with. An input that is all of a mix is taken as it is.
 
     Raises MergeError where multislerp has no direction to go.
@@ -96,10 +96,7 @@ def sum_weights(mix: Mix, pairs: Pairs, base: int = 0) -> tuple[float, ...]:
     if mix.method == "linear" or 1.0 in mix.weights:
         return mix.weights
     if mix.method == "slerp":
-        of_base, of_other = slerp_weights(
-            mix.weights[1 - base], pairs.cosine(0, 1), wide=pairs.wide
-        )
-        return (of_base, of_other) if base == 0 else (of_other, of_base)
+        return slerp_weights(mix.weights[1], pairs.cosine(0, 1), wide=pairs.wide)
     return _multislerp(mix.weights, pairs)
 
 

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from small_merges import NEAR, agree, plan_of, same_bits, siblings, state
+from live_merges import NEAR, agree, plan_of, same_bits, siblings, state
 
 from merger.merged_model import MergedModel
 from merger.mixes import Mix
