@@ -45,12 +45,16 @@ Made by
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card tells; `inputs` are (name, sha256) pairs, `cosines` a sentence or nothing."""
+    """What a card tells: `inputs` as (name, sha256), `base_models` as a hub knows them.
+
+    `cosines` is a sentence, or nothing.
+    """
 
     title: str
     method: str
     base: str | None
     inputs: Sequence[tuple[str, str]]
+    base_models: Sequence[str]
     engine: str
     recipe: str
     command: str
@@ -64,7 +68,7 @@ def model_card(facts: CardFacts) -> str:
     """The README.md of a merge."""
     front = {
         "base_model": list(
-            dict.fromkeys(part for name, _ in facts.inputs for part in _parts(name))
+            dict.fromkeys(part for name in facts.base_models for part in _parts(name))
         ),
         "tags": ["merge", "mergekit"],
         "library_name": "transformers",

@@ -32,14 +32,15 @@ class Agreement:
     """What the inputs of a merge have in common.
 
     `names` are the tensors to merge, in the base's order; `rows` those that tensors with a row a
-    token get (0 where there are none); `tied` is None where some inputs tie their output layer to
-    their embeddings and some do not.
+    token get (0 where there are none), `input_rows` those of each input. `tied` is None where some
+    inputs tie their output layer to their embeddings and some do not.
     """
 
     names: tuple[str, ...]
     rows: int
     tied: bool | None
     remarks: tuple[str, ...]
+    input_rows: tuple[int, ...] = ()
 
     def shape(self, name: str, shape: Sequence[int]) -> tuple[int, ...]:
         """The shape that a tensor of the base gets in the merge."""
@@ -71,7 +72,8 @@ def check_inputs(
     if len(rows) == len(inputs):
         words = [read_vocabulary(one.folder, one.config) for one in inputs]
         chosen = merged_rows(names, rows, words, base)
-        return Agreement(tuple(kept[base]), chosen.rows, tied, (*remarks, *chosen.remarks))
+        said = (*remarks, *chosen.remarks)
+        return Agreement(tuple(kept[base]), chosen.rows, tied, said, tuple(rows))
     return Agreement(tuple(kept[base]), 0, tied, tuple(remarks))
 
 

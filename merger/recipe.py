@@ -23,6 +23,9 @@ class Conditional:
     filter: str | None = None
 
 
+MOVED_LAYERS = "slices that move, drop or repeat layers"
+"""What only MergeKit can do."""
+
 Setting = Scalar | tuple[Scalar, ...] | tuple[Conditional, ...]
 Parameters = Mapping[str, Setting]
 
@@ -137,6 +140,6 @@ class Recipe:
             ranges = {source.layers for source in each.sources}
             start, stop = next(iter(ranges)) or (0, 0)
             if len(ranges) > 1 or start != end:
-                return "slices that move, drop or repeat layers"
+                return MOVED_LAYERS
             end = stop
         return None
