@@ -14,6 +14,7 @@ from .kernels import Moments, slerp_weights
 
 METHODS = ("linear", "slerp", "multislerp")
 EPSILON = 1e-8  # what multislerp adds to norms
+_CANCELLED = 1e-6  # lengths of means of unit vectors that are nothing but rounding
 
 
 class Mix(NamedTuple):
@@ -116,7 +117,7 @@ def _multislerp(weights: tuple[float, ...], pairs: Pairs) -> tuple[float, ...]:
         for j in count
     ]
     length = math.sqrt(max(0.0, math.fsum(squares)))
-    if length < EPSILON:
+    if length < _CANCELLED:
         if len(weights) == 2:
             return weights
         raise MergeError("multislerp has no mean of tensors that cancel each other")
