@@ -154,6 +154,11 @@ class MergedModel:
         """The torch module."""
         return self._model.module
 
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer of transformers."""
+        return self._model.words.tokenizer
+
     def generate(
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
     ) -> list[str]:
