@@ -106,8 +106,8 @@ def cosines(start: dict[str, Any], model: Any) -> dict[str, float]:
     """The cosine of every tensor with what it was, in float64."""
     found = {}
     for name, now in model.named_parameters():
-        a, b = start[name].double().flatten(), now.detach().double().flatten()
-        found[name] = float(a @ b / (a.norm() * b.norm()))
+        a, b = start[name].detach().double().flatten(), now.detach().double().flatten()
+        found[name] = float((a @ b / (a.norm() * b.norm())).detach())
     return found
 
 

@@ -69,6 +69,14 @@ def bytes_of(tensor: Any) -> Values:
     return Values(flat.numpy(), dtype_of(tensor))
 
 
+def tensor_of(values: Values, shape: Sequence[int]) -> Any:
+    """Bytes as a torch tensor, shared with them."""
+    import torch
+
+    flat = torch.from_numpy(values.data).view(getattr(torch, _NAMES[values.dtype]))
+    return flat.view(tuple(shape))
+
+
 def dtype_of(tensor: Any) -> str:
     """The dtype of a torch tensor as safetensors spells it."""
     name = str(tensor.dtype).removeprefix("torch.")

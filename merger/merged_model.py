@@ -7,7 +7,7 @@ streaming engine would write.
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -19,8 +19,8 @@ from patientdx.protocols import GREEDY, GenerationSettings, Prompt
 
 from .blends import Blend, blends, pairs_of
 from .kernels import THRESHOLD
-from .live_host import HostWeights
-from .live_torch import DeviceWeights, bytes_of, digest_of_words, live_tensors
+from .live_host import HostWeights, mixed_many
+from .live_torch import DeviceWeights, bytes_of, digest_of_words, live_tensors, tensor_of
 from .mixes import Mix, Point, mix_of, spot_of, sum_weights
 from .plan import MergePlan, TensorTask
 
@@ -100,6 +100,19 @@ class MergedModel:
             raise MergeError("the plan makes tensors of other shapes or types than those in memory")
         self._swap({name: Mix(tasks[name].method, tasks[name].weights) for name in self._blends})
         return self
+
+    def tensors_at(
+        self, points: Sequence[Point], *, method: str | None = None
+    ) -> Iterator[tuple[str, list[Any]]]:
+        """Every tensor at every point, from one read of the inputs; the live model stays as it is.
+
+        Tensors are in the dtype of the plan, tied ones come once. Raises MergeError.
+        """
+        for name, blend in self._blends.items():
+            mixes = [self._mix(name, point, method) for point in points]
+            rows = [self._sum_weights(name, mix) for mix in mixes]
+            found = mixed_many(blend, rows, self._pool)
+            yield name, [tensor_of(each, blend.task.shape) for each in found]
 
     @property
     def plan(self) -> MergePlan:

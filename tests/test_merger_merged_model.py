@@ -158,6 +158,23 @@ def test_only_tensors_whose_mix_changes_are_touched(pair: list[Path]) -> None:
     assert not bool((merged.module.model.norm.weight == 3.0).any())
 
 
+@pytest.mark.parametrize("work", ["", "F32"])
+def test_many_points_from_one_read_are_the_live_ones(place: Path, work: str) -> None:
+    small, large = siblings(place / "small"), siblings(place / "large", rows=7)
+    folders = [large[0], small[1]]
+    rows = len(state(folders[0])["lm_head.weight"])
+    merged = opened(folders, rows=rows, work=work).at(0.3)
+    before = live(merged)
+    points = [0.0, 0.4, lambda name: 0.2 if "mlp" in name else 0.9, 1.0]
+    found = list(merged.tensors_at(points))
+    assert all(same_bits(tensor, before[name]) for name, tensor in live(merged).items())
+    assert {name for name, _ in found} == {*merged.mixes}
+    for number, point in enumerate(points):
+        merged.at(point)
+        wanted = live(merged)
+        assert all(same_bits(each[number], wanted[name]) for name, each in found)
+
+
 def test_the_digest_follows_the_mix(pair: list[Path]) -> None:
     merged = opened(pair)
     digests = [merged.at(t, method=m).digest for t in (0.0, 0.4, 0.5) for m in ("slerp", "linear")]
