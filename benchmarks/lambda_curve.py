@@ -17,7 +17,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sibling_texts import SHARED, SUBJECTS
-from siblings import Plan, judged_on, perplexity
+from siblings import INTO, Plan, judged_on, perplexity
 
 from merger.checkpoint import Checkpoint
 from merger.merged_model import MergedModel
@@ -82,7 +82,7 @@ def draw(rows: list[dict[str, Any]], pair: list[str], into: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--siblings", type=Path, default=Plan.into)
+    parser.add_argument("--siblings", type=Path, default=INTO)
     parser.add_argument("--pair", nargs=2, default=list(SUBJECTS), help="λ = 0, then λ = 1")
     parser.add_argument("--into", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=SHARED)

@@ -18,7 +18,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lambda_curve import METHODS, live
-from siblings import Plan
+from siblings import INTO
 
 from merger.job import Job
 from merger.merged_model import MergedModel
@@ -104,7 +104,7 @@ def compared(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--siblings", type=Path, default=Plan.into)
+    parser.add_argument("--siblings", type=Path, default=INTO)
     parser.add_argument("--pair", nargs=2, default=["math", "medical"])
     parser.add_argument("--scratch", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=10)

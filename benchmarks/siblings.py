@@ -34,6 +34,7 @@ from patientdx.models.store import located
 from patientdx.protocols import Scorer
 
 NAMES = ("instruct", *SUBJECTS)
+INTO = Path("/work/keep/siblings")
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,11 @@ def make_instruct(plan: Plan) -> None:
     save(folder, clean, AutoTokenizer.from_pretrained(place, **options), {"source": plan.source})
 
 
-def opened(folder: Path) -> tuple[Any, Any]:
-    """A model in float32, and its tokenizer."""
-    import torch
+def opened(folder: Path, dtype: str = "float32") -> tuple[Any, Any]:
+    """A model and its tokenizer."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
     return model, AutoTokenizer.from_pretrained(folder)
 
 
@@ -141,11 +141,12 @@ def judged_on(plan: Plan, tokenizer: Any) -> dict[str, list[str]]:
 
 
 def figures(plan: Plan) -> dict[str, object]:
-    """Perplexities of all three on both subjects; shares off the fallback of all pairs."""
+    """Perplexities of all three, in the bfloat16 they are saved in, on both subjects; shares off
+    the fallback of all pairs."""
     models: dict[str, Any] = {}
     perplexities: dict[str, dict[str, float]] = {}
     for name in NAMES:
-        models[name], tokenizer = opened(plan.into / name)
+        models[name], tokenizer = opened(plan.into / name, "bfloat16")
         scorer = HfModel.wrap(models[name], tokenizer, digest=name)
         held_out = judged_on(plan, tokenizer)
         perplexities[name] = {kind: perplexity(scorer, some) for kind, some in held_out.items()}
@@ -169,7 +170,7 @@ def pair(one: Any, other: Any) -> dict[str, object]:
 
 def options(arguments: list[str] | None = None) -> tuple[Plan, list[str], bool]:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--into", type=Path, default=Path("/work/keep/siblings"))
+    parser.add_argument("--into", type=Path, default=INTO)
     parser.add_argument("--source", default=Plan.source, help="a known model, GGUF file or folder")
     parser.add_argument("--data", type=Path, default=SHARED)
     parser.add_argument("--only", choices=SUBJECTS, help="train one sibling, judge none")

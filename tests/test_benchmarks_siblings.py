@@ -135,7 +135,7 @@ def test_training_is_repeatable_and_leaves_words_alone() -> None:
 @pytest.mark.slow
 def test_the_ends_of_the_curve_are_the_siblings(made: Path, data: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    options = ("--siblings", made, "--data", data, "--into", tmp_path, "--dtype", "float32")
+    options = ("--siblings", made, "--data", data, "--into", tmp_path)
     run("lambda_curve.py", *options, "--steps", "2", "--texts", "4")
     found = json.loads((tmp_path / "curve.json").read_text())
     judged = json.loads((made / "siblings.json").read_text())
