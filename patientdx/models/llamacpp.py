@@ -113,7 +113,7 @@ class LlamaCppModel:
                 values = self._api.form_logprobs(tokens, form)
                 told |= {form[: at + 1]: value for at, value in enumerate(values)}
             reply = self._api.complete(tokens, settings)
-            yield {place: Choice(forms.logprobs(told), reply, len(tokens), self.cut > before)}
+            yield {place: Choice(forms.logprobs(told), reply.text, len(tokens), self.cut > before)}
 
     def close(self) -> None:
         """Ends llama.cpp and frees its memory."""
