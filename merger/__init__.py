@@ -6,7 +6,9 @@
 
 from .checkpoint import Checkpoint
 from .job import Job
+from .merged_model import MergedModel
 from .merging import Merged, merge
+from .mixes import Mix
 from .plan import MergePlan, TensorTask
 from .planning import plan_merge
 from .presets import PUBLISHED, Preset, preset, presets
@@ -24,6 +26,8 @@ __all__ = [
     "Job",
     "MergePlan",
     "Merged",
+    "MergedModel",
+    "Mix",
     "ModelRef",
     "Preset",
     "Recipe",
