@@ -1,0 +1,43 @@
+"""Net benefit: what acting on a probability is worth (Vickers & Elkin 2006)."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from patientdx.errors import EvaluationError
+
+from .discrimination import Floats, Labels, Scores, checked
+
+THRESHOLDS = tuple(round(0.01 * step, 2) for step in range(1, 51))
+"""Thresholds of a decision curve: 1 % to 50 %."""
+
+
+class DecisionCurve(NamedTuple):
+    """Net benefit by threshold, beside those of acting on everybody; on nobody it is 0.
+
+    Net benefit is in true positives a patient, so the prevalence is the most there can be.
+    """
+
+    thresholds: Floats
+    model: Floats
+    everybody: Floats
+
+
+def decision_curve(
+    labels: Labels, probabilities: Scores, thresholds: Sequence[float] = THRESHOLDS
+) -> DecisionCurve:
+    """TP / n - FP / n * t / (1 - t) where everybody with a probability of t or more is acted on.
+
+    Raises EvaluationError for a threshold outside [0, 1).
+    """
+    truth, given = checked(labels, probabilities)
+    at = np.asarray(thresholds, dtype=np.float64)
+    if np.any((at < 0) | (at >= 1)):
+        raise EvaluationError("a threshold of net benefit lies from 0 to below 1")
+    odds = at / (1 - at)
+    died, lived = np.sort(given[truth]), np.sort(given[~truth])
+    true = died.size - np.searchsorted(died, at, side="left")
+    false = lived.size - np.searchsorted(lived, at, side="left")
+    everybody = (died.size - lived.size * odds) / given.size
+    return DecisionCurve(at, (true - false * odds) / given.size, everybody)

@@ -1,0 +1,84 @@
+"""Bootstrap by patient: whole patients are drawn, the same for every figure."""
+
+import math
+
+import numpy as np
+import pytest
+
+from evaluator.bootstrap import (
+    Resampling,
+    balanced_accuracy,
+    patient_weights,
+    percentiles,
+    resampled,
+    weighted_mean,
+)
+from evaluator.discrimination import Ordered, hard_auroc, hard_values
+from patientdx.errors import EvaluationError
+
+PATIENTS = ["a", "b", "a", "c", "c", "c", "d"]
+
+
+def test_all_stays_of_a_patient_are_drawn_together() -> None:
+    weights = np.concatenate(list(patient_weights(PATIENTS, Resampling(resamples=500))))
+    assert weights.shape == (500, 7)
+    assert (weights[:, 0] == weights[:, 2]).all()
+    assert (weights[:, 3] == weights[:, 4]).all()
+    assert (weights[:, [0, 1, 3, 6]].sum(axis=1) == 4).all()
+    assert weights.mean(axis=0) == pytest.approx(1, abs=0.15)
+
+
+def test_the_draws_depend_on_the_seed_and_on_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Resampling(resamples=40, seed=3)
+    whole = np.concatenate(list(patient_weights(PATIENTS, settings)))
+    monkeypatch.setattr("evaluator.bootstrap._DRAWN_AT_ONCE", 21)
+    parts = list(patient_weights(PATIENTS, settings))
+    assert len(parts) > 5
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    other = np.concatenate(list(patient_weights(PATIENTS, Resampling(resamples=40, seed=4))))
+    assert (other != whole).any()
+
+
+def test_a_resample_is_what_repeated_rows_give() -> None:
+    labels = np.array([True, False, True, False, False, True, False])
+    scores = np.array([0.9, 0.8, 0.3, 0.3, 0.1, 0.6, 0.7])
+    values = hard_values([True, None, False, False, True, True, False])
+    statistics = {
+        "mean": weighted_mean(scores),
+        "hard": balanced_accuracy(labels, values),
+        "auroc": Ordered.of(labels, scores).auroc,
+    }
+    settings = Resampling(resamples=60)
+    found = resampled(PATIENTS, statistics, settings)
+    weights = np.concatenate(list(patient_weights(PATIENTS, settings))).astype(int)
+    seen = 0
+    for row, times in enumerate(weights):
+        places = np.repeat(np.arange(7), times)
+        assert found["mean"][row] == pytest.approx(scores[places].mean())
+        if labels[places].all() or not labels[places].any():
+            assert math.isnan(found["hard"][row])
+            assert math.isnan(found["auroc"][row])
+            continue
+        seen += 1
+        assert found["hard"][row] == pytest.approx(hard_auroc(labels[places], values[places]))
+        repeated = Ordered.of(labels[places], scores[places]).auroc()
+        assert found["auroc"][row] == pytest.approx(float(repeated))
+    assert seen > 30
+
+
+def test_intervals_of_independent_stays_are_those_of_the_normal_distribution() -> None:
+    values = np.random.default_rng(0).normal(size=400)
+    found = resampled(range(400), {"mean": weighted_mean(values)}, Resampling(resamples=4000))
+    interval = percentiles(found["mean"], 0.95)
+    assert interval is not None
+    half = 1.96 * values.std() / 20
+    assert interval == pytest.approx((values.mean() - half, values.mean() + half), abs=0.012)
+
+
+def test_undefined_resamples_are_left_out() -> None:
+    assert percentiles(np.array([math.nan, 1.0, 1.0]), 0.95) == (1.0, 1.0)
+    assert percentiles(np.array([math.nan]), 0.95) is None
+    with pytest.raises(EvaluationError, match="one patient"):
+        resampled([], {}, None)
+    with pytest.raises(EvaluationError, match="level"):
+        Resampling(level=1.0)
