@@ -20,23 +20,26 @@ _LONGEST_STEM = 200  # bytes of a name that a temporary name repeats; 255 is the
 
 
 @overload
-def atomic_writer(path: Source) -> AbstractContextManager[IO[str]]: ...
-@overload
-def atomic_writer(path: Source, mode: Literal["w"]) -> AbstractContextManager[IO[str]]: ...
-@overload
-def atomic_writer(path: Source, mode: Literal["wb"]) -> AbstractContextManager[IO[bytes]]: ...
 def atomic_writer(
-    path: Source, mode: Literal["w", "wb"] = "w"
+    path: Source, mode: Literal["w"] = "w", *, private: bool = False
+) -> AbstractContextManager[IO[str]]: ...
+@overload
+def atomic_writer(
+    path: Source, mode: Literal["wb"], *, private: bool = False
+) -> AbstractContextManager[IO[bytes]]: ...
+def atomic_writer(
+    path: Source, mode: Literal["w", "wb"] = "w", *, private: bool = False
 ) -> AbstractContextManager[IO[str]] | AbstractContextManager[IO[bytes]]:
     """A stream whose content gets the name `path` once the block ends without an exception.
 
     Text is UTF-8 with LF. Names that end in .gz or .zst are compressed, "-" is standard
     output, links are followed, and devices and pipes are written to directly. An existing file
-    keeps its permissions. Raises PatientDxError when the disk does not take the file.
+    keeps its permissions; a `private` one is readable and writable by its owner alone, from its
+    first byte on. Raises PatientDxError when the disk does not take the file.
     """
     if is_standard(path):
         return _standard_output(mode)
-    return _file_writer(path, mode)
+    return _file_writer(path, mode, private=private)
 
 
 @contextmanager
@@ -56,13 +59,14 @@ def _standard_output(mode: str) -> Iterator[IO[Any]]:
 
 
 @contextmanager
-def _file_writer(path: Source, mode: str) -> Iterator[IO[Any]]:
+def _file_writer(path: Source, mode: str, *, private: bool) -> Iterator[IO[Any]]:
     with _refusals(path):
         target = Path(os.path.realpath(path))
         before = _mode_of(target)
     # What is no regular file (a device, a pipe) has no content to replace.
     direct = before is not None and not stat.S_ISREG(before)
-    opened = _opened(target) if direct else _replacing(target, before)
+    rights = stat.S_IRUSR | stat.S_IWUSR if private else before
+    opened = _opened(target) if direct else _replacing(target, rights)
     try:
         with opened as raw, ExitStack() as layers:
             yield _layered(raw, target.suffix, mode, layers)
@@ -81,16 +85,16 @@ def _opened(target: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _replacing(target: Path, before: int | None) -> Iterator[BinaryIO]:
-    """A binary file that takes the target's place, and permissions, when the block ends well."""
+def _replacing(target: Path, rights: int | None) -> Iterator[BinaryIO]:
+    """A binary file that takes the target's place when the block ends well; None: the umask's."""
     stem = target.name.encode("utf-8", "surrogateescape")[:_LONGEST_STEM].decode("utf-8", "ignore")
     temporary = target.with_name(f".{stem}.{secrets.token_hex(6)}.tmp")
     with _refusals(target):  # not made by tempfile: a new file gets the umask's permissions
-        descriptor = os.open(temporary, _CREATE, 0o666)
+        descriptor = os.open(temporary, _CREATE, 0o666 if rights is None else 0o600)
     try:
         with os.fdopen(descriptor, "wb") as raw:
-            if before is not None:
-                os.fchmod(raw.fileno(), stat.S_IMODE(before))
+            if rights is not None:
+                os.fchmod(raw.fileno(), stat.S_IMODE(rights))
             yield raw
             raw.flush()
             os.fsync(raw.fileno())
