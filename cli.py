@@ -9,7 +9,19 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from commands import data, demo, doctor, evaluate, expand, index, model, search, tune
+from commands import (
+    cohort,
+    data,
+    demo,
+    doctor,
+    evaluate,
+    expand,
+    index,
+    model,
+    mortality,
+    search,
+    tune,
+)
 from patientdx.errors import PatientDxError, UsageError
 
 EPILOG = (
@@ -62,6 +74,8 @@ app.command("similar")(search.similar)
 app.command("expand")(expand.expand)
 app.command("evaluate-ir")(evaluate.evaluate_ir)
 app.command("tune-ir")(tune.tune_ir)
+app.command("evaluate-mortality")(mortality.evaluate_mortality)
+app.add_typer(cohort.app, name="cohort")
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")
 app.command("doctor")(doctor.doctor)

@@ -45,7 +45,7 @@ _STYLE: Mapping[str, Any] = MappingProxyType(
 )
 
 # Without a date and a version the same figure gives the same bytes.
-_METADATA: Mapping[str, dict[str, None]] = MappingProxyType(
+METADATA: Mapping[str, dict[str, None]] = MappingProxyType(
     {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 )
 
@@ -65,7 +65,7 @@ def plot_differences(
     Raises ExtraMissingError without matplotlib, and EvaluationError for another suffix, where
     there is no other system, and where the systems were not judged on the same queries.
     """
-    formats = [_format_of(path) for path in paths]
+    formats = [format_of(path) for path in paths]
     name = baseline_of(evaluations, baseline)
     panels = {
         system: query_differences(evaluation, evaluations[name], measure)
@@ -75,14 +75,15 @@ def plot_differences(
     if not panels:
         raise EvaluationError("a plot of differences needs a second system")
     require("matplotlib", "report")
-    with _style():
+    with style():
         figure = _figure(panels, name, measure)
         for path, form in zip(paths, formats, strict=True):
             with atomic_writer(path, "wb") as out:
-                figure.savefig(out, format=form, metadata=_METADATA[form])
+                figure.savefig(out, format=form, metadata=METADATA[form])
 
 
-def _format_of(path: Path | str) -> str:
+def format_of(path: Path | str) -> str:
+    """The format that a suffix names, one of `PLOT_FORMATS`. Raises EvaluationError."""
     suffix = Path(path).suffix.lower().removeprefix(".")
     if suffix not in PLOT_FORMATS:
         raise EvaluationError(
@@ -93,7 +94,7 @@ def _format_of(path: Path | str) -> str:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def style() -> Iterator[None]:
     """Our settings on matplotlib's defaults, whatever the user's own are; theirs come back."""
     import matplotlib as mpl
 

@@ -22,11 +22,12 @@ def render(table: Table, format_name: str) -> str:
 
 
 def _text(table: Table) -> str:
-    parts = [_aligned(grid) for grid in grids(table)]
+    parts = [aligned(grid) for grid in grids(table)]
     return _joined([*_before(notes(table)), *_apart(parts), "", table.method, CAPTION])
 
 
-def _aligned(grid: Grid) -> list[str]:
+def aligned(grid: Grid) -> list[str]:
+    """Lines of plain text, words to the left, figures to the right."""
     widths = [max(map(len, column)) for column in zip(*grid.lines, strict=True)]
     pads = [str.ljust] * grid.words + [str.rjust] * (len(widths) - grid.words)
     lines = [
@@ -38,23 +39,24 @@ def _aligned(grid: Grid) -> list[str]:
 
 
 def _markdown(table: Table) -> str:
-    told = [f"- {_escaped(note, _MARKDOWN)}" for note in notes(table)]
-    parts = [_piped(grid) for grid in grids(table)]
-    method = _escaped(table.method, _MARKDOWN)
+    told = [f"- {escaped(note, MARKDOWN_SIGNS)}" for note in notes(table)]
+    parts = [piped(grid) for grid in grids(table)]
+    method = escaped(table.method, MARKDOWN_SIGNS)
     return _joined([*_before(told), *_apart(parts), "", method, "", CAPTION])
 
 
-def _piped(grid: Grid) -> list[str]:
-    header, *rows = [[_escaped(cell, _MARKDOWN) for cell in cells] for cells in grid.lines]
+def piped(grid: Grid) -> list[str]:
+    """Lines of a Markdown table."""
+    header, *rows = [[escaped(cell, MARKDOWN_SIGNS) for cell in cells] for cells in grid.lines]
     ruled = [":--"] * grid.words + ["--:"] * (len(header) - grid.words)
     return ["| " + " | ".join(cells) + " |" for cells in [header, ruled, *rows]]
 
 
 def _latex(table: Table) -> str:
     """A table that needs the package booktabs."""
-    told = [f"{_escaped(note, _LATEX)}." for note in notes(table)]
-    caption = " ".join([*told, _escaped(table.method, _LATEX), CAPTION])
-    parts = [_tabular(grid) for grid in grids(table)]
+    told = [f"{escaped(note, LATEX_SIGNS)}." for note in notes(table)]
+    caption = " ".join([*told, escaped(table.method, LATEX_SIGNS), CAPTION])
+    parts = [tabular(grid) for grid in grids(table)]
     return _joined(
         [
             r"\begin{table}",
@@ -66,9 +68,10 @@ def _latex(table: Table) -> str:
     )
 
 
-def _tabular(grid: Grid) -> list[str]:
+def tabular(grid: Grid) -> list[str]:
+    """Lines of a LaTeX tabular that needs the package booktabs."""
     header, *rows = [
-        " & ".join(_escaped(cell, _LATEX) for cell in cells) + r" \\" for cells in grid.lines
+        " & ".join(escaped(cell, LATEX_SIGNS) for cell in cells) + r" \\" for cells in grid.lines
     ]
     columns = "l" * grid.words + "r" * (len(grid.lines[0]) - grid.words)
     return [
@@ -144,7 +147,8 @@ def _apart(parts: list[list[str]], between: str = "") -> list[str]:
     return [*first, *(line for part in others for line in [between, *part])]
 
 
-def _escaped(text: str, signs: Mapping[str, str]) -> str:
+def escaped(text: str, signs: Mapping[str, str]) -> str:
+    """The text with what `signs` names replaced: `MARKDOWN_SIGNS` or `LATEX_SIGNS`."""
     return "".join(signs.get(character, character) for character in text)
 
 
@@ -152,9 +156,9 @@ def _joined(lines: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-_MARKDOWN: Mapping[str, str] = MappingProxyType({sign: f"\\{sign}" for sign in "\\`*_<>|#"})
+MARKDOWN_SIGNS: Mapping[str, str] = MappingProxyType({sign: f"\\{sign}" for sign in "\\`*_<>|#"})
 
-_LATEX: Mapping[str, str] = MappingProxyType(
+LATEX_SIGNS: Mapping[str, str] = MappingProxyType(
     {
         **{sign: f"\\{sign}" for sign in "&%$#_{}"},
         "\\": r"\textbackslash{}",
@@ -163,6 +167,7 @@ _LATEX: Mapping[str, str] = MappingProxyType(
         "<": r"\textless{}",
         ">": r"\textgreater{}",
         "|": r"\textbar{}",
+        "λ": r"$\lambda$",
         # After `\\` of the row before, a bracket would be read as its argument.
         "[": "{[}",
     }

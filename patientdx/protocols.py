@@ -3,9 +3,9 @@
 Batches in, batches out, in the same order. Every model has a `digest`, which keys caches.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from patientdx.records import Filter, Hit, Query
 
@@ -94,16 +94,34 @@ GREEDY = GenerationSettings()
 
 @dataclass(frozen=True)
 class Prompt:
-    """A question around a patient's note; the note is what is cut where the context is short."""
+    """A question around a patient's note; the note is what is cut where the context is short.
+
+    A note that is made of `sections` (their texts joined) is cut section by section: short ones
+    stay whole, each of the longest loses its middle.
+    """
 
     before: str = ""
     note: str = ""
     after: str = ""
+    sections: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
         """All of it."""
         return self.before + self.note + self.after
+
+
+class Choice(NamedTuple):
+    """What a model makes of a question with given answers.
+
+    `logprobs` has the natural-log probability of each answer, `reply` what the model writes by
+    itself, `tokens` how many of the prompt it read, `cut` whether that was cut to fit.
+    """
+
+    logprobs: tuple[float, ...]
+    reply: str
+    tokens: int
+    cut: bool
 
 
 @runtime_checkable
@@ -156,5 +174,25 @@ class Scorer(LanguageModel, Protocol):
         Texts are read as they are, without a chat template. Pairs that share a prompt cost one
         forward pass of it. `("", text)` gives the token losses of a text: its first token
         follows the model's token for a beginning (else that for an end).
+        """
+        ...
+
+
+@runtime_checkable
+class Chooser(LanguageModel, Protocol):
+    """A language model that weighs answers."""
+
+    def choose(
+        self,
+        prompts: Sequence[str | Prompt],
+        answers: Sequence[Sequence[str]],
+        new_tokens: int = 2,
+    ) -> Iterator[dict[int, Choice]]:
+        """The choices by place of the prompt, batch after batch, in an order of its own.
+
+        An answer is given by its surface forms; its probability is that the reply begins with
+        one of them, the sum over forms of which none begins with another. A prompt is read once,
+        for its answers and its reply of at most `new_tokens` greedy tokens. Raises ModelError
+        where a form of one answer begins with a form of another.
         """
         ...

@@ -19,6 +19,7 @@ pytest.importorskip("xllamacpp", reason="needs the extra local")
 import tiny_models
 import torch
 
+from patientdx.errors import ModelError
 from patientdx.models import ModelSettings, open_model
 from patientdx.models.hf import HfModel
 from patientdx.models.llamacpp import LlamaCppModel, has_chat_template
@@ -182,3 +183,22 @@ def test_digests_tell_files_and_settings_apart(four: Four) -> None:
 def test_opening_says_nothing(four: Four, capfd: pytest.CaptureFixture[str]) -> None:
     HfModel.load(four.path)
     assert capfd.readouterr() == ("", "")
+
+
+ANSWERS = (("yes", " yes", "Yes", "1"), ("no", " no", " alive", "0"))
+
+
+def test_all_weigh_answers_alike(four: Four) -> None:
+    """Reading once with one column of logits, and llama.cpp's forced steps."""
+    asked = [Prompt("Note: ", note, " Dead? Answer:") for note in prompts(4)]
+    told = [
+        {place: one for batch in model.choose(asked, ANSWERS) for place, one in batch.items()}
+        for model in (four.hf, four.gguf, four.llama)
+    ]
+    for place in range(4):
+        first, *others = [one[place] for one in told]
+        for other in others:
+            assert other.logprobs == pytest.approx(first.logprobs, abs=NEAR)
+            assert (other.tokens, other.cut) == (first.tokens, False)
+    with pytest.raises(ModelError, match="cannot weigh answers"):
+        four.server.choose(asked, ANSWERS)

@@ -101,3 +101,25 @@ def test_a_text_follows_one_beginning() -> None:
     assert beginning("x", lambda _: [5, 6], 1) == ([1], [5, 6])
     assert beginning("x", lambda _: [1, 5, 6], 1) == ([1], [5, 6])
     assert beginning("", lambda _: [], 1) == ([1], [])
+
+
+SECTIONS = st.lists(st.lists(st.sampled_from(["a", "bb", "ccc"]), max_size=30), min_size=1,
+                    max_size=5)  # fmt: skip
+
+
+@given(SECTIONS, st.integers(8, 60))
+def test_sections_lose_their_own_middle(words: list[list[str]], room: int) -> None:
+    sections = tuple("".join(f"{word} " for word in section) for section in words)
+    prompt = Prompt("Q: ", "".join(sections), "?", sections)
+    text, cut = fitted(prompt, room, lambda text: len(text.split()))
+    assert cut == (len(prompt.text.split()) > room)
+    if not cut:
+        assert text == prompt.text
+        return
+    assert len(text.split()) <= room
+    kept = text[3:-1]
+    shortest = min((one for one in sections if one), key=len)
+    if len(shortest.split()) * len([one for one in sections if one]) < room - 8 - len(sections):
+        assert shortest in kept  # short sections stay whole
+    for section in sections:  # each begins as it began, or is gone
+        assert section == "" or section.split()[0] in kept or GAP in kept

@@ -108,3 +108,18 @@ def test_a_missing_backend_is_told_with_the_extra(
         assert f"[{extra}]" in str(raised.value.hint)
     with pytest.raises(ExtraMissingError, match="vllm"):
         open_model(str(tmp_path), ModelSettings(backend="vllm"))
+
+
+def test_answers_are_weighed_by_the_script_in_batches() -> None:
+    import math
+
+    model = ScriptedModel(
+        lambda prompt: "yes it is" if "ill" in prompt else "no",
+        score=lambda _prompt, form: [math.log(0.25 if form == "yes" else 0.125)],
+        batch=2,
+    )
+    batches = list(model.choose(["ill", "well", "very ill"], (("yes", "Yes"), ("no",)), 2))
+    assert [sorted(batch) for batch in batches] == [[0, 1], [2]]
+    assert batches[1][2] == (pytest.approx((math.log(0.375), math.log(0.125))), "yes it", 2, False)
+    with pytest.raises(ModelError, match="cannot weigh answers"):
+        list(ScriptedModel().choose(["x"], (("yes",), ("no",))))

@@ -1,14 +1,16 @@
 """Models in torch, by transformers: folders of safetensors, GGUF files, modules in memory."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from patientdx.protocols import GREEDY, GenerationSettings, Prompt
+from patientdx.protocols import GREEDY, Choice, GenerationSettings, Prompt
 
+from .answers import Answers
 from .digests import digest_of
 from .hf_alone import generate_alone, has_plain_attention, logprobs_alone
+from .hf_choices import Weighed, Weigher
 from .hf_decoding import Decoder, halved, is_out_of_memory
 from .hf_loading import load, weight_files
 from .hf_scoring import continuations_logprobs
@@ -95,7 +97,7 @@ class HfModel:
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
     ) -> list[str]:
         """One continuation a prompt. Raises ModelError where a single prompt exceeds the memory."""
-        fitted = [self.words.prompt(one, settings.max_new_tokens) for one in prompts]
+        fitted = self.words.prompts(prompts, settings.max_new_tokens)
         self.cut += sum(cut for _, cut in fitted)
         asked = [tokens for tokens, _ in fitted]
         if self._plain:
@@ -122,9 +124,48 @@ class HfModel:
                 found[place] = one
         return found
 
+    def choose(
+        self,
+        prompts: Sequence[str | Prompt],
+        answers: Sequence[Sequence[str]],
+        new_tokens: int = 2,
+    ) -> Iterator[dict[int, Choice]]:
+        """The choices by place of the prompt, batch after batch, the longest prompts first."""
+        if not prompts:
+            return
+        forms = Answers.of([self.words.forms(prompts[0], group) for group in answers])
+        fitted = self.words.prompts(prompts, max(new_tokens, forms.longest))
+        self.cut += sum(cut for _, cut in fitted)
+        asked = [tokens for tokens, _ in fitted]
+        for found in self._weighed(asked, forms, new_tokens):
+            yield {
+                place: Choice(one.logprobs, self.words.text(one.reply), *_about(fitted[place]))
+                for place, one in found.items()
+            }
+
     def close(self) -> None:
         """Lets go of the model."""
         self.module = None
+
+    def _weighed(
+        self, asked: list[list[int]], forms: Answers, new_tokens: int
+    ) -> Iterator[dict[int, Weighed]]:
+        if self._plain:
+            yield from Weigher(self.module, forms, self.ends, new_tokens, self.batch).run(
+                asked, self._warn
+            )
+            return
+        settings = GenerationSettings(max_new_tokens=new_tokens)
+        for place, prompt in enumerate(asked):
+            told = {
+                (*beginning, token): logprobs_alone(self.module, [*prompt, *beginning], [[token]])[
+                    0
+                ][0]
+                for beginning, tokens in forms.steps.items()
+                for token in tokens
+            }
+            reply = generate_alone(self.module, prompt, settings, self.ends)
+            yield {place: Weighed(forms.logprobs(told), reply)}
 
     def _scored(self, prompt: tuple[int, ...], some: list[list[int]]) -> list[list[float]]:
         try:
@@ -136,3 +177,8 @@ class HfModel:
                 raise
         half = halved(len(some), self._warn)
         return self._scored(prompt, some[:half]) + self._scored(prompt, some[half:])
+
+
+def _about(fitted: tuple[list[int], bool]) -> tuple[int, bool]:
+    tokens, cut = fitted
+    return len(tokens), cut

@@ -5,7 +5,7 @@ tried out at once. A row's tokens do not depend on its neighbours, but for round
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -170,7 +170,7 @@ def forward(model: Any, tokens: Any, cache: Any, pads: list[int], keep: int) -> 
     total = cache.get_seq_length() + columns if cache.layers else columns
     pad = torch.tensor(pads, device=tokens.device)[:, None]
     places = torch.arange(total, device=tokens.device)[None, :].expand(rows, total)
-    names = inspect.signature(type(model).forward).parameters
+    names = forward_names(model)
     options: dict[str, Any] = {"cache" if "cache" in names else "past_key_values": cache}
     if "logits_to_keep" in names:
         options["logits_to_keep"] = keep
@@ -182,6 +182,11 @@ def forward(model: Any, tokens: Any, cache: Any, pads: list[int], keep: int) -> 
         **options,
     )
     return out.logits[:, -keep:]
+
+
+def forward_names(model: Any) -> Collection[str]:
+    """Names of what a model's forward pass takes, which versions of transformers call otherwise."""
+    return inspect.signature(type(model).forward).parameters
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

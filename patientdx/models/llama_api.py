@@ -74,6 +74,15 @@ class LlamaApi:
             before = before + part
         return found
 
+    def form(self, question: str, form: str) -> tuple[int, ...]:
+        """The tokens of a text that a reply to a rendered question may begin with."""
+        _, after = split(question, form, self.tokens, lambda text: self.tokens(text, begin=False))
+        return tuple(after)
+
+    def form_logprobs(self, prompt: list[int], form: Sequence[int]) -> list[float]:
+        """Log-probabilities of the tokens of such a text, after a prompt in tokens."""
+        return self._forced(prompt, list(form))
+
     def _first(self) -> int:
         """The token that a text follows."""
         begin = self.wire.ask("/props", read=lambda it: it.get("bos_token") or it["eos_token"])

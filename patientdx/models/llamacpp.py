@@ -6,15 +6,16 @@ and is asked through that door: so a request can be interrupted, and tokens can 
 
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from patientdx.capabilities import require
 from patientdx.errors import ModelError
-from patientdx.protocols import GREEDY, GenerationSettings, Prompt
+from patientdx.protocols import GREEDY, Choice, GenerationSettings, Prompt
 
+from .answers import Answers, Tokens
 from .digests import digest_of
 from .llama_api import LlamaApi
 from .many import each, texts
@@ -85,24 +86,48 @@ class LlamaCppModel:
                 raise one
         return [one for one in found if isinstance(one, list)]
 
+    def choose(
+        self,
+        prompts: Sequence[str | Prompt],
+        answers: Sequence[Sequence[str]],
+        new_tokens: int = 2,
+    ) -> Iterator[dict[int, Choice]]:
+        """The choices by place of the prompt, one after the other.
+
+        llama.cpp keeps a prompt that it has read: a form costs a step of decoding a token.
+        """
+        if not prompts:
+            return
+        whole = as_prompt(prompts[0])
+        question = self._shown(whole.before + whole.after)
+        forms = Answers.of([[self._api.form(question, one) for one in group] for group in answers])
+        settings = GenerationSettings(max_new_tokens=new_tokens)
+        for place, prompt in enumerate(prompts):
+            before = self.cut
+            tokens = self._tokens(prompt, max(new_tokens, forms.longest))
+            told: dict[Tokens, float] = {}
+            for form in (form for group in forms.groups for form in group):
+                values = self._api.form_logprobs(tokens, form)
+                told |= {form[: at + 1]: value for at, value in enumerate(values)}
+            reply = self._api.complete(tokens, settings)
+            yield {place: Choice(forms.logprobs(told), reply, len(tokens), self.cut > before)}
+
     def close(self) -> None:
         """Ends llama.cpp and frees its memory."""
         self._server = None
 
     def _tokens(self, prompt: str | Prompt, new: int) -> list[int]:
         """The tokens of a prompt in the model's template, cut where the context is too short."""
-        api = self._api
-
-        def shown(text: str) -> str:
-            return api.rendered(text) if self._chat else text
-
-        tokens = api.tokens(shown(as_prompt(prompt).text))
-        room = api.context - new
+        tokens = self._api.tokens(self._shown(as_prompt(prompt).text))
+        room = self._api.context - new
         if len(tokens) <= room:
             return tokens
-        text, _ = fitted(prompt, room, lambda text: len(api.tokens(shown(text))))
+        text, _ = fitted(prompt, room, lambda text: len(self._api.tokens(self._shown(text))))
         self.cut += 1
-        return api.tokens(shown(text))
+        return self._api.tokens(self._shown(text))
+
+    def _shown(self, text: str) -> str:
+        return self._api.rendered(text) if self._chat else text
 
 
 def _check(path: Path, settings: ModelSettings) -> None:

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Protocol
 
 from patientdx.errors import ModelError
-from patientdx.protocols import Generator, Scorer
+from patientdx.protocols import Chooser, Generator, Scorer
 
 from .settings import DEFAULTS, ModelSettings, Warn, unheard
 from .store import located
 
 
-class Model(Generator, Scorer, Protocol):
+class Model(Generator, Scorer, Chooser, Protocol):
     """What every backend is; those that lack an ability say so when they are asked."""
 
     def close(self) -> None:

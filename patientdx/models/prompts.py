@@ -21,25 +21,27 @@ def as_prompt(prompt: str | Prompt) -> Prompt:
 def fitted(prompt: str | Prompt, room: int, count: Callable[[str], int]) -> tuple[str, bool]:
     """The prompt's text in at most `room` tokens, and whether its note was cut for that.
 
-    `count` tells the tokens of a text as the model will see it. Of the note as many words are
-    kept as fit, one half from its beginning, one from its end. Raises ModelError where not even
-    the question fits.
+    `count` tells the tokens of a text as the model will see it. Of the note, or of each of its
+    sections that is longer than its share, as many words are kept as fit, one half from its
+    beginning, one from its end. Raises ModelError where not even the question fits.
     """
     whole = as_prompt(prompt)
     if count(whole.text) <= room:
         return whole.text, False
-    pieces = _PIECE.findall(whole.note)
+    parts = [_PIECE.findall(part) for part in whole.sections or (whole.note,)]
+    sizes = [len(part) for part in parts]
 
     def shortened(kept: int) -> str:
-        head, tail = pieces[: (kept + 1) // 2], pieces[len(pieces) - kept // 2 :]
-        return f"{whole.before}{''.join(head)}{GAP}{''.join(tail)}{whole.after}"
+        shares = _shares(sizes, kept)
+        left = "".join(_ends(part, share) for part, share in zip(parts, shares, strict=True))
+        return f"{whole.before}{left}{whole.after}"
 
     if count(shortened(0)) > room:
         raise ModelError(
             f"the question alone does not fit the model's context: {room:,} tokens are left for it",
             hint="give the model more context, or ask for fewer new tokens",
         )
-    fits, too_many = 0, len(pieces)
+    fits, too_many = 0, sum(sizes)
     while too_many - fits > 1:
         middle = (fits + too_many) // 2
         if count(shortened(middle)) <= room:
@@ -47,6 +49,24 @@ def fitted(prompt: str | Prompt, room: int, count: Callable[[str], int]) -> tupl
         else:
             too_many = middle
     return shortened(fits), True
+
+
+def _shares(sizes: list[int], kept: int) -> list[int]:
+    """`kept` words dealt to sections: what short ones leave over goes to longer ones."""
+    shares = [0] * len(sizes)
+    order = sorted(range(len(sizes)), key=lambda place: sizes[place])
+    for left, place in zip(range(len(order), 0, -1), order, strict=True):
+        shares[place] = min(sizes[place], kept // left)
+        kept -= shares[place]
+    return shares
+
+
+def _ends(pieces: list[str], kept: int) -> str:
+    """The beginning and the end of a section, together `kept` words."""
+    if kept >= len(pieces):
+        return "".join(pieces)
+    head, tail = pieces[: (kept + 1) // 2], pieces[len(pieces) - kept // 2 :]
+    return f"{''.join(head)}{GAP}{''.join(tail)}"
 
 
 def split(

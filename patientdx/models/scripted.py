@@ -1,10 +1,11 @@
 """A model that says what it is told to say: for tests, and for trying a pipeline out."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from patientdx.errors import ModelError
-from patientdx.protocols import GREEDY, GenerationSettings, Prompt
+from patientdx.protocols import GREEDY, Choice, GenerationSettings, Prompt
 
 from .prompts import as_prompt
 from .refusals import cannot
@@ -52,6 +53,35 @@ class ScriptedModel:
             raise cannot(self.name, "score")
         self.calls += 1
         return [list(self._score(prompt, continuation)) for prompt, continuation in pairs]
+
+    def choose(
+        self,
+        prompts: Sequence[str | Prompt],
+        answers: Sequence[Sequence[str]],
+        new_tokens: int = 2,
+    ) -> Iterator[dict[int, Choice]]:
+        """What `score` says of each form and the scripted answers, by batches in order.
+
+        A token is a word here. Raises ModelError where there is no `score`.
+        """
+        if self._score is None:
+            raise cannot(self.name, "choose")
+        for start in range(0, len(prompts), self.batch):
+            self.calls += 1
+            texts = [as_prompt(one).text for one in prompts[start : start + self.batch]]
+            yield {
+                start + at: Choice(
+                    tuple(self._log_sum(text, group) for group in answers),
+                    " ".join(self._answer(text).split()[:new_tokens]),
+                    len(text.split()),
+                    cut=False,
+                )
+                for at, text in enumerate(texts)
+            }
+
+    def _log_sum(self, prompt: str, forms: Sequence[str]) -> float:
+        score = self._score or (lambda _prompt, _form: ())
+        return math.log(math.fsum(math.exp(sum(score(prompt, form))) for form in forms))
 
     def _answer(self, prompt: str) -> str:
         place = len(self.asked)

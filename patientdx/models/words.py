@@ -60,12 +60,27 @@ class Words:
 
     def prompt(self, prompt: str | Prompt, new: int) -> tuple[list[int], bool]:
         """The tokens of a prompt, with room for `new` ones, and whether it was cut for that."""
-        found = self._shown(as_prompt(prompt).text)
-        cut = len(found) + new > self.context
-        if cut:
-            text, _ = fitted(prompt, self.context - new, lambda text: len(self._shown(text)))
-            found = self._shown(text)
-        return found or [self.first()], cut
+        return self.prompts([prompt], new)[0]
+
+    def prompts(self, prompts: Sequence[str | Prompt], new: int) -> list[tuple[list[int], bool]]:
+        """As `prompt`, for many: the tokenizer takes them together, on all cores."""
+        texts = [self.shown(as_prompt(one).text) for one in prompts]
+        found: list[tuple[list[int], bool]] = []
+        for prompt, tokens in zip(prompts, self._many(texts), strict=True):
+            cut = len(tokens) + new > self.context
+            fits = self._cut(prompt, self.context - new) if cut else tokens
+            found.append((fits or [self.first()], cut))
+        return found
+
+    def forms(self, prompt: str | Prompt, forms: Sequence[str]) -> list[tuple[int, ...]]:
+        """The tokens of texts that a reply to this question may begin with."""
+        whole = as_prompt(prompt)
+        question = self.shown(whole.before + whole.after)
+
+        def plain(text: str) -> list[int]:
+            return self.tokens(text, begin=False)
+
+        return [tuple(split(question, form, self._seen, plain)[1]) for form in forms]
 
     def pair(self, prompt: str, continuation: str) -> tuple[list[int], list[int]]:
         """The tokens of a prompt and those of its continuation.
@@ -96,15 +111,31 @@ class Words:
         ends += [self.tokenizer.eos_token_id, *(known.get(marker) for marker in _END_MARKERS)]
         return frozenset(int(one) for one in ends if one is not None)
 
-    def _shown(self, text: str) -> list[int]:
-        """The tokens that the model gets for a question."""
+    def shown(self, text: str) -> str:
+        """A question as the model gets it: in its chat template, where it is spoken to by one."""
         if not self.chat:
-            return self.tokens(text)
+            return text
         message = [{"role": "user", "content": text}]
-        shown = self.tokenizer.apply_chat_template(
+        found: str = self.tokenizer.apply_chat_template(
             message, tokenize=False, add_generation_prompt=True
         )
-        return self.tokens(shown, begin=False)  # the template writes its own beginning
+        return found
+
+    def _seen(self, shown: str) -> list[int]:
+        """The tokens of what is shown; a template writes its own beginning."""
+        return self.tokens(shown, begin=not self.chat)
+
+    def _many(self, shown: list[str]) -> list[list[int]]:
+        if not shown:
+            return []
+        found: list[list[int]] = self.tokenizer(
+            shown, add_special_tokens=not self.chat, verbose=False
+        )["input_ids"]
+        return found
+
+    def _cut(self, prompt: str | Prompt, room: int) -> list[int]:
+        text, _ = fitted(prompt, room, lambda text: len(self._seen(self.shown(text))))
+        return self._seen(self.shown(text))
 
 
 def too_long(tokens: int, context: int) -> ModelError:

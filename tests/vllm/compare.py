@@ -122,6 +122,16 @@ def test_the_engine_reads_as_transformers_does(hf: HfModel, engine: VllmModel) -
         assert one == pytest.approx(two, abs=NEAR)
 
 
+def test_the_engine_weighs_answers_as_transformers_does(hf: HfModel, engine: VllmModel) -> None:
+    """Forms of one token and of several: " survived" is one, "surv" + "ived" are two."""
+    answers = ((" yes", "Yes", " 1", "dead"), (" no", "No", " survived", "survived"))
+    for place in range(len(PROMPTS)):
+        one, two = (next(model.choose(PROMPTS[place : place + 1], answers))[0]
+                    for model in (hf, engine))  # fmt: skip
+        assert one.logprobs == pytest.approx(two.logprobs, abs=NEAR)
+        assert (one.tokens, one.cut) == (two.tokens, two.cut)
+
+
 def test_the_engine_cuts_and_counts_long_notes(engine: VllmModel) -> None:
     engine.generate([Prompt(ASK, "gout " * 3000)], SETTINGS)
     assert engine.cut == 1

@@ -1,0 +1,161 @@
+"""Patients a second: ours against lm-evaluation-harness, the same yes/no task, model and records.
+
+python benchmarks/mortality.py cohort.parquet --model smollm2 --stays 48 --batches 1,4,8,16
+
+Needs the extras hf and mortality, and `lm_eval` in the same environment (pip install lm_eval;
+an environment of its own, because it brings much along). Log-probabilities of " yes" and " no"
+are compared before speeds are told. CPU seconds stand beside the clock's: on a shared machine
+they are what can be compared. "Outside the body" is the share of time that is not spent inside
+the forward passes of the model's body (embedding and layers; the head is outside).
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from evaluator.mortality import SECTIONS, read_cohort, read_templates, render
+from evaluator.mortality.question import PAPER
+from patientdx.models import ModelSettings, located
+from patientdx.models.hf import HfModel
+from patientdx.protocols import Prompt
+from patientdx.settings import settings_from
+
+YES_NO = ((" yes",), (" no",))
+Pairs = list[tuple[float, ...]]
+
+
+class Timed(NamedTuple):
+    """A way to ask: clock and CPU seconds, those inside the body, and its log-probabilities."""
+
+    name: str
+    seconds: float
+    cpu: float
+    body: float
+    pairs: Pairs
+
+
+def prompts(cohort: Path, stays: int) -> list[Prompt]:
+    words = read_templates()
+    records = (render(one, SECTIONS, templates=words) for one in read_cohort(cohort))
+    return [PAPER.prompt([part.text for part in one]) for one in islice(records, stays)]
+
+
+@contextmanager
+def inside(module: Any) -> Iterator[list[float]]:
+    """Adds up CPU seconds of the body's forward passes (the clock's on a GPU)."""
+    on_gpu = str(module.device).startswith("cuda")
+    spent, started = [0.0], [0.0]
+
+    def now() -> float:
+        if not on_gpu:
+            return time.process_time()
+        import torch
+
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def before(*_: Any) -> None:
+        started[0] = now()
+
+    def after(*_: Any) -> None:
+        spent[0] += now() - started[0]
+
+    body = module.base_model
+    handles = [body.register_forward_pre_hook(before), body.register_forward_hook(after)]
+    try:
+        yield spent
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def timed(name: str, module: Any, run: Callable[[], Pairs]) -> Timed:
+    with inside(module) as body:
+        clock, cpu = time.perf_counter(), time.process_time()
+        pairs = run()
+        return Timed(name, time.perf_counter() - clock, time.process_time() - cpu, body[0], pairs)
+
+
+def ours(model: HfModel, asked: list[Prompt], answers: Any, new: int) -> Pairs:
+    found: dict[int, Any] = {}
+    for batch in model.choose(asked, answers, new):
+        found |= batch
+    return [found[place].logprobs for place in range(len(asked))]
+
+
+def theirs(model: HfModel, asked: list[Prompt], batch: int) -> Pairs:
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    harness = HFLM(
+        pretrained=model.module,
+        tokenizer=model.words.tokenizer,
+        batch_size=batch,
+        max_length=model.words.context,
+    )
+    requests = [
+        Instance("loglikelihood", {}, (prompt.text, form), place)
+        for place, prompt in enumerate(asked)
+        for (form,) in YES_NO
+    ]
+    told = [value for value, _ in harness.loglikelihood(requests, disable_tqdm=True)]
+    return list(zip(told[::2], told[1::2], strict=True))
+
+
+def ways(model: HfModel, asked: list[Prompt], batches: list[int]) -> Iterator[Timed]:
+    ours(model, asked[:1], YES_NO, 1)  # warms up
+    net = model.module
+    yield timed("ours, yes/no", net, lambda: ours(model, asked, YES_NO, 1))
+    yield timed("ours, all forms and two tokens", net, lambda: ours(model, asked, PAPER.forms, 2))
+    for batch in batches:
+        name = f"lm-eval, batch {batch}"
+        yield timed(name, net, lambda batch=batch: theirs(model, asked, batch))  # type: ignore[misc]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("cohort", type=Path)
+    parser.add_argument("--model", default="smollm2")
+    parser.add_argument("--stays", type=int, default=48)
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument(
+        "--batches", type=lambda text: [int(one) for one in text.split(",")], default=[1, 4, 8, 16]
+    )
+    args = parser.parse_args()
+    settings = ModelSettings(
+        dtype=args.dtype, threads=args.threads, context=4096, prompt_format="raw"
+    )
+    cache = settings_from(os.environ, Path.home()).cache
+    model = HfModel.load(located(args.model, cache), settings)
+    rows = list(ways(model, prompts(args.cohort, args.stays), args.batches))
+    first, _, *others = rows
+    print("| way | s | CPU s | patients/s | ours is faster by | by CPU | outside the body |"
+          " greatest difference |")  # fmt: skip
+    print("|---|--:|--:|--:|--:|--:|--:|--:|")
+    for row in rows:
+        on_gpu = str(model.module.device).startswith("cuda")
+        outside = 1 - row.body / (row.seconds if on_gpu else row.cpu)
+        apart = max(
+            abs(one - other)
+            for mine, its in zip(first.pairs, row.pairs, strict=True)
+            for one, other in zip(mine, its, strict=True)
+        )
+        told = f"{apart:.1e}" if row in others else "-"
+        print(
+            f"| {row.name} | {row.seconds:.1f} | {row.cpu:.1f} "
+            f"| {args.stays / row.seconds:.2f} | {row.seconds / first.seconds:.2f}x "
+            f"| {row.cpu / first.cpu:.2f}x | {outside:.1%} | {told} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

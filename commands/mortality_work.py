@@ -1,0 +1,230 @@
+"""What `evaluate-mortality` does: asks, fits baselines, writes predictions and curves."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from patientdx.errors import UsageError
+
+from . import output
+
+if TYPE_CHECKING:
+    from evaluator.mortality import Cohort
+    from evaluator.mortality.evaluation import About, Evaluation
+    from evaluator.mortality.predictions import Outcomes, Prediction
+    from evaluator.mortality.scoring import Asked
+    from patientdx.models import ModelSettings
+
+
+@dataclass
+class Work:
+    """The stays, and what has been predicted of them so far."""
+
+    cohort: "Cohort"
+    outcomes: "Outcomes"
+    places: list[int]
+    tasks: dict[str, tuple[str, ...]]
+    templates: Path | None
+    seed: int
+    quiet: bool
+    predictions: "dict[str, dict[str, Prediction]]" = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    formats: dict[str, str] = field(default_factory=dict)
+    empty: dict[str, int] = field(default_factory=dict)
+
+    def ask(self, name: str, spec: str, settings: "ModelSettings", store: Path) -> None:
+        """Asks one model about all stays in all tasks."""
+        from evaluator.mortality.answer_store import AnswerStore
+        from evaluator.mortality.predictions import prediction_of
+        from evaluator.mortality.question import PAPER
+        from evaluator.mortality.scoring import ask
+        from patientdx.models import open_model
+
+        with (
+            closing(open_model(spec, settings, warn=self._warn)) as opened,
+            AnswerStore(store) as kept,
+        ):
+            self.digests[name] = opened.digest
+            for task in self.tasks:
+                label = f"{name}: {task}"
+                with output.progress(label, len(self.places), quiet=self.quiet) as tick:
+                    speed = _Speed(tick)
+                    answers = ask(opened, self._records(task), PAPER, kept, on_done=speed)
+                speed.say(label, quiet=self.quiet)
+                self.predictions.setdefault(task, {})[name] = prediction_of(answers, PAPER)
+
+    def add_baselines(self) -> None:
+        """Predicts out of fold, once; tasks share the figures, for no diagnosis is in them."""
+        from evaluator.mortality import features
+        from evaluator.mortality.baselines import BASELINES, out_of_fold
+        from evaluator.mortality.predictions import baseline_prediction
+
+        if self.outcomes.one_class:
+            self._warn("no baselines: a cohort with one class only teaches nothing")
+            return
+        matrix = features(self.cohort).matrix[self.places]
+        for kind in BASELINES:
+            output.say(f"fitting {kind}", quiet=self.quiet)
+            chances = out_of_fold(
+                kind, matrix, self.outcomes.died, self.outcomes.patients, seed=self.seed
+            )
+            for task in self.tasks:
+                self.predictions.setdefault(task, {})[kind] = baseline_prediction(chances)
+
+    def models(self, groups: dict[str, str], weights: dict[str, str]) -> "dict[str, About]":
+        """What the main table tells of each model."""
+        from evaluator.mortality.baselines import BASELINES
+        from evaluator.mortality.evaluation import About
+        from evaluator.mortality.published import BASELINE, GROUPS, OTHER, group_of
+
+        unknown = (groups.keys() | weights.keys()) - self.digests.keys()
+        if unknown or not set(groups.values()) <= {*GROUPS, OTHER}:
+            raise UsageError(
+                "--group and --lambda name models of --model, and groups of the main table",
+                hint=f"groups are {', '.join((*GROUPS, OTHER))}",
+            )
+        found = {
+            name: About(groups.get(name, group_of(name)), _weight(weights.get(name)), digest)
+            for name, digest in self.digests.items()
+        }
+        return found | {name: About(BASELINE) for name in BASELINES}
+
+    def report(
+        self,
+        groups: dict[str, str],
+        weights: dict[str, str],
+        resamples: int,
+        form: str,
+        predictions: Path | None,
+        plots: Sequence[Path],
+        out: Path | None,
+    ) -> None:
+        """Works all figures out and writes what was asked for."""
+        from evaluator.bootstrap import Resampling
+        from evaluator.documents import render_document
+        from evaluator.mortality.evaluation import evaluate_predictions
+        from evaluator.mortality.question import PAPER
+        from evaluator.mortality.report import build_report
+        from patientdx.formats import atomic_writer
+
+        models = self.models(groups, weights)
+        settings = Resampling(resamples=resamples, seed=self.seed)
+        found = evaluate_predictions(self.predictions, self.outcomes, models, settings)
+        self.write(predictions)
+        draw(found, plots)
+        document = build_report(found, PAPER, self.cohort.meta, self.notes())
+        with atomic_writer(out or "-") as stream:
+            stream.write(render_document(document, form))
+
+    def write(self, folder: Path | None) -> None:
+        """Writes a file a task and model, for meds-evaluation."""
+        from evaluator.mortality.predictions_file import write_predictions
+
+        if folder is None:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        for task, of in self.predictions.items():
+            for name, one in of.items():
+                path = folder / f"{_file_name(task)}.{_file_name(name)}.parquet"
+                write_predictions(path, one, self.outcomes)
+
+    def notes(self) -> dict[str, str]:
+        """What the report says of this run."""
+        sampled = len(self.places) < len(self.cohort)
+        told = {"cohort": str(self.cohort.path)}
+        told |= {
+            "sections": "; ".join(f"{task}: {', '.join(of)}" for task, of in self.tasks.items())
+        }
+        if sampled:
+            told["sample"] = f"{len(self.places):,} of {len(self.cohort):,}, seed {self.seed}"
+        empty = [f"{count:,} ({task})" for task, count in self.empty.items() if count]
+        if empty:
+            told["empty records"] = f"{', '.join(empty)}: asked about all the same"
+        return told
+
+    def _records(self, task: str) -> Iterator[Sequence[str]]:
+        from evaluator.mortality import read_templates, render
+
+        words = read_templates(self.templates)
+        chosen = set(self.places)
+        self.empty[task] = 0
+        for place, stay in enumerate(self.cohort):
+            if place in chosen:
+                texts = render(stay, self.tasks[task], templates=words)
+                self.empty[task] += not texts
+                yield [one.text for one in texts]
+
+    def _warn(self, sentence: str) -> None:
+        output.say(f"warning: {sentence}", quiet=self.quiet)
+
+
+def open_work(
+    path: Path,
+    tasks: Sequence[str],
+    templates: Path | None,
+    sample: int | None,
+    seed: int,
+    *,
+    quiet: bool,
+) -> Work:
+    """The stays of a cohort file, or so many of them, drawn by the seed."""
+    from evaluator.mortality import parse_sections, read_cohort
+    from evaluator.mortality.predictions import Outcomes
+
+    chosen = {name: parse_sections(name) for name in tasks}
+    cohort = read_cohort(path)
+    places = _places(len(cohort), sample, seed)
+    return Work(cohort, Outcomes.of(cohort, places), places, chosen, templates, seed, quiet)
+
+
+class _Speed:
+    """Counts stays that were answered, and how fast those were that were not kept before."""
+
+    def __init__(self, tick: Callable[[int], None]) -> None:
+        self._tick = tick
+        self._start = time.perf_counter()
+        self._stays = self._kept = 0
+
+    def __call__(self, step: "Asked") -> None:
+        self._stays += step.stays
+        self._kept += step.stays if step.kept else 0
+        self._tick(self._stays)
+
+    def say(self, label: str, *, quiet: bool) -> None:
+        """Tells stays a second."""
+        asked = self._stays - self._kept
+        seconds = time.perf_counter() - self._start
+        told = f"{asked:,} stays in {seconds:.0f} s ({asked / seconds:.2f} a second)"
+        output.say(f"{label}: {told}, {self._kept:,} answered before", quiet=quiet)
+
+
+def draw(found: "Evaluation", paths: Sequence[Path]) -> None:
+    """Draws the curves of each task; the task is added to the name of each file."""
+    from evaluator.mortality.plots import plot_curves
+
+    for task in found.tasks if paths else ():
+        named = [path.with_stem(f"{path.stem}-{_file_name(task)}") for path in paths]
+        plot_curves(found, task, named)
+
+
+def _weight(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        raise UsageError(f"--lambda is NAME=NUMBER, not `{text}`") from None
+
+
+def _file_name(name: str) -> str:
+    return "".join(sign if sign.isalnum() or sign in "-._" else "_" for sign in name)
+
+
+def _places(stays: int, sample: int | None, seed: int) -> list[int]:
+    import numpy as np
+
+    if sample is None or sample >= stays:
+        return list(range(stays))
+    drawn = np.random.default_rng(seed).choice(stays, size=sample, replace=False)
+    return sorted(int(place) for place in drawn)

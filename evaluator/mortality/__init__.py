@@ -1,0 +1,35 @@
+"""Mortality prediction: cohorts of stays in intensive care, and their records as text."""
+
+from .cohort import SECTIONS, Bin, Cohort, CohortMeta, FlowStep, Measured, Stay
+from .cohort_file import read_cohort, write_cohort
+from .features import Features, features
+from .sections import (
+    PRESETS,
+    SectionText,
+    Templates,
+    parse_sections,
+    read_templates,
+    record,
+    render,
+)
+
+__all__ = [
+    "PRESETS",
+    "SECTIONS",
+    "Bin",
+    "Cohort",
+    "CohortMeta",
+    "Features",
+    "FlowStep",
+    "Measured",
+    "SectionText",
+    "Stay",
+    "Templates",
+    "features",
+    "parse_sections",
+    "read_cohort",
+    "read_templates",
+    "record",
+    "render",
+    "write_cohort",
+]

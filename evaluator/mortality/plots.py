@@ -1,0 +1,131 @@
+"""Figures of an evaluation: ROC, precision-recall, calibration and decision curves."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from patientdx.capabilities import require
+from patientdx.errors import EvaluationError
+from patientdx.formats import atomic_writer
+
+from ..calibration import calibration_curve
+from ..cells import one_line
+from ..decision_curves import decision_curve
+from ..discrimination import precision_recall_curve, roc_curve
+from ..plots import METADATA, format_of, style
+from .evaluation import Evaluation
+from .predictions import Prediction
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe & Ito 2008, without yellow; then dashes tell models apart.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#222222")
+_DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)))
+_REFERENCE: Mapping[str, Any] = MappingProxyType(
+    {"color": "#999999", "linewidth": 0.8, "linestyle": (0, (2, 2))}
+)
+
+
+def plot_curves(found: Evaluation, task: str, paths: Sequence[Path | str]) -> None:
+    """Four panels with all models of a task, as PNG or SVG by each suffix, written atomically.
+
+    Raises ExtraMissingError without matplotlib, EvaluationError for another suffix and where all
+    died or all lived.
+    """
+    formats = [format_of(path) for path in paths]
+    if found.outcomes.one_class:
+        raise EvaluationError("curves need stays that ended in death and stays that did not")
+    require("matplotlib", "report")
+    with style():
+        figure = _figure(found, task)
+        for path, form in zip(paths, formats, strict=True):
+            with atomic_writer(path, "wb") as out:
+                figure.savefig(out, format=form, metadata=METADATA[form])
+
+
+def _figure(found: Evaluation, task: str) -> "Figure":
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.4, 7.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = (_roc, _precision_recall, _calibration, _decision)
+    for draw, axes in zip(panels, figure.subplots(2, 2).ravel(), strict=True):
+        _panel(draw, axes, found, task)
+    outcomes = found.outcomes
+    figure.suptitle(
+        f"{one_line(task)}: {len(outcomes):,} stays, {outcomes.deaths:,} deaths "
+        f"(prevalence {outcomes.prevalence:.3f})",
+        parse_math=False,
+    )
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    legend = figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a name may hold a $
+    return figure
+
+
+def _panel(
+    draw: Callable[["Axes", Evaluation, Prediction, dict[str, Any]], None],
+    axes: "Axes",
+    found: Evaluation,
+    task: str,
+) -> None:
+    for at, (name, one) in enumerate(found.tasks[task].items()):
+        line = {
+            "color": _COLOURS[at % len(_COLOURS)],
+            "linestyle": _DASHES[at // len(_COLOURS) % len(_DASHES)],
+            "linewidth": 1.4,
+            "label": _label(found, task, name),
+        }
+        draw(axes, found, one, line)
+
+
+def _label(found: Evaluation, task: str, name: str) -> str:
+    values = found.figures[task][name].values
+    told = (
+        f"{one_line(name)} (AUROC {values['auroc'].value:.3f}, AUPRC {values['auprc'].value:.3f})"
+    )
+    return told.lstrip("_")  # matplotlib hides labels that begin with an underscore
+
+
+def _roc(axes: "Axes", found: Evaluation, one: Prediction, line: dict[str, Any]) -> None:
+    curve = roc_curve(found.outcomes.died, one.odds)
+    axes.plot(curve.x, curve.y, **line)
+    axes.plot([0, 1], [0, 1], **_REFERENCE)
+    axes.set(title="ROC", xlabel="false-positive rate", ylabel="true-positive rate")
+
+
+def _precision_recall(
+    axes: "Axes", found: Evaluation, one: Prediction, line: dict[str, Any]
+) -> None:
+    curve = precision_recall_curve(found.outcomes.died, one.odds)
+    axes.step(np.r_[0, curve.x], np.r_[curve.y[:1], curve.y], where="pre", **line)
+    axes.axhline(found.outcomes.prevalence, **_REFERENCE)
+    axes.set(title="Precision and recall", xlabel="recall", ylabel="precision", ylim=(0, 1.02))
+
+
+def _calibration(axes: "Axes", found: Evaluation, one: Prediction, line: dict[str, Any]) -> None:
+    groups = calibration_curve(found.outcomes.died, one.probability)
+    x, y = [group.predicted for group in groups], [group.observed for group in groups]
+    low = [group.observed - group.interval.low for group in groups]
+    high = [group.interval.high - group.observed for group in groups]
+    axes.errorbar(x, y, yerr=np.clip([low, high], 0, None), marker="o", markersize=3,
+                  elinewidth=0.7, **line)  # fmt: skip
+    axes.plot([0, 1], [0, 1], **_REFERENCE)
+    axes.set(title="Calibration", xlabel="mean probability of a tenth", ylabel="share that died")
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+
+
+def _decision(axes: "Axes", found: Evaluation, one: Prediction, line: dict[str, Any]) -> None:
+    curve = decision_curve(found.outcomes.died, one.probability)
+    axes.plot(curve.thresholds, curve.model, **line)
+    axes.plot(curve.thresholds, curve.everybody, **_REFERENCE)
+    axes.axhline(0, **_REFERENCE)
+    axes.set(title="Decision curve", xlabel="threshold", ylabel="net benefit")
+    axes.set_ylim(-0.3 * found.outcomes.prevalence, 1.1 * found.outcomes.prevalence)

@@ -1,0 +1,31 @@
+-- The mean over the imputed bins without writing them out: a filled bin counts as often as it is
+-- carried forward (and, the first one, backward).
+CREATE TABLE sorted_bins AS SELECT * FROM chart_bins ORDER BY row, item, bin;
+DROP TABLE chart_bins;
+
+CREATE TABLE chart_means AS
+WITH
+runs AS (
+    SELECT
+        row, item, bin, value,
+        lead(bin, 1, getvariable('bins')) OVER run - bin AS forward,
+        CASE WHEN row_number() OVER run = 1 THEN bin ELSE 0 END AS backward
+    FROM sorted_bins
+    WINDOW run AS (PARTITION BY row, item ORDER BY bin)
+),
+weighed AS (
+    SELECT
+        row, item, value,
+        CASE getvariable('imputation')
+            WHEN 'forward-backward' THEN forward + backward
+            WHEN 'forward-mean' THEN forward
+            ELSE 1
+        END AS weight
+    FROM runs
+)
+SELECT
+    row, item,
+    fsum(value * weight) / sum(weight) AS mean,
+    (row_number() OVER (PARTITION BY row ORDER BY item) - 1)::INTEGER AS chart
+FROM weighed
+GROUP BY row, item;

@@ -1,0 +1,126 @@
+-- MEDS: a stay is a row of the labels; its window ends at the prediction time, which belongs to it.
+CREATE TABLE people AS
+SELECT
+    subject_id AS subject,
+    min(time) FILTER (code LIKE 'MEDS_BIRTH%') AS birth,
+    min(time) FILTER (code LIKE 'MEDS_DEATH%') AS death,
+    any_value(upper(left(split_part(code, '//', 2), 1)))
+        FILTER (regexp_matches(code, '^(GENDER|SEX)//')) AS sex,
+    any_value(split_part(code, '//', 2)) FILTER (regexp_matches(code, '^(RACE|ETHNICITY)//')) AS race
+FROM raw_events
+GROUP BY subject_id;
+
+CREATE TABLE judged AS
+WITH
+read AS (
+    SELECT
+        subject_id AS subject,
+        prediction_time AS finish,
+        prediction_time - to_hours(getvariable('window_hours')) AS start,
+        boolean_value AS died,
+        row_number() OVER (PARTITION BY subject_id, prediction_time) AS copy,
+        dense_rank() OVER (PARTITION BY subject_id ORDER BY prediction_time) AS number
+    FROM raw_labels
+),
+joined AS (
+    SELECT
+        read.*,
+        people.subject IS NOT NULL AS known,
+        sex, race, death,
+        date_sub('year', birth, finish) AS age
+    FROM read
+    LEFT JOIN people ON people.subject = read.subject
+)
+SELECT
+    *,
+    CASE
+        WHEN subject IS NULL THEN 'has no stay id'
+        WHEN finish IS NULL THEN 'has no prediction time'
+        WHEN copy > 1 THEN 'repeats the id of another stay'
+        WHEN died IS NULL THEN 'has no known outcome'
+        WHEN NOT known THEN 'belongs to no known patient'
+        WHEN death <= finish THEN 'had ended in death before the prediction'
+        WHEN age < 0 OR age > 130 THEN 'is of unknown or impossible age'
+        WHEN age < getvariable('min_age') THEN 'is younger than the least age'
+    END AS fate
+FROM joined;
+
+CREATE TABLE units AS
+SELECT judged.subject, judged.finish, arg_max(split_part(code, '//', 2), time) AS unit
+FROM judged
+JOIN raw_events ON raw_events.subject_id = judged.subject
+WHERE fate IS NULL AND code LIKE 'ICU_ADMISSION//%' AND time <= finish
+GROUP BY ALL;
+
+CREATE TABLE stays AS
+SELECT
+    (row_number() OVER (ORDER BY subject, finish) - 1)::INTEGER AS row,
+    subject || '-' || number AS stay,
+    subject, start, finish, NULL::INTEGER AS hours, died, age, sex, unit, race,
+    NULL::VARCHAR AS insurance, true AS chosen
+FROM judged
+LEFT JOIN units USING (subject, finish)
+WHERE fate IS NULL;
+DROP TABLE units;
+
+CREATE TABLE told AS
+SELECT code, any_value(description) AS description
+FROM raw_codes
+WHERE trim(description) <> ''
+GROUP BY code;
+
+CREATE TABLE items AS
+SELECT
+    (row_number() OVER (ORDER BY code))::INTEGER AS item,
+    code,
+    coalesce(description, code) AS label,
+    CASE
+        WHEN regexp_matches(code, getvariable('diagnosis_codes')) THEN 'diagnoses'
+        WHEN regexp_matches(code, getvariable('medication_codes')) THEN 'medications'
+        WHEN regexp_matches(code, getvariable('procedure_codes')) THEN 'procedures'
+        WHEN regexp_matches(code, getvariable('output_codes')) THEN 'outputs'
+        WHEN regexp_matches(code, getvariable('ignored_codes')) THEN 'none'
+        ELSE 'charts'
+    END AS section
+FROM (SELECT DISTINCT code FROM raw_events WHERE code IS NOT NULL)
+LEFT JOIN told USING (code);
+
+-- Events up to each prediction; those before the window count for diagnoses only.
+CREATE TABLE happened AS
+SELECT
+    stays.row, item, section, numeric_value AS value, raw_events.time,
+    least(
+        date_diff('second', start, raw_events.time), 3600 * getvariable('window_hours') - 1
+    ) AS seconds
+FROM stays
+JOIN raw_events ON raw_events.subject_id = stays.subject AND raw_events.time <= stays.finish
+JOIN items USING (code)
+WHERE section <> 'none'
+    AND (section = 'diagnoses' OR date_diff('second', start, raw_events.time) >= 0);
+
+CREATE TABLE chart_rows AS
+SELECT
+    CASE
+        WHEN value IS NULL THEN 'has no number'
+        WHEN NOT isfinite(value) THEN 'has an unreadable number'
+    END AS fate,
+    row, item, seconds, value::DOUBLE AS value, '' AS unit
+FROM happened
+WHERE section = 'charts';
+
+CREATE TABLE presence AS
+SELECT DISTINCT section, row, item FROM happened WHERE section IN ('procedures', 'outputs');
+
+CREATE TABLE medication_means AS
+SELECT row, item, favg(value) FILTER (isfinite(value)) AS mean
+FROM happened
+WHERE section = 'medications'
+GROUP BY row, item;
+
+CREATE TABLE diagnosis_roots AS
+SELECT row, code AS root, label AS title, min(time) AS place
+FROM happened
+JOIN items USING (item)
+WHERE happened.section = 'diagnoses' AND getvariable('diagnoses') <> 'none'
+GROUP BY ALL;
+DROP TABLE happened;

@@ -1,0 +1,42 @@
+-- Procedures and output events: whether there was one in the window.
+CREATE TABLE presence_rows AS
+WITH
+read AS (
+    SELECT
+        'procedures' AS section,
+        TRY_CAST(stay_id AS BIGINT) AS stay,
+        TRY_CAST(item AS INTEGER) AS item,
+        time_of(time) AS time,
+        zoned(time) AS zoned
+    FROM raw_procedures
+    UNION ALL
+    SELECT
+        'outputs', TRY_CAST(stay_id AS BIGINT), TRY_CAST(item AS INTEGER), time_of(time), zoned(time)
+    FROM raw_outputs
+),
+timed AS (
+    SELECT
+        read.*, stays.row, chosen, hours, date_diff('second', stays.start, read.time) AS seconds
+    FROM read
+    LEFT JOIN stays ON stays.stay = read.stay
+)
+SELECT
+    section, row, item,
+    CASE
+        WHEN zoned THEN 'has a time zone'
+        WHEN row IS NULL THEN 'belongs to no stay of an adult'
+        WHEN NOT chosen THEN 'belongs to a stay that is too short'
+        WHEN item IS NULL OR seconds IS NULL THEN 'has no readable time or item'
+        WHEN seconds < 0 OR seconds // 3600 >= hours THEN 'lies outside its stay'
+        WHEN seconds >= 3600 * getvariable('window_hours') THEN 'lies after the window'
+    END AS fate
+FROM timed;
+
+CREATE TABLE presence AS
+SELECT DISTINCT section, row, item FROM presence_rows WHERE fate IS NULL;
+
+CREATE TABLE items AS
+SELECT TRY_CAST(item AS INTEGER) AS item, any_value(trim(label)) AS label
+FROM raw_items
+WHERE TRY_CAST(item AS INTEGER) IS NOT NULL AND trim(label) <> ''
+GROUP BY ALL;

@@ -1,0 +1,81 @@
+-- Stays of MIMIC with the first rule that each fails (`fate`); NULL is a stay of the cohort.
+-- Adults whose stay was too short stay in the table: percentiles are those of all adults' rows.
+CREATE TABLE people AS
+SELECT
+    key_of(subject_id) AS subject,
+    any_value(upper(left(trim(sex), 1))) AS sex,
+    any_value(number_of(age)) AS age,
+    any_value(time_of(birth)) AS birth,
+    any_value(date_trunc('day', time_of(dod))) AS dod,
+    coalesce(bool_or(zoned(dod)), false) AS zoned
+FROM raw_patients
+GROUP BY subject;
+
+CREATE TABLE visits AS
+SELECT
+    key_of(hadm_id) AS hadm,
+    any_value(key_of(subject_id)) AS subject,
+    any_value(time_of(discharge)) AS discharge,
+    any_value(race) AS race,
+    any_value(insurance) AS insurance
+FROM raw_admissions
+WHERE key_of(hadm_id) IS NOT NULL
+GROUP BY hadm;
+
+CREATE TABLE judged AS
+WITH
+read AS (
+    SELECT
+        key_of(stay_id) AS stay,
+        key_of(subject_id) AS subject,
+        key_of(hadm_id) AS hadm,
+        time_of(start) AS start,
+        time_of(finish) AS finish,
+        zoned(start) OR zoned(finish) AS zoned,
+        unit,
+        row_number() OVER (PARTITION BY stay_id ORDER BY start, finish, hadm_id) AS copy
+    FROM raw_stays
+),
+joined AS (
+    SELECT
+        read.*,
+        people.subject IS NOT NULL AS known,
+        visits.hadm IS NOT NULL AS admitted,
+        sex,
+        -- MIMIC-III moves births of those over 89 by 300 years; 91 is what MIMIC-IV writes.
+        coalesce(
+            age,
+            CASE WHEN date_sub('year', birth, start) > 150 THEN 91
+            ELSE date_sub('year', birth, start) END
+        ) AS age,
+        race,
+        insurance,
+        people.dod
+    FROM read
+    LEFT JOIN people ON people.subject = read.subject
+    LEFT JOIN visits ON visits.hadm = read.hadm
+)
+SELECT
+    *,
+    coalesce(dod >= start AND dod <= finish, false) AS died,
+    date_diff('second', start, finish) // 3600 AS hours,
+    CASE
+        WHEN stay IS NULL THEN 'has no stay id'
+        WHEN copy > 1 THEN 'repeats the id of another stay'
+        WHEN start IS NULL OR finish IS NULL THEN 'lacks the time of arrival or of leaving'
+        WHEN finish <= start THEN 'ends before it begins'
+        WHEN NOT known THEN 'belongs to no known patient'
+        WHEN NOT admitted THEN 'belongs to no known admission'
+        WHEN age IS NULL OR age < 0 OR age > 130 THEN 'is of unknown or impossible age'
+        WHEN age < getvariable('min_age') THEN 'is younger than the least age'
+        WHEN hours < getvariable('min_hours') THEN 'is shorter than window and gap'
+    END AS fate
+FROM joined;
+
+CREATE TABLE stays AS
+SELECT
+    (row_number() OVER (ORDER BY subject, start, stay) - 1)::INTEGER AS row,
+    stay, subject, hadm, start, finish, hours, died, age, sex, unit, race, insurance,
+    fate IS NULL AS chosen
+FROM judged
+WHERE fate IS NULL OR fate = 'is shorter than window and gap';

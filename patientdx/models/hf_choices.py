@@ -1,0 +1,108 @@
+"""Answers by a torch model: each prompt is read once, in batches packed by length."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any, NamedTuple
+
+from .answers import Answers, Tokens
+from .hf_decoding import halved, is_out_of_memory
+from .hf_reading import Read, sees_all
+from .settings import Warn
+
+_COLUMNS_ON_CPU = 1 << 12
+_COLUMNS_ON_GPU = 1 << 16
+
+
+class Weighed(NamedTuple):
+    """The log-probability of each answer, and the tokens of the reply without its end."""
+
+    logprobs: tuple[float, ...]
+    reply: list[int]
+
+
+@dataclass(frozen=True)
+class Weigher:
+    """Weighs answers to prompts given as tokens; `ends` are the tokens that end a reply.
+
+    `rows` is the most prompts of a batch.
+    """
+
+    model: Any
+    answers: Answers
+    ends: frozenset[int]
+    new_tokens: int
+    rows: int
+
+    def run(self, prompts: Sequence[list[int]], warn: Warn) -> Iterator[dict[int, Weighed]]:
+        """What each batch gave, by place, the longest prompts first.
+
+        Makes batches half as large, and says so, when memory runs out. Raises ModelError where
+        not even one prompt has room.
+        """
+        on_cpu = str(self.model.device) == "cpu"
+        columns, rows = _COLUMNS_ON_CPU if on_cpu else _COLUMNS_ON_GPU, self.rows
+        left = sorted(range(len(prompts)), key=lambda place: (-len(prompts[place]), place))
+        while left:
+            count = _fitting([len(prompts[place]) for place in left[:rows]], columns, self.model)
+            try:
+                found = self._batch([prompts[place] for place in left[:count]])
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                rows = halved(count, warn)
+                continue
+            yield dict(zip(left[:count], found, strict=True))
+            left = left[count:]
+
+    def _batch(self, prompts: list[list[int]]) -> list[Weighed]:
+        from torch import inference_mode
+
+        with inference_mode():
+            read = Read.of(self.model, prompts)
+            chosen = read.first.argmax(-1).tolist()
+            beginnings = [one for one in self.answers.steps if one]
+            needed = beginnings or self.new_tokens > 1
+            *branches, second = read.after(beginnings, chosen) if needed else [None]
+            told = self._told({(): read.first, **dict(zip(beginnings, branches, strict=True))})
+            replies = self._replies(read, chosen, second)
+        of_rows = [{form: told[form][row] for form in told} for row in range(len(prompts))]
+        return [
+            Weighed(self.answers.logprobs(one), reply)
+            for one, reply in zip(of_rows, replies, strict=True)
+        ]
+
+    def _told(self, logits: Mapping[Tokens, Any]) -> dict[Tokens, list[float]]:
+        """Of each token of a form, by its beginning: a log-probability a row."""
+        told: dict[Tokens, list[float]] = {}
+        for beginning, tokens in self.answers.steps.items():
+            at = logits[beginning]
+            picked = (at[:, list(tokens)] - at.logsumexp(-1, keepdim=True)).T.tolist()
+            told |= {(*beginning, one): row for one, row in zip(tokens, picked, strict=True)}
+        return told
+
+    def _replies(self, read: Read, chosen: list[int], second: Any) -> list[list[int]]:
+        """Greedy; a row that has ended goes on with what nobody reads."""
+        taken = [chosen]
+        if self.new_tokens > 1:
+            taken.append(second.argmax(-1).tolist())
+        while len(taken) < self.new_tokens:
+            if len(taken) == 2:  # branches have left their own columns in the cache
+                read.step(taken[0], 0)
+            taken.append(read.step(taken[-1], len(taken) - 1).argmax(-1).tolist())
+        replies = [list(one) for one in zip(*taken[: self.new_tokens], strict=True)]
+        return [list(takewhile(lambda token: token not in self.ends, one)) for one in replies] or [
+            [] for _ in read.lengths
+        ]
+
+
+def _fitting(lengths: list[int], columns: int, model: Any) -> int:
+    """How many of the prompts, longest first, make one batch; at least one.
+
+    A window of attention counts columns: where there is one, a batch holds prompts of one length,
+    so that no padding comes between a prompt and what follows.
+    """
+    fitting = max(1, columns // lengths[0])
+    if not sees_all(model, lengths[0] + 1):
+        fitting = min(fitting, lengths.count(lengths[0]))
+    return min(fitting, len(lengths))

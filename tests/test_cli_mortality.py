@@ -1,0 +1,125 @@
+"""`evaluate-mortality` from the command line, with a model of random weights."""
+
+import json
+import math
+import stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyarrow", reason="needs the extra mortality")
+pytest.importorskip("sklearn", reason="needs the extra mortality")
+pytest.importorskip("torch", reason="needs the extra hf")
+pytest.importorskip("transformers", reason="needs the extra hf")
+
+import tiny_models
+from typer.testing import CliRunner
+
+from cli import app
+from evaluator.mortality import Bin, CohortMeta, Measured, Stay, read_cohort, write_cohort
+
+SECRET = "Zaphodine"
+STAYS = 60
+
+
+def stay(number: int, *, died: bool | None = None) -> Stay:
+    chance = np.random.default_rng(number)
+    dead = bool(chance.random() < 0.3) if died is None else died
+    rate = 80 + 15 * dead + float(chance.normal(0, 8))
+    return Stay(
+        stay_id=f"{SECRET}{number}",
+        subject_id=str(number // 2),
+        died=dead,
+        age=float(chance.integers(20, 90)),
+        sex="FM"[number % 2],
+        unit=("MICU", "SICU")[number % 2],
+        diagnoses=(SECRET,) if number % 2 else (),
+        charts=(Measured("HR", rate),) if number != 5 else (),
+        bins=tuple(Bin(0, step, rate + step) for step in range(3)) if number != 5 else (),
+        medications=(Measured("Saline", 2.5),) if number % 3 and number != 5 else (),
+    )
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cohort") / "cohort.parquet"
+    meta = CohortMeta("made up", {}, notes=("nothing in it is true",))
+    write_cohort(path, (stay(number) for number in range(STAYS)), meta)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "tiny-instruct"
+    return tiny_models.save_folder(folder, template=False, context=512)
+
+
+def run(*given: object, code: int = 0) -> Any:
+    result = CliRunner().invoke(app, ["evaluate-mortality", *map(str, given)])
+    assert result.exit_code == code, result.output
+    assert SECRET not in result.output
+    return result
+
+
+def test_the_whole_way(cohort: Path, model: Path, tmp_path: Path) -> None:
+    common = (cohort, "--model", model, "--answers", tmp_path / "a.sqlite3", "--resamples", 50)
+    files = ("--predictions", tmp_path / "p", "--plot", tmp_path / "c.svg")
+    first = run(*common, *files, "--json", "--out", tmp_path / "r.json")
+    assert f"{STAYS} stays in" in first.stderr
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert list(report["tasks"]) == ["mortality", "mortality-hard"]
+    for task in report["tasks"].values():
+        assert list(task["models"]) == ["tiny-instruct", "logistic regression", "gradient boosting"]
+    assert report["cohort"]["n"] == STAYS
+    assert report["models"]["tiny-instruct"]["group"] == "Instruct"
+    assert report["notes"]["empty records"].startswith("1 (mortality-hard)")
+    again = run(*common, "--format", "markdown")
+    assert f"0 stays in 0 s" in again.stderr  # noqa: F541
+    assert f"{STAYS} answered before" in again.stderr
+    assert "## auroc-hard: equals balanced accuracy (the paper's AUROC)" in again.stdout
+    written = sorted(path.name for path in (tmp_path / "p").iterdir())
+    assert len(written) == 6
+    assert written[0] == "mortality-hard.gradient_boosting.parquet"
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in (tmp_path / "p").iterdir())
+    assert "ROC" in (tmp_path / "c-mortality-hard.svg").read_text()
+
+
+def test_a_sample_and_own_sections(cohort: Path, model: Path, tmp_path: Path) -> None:
+    asked = ("--sample", 20, "--sections", "charts,demographics", "--no-baselines")
+    named = ("--group", "own=Merged", "--lambda", "own=0.3", "--seed", 3)
+    result = run(cohort, "--model", f"own={model}", *asked, *named, "--json", "--resamples", 20,
+                 "--answers", tmp_path / "a.sqlite3", "--quiet")  # fmt: skip
+    assert result.stderr == ""
+    report = json.loads(result.stdout)
+    assert report["cohort"]["n"] == 20
+    assert report["notes"]["sample"] == "20 of 60, seed 3"
+    assert report["models"]["own"]["group"] == "Merged"
+    assert report["models"]["own"]["weight"] == 0.3
+    assert list(report["tasks"]) == ["charts,demographics"]
+
+
+def test_baselines_alone_need_no_model(cohort: Path) -> None:
+    report = json.loads(run(cohort, "--json", "--resamples", 20).stdout)
+    figures = report["tasks"]["mortality"]["models"]["logistic regression"]["figures"]
+    assert figures["auroc"]["value"] > 0.6
+    assert not math.isnan(figures["auprc"]["value"])
+
+
+def test_what_cannot_be_is_said(cohort: Path, tmp_path: Path) -> None:
+    assert "nothing to evaluate" in run(cohort, "--no-baselines", code=2).stderr
+    assert "no such sections" in run(cohort, "--sections", "weather", code=2).stderr
+    assert "format of reports" in run(cohort, "--format", "docx", code=2).stderr
+    assert "no such file" in run(tmp_path / "none.parquet", code=1).stderr
+    assert "names are different" in run(cohort, "--model", "a=x", "--model", "a=y", code=2).stderr
+    assert "--group and --lambda" in run(cohort, "--group", "a=Math", code=2).stderr
+
+
+def test_one_class_has_no_auroc(tmp_path: Path, model: Path) -> None:
+    path = tmp_path / "c.parquet"
+    write_cohort(path, (stay(number, died=False) for number in range(8)), CohortMeta("made up"))
+    assert read_cohort(path).one_class
+    result = run(path, "--model", model, "--answers", tmp_path / "a.sqlite3", "--resamples", 10)
+    assert "everybody survived: AUROC, AUPRC and what needs both are undefined" in result.stdout
+    assert "no baselines" in result.stderr

@@ -1,0 +1,332 @@
+"""From predictions to the report: figures, averages, subgroups, contrasts, tables, files."""
+
+import json
+import math
+import stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evaluator.bootstrap import Resampling
+from evaluator.calibration import brier
+from evaluator.discrimination import auroc, average_precision, delong_test, hard_auroc, hard_values
+from evaluator.documents import render_document
+from evaluator.mortality.answer_store import Answer
+from evaluator.mortality.cohort import CohortMeta
+from evaluator.mortality.evaluation import About, evaluate_predictions
+from evaluator.mortality.figures import average, figures
+from evaluator.mortality.plots import plot_curves
+from evaluator.mortality.predictions import (
+    Outcomes,
+    Prediction,
+    baseline_prediction,
+    prediction_of,
+)
+from evaluator.mortality.predictions_file import subject_numbers, write_predictions
+from evaluator.mortality.published import group_of, published
+from evaluator.mortality.question import PAPER
+from evaluator.mortality.report import build_report
+from evaluator.mortality.subgroups import age_band, subgroups
+from evaluator.significance import holm
+from patientdx.errors import EvaluationError
+
+N = 240
+FEW = Resampling(resamples=60)
+META = CohortMeta("made up", {"hours": 48}, notes=("codes were assigned at discharge",))
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> Outcomes:
+    chance = np.random.default_rng(0)
+    return Outcomes(
+        died=chance.random(N) < 0.25,
+        patients=tuple(f"p{number % 170}" for number in range(N)),
+        age=np.where(np.arange(N) % 40 == 0, np.nan, chance.uniform(18, 95, N)),
+        sex=tuple("FM"[number % 2] for number in range(N)),
+        unit=tuple(
+            None if number % 3 == 2 else ("MICU", "SICU")[number % 3] for number in range(N)
+        ),
+    )
+
+
+def made(outcomes: Outcomes, seed: int, signal: float = 1.0) -> Prediction:
+    chance = np.random.default_rng(seed)
+    odds = chance.normal(-1, 1, N) + signal * outcomes.died
+    answers = [
+        Answer(-1.0 + one, -1.5, "yes" if one > 0 else ("no" if one > -2 else "hm"), 100 + at % 7,
+               at % 50 == 0)
+        for at, one in enumerate(odds)
+    ]  # fmt: skip
+    return prediction_of(answers, PAPER)
+
+
+@pytest.fixture(scope="module")
+def tasks(outcomes: Outcomes) -> dict[str, dict[str, Prediction]]:
+    base = baseline_prediction(1 / (1 + np.exp(-(outcomes.died * 1.0 - 1.2))))
+    return {
+        "mortality": {
+            "Mistral-7B-Instruct": made(outcomes, 1, 0.2),
+            "PatientDx-8B": made(outcomes, 2),
+            "logistic regression": base,
+        },
+        "mortality-hard": {
+            "Mistral-7B-Instruct": made(outcomes, 3, 0.1),
+            "PatientDx-8B": made(outcomes, 4, 0.8),
+            "logistic regression": base,
+        },
+    }
+
+
+def test_answers_become_a_prediction() -> None:
+    answers = [
+        Answer(math.log(0.3), math.log(0.1), "Yes", 10, cut=False),
+        Answer(math.log(0.2), math.log(0.6), "…", 12, cut=True),
+        Answer(-math.inf, -math.inf, "no", 14, cut=False),
+    ]
+    found = prediction_of(answers, PAPER)
+    assert found.probability == pytest.approx([0.75, 0.25, 0.5])
+    assert found.answers == (True, None, False)
+    assert (found.unreadable, found.cut) == (1, 1)
+    assert found.mass == pytest.approx([0.4, 0.8, 0.0])
+    assert baseline_prediction(np.array([0.5, 0.2])).answers == (True, False)
+
+
+def test_figures_are_those_of_the_functions(outcomes: Outcomes) -> None:
+    one = made(outcomes, 1)
+    found = figures(one, outcomes, FEW)
+    died = outcomes.died
+    expected = {
+        "auroc": auroc(died, one.odds),
+        "auprc": average_precision(died, one.odds),
+        "auroc-hard": hard_auroc(died, hard_values(one.answers)),
+        "brier": brier(died, one.probability),
+    }
+    for name, value in expected.items():
+        assert found.values[name].value == pytest.approx(value, abs=1e-12)
+        interval = found.values[name].interval
+        assert interval is not None
+        assert interval.low < value < interval.high
+        assert found.draws[name].shape == (60,)
+    assert (found.n, found.deaths, found.patients) == (N, int(died.sum()), 170)
+    assert found.delong is not None
+
+
+def test_an_average_is_paired(outcomes: Outcomes) -> None:
+    both = [figures(made(outcomes, seed), outcomes, FEW) for seed in (1, 2)]
+    found = average(both, "auroc", 0.95)
+    assert found is not None
+    assert found.value == pytest.approx(np.mean([one.values["auroc"].value for one in both]))
+    draws = (both[0].draws["auroc"] + both[1].draws["auroc"]) / 2
+    assert found.interval == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])))
+    assert average(both, "unknown", 0.95) is None
+
+
+def test_subgroups_are_all_stays_by_each_trait(outcomes: Outcomes) -> None:
+    one = made(outcomes, 1)
+    rows = subgroups(one, outcomes)
+    for by in ("sex", "age", "unit"):
+        some = [row for row in rows if row.by == by]
+        assert sum(row.n for row in some) == N
+        assert sum(row.deaths for row in some) == outcomes.deaths
+    female = next(row for row in rows if row.level == "F")
+    inside = np.array([sex == "F" for sex in outcomes.sex])
+    assert female.auroc == pytest.approx(auroc(outcomes.died[inside], one.odds[inside]))
+    assert [row.level for row in rows if row.by == "unit"] == ["MICU", "SICU", "unknown"]
+    assert age_band(17.9) == "0-17"
+    assert age_band(18) == "18-44"
+    assert age_band(91.4) == "80+"
+    assert age_band(math.nan) == "unknown"
+
+
+def test_contrasts_are_delong_s_and_holm_s(outcomes: Outcomes, tasks: Any) -> None:
+    found = evaluate_predictions(tasks, outcomes, settings=FEW)
+    first, *others = tasks["mortality"]
+    tests = [
+        delong_test(outcomes.died, tasks["mortality"][name].odds, tasks["mortality"][first].odds)
+        for name in others
+    ]
+    told = found.contrasts["mortality"]
+    assert [one.model for one in told] == others
+    assert [one.delong for one in told] == tests
+    assert [one.holm for one in told] == pytest.approx(holm([one.p for one in tests]))
+    value, interval = told[0].differences["auprc"]
+    assert interval is not None
+    assert interval.low <= value <= interval.high
+
+
+def test_the_main_table_has_the_paper_s_shape(outcomes: Outcomes, tasks: Any) -> None:
+    models = {"PatientDx-8B": About("Merged", 0.4), "logistic regression": About("Baseline")}
+    found = evaluate_predictions(tasks, outcomes, models, FEW)
+    document = build_report(found, PAPER, META, {"cohort": "x.parquet"})
+    hard = document.parts[0]
+    assert "equals balanced accuracy (the paper's AUROC)" in hard.title
+    header, *rows = hard.grid.lines
+    assert header == ("group", "model", "λ", "mortality", "mortality-hard", "average", "paper")
+    assert [row[:3] for row in rows] == [
+        ("Instruct", "Mistral-7B-Instruct", ""),
+        ("Merged", "PatientDx-8B", "0.4"),
+        ("Baseline", "logistic regression", ""),
+    ]
+    assert rows[1][-1] == ".6338"
+    expected = found.figures["mortality"]["PatientDx-8B"].values["auroc-hard"].value
+    assert rows[1][3].startswith(f"{expected:.4f} [")
+    assert "prevalence" in hard.note
+    assert document.notes["cohort 1"] == "codes were assigned at discharge"
+    assert "reconstructed" in document.notes["question"]
+    answers = next(part for part in document.parts if part.title == "Answers")
+    assert [row[0] for row in answers.grid.lines[1:]].count("all") == 1  # the baseline, once
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "latex", "json"])
+def test_every_format_holds_every_model(outcomes: Outcomes, tasks: Any, form: str) -> None:
+    found = evaluate_predictions(tasks, outcomes, settings=FEW)
+    text = render_document(build_report(found, PAPER, META), form)
+    assert text.count("PatientDx-8B") > 5
+    assert "For research use; not a medical device." in text
+    assert text.endswith("\n")
+    if form == "json":
+        data = json.loads(text)
+        one = data["tasks"]["mortality-hard"]["models"]["PatientDx-8B"]
+        assert one["figures"]["auroc"]["value"] == pytest.approx(
+            found.figures["mortality-hard"]["PatientDx-8B"].values["auroc"].value
+        )
+        assert len(one["figures"]["auroc"]["delong"]) == 2
+        assert data["question"]["new_tokens"] == 2
+        assert data["models"]["PatientDx-8B"]["paper"]["auroc-hard"] == ".6338"
+        assert len(one["net-benefit"]["model"]) == 50
+    if form == "latex":
+        assert text.count(r"\begin{table}") == text.count(r"\end{table}") > 5
+        assert "λ" not in text
+
+
+def test_one_class_is_said_and_the_rest_is_told(outcomes: Outcomes) -> None:
+    nobody = Outcomes(np.zeros(N, bool), *(getattr(outcomes, name) for name in
+                      ("patients", "age", "sex", "unit")))  # fmt: skip
+    found = evaluate_predictions({"t": {"m": made(nobody, 1)}}, nobody, settings=FEW)
+    document = build_report(found, PAPER, META)
+    assert "everybody survived" in document.notes["one class"]
+    assert "auroc" not in found.figures["t"]["m"].values
+    assert found.figures["t"]["m"].values["brier"].value > 0
+    assert document.parts[2].grid.lines[1][-1] == "-"
+    json.loads(render_document(document, "json"))
+    with pytest.raises(EvaluationError, match="curves need"):
+        plot_curves(found, "t", ["x.png"])
+
+
+def test_refusals(outcomes: Outcomes, tasks: Any) -> None:
+    with pytest.raises(EvaluationError, match="no prediction"):
+        evaluate_predictions({}, outcomes)
+    short = baseline_prediction(np.array([0.5]))
+    with pytest.raises(EvaluationError, match="every stay"):
+        evaluate_predictions({"t": {"m": short}}, outcomes)
+    document = build_report(evaluate_predictions(tasks, outcomes, settings=FEW), PAPER, META)
+    with pytest.raises(EvaluationError, match="not a format of reports"):
+        render_document(document, "docx")
+
+
+def test_groups_go_by_names() -> None:
+    names = ("BioMistral-7B", "Mistral-7B-Instruct-v0.3", "dart-math-mistral-7b", "PatientBioDx-8B")
+    assert [group_of(name) for name in names] == ["BioMedical", "Instruct", "Math", "Merged"]
+    assert group_of("smollm2") == "Other"
+    known = published("PatientBioDx-8B")
+    assert known is not None
+    assert known.auroc_hard == ".6101"
+    assert published("gpt") is None
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_curves_are_drawn_the_same_each_time(
+    outcomes: Outcomes, tasks: Any, tmp_path: Path, suffix: str
+) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra report")
+    found = evaluate_predictions(tasks, outcomes, settings=FEW)
+    paths = [tmp_path / f"{name}.{suffix}" for name in "ab"]
+    for path in paths:
+        plot_curves(found, "mortality", [path])
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    if suffix == "svg":
+        text = paths[0].read_text()
+        for title in ("ROC", "Precision and recall", "Calibration", "Decision curve"):
+            assert title in text
+        assert "PatientDx-8B (AUROC" in text
+
+
+def test_predictions_are_as_meds_evaluation_reads_them(outcomes: Outcomes, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra mortality")
+    import pyarrow as pa
+
+    path = tmp_path / "p.parquet"
+    one = made(outcomes, 1)
+    write_predictions(path, one, outcomes)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    table = parquet.read_table(path)
+    # PredictionSchema of meds-evaluation 0.0.6, to the column: it allows no other.
+    assert table.schema.remove_metadata() == pa.schema(
+        [
+            ("subject_id", pa.int64()),
+            ("prediction_time", pa.timestamp("us")),
+            ("boolean_value", pa.bool_()),
+            ("predicted_boolean_value", pa.bool_()),
+            ("predicted_boolean_probability", pa.float32()),
+        ]
+    )
+    assert sum(table.column(name).null_count for name in table.column_names) == 0
+    assert table.column("boolean_value").to_pylist() == outcomes.died.tolist()
+    told = table.column("predicted_boolean_probability").to_numpy()
+    np.testing.assert_allclose(told, one.probability, atol=1e-7)
+
+
+def test_patients_become_numbers_that_tell_them_apart() -> None:
+    assert subject_numbers(["10", "7", "10"]) == [10, 7, 10]
+    hashed = subject_numbers(["10", "a", "10", "b"])
+    assert hashed[0] == hashed[2] != 10
+    assert len(set(hashed)) == 3
+    assert all(0 <= one < 2**63 for one in hashed)
+    assert len(set(subject_numbers(["1", "01"]))) == 2
+
+
+def test_a_baseline_never_sees_its_own_patients(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sklearn", reason="needs the extra mortality")
+    from evaluator.mortality import baselines
+
+    seen: list[set[int]] = []
+
+    class Spy:
+        def fit(self, matrix: Any, _died: Any) -> None:
+            self.known = set(matrix[:, 0].tolist())
+
+        def predict_proba(self, matrix: Any) -> Any:
+            assert not self.known & set(matrix[:, 0].tolist())
+            seen.append(set(matrix[:, 0].tolist()))
+            return np.tile([0.5, 0.5], (len(matrix), 1))
+
+    monkeypatch.setattr(baselines, "BASELINES", {"spy": lambda _seed: Spy()})
+    patients = [f"p{number // 3}" for number in range(90)]
+    matrix = np.array([[number // 3] for number in range(90)], dtype=np.float32)
+    died = np.arange(90) % 4 == 0
+    found = baselines.out_of_fold("spy", matrix, died, patients)
+    assert found.tolist() == [0.5] * 90
+    assert len(seen) == 5
+    assert set.union(*seen) == set(range(30))
+
+
+@pytest.mark.parametrize("kind", ["logistic regression", "gradient boosting"])
+def test_baselines_find_a_signal_among_gaps(kind: str) -> None:
+    pytest.importorskip("sklearn", reason="needs the extra mortality")
+    from evaluator.mortality.baselines import out_of_fold
+
+    chance = np.random.default_rng(0)
+    matrix = chance.normal(size=(400, 6)).astype(np.float32)
+    died = matrix[:, 0] + chance.normal(size=400) > 1
+    matrix[chance.random(matrix.shape) < 0.2] = np.nan
+    matrix[3, 1] = 1e9
+    matrix[:, 5] = np.nan
+    chances = out_of_fold(kind, matrix, died, [str(number) for number in range(400)])
+    assert np.isfinite(chances).all()
+    assert auroc(died, chances) > 0.65
+    again = out_of_fold(kind, matrix, died, [str(number) for number in range(400)])
+    np.testing.assert_array_equal(chances, again)
+    with pytest.raises(EvaluationError, match="cannot learn"):
+        out_of_fold(kind, matrix, np.zeros(400, bool), [str(number) for number in range(400)])
