@@ -1,6 +1,7 @@
-"""Builds the compiled engine, where a C compiler is at hand; without one, installing goes on.
+"""Builds the compiled engines, where a C compiler is at hand; without one, installing goes on.
 
-The engine (`indexer/native/*.c`) uses Python's limited API: one wheel serves all versions.
+They (`indexer/native/*.c`, `merger/native/*.c`) use Python's limited API: one wheel serves all
+versions.
 """
 
 import logging
@@ -10,6 +11,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+ROOMS = ("indexer", "merger")
 FLAGS = {
     "unix": ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden"],
     # Strict floating point everywhere: sums of the canonical order must round as NumPy's do.
@@ -21,12 +23,12 @@ class NativeBuildHook(BuildHookInterface[Any]):
     """Compiles before a wheel (or an editable install) is put together."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Makes the module and says for which machines the wheel is."""
+        """Makes the modules and says for which machines the wheel is."""
         if self.target_name != "wheel":
             return
         del version
         if not _compiled(Path(self.root)):
-            self.app.display_warning("no C compiler: installing without the compiled engine")
+            self.app.display_warning("no C compiler: installing without the compiled engines")
             return
         build_data["pure_python"] = False
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
@@ -34,7 +36,7 @@ class NativeBuildHook(BuildHookInterface[Any]):
 
 
 def _compiled(root: Path) -> bool:
-    """Makes the module in place, where the wheel takes it from; False where that failed."""
+    """Makes the modules in place, where the wheel takes them from; False where that failed."""
     from setuptools import Distribution, Extension
     from setuptools.command.build_ext import build_ext
 
@@ -43,20 +45,23 @@ def _compiled(root: Path) -> bool:
             ext.extra_compile_args = FLAGS.get(self.compiler.compiler_type, [])
             super().build_extension(ext)
 
-    folder = root / "indexer" / "native"
-    extension = Extension(
-        "indexer._native",
-        sorted(str(path.relative_to(root)) for path in folder.glob("*.c")),
-        depends=sorted(str(path.relative_to(root)) for path in folder.glob("*.h")),
-        py_limited_api=True,
-    )
-    command = Build(Distribution({"name": "patientdx", "ext_modules": [extension]}))
+    def extension(room: str) -> Extension:
+        folder = root / room / "native"
+        return Extension(
+            f"{room}._native",
+            sorted(str(path.relative_to(root)) for path in folder.glob("*.c")),
+            depends=sorted(str(path.relative_to(root)) for path in folder.glob("*.h")),
+            py_limited_api=True,
+        )
+
+    extensions = [extension(room) for room in ROOMS]
+    command = Build(Distribution({"name": "patientdx", "ext_modules": extensions}))
     command.inplace = True
     command.build_temp = str(root / "build" / "native")
     try:
         command.ensure_finalized()
         command.run()
     except Exception as error:  # noqa: BLE001 - whatever a compiler may do, installing goes on
-        logging.getLogger(__name__).warning("the compiled engine was not built: %s", error)
+        logging.getLogger(__name__).warning("the compiled engines were not built: %s", error)
         return False
     return True

@@ -105,9 +105,10 @@ def test_the_environment_is_read_by_the_command_line_only() -> None:
                 assert node.attr not in {"environ", "getenv"}, f"{shown(path)}:{node.lineno}"
 
 
-@pytest.mark.parametrize(
-    "path", [*FILES, *sorted((ROOT / "indexer" / "native").iterdir())], ids=shown
-)
+NATIVE = [path for room in ("indexer", "merger") for path in (ROOT / room / "native").iterdir()]
+
+
+@pytest.mark.parametrize("path", [*FILES, *sorted(NATIVE)], ids=shown)
 def test_files_are_short(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
 

@@ -17,7 +17,7 @@ import patientdx
 ROOT = Path(__file__).parents[1]
 ABOUT = f"patientdx-{patientdx.__version__}.dist-info"
 ROOMS = ("indexer", "expander", "merger", "evaluator", "commands")
-ENGINE = "indexer/_native.abi3.so"
+ENGINES = {"indexer/_native.abi3.so", "merger/_native.abi3.so"}
 
 pytestmark = [
     pytest.mark.slow,
@@ -72,14 +72,16 @@ def tracked() -> set[str]:
     folders = ("patientdx", *ROOMS)
     files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
     found = {str(path.relative_to(ROOT)) for path in files}
-    return {name for name in found if "__pycache__" not in name and name != ENGINE} | {"cli.py"}
+    return {name for name in found if "__pycache__" not in name and name not in ENGINES} | {
+        "cli.py"
+    }
 
 
 def test_a_wheel_brings_one_name_and_all_sources(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"patientdx", ABOUT}
     held = {name for name in names if name.startswith("patientdx/")}
-    assert held - {f"patientdx/{ENGINE}"} == {
+    assert held - {f"patientdx/{engine}" for engine in ENGINES} == {
         name if name.startswith("patientdx/") else f"patientdx/{name}" for name in tracked()
     }
     assert held >= {
@@ -88,7 +90,7 @@ def test_a_wheel_brings_one_name_and_all_sources(wheel: Path) -> None:
         "patientdx/sample/queries.jsonl",
         "patientdx/sample/qrels/test.tsv",
         "patientdx/indexer/stopwords/english.txt",
-        f"patientdx/{ENGINE}",
+        *(f"patientdx/{engine}" for engine in ENGINES),
     }
     assert "-cp311-abi3-" in wheel.name
     assert f"{ABOUT}/licenses/LICENSE" in names
@@ -115,7 +117,7 @@ def test_an_sdist_holds_sources_tests_and_pages(built: Path) -> None:
     assert names >= tracked() | tests | pages
     assert names >= {"README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "pyproject.toml"}
     assert "hatch_build.py" in names
-    assert ENGINE not in names
+    assert not ENGINES & names
     assert not [name for name in names if "__pycache__" in name or name.startswith(".hypothesis")]
 
 

@@ -51,6 +51,7 @@ def model(*, seed: int = 0, context: int = 256, vocabulary: int = 300, **config:
         "num_key_value_heads": 2,
         "head_dim": 16,
         "initializer_range": 0.3,
+        "tie_word_embeddings": False,
     }
     torch.manual_seed(seed)
     made = LlamaForCausalLM(
@@ -59,7 +60,6 @@ def model(*, seed: int = 0, context: int = 256, vocabulary: int = 300, **config:
             max_position_embeddings=context,
             bos_token_id=0,
             eos_token_id=2,
-            tie_word_embeddings=False,
             **{**sizes, **config},
         )
     )

@@ -1,0 +1,125 @@
+"""Siblings merged on disk along λ, by both methods and both engines, and compared.
+
+    python benchmarks/lambda_engines.py --pair math medical --scratch /tmp/merges --json out.json
+
+Every tensor of the streaming engine's output must lie within one bf16 ulp of MergeKit's, the ends
+must be the inputs bit by bit, and every output must load in transformers and write a few words.
+Also compared: the live merge of the same λ, bit by bit.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from lambda_curve import METHODS, live
+from siblings import Plan
+
+from merger.job import Job
+from merger.merged_model import MergedModel
+from merger.merging import merge
+from merger.recipe_reader import parse_recipe
+from patientdx.models.hf import HfModel
+from patientdx.models.settings import ModelSettings
+from patientdx.protocols import GenerationSettings
+
+ENGINES = ("stream", "mergekit")
+RECIPES = {
+    "slerp": "models: [{{model: {0}}}, {{model: {1}}}]\nmerge_method: slerp\nbase_model: {0}\n"
+    "parameters: {{t: {2}}}\ndtype: bfloat16\n",
+    "linear": "models:\n  - {{model: {0}, parameters: {{weight: {3}}}}}\n"
+    "  - {{model: {1}, parameters: {{weight: {2}}}}}\nmerge_method: linear\ndtype: bfloat16\n",
+}
+
+
+def written(pair: list[Path], method: str, t: float, engine: Any, into: Path) -> float:
+    """Merges on disk; seconds."""
+    shutil.rmtree(into, ignore_errors=True)
+    recipe = parse_recipe(RECIPES[method].format(*pair, t, round(1 - t, 10)))
+    folders = {ref: Path(ref.path) for ref in recipe.inputs}
+    began = time.perf_counter()
+    merge(Job(recipe, folders, engine=engine), into)
+    return time.perf_counter() - began
+
+
+def tensors(folder: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    found: dict[str, Any] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        found |= load_file(file)
+    return found
+
+
+def apart(one: dict[str, Any], other: dict[str, Any]) -> dict[str, float]:
+    """How far two merges in bf16 lie apart, in representable numbers, and how often."""
+    if one.keys() != other.keys():
+        sys.exit(f"tensors differ: {sorted(one.keys() ^ other.keys())}")
+    most, unequal, count = 0, 0, 0
+    for name, tensor in one.items():
+        steps = (_ordered(tensor) - _ordered(other[name])).abs()
+        most = max(most, int(steps.max()))
+        unequal += int((steps > 0).sum())
+        count += steps.numel()
+    return {"most_ulps": most, "share_equal": 1 - unequal / count}
+
+
+def _ordered(tensor: Any) -> Any:
+    import torch
+
+    bits = tensor.view(torch.int16).int()
+    return bits.where(bits >= 0, -bits - (1 << 15))
+
+
+def said(folder: Path) -> str:
+    """What a merge writes after a question, by transformers."""
+    model = HfModel.load(folder, ModelSettings(dtype="bfloat16"))
+    return model.generate(["What is 12 + 30?"], GenerationSettings(max_new_tokens=8))[0]
+
+
+def compared(
+    pair: list[Path], method: str, t: float, merged: MergedModel, scratch: Path
+) -> dict[str, Any]:
+    """One λ by one method."""
+    folders = {engine: scratch / engine for engine in ENGINES}
+    seconds = {e: round(written(pair, method, t, e, folders[e]), 2) for e in ENGINES}
+    ours, theirs = (tensors(folders[engine]) for engine in ENGINES)
+    merged.at(t, method=method)
+    held = merged.module.state_dict()
+    row: dict[str, Any] = {"t": t, "method": method, "seconds": seconds, **apart(ours, theirs)}
+    row["live_apart"] = apart(ours, {name: held[name] for name in ours})["most_ulps"]
+    if t in {0.0, 1.0}:
+        row["input_apart"] = {
+            engine: apart(found, tensors(pair[int(t)]))["most_ulps"]
+            for engine, found in zip(ENGINES, (ours, theirs), strict=True)
+        }
+    row["said"] = {engine: said(folder) for engine, folder in folders.items()}
+    return row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--siblings", type=Path, default=Plan.into)
+    parser.add_argument("--pair", nargs=2, default=["math", "medical"])
+    parser.add_argument("--scratch", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--json", type=Path, required=True)
+    given = parser.parse_args()
+    pair = [given.siblings / name for name in given.pair]
+    merged = live(pair, "bfloat16", 2)
+    given.scratch.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for number in range(given.steps + 1):
+        for method in METHODS:
+            rows.append(compared(pair, method, number / given.steps, merged, given.scratch))
+            print(rows[-1], file=sys.stderr, flush=True)
+    given.json.write_text(json.dumps({"pair": given.pair, "rows": rows}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+
+def variants() -> tuple[str, ...]: ...
+def moments(variant: str, a: Array, a_kind: int, b: Array, b_kind: int, sums: Array, /) -> None: ...
+def combine(
+    variant: str,
+    inputs: tuple[Array, ...],
+    kinds: bytes,
+    weights: Array,
+    outputs: tuple[Array, ...],
+    kind: int,
+    /,
+) -> bool: ...

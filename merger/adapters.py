@@ -1,0 +1,216 @@
+"""LoRA adapters of PEFT's format: a model and its adapter as one checkpoint.
+
+Each adapted weight becomes W + scaling·B·A, added in float32 and rounded once to W's dtype, as
+PEFT's `merge_and_unload` does on the CPU (Hu et al. 2021; scaling is alpha/r, or alpha/sqrt(r) with
+`use_rslora`). The new weights lie in a file of their own; the others are links to the base's files.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patientdx.errors import InputError, MergeError
+
+from .checkpoint import CONFIG, INDEX, Checkpoint
+from .headers import Slot, TensorInfo, compose_header, read_header
+from .kernels import combine
+from .kernels_numpy import unpacked
+from .values import Values
+
+_CONFIG = "adapter_config.json"
+_WEIGHTS = "adapter_model.safetensors"
+_PREFIX = "base_model.model."
+_PART = re.compile(r"(.+)\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B)(?:\.weight)?")
+# Kinds of LoRA whose weights are made of more than A and B.
+_OTHERS = (
+    *("use_dora", "lora_bias", "use_qalora", "layer_replication", "trainable_token_indices"),
+    *("use_bdlora", "alora_invocation_tokens", "arrow_config", "megatron_config", "kasa_config"),
+    *("monteclora_config", "velora_config"),
+)
+# These change the base when they begin.
+_BEGINNINGS = ("pissa", "olora", "corda", "loftq", "lora_ga")
+_NUMBERS = 1 << 23  # of a delta that are worked out at a time
+_REMEDY = "merge it with PEFT (merge_and_unload), save that, and name the folder"
+
+
+@dataclass(frozen=True)
+class Delta:
+    """What is added to a weight: `scaling`·B·A, of float32, the other way round if `turned`."""
+
+    a: NDArray[np.float32]
+    b: NDArray[np.float32]
+    scaling: float
+    turned: bool
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of the weight."""
+        shape = (self.b.shape[0], self.a.shape[1])
+        return (shape[1], shape[0]) if self.turned else shape
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Rows of the weight's delta."""
+        b = self.b if self.turned else self.b[start:stop]
+        found = b @ (self.a[:, start:stop] if self.turned else self.a)
+        scaled = found * np.float32(self.scaling)
+        return np.ascontiguousarray(scaled.T if self.turned else scaled)
+
+
+def apply_adapter(base: Checkpoint, adapter: Path, into: Path) -> Checkpoint:
+    """The base with a LoRA adapter added, as a new folder `into`, where base files are linked.
+
+    Raises InputError for an adapter that cannot be read or is of another kind, MergeError for one
+    that belongs to another model.
+    """
+    deltas, whole = _read(adapter)
+    _check(base, adapter, deltas, whole)
+    try:
+        into.mkdir()
+        links = {file: f"base-{at}.safetensors" for at, file in enumerate(base.files)}
+        for file, name in links.items():
+            (into / name).symlink_to(file.resolve())
+        _write(base, deltas, whole, into / "adapted.safetensors")
+        listed = {name: links[info.file] for name, info in base.tensors.items()}
+        listed |= dict.fromkeys((*deltas, *whole), "adapted.safetensors")
+        (into / INDEX).write_text(json.dumps({"weight_map": listed}), encoding="utf-8")
+        (into / CONFIG).write_text(json.dumps(dict(base.config)), encoding="utf-8")
+    except OSError as error:
+        said = error.strerror or type(error).__name__
+        raise MergeError(f"{into}: cannot be written: {said}", hint="free some space") from error
+    return Checkpoint.open(into)
+
+
+def _read(adapter: Path) -> tuple[dict[str, Delta], dict[str, Values]]:
+    """The deltas of weights by their names, and weights that are replaced whole."""
+    config = _read_config(adapter)
+    if not (adapter / _WEIGHTS).is_file():
+        pickle = (adapter / "adapter_model.bin").exists()
+        why = "its weights are a pickle, which can run code" if pickle else "it has no weights"
+        raise InputError(f"{adapter}: {why}", hint=f"save the adapter as {_WEIGHTS}")
+    pairs: dict[str, dict[str, NDArray[np.float32]]] = {}
+    whole: dict[str, Values] = {}
+    for info in read_header(adapter / _WEIGHTS):
+        name = info.name.removeprefix(_PREFIX)
+        match = _PART.fullmatch(name)
+        values = _values(info)
+        if match:
+            array = unpacked(values).astype(np.float32).reshape(info.shape)
+            pairs.setdefault(match.group(1), {})[match.group(2)] = array
+        elif "lora_" in name:
+            raise _unknown(adapter, f"the tensor {info.name}")
+        else:
+            whole[name.replace(".modules_to_save", "").replace(".base_layer", "")] = values
+    deltas = {f"{module}.weight": _delta(adapter, module, pair, config)
+              for module, pair in pairs.items()}  # fmt: skip
+    return deltas, whole
+
+
+def _read_config(adapter: Path) -> dict[str, Any]:
+    path = adapter / _CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError(f"{path}: cannot be read", hint="is this a PEFT adapter?") from None
+    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
+        kind = config.get("peft_type") if isinstance(config, dict) else None
+        raise _unknown(adapter, f"of the kind {kind}")
+    for key in _OTHERS:
+        if config.get(key):
+            raise _unknown(adapter, f"`{key}`")
+    start = str(config.get("init_lora_weights")).lower()
+    if start.startswith(_BEGINNINGS):
+        raise _unknown(adapter, f"begun by `{start}`, which changes the base")
+    return config
+
+
+def _unknown(adapter: Path, what: str) -> InputError:
+    return InputError(f"{adapter}: only plain LoRA is read here, and this has {what}", hint=_REMEDY)
+
+
+def _values(info: TensorInfo) -> Values:
+    data = np.fromfile(info.file, np.uint8, info.nbytes, offset=info.offset)
+    return Values(data, info.dtype)
+
+
+def _delta(
+    adapter: Path, module: str, pair: Mapping[str, NDArray[np.float32]], config: Mapping[str, Any]
+) -> Delta:
+    turned = "lora_embedding_A" in pair
+    a = pair.get("lora_embedding_A" if turned else "lora_A")
+    b = pair.get("lora_embedding_B" if turned else "lora_B")
+    if a is None or b is None or a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1]:
+        raise InputError(f"{adapter}: A and B of {module} do not fit", hint="copy it again")
+    alpha = _by_pattern(config.get("alpha_pattern"), module, config.get("lora_alpha", 8))
+    rank = a.shape[0]
+    scaling = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    return Delta(a, b, scaling, turned or bool(config.get("fan_in_fan_out")))
+
+
+def _by_pattern(patterns: Any, module: str, default: float) -> float:
+    """The value of the first pattern that a module's name ends with, as PEFT looks it up."""
+    for key, value in (patterns or {}).items():
+        if re.match(rf"(.*\.)?({key})$", module):
+            return float(value)
+    return float(default)
+
+
+def _check(
+    base: Checkpoint, adapter: Path, deltas: Mapping[str, Delta], whole: Mapping[str, Values]
+) -> None:
+    for name in (*deltas, *whole):
+        info = base.tensors.get(name)
+        if info is None:
+            raise MergeError(
+                f"{adapter}: adapts {name}, which {base.folder} does not have",
+                hint="name the model that the adapter was trained on",
+            )
+        fits = info.shape == deltas[name].shape if name in deltas else (
+            info.numbers == whole[name].size
+        )  # fmt: skip
+        if not fits:
+            raise MergeError(
+                f"{adapter}: does not fit the shape of {name} in {base.folder}",
+                hint="name the model that the adapter was trained on",
+            )
+
+
+def _write(
+    base: Checkpoint, deltas: Mapping[str, Delta], whole: Mapping[str, Values], path: Path
+) -> None:
+    names = [*deltas, *(name for name in whole if name not in deltas)]
+    slots = [Slot(name, base.tensors[name].dtype, base.tensors[name].shape) for name in names]
+    head, _ = compose_header(slots, {"format": "pt"})
+    with path.open("xb") as stream:
+        stream.write(head)
+        for name in names:
+            for part in _parts(base, name, deltas.get(name), whole.get(name)):
+                stream.write(part.data.data)
+
+
+def _parts(
+    base: Checkpoint, name: str, delta: Delta | None, whole: Values | None
+) -> Iterator[Values]:
+    """The new numbers of a weight, a block of rows at a time."""
+    own = base.values(name)
+    if whole is not None:
+        replaced = Values.empty(own.size, own.dtype)
+        combine([whole], [1.0], replaced)
+        own = replaced
+    if delta is None:
+        yield own
+        return
+    rows, width = delta.shape
+    step = max(_NUMBERS // width, 1)
+    for start in range(0, rows, step):
+        stop = min(start + step, rows)
+        out = Values.empty((stop - start) * width, own.dtype)
+        added = Values.of(delta.rows(start, stop))
+        combine([own.part(start * width, stop * width), added], [1.0, 1.0], out)
+        yield out

@@ -1,0 +1,99 @@
+"""The model card of a merge: README.md with the front matter of the field."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .licences import Inherited
+from .recipe_writer import written
+
+_TEXT = """
+# {title}
+
+A merge of pretrained language models, made by [PatientDx](https://arxiv.org/abs/2504.17360)'s
+`patientdx merge` in the terms of [mergekit](https://github.com/arcee-ai/mergekit). Nothing was
+trained: no patient's data took part in this merge.
+
+For research use; not a medical device.
+
+## Merge
+
+* Method: `{method}`{base}
+* Inputs:
+{inputs}
+* Engine: `{engine}`{cosines}
+{remarks}
+## Licence
+
+{licence}
+
+## Recipe
+
+```yaml
+{recipe}
+```
+
+Made by
+
+```sh
+{command}
+```
+
+`patientdx merge --verify FOLDER` makes it again and compares. Digests of the inputs are in
+`patientdx_merge.json`.
+"""
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card tells: `inputs` as (name, sha256), `base_models` as a hub knows them.
+
+    `cosines` is a sentence, or nothing.
+    """
+
+    title: str
+    method: str
+    base: str | None
+    inputs: Sequence[tuple[str, str]]
+    base_models: Sequence[str]
+    engine: str
+    recipe: str
+    command: str
+    licence: Inherited
+    remarks: Sequence[str] = ()
+    cosines: str = ""
+    language: str | None = None
+
+
+def model_card(facts: CardFacts) -> str:
+    """The README.md of a merge."""
+    front = {
+        "base_model": list(
+            dict.fromkeys(part for name in facts.base_models for part in _parts(name))
+        ),
+        "tags": ["merge", "mergekit"],
+        "library_name": "transformers",
+        **facts.licence.fields,
+    }
+    told = facts.licence.fields.get("license")
+    licence = f"`{told}`, inherited from the inputs." if told else "Not told by the inputs."
+    if facts.licence.remark:
+        licence += f"\n\n**Warning:** {facts.licence.remark}."
+    inputs = "\n".join(f"  * {name} (sha256 `{digest}`)" for name, digest in facts.inputs)
+    body = _TEXT.format(
+        title=facts.title,
+        method=facts.method,
+        base=f", base `{facts.base}`" if facts.base else "",
+        inputs=inputs,
+        engine=facts.engine,
+        cosines=f"\n* {facts.cosines}" if facts.cosines else "",
+        remarks="".join(f"* Note: {remark}\n" for remark in facts.remarks),
+        licence=licence,
+        recipe=facts.recipe.rstrip(),
+        command=facts.command,
+    )
+    return f"---\n{written(front)}---\n{body}"
+
+
+def _parts(name: str) -> list[str]:
+    """A model and its adapter are two models to the front matter."""
+    return [part.partition("@")[0] for part in name.split("+")]

@@ -1,0 +1,166 @@
+"""A model on disk: its configuration, and its tensors, mapped and not read."""
+
+import hashlib
+import json
+import mmap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from patientdx.errors import InputError
+from patientdx.models.digests import digest_of
+
+from .headers import TensorInfo, read_header
+from .values import Bytes, Values
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+CONFIG = "config.json"
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder with `config.json` and weights in one safetensors file or in shards.
+
+    `tensors` are in the order of files and of data within them.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+    tensors: Mapping[str, TensorInfo]
+    files: tuple[Path, ...]
+
+    @classmethod
+    def open(cls, folder: Path | str) -> "Checkpoint":
+        """Reads configuration and headers, no weights.
+
+        Raises InputError for a folder that is no such model, a missing shard, a damaged or cut
+        file, and for weights as pickles, which could run code and are not loaded.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise InputError(f"`{folder}`: no such folder", hint="name a folder that holds a model")
+        config = _json(folder / CONFIG)
+        files, listed = _weight_files(folder)
+        tensors: dict[str, TensorInfo] = {}
+        for file in files:
+            for info in read_header(file):
+                if listed is None or listed.get(info.name) == file.name:
+                    tensors[info.name] = info
+        missing = set(listed or {}) - set(tensors)
+        if missing:
+            raise InputError(
+                f"{folder / INDEX}: tensor `{min(missing)}` is not in the shard it names",
+                hint="copy or fetch the model again",
+            )
+        return cls(folder, config, tensors, files)
+
+    def values(self, name: str) -> Values:
+        """The numbers of a tensor, mapped: read as they are used. Raises InputError."""
+        info = self.tensors[name]
+        return Values(self.mapped[info.file][1][info.offset :][: info.nbytes], info.dtype)
+
+    def will_need(self, name: str) -> None:
+        """Tells the system to begin to read a tensor."""
+        self._advise(name, "MADV_WILLNEED")
+
+    def done_with(self, name: str) -> None:
+        """Gives the mapped pages of a tensor back; the page cache may keep them."""
+        self._advise(name, "MADV_DONTNEED")
+
+    def digest(self, cache: Path | None = None) -> str:
+        """The sha256 of configuration and weights, as hex digits.
+
+        `cache` is a folder that remembers the digests of files. Raises ModelError.
+        """
+        return digest_of((self.folder / CONFIG, *self.files), cache)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of names, sizes, times of change and headers: quick, for this machine only."""
+        facts: list[object] = []
+        for file in self.files:
+            about = file.stat()
+            facts.append((str(file.resolve()), about.st_size, about.st_mtime_ns))
+        facts += [
+            (info.name, info.dtype, info.shape, info.offset) for info in self.tensors.values()
+        ]
+        return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+    @cached_property
+    def mapped(self) -> Mapping[Path, tuple[mmap.mmap, Bytes]]:
+        """The files, mapped."""
+        return {file: _mapped(file) for file in self.files}
+
+    def _advise(self, name: str, advice: str) -> None:
+        info = self.tensors[name]
+        if not info.nbytes or not hasattr(mmap, advice):
+            return
+        start = info.offset - info.offset % mmap.PAGESIZE
+        size = info.offset + info.nbytes - start
+        self.mapped[info.file][0].madvise(getattr(mmap, advice), start, size)
+
+
+def _mapped(file: Path) -> tuple[mmap.mmap, Bytes]:
+    try:
+        with file.open("rb") as stream:
+            found = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: cannot be read: {error}") from None
+    return found, np.frombuffer(found, np.uint8)
+
+
+def _weight_files(folder: Path) -> tuple[tuple[Path, ...], dict[str, str] | None]:
+    """The files with weights, and for shards the file of each tensor."""
+    if (folder / INDEX).exists():
+        listed = _weight_map(folder / INDEX)
+        files = tuple(folder / name for name in sorted(set(listed.values())))
+        for file in files:
+            if not file.exists():
+                raise InputError(
+                    f"{file}: this shard is missing ({INDEX} names it)",
+                    hint="copy or fetch the model again",
+                )
+        return files, listed
+    if (folder / SINGLE).exists():
+        return (folder / SINGLE,), None
+    raise _without_weights(folder)
+
+
+def _weight_map(path: Path) -> dict[str, str]:
+    listed = _json(path).get("weight_map")
+    if not isinstance(listed, dict) or not listed:
+        raise InputError(f"{path}: it has no `weight_map`", hint="copy or fetch the model again")
+    for name in listed.values():
+        # A name with a folder in it could lead anywhere.
+        if not isinstance(name, str) or Path(name).name != name:
+            raise InputError(f"{path}: {name!r} is no name of a shard beside it")
+    return listed
+
+
+def _without_weights(folder: Path) -> InputError:
+    if any(any(folder.glob(pattern)) for pattern in _PICKLES):
+        return InputError(
+            f"{folder}: its weights are pickles, which can run code when they are loaded",
+            hint="convert them to safetensors where you trust them: "
+            "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW)",
+        )
+    return InputError(f"{folder}: there is no {SINGLE} and no {INDEX} in it")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        said = error.strerror or type(error).__name__
+        raise InputError(f"{path}: cannot be read: {said}", hint="is this a model?") from None
+    except (ValueError, RecursionError):
+        raise InputError(f"{path}: this is no JSON", hint="copy or fetch it again") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: this is no JSON object", hint="copy or fetch it again")
+    return found

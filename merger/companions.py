@@ -1,0 +1,28 @@
+"""The files beside the weights of a merge that come from its base: tokenizer and generation."""
+
+from pathlib import Path
+
+from patientdx.errors import MergeError
+
+_NAMES = (
+    *("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json"),
+    *("added_tokens.json", "vocab.json", "merges.txt", "vocab.txt"),
+    *("chat_template.jinja", "chat_template.json", "generation_config.json"),
+)
+_LARGEST = 1 << 28  # bytes
+
+
+def companions(base: Path) -> dict[str, bytes]:
+    """Their contents by name, those there are. Raises MergeError for one that is unreadable."""
+    found: dict[str, bytes] = {}
+    for name in _NAMES:
+        path = base / name
+        if not path.is_file():
+            continue
+        try:
+            if path.stat().st_size <= _LARGEST:
+                found[name] = path.read_bytes()
+        except OSError as error:
+            said = error.strerror or type(error).__name__
+            raise MergeError(f"{path}: cannot be read: {said}", hint="check the base") from error
+    return found

@@ -1,0 +1,140 @@
+"""A merge to be done: a recipe, where its inputs lie, and the engine that can do it."""
+
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from typing import Literal
+
+from patientdx.errors import MergeError
+
+from .adapters import apply_adapter
+from .checkpoint import Checkpoint
+from .checks import Agreement, check_inputs
+from .likeness import compare_configs
+from .plan import MergePlan
+from .planning import only_by_mergekit, plan_merge
+from .recipe import MOVED_LAYERS, ModelRef, Recipe
+from .values import SIZES
+
+Engine = Literal["auto", "stream", "mergekit"]
+SHARD_SIZE = 5_000_000_000  # bytes, as MergeKit has it
+
+
+@dataclass(frozen=True)
+class Job:
+    """A recipe with the folders of its models, by their names, and of their adapters.
+
+    `auto` is the streaming engine where it can, else MergeKit. `unsound` allows models whose
+    weights do not mean the same. `cache` is a folder that remembers digests of files, `command`
+    what a reader may type to make the merge again.
+    """
+
+    recipe: Recipe
+    folders: Mapping[ModelRef, Path]
+    adapters: Mapping[ModelRef, Path] = field(default_factory=dict)
+    engine: Engine = "auto"
+    unsound: bool = False
+    shard_size: int = SHARD_SIZE
+    threads: int = 0
+    cache: Path | None = None
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A job whose inputs are open and checked.
+
+    `plan` is None where only MergeKit knows what is to be done; `agreement` too, where the recipe
+    itself says how models that differ go together.
+    """
+
+    inputs: tuple[Checkpoint, ...]
+    engine: Literal["stream", "mergekit"]
+    agreement: Agreement | None
+    plan: MergePlan | None
+    remarks: tuple[str, ...]
+    base_index: int = 0
+
+    @property
+    def base(self) -> Checkpoint:
+        """The input that gives configuration and tokenizer."""
+        return self.inputs[self.base_index]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of weights that the merge will have, as far as they can be foreseen."""
+        if self.plan is not None:
+            return self.plan.nbytes
+        return sum(prod(one.shape) * SIZES[one.dtype] for one in self.base.tensors.values())
+
+
+@contextmanager
+def opened(job: Job, near: Path) -> Iterator[Ready]:
+    """The job's inputs, adapters applied in a hidden folder in `near` that is removed at the end.
+
+    Raises InputError and MergeError where the merge is not possible.
+    """
+    scratch = near / f".{secrets.token_hex(6)}.adapters"
+    try:
+        yield _ready(job, tuple(_open(job, ref, scratch) for ref in job.recipe.inputs))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _open(job: Job, ref: ModelRef, scratch: Path) -> Checkpoint:
+    base = Checkpoint.open(job.folders[ref])
+    adapter = job.adapters.get(ref)
+    if adapter is None:
+        return base
+    scratch.mkdir(exist_ok=True)
+    return apply_adapter(base, adapter, scratch / str(job.recipe.inputs.index(ref)))
+
+
+def _ready(job: Job, inputs: tuple[Checkpoint, ...]) -> Ready:
+    recipe = job.recipe
+    names = [str(ref) for ref in recipe.inputs]
+    base = recipe.inputs.index(recipe.base)
+    reason = _only_mergekit(recipe, inputs[base])
+    if reason and job.engine == "stream":
+        raise only_by_mergekit(reason)
+    if reason and (recipe.foreign or recipe.slices):
+        # How vocabularies, layers or modules go together is the recipe's and MergeKit's business.
+        configs = [dict(one.config) for one in inputs]
+        for config in configs if recipe.slices or "modules" in recipe.foreign else ():
+            config.pop("num_hidden_layers", None)
+        remarks = compare_configs(names, configs, base, unsound=job.unsound)
+        return Ready(inputs, "mergekit", None, None, tuple(remarks), base)
+    agreement = check_inputs(inputs, names, base, unsound=job.unsound)
+    if agreement.tied is None and not reason:
+        reason = "a tied model with one that is not"
+        if job.engine == "stream":
+            raise only_by_mergekit(reason)
+    if reason or job.engine == "mergekit":
+        _check_rows(agreement)
+    plan = None if reason else plan_merge(recipe, inputs, agreement=agreement)
+    engine: Literal["stream", "mergekit"] = "stream"
+    if reason or job.engine == "mergekit":
+        engine = "mergekit"
+    return Ready(inputs, engine, agreement, plan, agreement.remarks, base)
+
+
+def _only_mergekit(recipe: Recipe, base: Checkpoint) -> str | None:
+    """Why only MergeKit can do this; slices must cover the base's layers."""
+    covered = sum(b - a for each in recipe.slices for a, b in (each.sources[0].layers or (0, 0),))
+    if recipe.slices and covered != base.config.get("num_hidden_layers"):
+        return MOVED_LAYERS
+    return recipe.only_mergekit()
+
+
+def _check_rows(agreement: Agreement) -> None:
+    """Raises MergeError where the merge needs rows that MergeKit would cut off."""
+    fewest = min(agreement.input_rows, default=agreement.rows)
+    if agreement.rows > fewest:
+        raise MergeError(
+            f"the merge needs {agreement.rows:,} vocabulary rows; MergeKit cuts them to {fewest:,}",
+            hint="use --engine stream, or say `tokenizer: {source: base}` in the recipe",
+        )

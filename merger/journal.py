@@ -1,0 +1,63 @@
+"""The tensors that a merge has finished, so that one that was killed can be resumed.
+
+One line of JSON a tensor, after a first line that names the plan. A line is written after the
+tensor's bytes were synced; a last line that was cut does not count.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+Finished = dict[str, float | None]
+"""Names of finished tensors, with their cosine where SLERP took one."""
+
+
+def read_journal(path: Path, key: str) -> Finished | None:
+    """What a journal holds; None where there is none of this plan."""
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except OSError:
+        return None
+    entries = [_entry(line) for line in lines]
+    if not entries or entries[0] != {"plan": key}:
+        return None
+    found: Finished = {}
+    for entry in entries[1:]:
+        if entry is None:
+            break
+        found[entry["name"]] = entry["cosine"]
+    return found
+
+
+def begin_journal(path: Path, key: str, finished: Mapping[str, float | None]) -> None:
+    """Writes a journal anew, without what may have been cut."""
+    aside = path.with_suffix(".new")
+    with aside.open("wb") as stream:
+        stream.write(_line({"plan": key}) + _lines(finished))
+        stream.flush()
+        os.fsync(stream.fileno())
+    aside.replace(path)
+
+
+def append_journal(path: Path, finished: Mapping[str, float | None]) -> None:
+    """Adds tensors whose bytes are synced."""
+    with path.open("ab") as stream:
+        stream.write(_lines(finished))
+
+
+def _lines(finished: Mapping[str, float | None]) -> bytes:
+    return b"".join(_line({"name": name, "cosine": c}) for name, c in finished.items())
+
+
+def _line(entry: Mapping[str, object]) -> bytes:
+    return json.dumps(entry).encode() + b"\n"
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

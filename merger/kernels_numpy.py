@@ -1,0 +1,127 @@
+"""The kernels in NumPy, with the same bits as the compiled ones: native/merge.h defines both.
+
+Sums: lanes of float32 over blocks of 4,096 numbers, the lanes added in float64 by halves, blocks
+and chunks in order. Weighted sums: every product and every sum rounded to float32 (float64 where
+an input is), the result rounded once to its dtype, ties to even.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .values import Bytes, Values
+
+BLOCK = 4096
+LANES = 32
+CHUNK = 256 * BLOCK
+FLOOR, CEILING = 1e-30, 1e36
+
+Floats = NDArray[Any]
+
+
+def unpacked(values: Values) -> Floats:
+    """The numbers as float32, those of float64 as they are."""
+    data = values.data
+    if values.dtype == "BF16":
+        return (_typed(data, "<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
+    if values.dtype == "F16":
+        return _typed(data, "<f2").astype(np.float32)
+    return _typed(data, "<f4" if values.dtype == "F32" else "<f8")
+
+
+def pack(numbers: Floats, out: Values) -> bool:
+    """Writes numbers, rounded to the dtype of `out`; True where all of them are finite there."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if out.dtype == "F64":
+            packed = numbers.astype("<f8")
+        elif out.dtype == "BF16":
+            packed = _rounded(numbers.astype(np.float32))
+        else:  # halves by way of float32, as PyTorch rounds
+            packed = numbers.astype(np.float32).astype("<f2" if out.dtype == "F16" else "<f4")
+    out.data[:] = packed.view(np.uint8)
+    if out.dtype == "BF16":
+        return not bool(np.any((packed & 0x7FFF) >= 0x7F80))
+    return bool(np.all(np.isfinite(packed)))
+
+
+def chunk_sums(a: Values, b: Values) -> NDArray[np.float64]:
+    """Sums of a·a, b·b and a·b of every chunk, shape (chunks, 3)."""
+    starts = range(0, a.size, CHUNK)
+    found = [_sums(a.part(at, at + CHUNK), b.part(at, at + CHUNK)) for at in starts]
+    return np.array(found, np.float64).reshape(-1, 3)
+
+
+def combine(inputs: Sequence[Values], weights: Sequence[float], out: Values) -> bool:
+    """Writes the weighted sum of the inputs; True where all of it is finite."""
+    wide = any(each.dtype == "F64" for each in inputs)
+    real: type[Any] = np.float64 if wide else np.float32
+    total = np.zeros(out.size, real)
+    first = True
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        for values, weight in zip(inputs, weights, strict=True):
+            if weight:  # the sign of a zero is kept where nothing is added to it
+                term = unpacked(values).astype(real) * real(weight)
+                total = term if first else total + term
+                first = False
+    return pack(total, out)
+
+
+def _typed(data: Bytes, dtype: str) -> NDArray[Any]:
+    return np.frombuffer(data.tobytes(), dtype)
+
+
+def _rounded(numbers: NDArray[np.float32]) -> NDArray[np.uint16]:
+    bits = numbers.view(np.uint32)
+    up = np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
+    rounded = (bits + up) >> np.uint32(16)
+    missing = (bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000)
+    quiet = (bits >> np.uint32(16)) | np.uint32(0x40)
+    return np.where(missing, quiet, rounded).astype("<u2")
+
+
+def _sums(a: Values, b: Values) -> Floats:
+    x, y = _blocks(a), _blocks(b)
+    if np.float64 in {x.dtype.type, y.dtype.type}:
+        return _in_order(_block_sums(x, y, np.float64))
+    sums = _block_sums(x, y, np.float32)
+    with np.errstate(invalid="ignore"):
+        fits = np.all((sums[:, :2] >= FLOOR) & (sums[:, :2] <= CEILING), axis=1)
+    if not np.all(fits):
+        sums[~fits] = _block_sums(x[~fits], y[~fits], np.float64)
+    return _in_order(sums)
+
+
+def _blocks(values: Values) -> Floats:
+    """The numbers as (blocks, rows, lanes), the last block filled with zeros."""
+    numbers = unpacked(values)
+    blocks = -(-len(numbers) // BLOCK)
+    whole = np.zeros(blocks * BLOCK, numbers.dtype)
+    whole[: len(numbers)] = numbers
+    return whole.reshape(blocks, BLOCK // LANES, LANES)
+
+
+def _block_sums(x: Floats, y: Floats, real: type[Any]) -> NDArray[np.float64]:
+    x, y = x.astype(real, copy=False), y.astype(real, copy=False)
+    sums = np.empty((len(x), 3), np.float64)
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        for column, (left, right) in enumerate(((x, x), (y, y), (x, y))):
+            lanes = np.zeros((len(x), LANES), real)
+            for row in range(BLOCK // LANES):
+                lanes += left[:, row] * right[:, row]
+            sums[:, column] = _folded(lanes.astype(np.float64))
+    return sums
+
+
+def _folded(lanes: NDArray[np.float64]) -> NDArray[np.float64]:
+    half = LANES // 2
+    while half:
+        lanes = lanes[:, :half] + lanes[:, half:]
+        half //= 2
+    return lanes[:, 0]
+
+
+def _in_order(sums: NDArray[np.float64]) -> Floats:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.cumsum(sums, axis=0)[-1] if len(sums) else np.zeros(3)

@@ -1,0 +1,58 @@
+"""Where every tensor of the output lies: files, headers and offsets, known before any is read."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from .checkpoint import INDEX, SINGLE
+from .headers import Slot, compose_header
+from .values import SIZES
+
+SHARD_SIZE = 5_000_000_000  # bytes, as MergeKit cuts
+_METADATA = {"format": "pt"}
+
+
+class Shard(NamedTuple):
+    """A file of the output: its header, and where its tensors begin in it."""
+
+    name: str
+    header: bytes
+    offsets: Mapping[str, int]
+    size: int
+
+
+def lay_out(slots: Sequence[Slot], shard_size: int = SHARD_SIZE) -> list[Shard]:
+    """The files of the output; a tensor larger than `shard_size` bytes has one of its own."""
+    groups: list[list[Slot]] = [[]]
+    filled = 0
+    for slot in slots:
+        if groups[-1] and filled + slot.nbytes > shard_size:
+            groups.append([])
+            filled = 0
+        groups[-1].append(slot)
+        filled += slot.nbytes
+    if len(groups) == 1:
+        return [_shard(SINGLE, groups[0])]
+    return [
+        _shard(f"model-{n:05d}-of-{len(groups):05d}.safetensors", group)
+        for n, group in enumerate(groups, 1)
+    ]
+
+
+def compose_index(shards: Sequence[Shard]) -> dict[str, bytes]:
+    """The file that tells the shard of each tensor, by its name; none where there is one shard."""
+    if len(shards) == 1:
+        return {}
+    weight_map = {name: shard.name for shard in shards for name in shard.offsets}
+    total = sum(shard.size - len(shard.header) for shard in shards)
+    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+    return {INDEX: (json.dumps(index, indent=2) + "\n").encode()}
+
+
+def _shard(name: str, slots: Sequence[Slot]) -> Shard:
+    # The widest numbers first: then all of them are aligned.
+    ordered = sorted(slots, key=lambda slot: -SIZES[slot.dtype])
+    header, offsets = compose_header(ordered, _METADATA)
+    size = len(header) + sum(slot.nbytes for slot in ordered)
+    places = {slot.name: offset for slot, offset in zip(ordered, offsets, strict=True)}
+    return Shard(name, header, places, size)

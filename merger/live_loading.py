@@ -1,0 +1,56 @@
+"""A live model whose weights are about to be replaced by those of a merge."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from patientdx.errors import ModelError
+from patientdx.models.hf_loading import Loaded, load
+from patientdx.models.settings import ModelSettings
+
+from .live_torch import own_memory
+from .plan import MergePlan
+
+_WEIGHTS = (".safetensors", ".safetensors.index.json")
+
+
+def live_model(plan: MergePlan, files: Mapping[str, bytes], settings: ModelSettings) -> Loaded:
+    """The base of a plan as transformers loads it, with as many rows as the output has words.
+
+    `files` take the place of the base's own, but for config.json. Raises ModelError.
+    """
+    if settings.quantize != "none":
+        raise ModelError(
+            "the weights of a quantized model cannot be swapped",
+            hint="leave the quantisation out, or write the merge and load that",
+        )
+    with tempfile.TemporaryDirectory(prefix="patientdx-live-") as scratch:
+        folder = Path(scratch)
+        _lay_out(plan.inputs[plan.base].folder, files, folder)
+        loaded = load(folder, settings)
+        _resize(loaded.model, {task.name: task.shape for task in plan.tensors})
+        own_memory(loaded.model)
+    return loaded
+
+
+def _lay_out(base: Path, files: Mapping[str, bytes], into: Path) -> None:
+    """The base's folder with other files; weights, which are large, as links."""
+    for file in base.iterdir():
+        if file.name.endswith(_WEIGHTS):
+            (into / file.name).symlink_to(file.resolve())
+        elif file.is_file():
+            shutil.copyfile(file, into / file.name)
+    for name, content in files.items():
+        if name != "config.json" and Path(name).name == name:
+            (into / name).write_bytes(content)
+
+
+def _resize(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Gives the embeddings the rows that a merge has, tied or not; their values come later."""
+    rows = model.get_input_embeddings().weight
+    for name, tensor in model.named_parameters():
+        if tensor is rows and name in shapes and shapes[name][0] != rows.shape[0]:
+            model.resize_token_embeddings(shapes[name][0], mean_resizing=False)
+            return

@@ -1,0 +1,150 @@
+"""The tensors of a live torch model, and rewriting them on the device where they lie."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from patientdx.errors import MergeError
+
+from .blends import Blend
+from .values import Values
+
+Weights = Sequence[float]
+
+_DTYPES = {
+    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16",
+    "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL",
+}  # fmt: skip
+_NAMES = {ours: torchs for torchs, ours in _DTYPES.items()}
+
+
+def live_tensors(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """The tensors of a model to be rewritten, by names of `shapes`; a tied one comes once.
+
+    Names that the model does not have are left out, as by loading. Raises MergeError where a
+    tensor of the model is not in `shapes`, or has another shape.
+    """
+    named = dict(model.state_dict(keep_vars=True))
+    found: dict[int, str] = {}
+    for name, tensor in named.items():
+        if name in shapes:
+            found.setdefault(id(tensor), name)
+    for name, tensor in named.items():
+        if id(tensor) not in found:
+            raise MergeError(f"tensor `{name}` of the live model is not in the merge")
+    for name in found.values():
+        if tuple(named[name].shape) != shapes[name]:
+            raise MergeError(
+                f"tensor `{name}`: its shape is {list(named[name].shape)} in the live model "
+                f"and {list(shapes[name])} in the merge"
+            )
+    return {name: named[name].detach() for name in found.values()}
+
+
+def own_memory(model: Any) -> None:
+    """Moves weights that are mapped from a file into memory of their own.
+
+    So that writing to them neither needs the file any more nor waits for its pages.
+    """
+    import torch
+
+    for tensor in {id(one): one for one in model.state_dict(keep_vars=True).values()}.values():
+        if tensor.device.type == "cpu":
+            tensor.data = tensor.detach().clone(memory_format=torch.contiguous_format)
+
+
+def digest_of_words(tokenizer: Any) -> str:
+    """The sha256 of what a tokenizer does, as hex digits."""
+    inner = getattr(tokenizer, "backend_tokenizer", None)
+    words = inner.to_str() if inner is not None else repr(sorted(tokenizer.get_vocab().items()))
+    facts = f"{words}\0{getattr(tokenizer, 'chat_template', None)}"
+    return hashlib.sha256(facts.encode()).hexdigest()
+
+
+def bytes_of(tensor: Any) -> Values:
+    """A contiguous torch tensor in the computer's memory as bytes, shared with it."""
+    import torch
+
+    flat = tensor.detach().view(-1).view(torch.uint8)
+    return Values(flat.numpy(), dtype_of(tensor))
+
+
+def tensor_of(values: Values, shape: Sequence[int]) -> Any:
+    """Bytes as a torch tensor, shared with them."""
+    import torch
+
+    flat = torch.from_numpy(values.data).view(getattr(torch, _NAMES[values.dtype]))
+    return flat.view(tuple(shape))
+
+
+def dtype_of(tensor: Any) -> str:
+    """The dtype of a torch tensor as safetensors spells it."""
+    name = str(tensor.dtype).removeprefix("torch.")
+    if name not in _DTYPES:
+        raise MergeError(f"a live model of {name} cannot be rewritten")
+    return _DTYPES[name]
+
+
+class DeviceWeights:
+    """The live tensors of blends on a GPU, with copies of the inputs beside them.
+
+    The arithmetic is that of the kernels, product by product and sum by sum, so the bits are too.
+    """
+
+    def __init__(self, live: Mapping[str, Any], some: Sequence[Blend]) -> None:
+        self._live = live
+        self._steps = {blend.task.name: blend.steps for blend in some}
+        self._inputs = {
+            blend.task.name: [_moved(each, live[blend.task.name].device) for each in blend.inputs]
+            for blend in some
+        }
+        for blend in some:
+            out = live[blend.task.name]
+            for start, tail in blend.tails:
+                part = out.view(-1)[start : start + tail.size]
+                part.copy_(_rounded(_moved(tail, out.device), blend.steps))
+
+    def write(self, weights: Mapping[str, Weights]) -> None:
+        """Rewrites the tensors named. Raises MergeError for a result that is not finite."""
+        import torch
+
+        finite = {name: self._write(name, row) for name, row in weights.items()}
+        if finite and not bool(torch.stack(list(finite.values())).all()):
+            name = next(name for name, sound in finite.items() if not bool(sound))
+            raise MergeError(f"tensor `{name}` would hold NaN or infinity")
+
+    def _write(self, name: str, weights: Weights) -> Any:
+        inputs = self._inputs[name]
+        out = self._live[name].view(-1)[: inputs[0].numel()]
+        if len(inputs) == 1:
+            out.copy_(inputs[0])
+        else:
+            out.copy_(_rounded(_sum(inputs, weights), self._steps[name]))
+        return out.isfinite().all()
+
+
+def _sum(inputs: Sequence[Any], weights: Weights) -> Any:
+    import torch
+
+    real = torch.float64 if any(one.dtype == torch.float64 for one in inputs) else torch.float32
+    total = None
+    for values, weight in zip(inputs, weights, strict=True):
+        if weight:
+            term = values.to(real) * weight
+            total = term if total is None else total.add_(term)
+    return total
+
+
+def _rounded(values: Any, steps: Sequence[str]) -> Any:
+    import torch
+
+    for dtype in steps:
+        values = values.to(getattr(torch, _NAMES[dtype]))
+    return values
+
+
+def _moved(values: Values, device: Any) -> Any:
+    import torch
+
+    data = torch.frombuffer(bytearray(values.data), dtype=torch.uint8)
+    return data.view(getattr(torch, _NAMES[values.dtype])).to(device)

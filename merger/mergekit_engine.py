@@ -1,0 +1,97 @@
+"""The engine that is MergeKit itself, run through its Python API, on folders and offline."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from patientdx.capabilities import require
+from patientdx.errors import MergeError
+
+from .recipe import ModelRef, Recipe
+from .recipe_writer import renamed
+
+
+def mergekit_version() -> str:
+    """The version of the MergeKit that is installed. Raises ExtraMissingError without one."""
+    from importlib.metadata import version
+
+    require("mergekit", "merge")
+    return version("mergekit")
+
+
+def run_mergekit(
+    recipe: Recipe,
+    folders: Mapping[ModelRef, Path],
+    into: Path,
+    *,
+    truncate: bool = False,
+    shard_size: int = 5_000_000_000,
+) -> None:
+    """Weights and config.json of a merge, written into a new folder by MergeKit.
+
+    `folders` tells where each input lies, adapters applied; `truncate` cuts vocabularies to the
+    smallest. A tokenizer is written where the recipe speaks of one. Raises MergeError with what
+    MergeKit says, and ExtraMissingError where it is not installed.
+    """
+    require("mergekit", "merge")
+    with _quiet():
+        from mergekit.config import MergeConfiguration
+        from mergekit.io.tasks import LoaderCache
+        from mergekit.merge import run_merge
+        from mergekit.options import MergeOptions
+
+        options = MergeOptions(
+            copy_tokenizer=False,
+            write_model_card=False,
+            quiet=True,
+            unsafe_truncate_embeddings=truncate,
+            out_shard_size=shard_size,
+        )
+        _forget(LoaderCache)
+        try:
+            config = MergeConfiguration.model_validate(local_recipe(recipe, folders))
+            run_merge(config, str(into), options)
+        # Its errors have no common root; all say what is wrong.
+        except (RuntimeError, ValueError, TypeError, KeyError, AssertionError, OSError) as error:
+            raise _said(error, recipe) from error
+        finally:
+            _forget(LoaderCache)
+
+
+def local_recipe(recipe: Recipe, folders: Mapping[ModelRef, Path]) -> dict[str, Any]:
+    """The plain recipe with folders in place of names, so that no hub is asked."""
+    places = {ref: ModelRef(str(folder.absolute())).plain() for ref, folder in folders.items()}
+    return dict(renamed(recipe.plain(), places))
+
+
+def _forget(cache: Any) -> None:
+    """Closes the inputs: MergeKit keeps them by name, and the same name may come again."""
+    cache().flush_all()
+    cache.loaders.clear()
+
+
+def _said(error: BaseException, recipe: Recipe) -> MergeError:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # A validation error has its reason on the third line, below a count and a place.
+    reason = " ".join(lines[1:3]) if "validation error" in str(error)[:80] else "".join(lines[:1])
+    return MergeError(
+        f"MergeKit refuses {recipe.name}: {reason or type(error).__name__}",
+        hint="its documents tell what each method needs: https://github.com/arcee-ai/mergekit",
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps what MergeKit and its libraries log and warn of away from the terminal."""
+    root = logging.getLogger()
+    silent = logging.NullHandler()  # without any handler, the first message makes a loud one
+    root.addHandler(silent)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.removeHandler(silent)

@@ -1,0 +1,246 @@
+"""Carries a job out: weights by an engine, and beside them all that makes a folder a model."""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from patientdx import __version__
+from patientdx.errors import MergeError
+
+from .card import CardFacts, model_card
+from .checkpoint import CONFIG, Checkpoint
+from .checks import VOCABULARY, check_place, output_config
+from .companions import companions
+from .job import Job, Ready, opened
+from .kernels import moments
+from .licences import inherited, read_licence
+from .mergekit_engine import mergekit_version, run_mergekit
+from .planning import promoted, torch_name
+from .provenance import (
+    CARD,
+    FILE,
+    RECIPE,
+    InputFacts,
+    Provenance,
+    adapter_digest,
+    hub_source,
+)
+from .report import CosineSummary, summary
+from .values import FLOATS
+
+Progress = Callable[[int, int], None]
+"""Told how many bytes of the output are written, and how many there will be."""
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A merge that is done: its folder, the engine, bytes of weights, and what was noticed."""
+
+    folder: Path
+    engine: str
+    nbytes: int
+    remarks: tuple[str, ...]
+    cosines: CosineSummary | None
+
+
+def merge(job: Job, into: Path, *, progress: Progress = lambda _done, _all: None) -> Merged:
+    """Merges into a new folder `into`, which appears whole or not at all.
+
+    Raises PatientDxError for inputs that cannot be merged, a folder that is not empty, and a disk
+    that is full.
+    """
+    check_place(into)
+    with opened(job, into.absolute().parent) as ready:
+        return carry_out(job, ready, into, progress)
+
+
+def carry_out(
+    job: Job,
+    ready: Ready,
+    into: Path,
+    progress: Progress,
+    *,
+    told: Provenance | None = None,
+) -> Merged:
+    """Merges inputs that are open; `told` is the provenance of a merge that is made again."""
+    check_place(into, ready.nbytes)
+    with ThreadPoolExecutor(1) as pool:
+        # Digests are taken while tensors are merged: both need the same bytes.
+        facts = pool.submit(lambda: told or provenance_of(job, ready, into.absolute().name))
+        work = _Work(job, ready, facts)
+        if ready.engine == "stream":
+            return _by_stream(work, into, progress)
+        return _by_mergekit(work, into)
+
+
+class _Work(NamedTuple):
+    """A job whose inputs are open, and what will be known of it."""
+
+    job: Job
+    ready: Ready
+    facts: Future[Provenance]
+
+
+def provenance_of(job: Job, ready: Ready, title: str) -> Provenance:
+    """What is to be known of a merge, without its cosines. Reads all inputs for their digests."""
+    engine = f"mergekit {mergekit_version()}" if ready.engine == "mergekit" else "stream"
+    facts = tuple(_input_facts(job, at) for at in range(len(ready.inputs)))
+    return Provenance(
+        title=title,
+        software=f"patientdx {__version__}",
+        engine=engine,
+        recipe=job.recipe.text,
+        inputs=facts,
+        shard_size=job.shard_size,
+        unsound=job.unsound,
+        command=job.command,
+        remarks=ready.remarks,
+    )
+
+
+def _input_facts(job: Job, at: int) -> InputFacts:
+    ref = job.recipe.inputs[at]
+    folder, adapter = job.folders[ref], job.adapters.get(ref)
+    return InputFacts(
+        str(ref),
+        str(folder.absolute()),
+        Checkpoint.open(folder).digest(job.cache),
+        str(adapter.absolute()) if adapter else None,
+        adapter_digest(adapter) if adapter else None,
+        *hub_source(folder),
+    )
+
+
+def _companions(work: _Work, cosines: Mapping[str, float]) -> dict[str, bytes]:
+    """The files beside the weights, by name, but for what MergeKit writes where it must."""
+    job, ready, known = work
+    found = summary(cosines, ready.plan) if ready.plan is not None else None
+    facts = replace(known.result(), cosines=found.plain() if found else None)
+    licences = [read_licence(job.folders[ref]) for ref in job.recipe.inputs]
+    names = [one.repo or one.name for one in facts.inputs]
+    card = CardFacts(
+        title=facts.title,
+        method=job.recipe.method,
+        base=str(job.recipe.base_model) if job.recipe.base_model else None,
+        inputs=[(one.name, one.digest) for one in facts.inputs],
+        base_models=tuple(names),
+        engine=facts.engine,
+        recipe=facts.recipe,
+        command=facts.command,
+        licence=inherited([one.name for one in facts.inputs], licences),
+        remarks=facts.remarks,
+        cosines=str(found) if found else "",
+    )
+    files = {
+        FILE: facts.to_bytes(),
+        RECIPE: facts.recipe.encode(),
+        CARD: model_card(card).encode(),
+    }
+    if ready.agreement is not None:
+        dtypes = {task.dtype for task in ready.plan.tensors} if ready.plan else set()
+        dtype = job.recipe.out_dtype or job.recipe.dtype or _common(dtypes, ready)
+        config = output_config(ready.base.config, ready.agreement, dtype)
+        files |= companions(job.folders[job.recipe.base]) | {CONFIG: _json(config)}
+    return files
+
+
+def _common(dtypes: set[str], ready: Ready) -> str | None:
+    """What torch calls the widest float of the merge."""
+    kinds = (dtypes or {one.dtype for one in ready.base.tensors.values()}) & set(FLOATS)
+    return torch_name(promoted(sorted(kinds))) if kinds else None
+
+
+def _by_stream(work: _Work, into: Path, progress: Progress) -> Merged:
+    from .stream import write_merge
+
+    job, ready, _ = work
+    assert ready.plan is not None
+    written = write_merge(
+        ready.plan,
+        into,
+        lambda cosines: _companions(work, cosines),
+        shard_size=job.shard_size,
+        threads=job.threads or None,
+        progress=lambda done: progress(done, ready.nbytes),
+    )
+    return Merged(
+        into, "stream", written.nbytes, ready.remarks, summary(written.cosines, ready.plan)
+    )
+
+
+def _by_mergekit(work: _Work, into: Path) -> Merged:
+    """MergeKit writes into a hidden folder, which then gets the final name."""
+    job, ready, facts = work
+    _check_finite(ready)
+    hidden = into.absolute().with_name(f".{into.name}.{secrets.token_hex(6)}.merging")
+    rows = ready.agreement.input_rows if ready.agreement else ()
+    folders = dict(zip(job.recipe.inputs, (one.folder for one in ready.inputs), strict=True))
+    try:
+        run_mergekit(
+            job.recipe,
+            folders,
+            hidden,
+            truncate=len(set(rows)) > 1,
+            shard_size=job.shard_size,
+        )
+        made = Checkpoint.open(hidden)
+        files = _companions(work, {})
+        if ready.agreement is None:
+            # What MergeKit wrote itself, a tokenizer among it, stands.
+            files |= {CONFIG: _json(_mended(made))}
+            for name, data in companions(job.folders[job.recipe.base]).items():
+                if not (hidden / name).exists():
+                    files[name] = data
+        for name, data in files.items():
+            (hidden / name).write_bytes(data)
+        _settle(hidden, into)
+    except OSError as error:
+        said = error.strerror or type(error).__name__
+        raise MergeError(f"{into}: cannot be written: {said}", hint="free some space") from error
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+    nbytes = sum(info.nbytes for info in made.tensors.values())
+    return Merged(into, facts.result().engine, nbytes, ready.remarks, None)
+
+
+def _mended(made: Checkpoint) -> dict[str, Any]:
+    """MergeKit's config.json with the vocabulary that the weights have."""
+    rows = {info.shape[0] for name, info in made.tensors.items() if VOCABULARY.search(name)}
+    return dict(made.config) | ({"vocab_size": rows.pop()} if len(rows) == 1 else {})
+
+
+def _check_finite(ready: Ready) -> None:
+    """Raises MergeError for NaN or infinity, which MergeKit passes on."""
+    for one in ready.inputs:
+        for name, info in one.tensors.items():
+            if info.dtype in FLOATS:
+                values = one.values(name)
+                if not all(moments(values, values).finite):
+                    raise MergeError(
+                        f"{one.folder}: tensor `{name}` has NaN or infinite numbers",
+                        hint="this model is broken: fetch it again",
+                    )
+
+
+def _settle(hidden: Path, into: Path) -> None:
+    """Makes all that was written last, then gives it its name."""
+    for path in (*hidden.iterdir(), hidden):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    with suppress(FileNotFoundError):
+        into.rmdir()  # an empty one, as was checked
+    hidden.rename(into)
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()

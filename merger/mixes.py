@@ -1,0 +1,127 @@
+"""How much of each input goes into a tensor, said in one of several ways, as weights of a sum.
+
+Linear, SLERP and MergeKit 0.1.5's `multislerp` are all weighted sums of the inputs as they are;
+the weights of the latter two depend on the tensors only through their norms and cosines.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+from patientdx.errors import MergeError
+
+from .kernels import Moments, slerp_weights
+
+METHODS = ("linear", "slerp", "multislerp")
+EPSILON = 1e-8  # what multislerp adds to norms
+_CANCELLED = 1e-6  # lengths of means of unit vectors that are nothing but rounding
+
+
+class Mix(NamedTuple):
+    """A method, and one weight an input that say how much of it there is."""
+
+    method: str
+    weights: tuple[float, ...]
+
+
+Spot: TypeAlias = float | Sequence[float] | Mix
+"""One λ of two inputs (0: the first, which is the base), one weight an input, or a mix."""
+
+Point: TypeAlias = Spot | Mapping[str, Spot] | Callable[[str], Spot | None]
+"""A spot for all tensors, or one for each by its name; where there is none the plan's counts."""
+
+
+def spot_of(point: Point, name: str) -> Spot | None:
+    """What a point says of a tensor."""
+    if isinstance(point, Mapping):
+        return point.get(name)
+    return point(name) if callable(point) else point
+
+
+def mix_of(spot: Spot, method: str, inputs: int, base: int = 0) -> Mix:
+    """The mix of a spot that names no method of its own; weights are made to add up to 1.
+
+    Raises MergeError for what is no mix of so many inputs.
+    """
+    if isinstance(spot, Mix):
+        method, spot = spot
+    if isinstance(spot, int | float):
+        spot = _ends(float(spot), inputs, base)
+    weights = tuple(float(weight) for weight in spot)
+    total = math.fsum(weights)
+    if len(weights) != inputs:
+        raise MergeError(f"{len(weights)} weights were given for {inputs} models")
+    if not all(weight >= 0 for weight in weights) or not 0 < total < math.inf:
+        raise MergeError("weights of models must be 0 or more, and not all 0")
+    if method not in METHODS:
+        raise MergeError(f"a live merge knows {', '.join(METHODS)}; not `{method}`")
+    if method == "slerp" and inputs != 2:
+        raise MergeError(
+            f"slerp is for two models, and there are {inputs}", hint="multislerp takes any number"
+        )
+    return Mix(method, weights if total == 1 else tuple(weight / total for weight in weights))
+
+
+def _ends(t: float, inputs: int, base: int) -> tuple[float, ...]:
+    if inputs != 2:
+        raise MergeError(f"a single λ is for two models, and there are {inputs}: give weights")
+    if not 0 <= t <= 1:
+        raise MergeError(f"λ is {t:g}, and must lie between 0 and 1")
+    return (1 - t, t) if base == 0 else (t, 1 - t)
+
+
+class Pairs(NamedTuple):
+    """Norms of the inputs' tensors of one name, and the moments of every two of them."""
+
+    moments: Mapping[tuple[int, int], Moments]
+    wide: bool = False
+
+    def cosine(self, one: int, other: int) -> float:
+        """The cosine of two inputs, as SLERP takes it."""
+        return self.moments[min(one, other), max(one, other)].cosine
+
+    def norm(self, one: int) -> float:
+        """The norm of an input."""
+        pair = next(pair for pair in self.moments if one in pair)
+        found = self.moments[pair]
+        first = one == pair[0]
+        squares, exponent = (found.aa, found.ea) if first else (found.bb, found.eb)
+        return math.ldexp(math.sqrt(squares), exponent)
+
+
+def sum_weights(mix: Mix, pairs: Pairs) -> tuple[float, ...]:
+    """What the inputs are multiplied with. An input that is all of a mix is taken as it is.
+
+    Raises MergeError where multislerp has no direction to go.
+    """
+    if mix.method == "linear" or 1.0 in mix.weights:
+        return mix.weights
+    if mix.method == "slerp":
+        return slerp_weights(mix.weights[1], pairs.cosine(0, 1), wide=pairs.wide)
+    return _multislerp(mix.weights, pairs)
+
+
+def _multislerp(weights: tuple[float, ...], pairs: Pairs) -> tuple[float, ...]:
+    """MergeKit's multislerp without a base, as weights.
+
+    With unit vectors uᵢ = xᵢ / (‖xᵢ‖ + ε) and m = Σ wᵢ uᵢ it projects onto the tangent space at
+    m / ‖m‖. There Σ wᵢ (uᵢ - (uᵢ·m) m / ‖m‖²) = m - m = 0: nothing is left to walk, and what
+    comes out is (Σ wᵢ ‖xᵢ‖) m / ‖m‖, but for its rounding.
+    """
+    count = range(len(weights))
+    norms = [pairs.norm(i) for i in count]
+    sizes = [norm / (norm + EPSILON) for norm in norms]
+    squares = [
+        weights[i] * weights[j] * sizes[i] * sizes[j] * (1.0 if i == j else pairs.cosine(i, j))
+        for i in count
+        for j in count
+    ]
+    length = math.sqrt(max(0.0, math.fsum(squares)))
+    if length < _CANCELLED:
+        if len(weights) == 2:
+            return weights
+        raise MergeError("multislerp has no mean of tensors that cancel each other")
+    size = math.fsum(w * norm for w, norm in zip(weights, norms, strict=True))
+    return tuple(
+        size * w / (length * (norm + EPSILON)) for w, norm in zip(weights, norms, strict=True)
+    )

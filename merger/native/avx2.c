@@ -1,0 +1,18 @@
+/* The kernels for processors with AVX2 and F16C. */
+#include "merge.h"
+#if HAVE_AVX
+#include <immintrin.h>
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,f16c"))), apply_to = function)
+#else
+#pragma GCC target("avx2,f16c")
+#endif
+#define WIDTH 8
+#include "block.h"
+
+const Variant avx2_variant = TABLE("avx2");
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+#endif

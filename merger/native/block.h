@@ -1,0 +1,108 @@
+/* The kernels over one block, as every variant compiles them: VARIANT is its name. */
+#include "lanes.h"
+
+#define STEPS (LANES / WIDTH)
+
+typedef Floats (*Load)(const uint8_t *);
+typedef Words (*Store)(uint8_t *, Floats);
+
+/* Adds lanes in float64, the upper half to the lower one until one is left. */
+INLINE double folded(const float *lanes)
+{
+    double wide[LANES];
+    for (int i = 0; i < LANES; i++)
+        wide[i] = lanes[i];
+    for (int half = LANES / 2; half; half /= 2)
+        for (int i = 0; i < half; i++)
+            wide[i] += wide[i + half];
+    return wide[0];
+}
+
+INLINE void moments_with(Load load, int64_t size, const uint8_t *a, const uint8_t *b, double *sums)
+{
+    Floats aa[STEPS], bb[STEPS], ab[STEPS];
+    memset(aa, 0, sizeof aa);
+    memset(bb, 0, sizeof bb);
+    memset(ab, 0, sizeof ab);
+    for (int64_t at = 0; at < BLOCK * size; at += LANES * size)
+        for (int s = 0; s < STEPS; s++) {
+            Floats x = load(a + at + s * WIDTH * size), y = load(b + at + s * WIDTH * size);
+            aa[s] += x * x;
+            bb[s] += y * y;
+            ab[s] += x * y;
+        }
+    float lanes[3][LANES];
+    memcpy(lanes[0], aa, sizeof aa);
+    memcpy(lanes[1], bb, sizeof bb);
+    memcpy(lanes[2], ab, sizeof ab);
+    for (int i = 0; i < 3; i++)
+        sums[i] = folded(lanes[i]);
+}
+
+/* 1 where the highest bit of any of the words is set. */
+INLINE int any_high(Words words)
+{
+    uint32_t each[WIDTH], found = 0;
+    memcpy(each, &words, sizeof each);
+    for (int i = 0; i < WIDTH; i++)
+        found |= each[i];
+    return (int)(found >> 31);
+}
+
+INLINE int combine_with(Load load, Store store, int64_t size, const uint8_t *a, const uint8_t *b,
+                        float wa, float wb, uint8_t *out, int64_t count)
+{
+    Words seen = {0};
+    for (int64_t at = 0; at < count * size; at += WIDTH * size)
+        seen |= store(out + at, load(a + at) * wa + load(b + at) * wb);
+    return any_high(seen);
+}
+
+INLINE void weigh_with(Load load, int64_t size, const uint8_t *in, float weight, int first,
+                       float *sum, int64_t count)
+{
+    for (int64_t i = 0; i < count; i += WIDTH) {
+        Floats x = load(in + i * size) * weight, before;
+        memcpy(&before, sum + i, sizeof before);
+        x = first ? x : before + x;
+        memcpy(sum + i, &x, sizeof x);
+    }
+}
+
+INLINE int pack_with(Store store, int64_t size, const float *in, uint8_t *out, int64_t count)
+{
+    Words seen = {0};
+    for (int64_t i = 0; i < count; i += WIDTH)
+        seen |= store(out + i * size, load_f32((const uint8_t *)(in + i)));
+    return any_high(seen);
+}
+
+#define KERNELS(kind, size)                                                                        \
+    static void moments_##kind(const uint8_t *a, const uint8_t *b, double *sums)                   \
+    {                                                                                              \
+        moments_with(load_##kind, size, a, b, sums);                                               \
+    }                                                                                              \
+    static int combine_##kind(const uint8_t *a, const uint8_t *b, float wa, float wb,              \
+                              uint8_t *out, int64_t count)                                         \
+    {                                                                                              \
+        return combine_with(load_##kind, store_##kind, size, a, b, wa, wb, out, count);            \
+    }                                                                                              \
+    static void weigh_##kind(const uint8_t *in, float weight, int first, float *sum,               \
+                             int64_t count)                                                        \
+    {                                                                                              \
+        weigh_with(load_##kind, size, in, weight, first, sum, count);                              \
+    }                                                                                              \
+    static int pack_##kind(const float *in, uint8_t *out, int64_t count)                           \
+    {                                                                                              \
+        return pack_with(store_##kind, size, in, out, count);                                      \
+    }
+
+KERNELS(bf16, 2)
+KERNELS(f16, 2)
+KERNELS(f32, 4)
+
+#define TABLE(name)                                                                                \
+    {                                                                                              \
+        name, {moments_bf16, moments_f16, moments_f32}, {combine_bf16, combine_f16, combine_f32},  \
+            {weigh_bf16, weigh_f16, weigh_f32}, { pack_bf16, pack_f16, pack_f32 }                  \
+    }

@@ -1,0 +1,128 @@
+/* From tensors to blocks: which kernel a block takes, and the last block of a tensor. */
+#include "merge.h"
+
+const int64_t sizes[KINDS] = {2, 2, 4, 8};
+
+/* The numbers of a block filled up with zeros, in `room`, which holds BLOCK numbers. */
+static Numbers filled(Numbers in, int64_t count, int64_t full, uint8_t *room)
+{
+    int64_t size = sizes[in.kind];
+    memcpy(room, in.data, (size_t)(count * size));
+    memset(room + count * size, 0, (size_t)((full - count) * size));
+    return (Numbers){room, in.kind};
+}
+
+static Numbers from(Numbers in, int64_t start)
+{
+    return (Numbers){in.data + start * sizes[in.kind], in.kind};
+}
+
+static int fits(double squares) { return squares >= FLOOR && squares <= CEILING; }
+
+/* The sums of a whole block. */
+static void block_moments(const Variant *v, Numbers a, Numbers b, double *sums)
+{
+    float x[BLOCK], y[BLOCK];
+    if (a.kind != F64 && b.kind != F64) {
+        if (a.kind == b.kind) {
+            v->moments[a.kind](a.data, b.data, sums);
+        } else {
+            v->weigh[a.kind](a.data, 1.0f, 1, x, BLOCK);
+            v->weigh[b.kind](b.data, 1.0f, 1, y, BLOCK);
+            v->moments[F32]((const uint8_t *)x, (const uint8_t *)y, sums);
+        }
+        if (fits(sums[0]) && fits(sums[1]))
+            return;
+    }
+    moments_wide(v, a, b, BLOCK, sums);
+}
+
+static void last_moments(const Variant *v, Numbers a, Numbers b, int64_t count, double *sums)
+{
+    uint8_t room_a[BLOCK * 8], room_b[BLOCK * 8];
+    block_moments(v, filled(a, count, BLOCK, room_a), filled(b, count, BLOCK, room_b), sums);
+}
+
+void moments(const Variant *v, Numbers a, Numbers b, int64_t count, double *sums)
+{
+    int64_t blocks = (count + BLOCK - 1) / BLOCK;
+    for (int64_t i = 0; i < blocks; i++) {
+        double *chunk = sums + 3 * (i / CHUNK), found[3];
+        int64_t start = i * BLOCK, left = count - start;
+        if (left >= BLOCK)
+            block_moments(v, from(a, start), from(b, start), found);
+        else
+            last_moments(v, from(a, start), from(b, start), left, found);
+        for (int s = 0; s < 3; s++)
+            chunk[s] = i % CHUNK ? chunk[s] + found[s] : found[s];
+    }
+}
+
+static int any_wide(const Numbers *in, int inputs)
+{
+    int wide = 0;
+    for (int i = 0; i < inputs; i++)
+        wide |= in[i].kind == F64;
+    return wide;
+}
+
+static int pack_any(const Variant *v, const float *in, uint8_t *out, int kind, int64_t count)
+{
+    double wide[BLOCK];
+    if (kind != F64)
+        return v->pack[kind](in, out, count);
+    for (int64_t i = 0; i < count; i++)
+        wide[i] = in[i];
+    return pack_wide(v, wide, out, kind, count);
+}
+
+/* Any number of inputs of any kind; `count` is a multiple of LANES. An input of weight zero is
+ * left out, so that the sign of a zero is kept. */
+static int block_combine(const Variant *v, const Numbers *in, int inputs, const double *weights,
+                         uint8_t *out, int kind, int64_t count)
+{
+    float sum[BLOCK];
+    int first = 1;
+    if (any_wide(in, inputs))
+        return combine_wide(v, in, inputs, weights, out, kind, count);
+    if (inputs == 2 && kind != F64 && in[0].kind == kind && in[1].kind == kind &&
+        weights[0] != 0.0 && weights[1] != 0.0)
+        return v->combine[kind](in[0].data, in[1].data, (float)weights[0], (float)weights[1], out,
+                                count);
+    for (int i = 0; i < inputs; i++) {
+        if (weights[i] == 0.0)
+            continue;
+        v->weigh[in[i].kind](in[i].data, (float)weights[i], first, sum, count);
+        first = 0;
+    }
+    if (first)
+        memset(sum, 0, sizeof sum);
+    return pack_any(v, sum, out, kind, count);
+}
+
+/* Fewer numbers than LANES at the end are filled up with zeros. */
+int combine(const Variant *v, const Numbers *in, int inputs, const double *weights, int outputs,
+            uint8_t *const *outs, int kind, int64_t count)
+{
+    Numbers here[MAX_INPUTS];
+    uint8_t room[LANES * 8 * MAX_INPUTS], last[LANES * 8];
+    int bad = 0;
+    for (int64_t start = 0; start < count;) {
+        int64_t left = count - start, size = left < BLOCK ? left / LANES * LANES : BLOCK;
+        int partial = size == 0;
+        for (int i = 0; i < inputs; i++) {
+            here[i] = from(in[i], start);
+            if (partial)
+                here[i] = filled(here[i], left, LANES, room + i * LANES * 8);
+        }
+        for (int o = 0; o < outputs; o++) {
+            uint8_t *out = outs[o] + start * sizes[kind];
+            bad |= block_combine(v, here, inputs, weights + o * inputs, partial ? last : out, kind,
+                                 partial ? LANES : size);
+            if (partial)
+                memcpy(out, last, (size_t)(left * sizes[kind]));
+        }
+        start += partial ? left : size;
+    }
+    return bad;
+}

@@ -1,0 +1,138 @@
+/* Numbers of a file as float32, WIDTH at a time, and back, rounded to the nearest, ties to even.
+ *
+ * Included once by every variant. Packing returns the magnitudes as they were written, each with
+ * a bias that sets the highest bit where it is infinite or no number.
+ */
+#if WIDTH == 1
+typedef float Floats;
+typedef uint32_t Words;
+#define MASK(condition) ((Words)0 - (Words)(condition))
+#else
+typedef float Floats __attribute__((vector_size(4 * WIDTH)));
+typedef uint32_t Words __attribute__((vector_size(4 * WIDTH)));
+#define MASK(condition) ((Words)(condition))
+#endif
+
+/* Halves of any address as words, and the lower halves of words (all below 2^16) back. */
+#if WIDTH == 16
+#define HALVES_AT(in) ((Words)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(in))))
+#define PUT_HALVES(out, words)                                                                     \
+    _mm256_storeu_si256((__m256i *)(out), _mm512_cvtepi32_epi16((__m512i)(words)))
+#elif WIDTH == 8
+#define HALVES_AT(in) ((Words)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(in))))
+#define PUT_HALVES(out, words) put_eight(out, (__m256i)(words))
+INLINE void put_eight(uint8_t *out, __m256i words)
+{
+    __m256i packed = _mm256_packus_epi32(words, words);
+    packed = _mm256_permute4x64_epi64(packed, 0x08);
+    _mm_storeu_si128((__m128i *)out, _mm256_castsi256_si128(packed));
+}
+#else
+#define HALVES_AT(in) half_at(in)
+#define PUT_HALVES(out, words) put_half(out, words)
+INLINE Words half_at(const uint8_t *in)
+{
+    uint16_t half;
+    memcpy(&half, in, sizeof half);
+    return half;
+}
+
+INLINE void put_half(uint8_t *out, Words word)
+{
+    uint16_t half = (uint16_t)word;
+    memcpy(out, &half, sizeof half);
+}
+#endif
+
+#define BIAS_BF16 (0x80000000u - 0x7f80u)
+#define BIAS_F16 (0x80000000u - 0x7c00u)
+#define BIAS_F32 (0x80000000u - 0x7f800000u)
+
+INLINE Words bits(Floats x)
+{
+    Words found;
+    memcpy(&found, &x, sizeof found);
+    return found;
+}
+
+INLINE Floats number(Words x)
+{
+    Floats found;
+    memcpy(&found, &x, sizeof found);
+    return found;
+}
+
+INLINE Words chosen(Words mask, Words yes, Words no) { return (mask & yes) | (~mask & no); }
+
+INLINE Floats load_f32(const uint8_t *in)
+{
+    Floats found;
+    memcpy(&found, in, sizeof found);
+    return found;
+}
+
+INLINE Words store_f32(uint8_t *out, Floats x)
+{
+    memcpy(out, &x, sizeof x);
+    return (bits(x) & 0x7fffffffu) + BIAS_F32;
+}
+
+INLINE Floats load_bf16(const uint8_t *in) { return number(HALVES_AT(in) << 16); }
+
+INLINE Words store_bf16(uint8_t *out, Floats x)
+{
+    Words u = bits(x);
+    Words rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+    rounded = chosen(MASK((u & 0x7fffffffu) > 0x7f800000u), (u >> 16) | 0x40u, rounded);
+    PUT_HALVES(out, rounded);
+    return (rounded & 0x7fffu) + BIAS_BF16;
+}
+
+#if WIDTH == 16
+INLINE Floats load_f16(const uint8_t *in)
+{
+    return (Floats)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)in));
+}
+
+INLINE Words store_f16(uint8_t *out, Floats x)
+{
+    __m256i halves = _mm512_cvtps_ph((__m512)x, _MM_FROUND_TO_NEAREST_INT);
+    _mm256_storeu_si256((__m256i *)out, halves);
+    return ((Words)_mm512_cvtepu16_epi32(halves) & 0x7fffu) + BIAS_F16;
+}
+#elif WIDTH == 8
+INLINE Floats load_f16(const uint8_t *in)
+{
+    return (Floats)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)in));
+}
+
+INLINE Words store_f16(uint8_t *out, Floats x)
+{
+    __m128i halves = _mm256_cvtps_ph((__m256)x, _MM_FROUND_TO_NEAREST_INT);
+    _mm_storeu_si128((__m128i *)out, halves);
+    return ((Words)_mm256_cvtepu16_epi32(halves) & 0x7fffu) + BIAS_F16;
+}
+#else
+/* Scaling by 2^112 puts the exponent right, of subnormal numbers as well. */
+INLINE Floats load_f16(const uint8_t *in)
+{
+    const float scale = 5192296858534827628530496329220096.0f;
+    Words half = HALVES_AT(in), magnitude = (half & 0x7fffu) << 13;
+    Words scaled = bits(number(magnitude) * scale);
+    Words special = MASK((half & 0x7c00u) == 0x7c00u);
+    return number(chosen(special, magnitude | 0x7f800000u, scaled) | ((half & 0x8000u) << 16));
+}
+
+/* Below 2^-14, adding 0.5 leaves the subnormal half in the last bits, rounded by the addition. */
+INLINE Words store_f16(uint8_t *out, Floats x)
+{
+    Words u = bits(x), magnitude = u & 0x7fffffffu;
+    Words normal = (magnitude + 0xc8000fffu + ((magnitude >> 13) & 1u)) >> 13;
+    Words small = bits(number(magnitude) + 0.5f) - 0x3f000000u;
+    Words half = chosen(MASK(magnitude < 0x38800000u), small, normal);
+    half = chosen(MASK(magnitude >= 0x47800000u), 0x7c00u | (half & 0u), half);
+    half = chosen(MASK(magnitude > 0x7f800000u), 0x7e00u | (half & 0u), half);
+    PUT_HALVES(out, half | ((u >> 16) & 0x8000u));
+    return half + BIAS_F16;
+}
+#endif

@@ -1,0 +1,87 @@
+/* The compiled merge kernels: sums of products of two tensors, and weighted sums of several.
+ *
+ * Plain C11 over bytes that Python owns, as they lie in a safetensors file: little-endian numbers
+ * at any address. Every variant gives the same bits, and so does NumPy (kernels_numpy.py), because
+ * the order of additions is part of the definition:
+ *
+ * - a tensor is cut into chunks of 256 blocks of 4,096 numbers, the last block filled with zeros;
+ * - number i of a block adds to lane i mod 32, in float32; the lanes are added in float64, the
+ *   upper half to the lower one five times;
+ * - a block whose sum of squares leaves [FLOOR, CEILING] is summed again in float64;
+ * - sums of blocks are added in order in float64, then sums of chunks.
+ */
+#ifndef PATIENTDX_MERGE_H
+#define PATIENTDX_MERGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define BLOCK 4096
+#define CHUNK 256 /* blocks */
+#define LANES 32
+#define MAX_INPUTS 64
+
+/* Outside, squares or their sums in float32 may be rounded to zero or infinity. */
+#define FLOOR 1e-30
+#define CEILING 1e36
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "safetensors files are little-endian"
+#endif
+
+#if defined(__GNUC__)
+#define INLINE static inline __attribute__((always_inline))
+#elif defined(_MSC_VER)
+#define INLINE static __forceinline
+#else
+#define INLINE static inline
+#endif
+
+#if defined(__GNUC__) && defined(__x86_64__)
+#define HAVE_AVX 1
+#else
+#define HAVE_AVX 0
+#endif
+
+/* Kinds of numbers; the first three have kernels of their own. */
+enum { BF16, F16, F32, F64, KINDS };
+
+typedef struct {
+    const uint8_t *data;
+    int kind;
+} Numbers;
+
+/* Kernels over at most one block, for BF16, F16 and F32; `count` is a multiple of LANES. Those
+ * that write return 0 where all that they wrote is finite. */
+typedef struct {
+    const char *name;
+    void (*moments[3])(const uint8_t *a, const uint8_t *b, double *sums);
+    int (*combine[3])(const uint8_t *a, const uint8_t *b, float wa, float wb, uint8_t *out,
+                      int64_t count);
+    void (*weigh[3])(const uint8_t *in, float weight, int first, float *sum, int64_t count);
+    int (*pack[3])(const float *in, uint8_t *out, int64_t count);
+} Variant;
+
+extern const Variant plain_variant;
+#if HAVE_AVX
+extern const Variant avx2_variant, avx512_variant;
+#endif
+
+/* Bytes of a number of each kind. */
+extern const int64_t sizes[KINDS];
+
+/* drive.c */
+/* sums: (chunks, 3) sums of a*a, b*b and a*b. */
+void moments(const Variant *v, Numbers a, Numbers b, int64_t count, double *sums);
+/* outs[o] = the sum over inputs i of weights[o * inputs + i] * in[i]; 0 where all is finite. */
+int combine(const Variant *v, const Numbers *in, int inputs, const double *weights, int outputs,
+            uint8_t *const *outs, int kind, int64_t count);
+
+/* wide.c: the same of one block in float64; `pack_wide` needs no multiple of LANES. */
+void unpack_wide(const Variant *v, Numbers in, int64_t count, double *out);
+void moments_wide(const Variant *v, Numbers a, Numbers b, int64_t count, double *sums);
+int combine_wide(const Variant *v, const Numbers *in, int inputs, const double *weights,
+                 uint8_t *out, int kind, int64_t count);
+int pack_wide(const Variant *v, const double *in, uint8_t *out, int kind, int64_t count);
+#endif

@@ -1,0 +1,212 @@
+/* The module `_native` of the merge kernels: Python by its limited API, tensors as bytes. */
+#define Py_LIMITED_API 0x030B0000
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "merge.h"
+
+#define MAX_VIEWS (2 * MAX_INPUTS)
+
+#if HAVE_AVX
+static int has_avx512(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+
+/* Every processor with AVX2 has F16C. */
+static int has_avx2(void) { return __builtin_cpu_supports("avx2"); }
+#endif
+
+/* The variants that run on this machine, the fastest first; returns how many. */
+static int available(const Variant **found)
+{
+    int count = 0;
+#if HAVE_AVX
+    __builtin_cpu_init();
+    if (has_avx512())
+        found[count++] = &avx512_variant;
+    if (has_avx2())
+        found[count++] = &avx2_variant;
+#endif
+    found[count++] = &plain_variant;
+    return count;
+}
+
+static const Variant *variant_named(const char *name)
+{
+    const Variant *all[3];
+    int count = available(all);
+    for (int i = 0; i < count; i++)
+        if (!strcmp(all[i]->name, name))
+            return all[i];
+    PyErr_Format(PyExc_ValueError, "no variant `%s` on this machine", name);
+    return NULL;
+}
+
+/* variants() -> the names of those that run here, the fastest first */
+static PyObject *variants_py(PyObject *module, PyObject *nothing)
+{
+    (void)module, (void)nothing;
+    const Variant *all[3];
+    int count = available(all);
+    PyObject *names = PyTuple_New(count);
+    for (int i = 0; names && i < count; i++) {
+        PyObject *name = PyUnicode_FromString(all[i]->name);
+        if (!name || PyTuple_SetItem(names, i, name) < 0) {
+            Py_DECREF(names);
+            return NULL;
+        }
+    }
+    return names;
+}
+
+static void release(Py_buffer *views, int count)
+{
+    for (int i = 0; i < count; i++)
+        PyBuffer_Release(views + i);
+}
+
+static int view_of(PyObject *array, Py_buffer *view, int writable)
+{
+    return PyObject_GetBuffer(array, view,
+                              PyBUF_C_CONTIGUOUS | (writable ? PyBUF_WRITABLE : 0)) == 0;
+}
+
+/* How many numbers of a kind there are; -1 where the bytes are no whole number of them. */
+static int64_t numbers_of(const Py_buffer *view, int kind)
+{
+    if (kind < 0 || kind >= KINDS || view->len % sizes[kind])
+        return -1;
+    return view->len / sizes[kind];
+}
+
+static int demand(int condition)
+{
+    if (!condition)
+        PyErr_SetString(PyExc_ValueError, "tensors, weights and outputs do not fit together");
+    return condition;
+}
+
+/* moments(variant, a, kind, b, kind, sums f8 (chunks, 3)) */
+static PyObject *moments_py(PyObject *module, PyObject *args)
+{
+    (void)module;
+    const char *name;
+    PyObject *arrays[3];
+    Py_buffer v[3];
+    int kind_a, kind_b, held = 0;
+    if (!PyArg_ParseTuple(args, "sOiOiO", &name, arrays, &kind_a, arrays + 1, &kind_b, arrays + 2))
+        return NULL;
+    const Variant *variant = variant_named(name);
+    while (variant && held < 3 && view_of(arrays[held], v + held, held == 2))
+        held++;
+    if (held < 3) {
+        release(v, held);
+        return NULL;
+    }
+    int64_t count = numbers_of(v, kind_a), chunk = (int64_t)CHUNK * BLOCK;
+    int sound = count >= 0 && numbers_of(v + 1, kind_b) == count &&
+                v[2].len == (count + chunk - 1) / chunk * 3 * (int64_t)sizeof(double);
+    if (sound) {
+        Py_BEGIN_ALLOW_THREADS
+        moments(variant, (Numbers){v[0].buf, kind_a}, (Numbers){v[1].buf, kind_b}, count,
+                v[2].buf);
+        Py_END_ALLOW_THREADS
+    }
+    release(v, 3);
+    if (!demand(sound))
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+typedef struct {
+    Py_buffer views[MAX_VIEWS], kinds, weights;
+    Numbers in[MAX_INPUTS];
+    uint8_t *outs[MAX_INPUTS];
+    int inputs, outputs, held, kind;
+    int64_t count;
+} Job;
+
+/* Takes the views of a tuple of arrays; 0 with an exception where one cannot be had. */
+static int take(Job *job, PyObject *arrays, int writable, int *count)
+{
+    Py_ssize_t size = PyTuple_Size(arrays);
+    if (size < 0 || !demand(size > 0 && size <= MAX_INPUTS))
+        return 0;
+    for (Py_ssize_t i = 0; i < size; i++) {
+        if (!view_of(PyTuple_GetItem(arrays, i), job->views + job->held, writable))
+            return 0;
+        job->held++;
+    }
+    *count = (int)size;
+    return 1;
+}
+
+/* Fills the job's inputs and outputs; 0 where they do not fit together. */
+static int prepare(Job *job)
+{
+    const uint8_t *kinds = job->kinds.buf;
+    if (job->kinds.len != job->inputs ||
+        job->weights.len != (int64_t)sizeof(double) * job->inputs * job->outputs)
+        return 0;
+    job->count = numbers_of(job->views, kinds[0]);
+    int sound = job->count >= 0;
+    for (int i = 0; i < job->inputs; i++) {
+        sound = sound && numbers_of(job->views + i, kinds[i]) == job->count;
+        job->in[i] = (Numbers){job->views[i].buf, kinds[i]};
+    }
+    for (int o = 0; o < job->outputs; o++) {
+        const Py_buffer *view = job->views + job->inputs + o;
+        sound = sound && numbers_of(view, job->kind) == job->count;
+        job->outs[o] = view->buf;
+    }
+    return sound;
+}
+
+/* combine(variant, inputs, kinds bytes, weights f8 (outputs, inputs), outputs, kind)
+ * -> True where all that was written is finite */
+static PyObject *combine_py(PyObject *module, PyObject *args)
+{
+    (void)module;
+    const char *name;
+    PyObject *inputs, *kinds, *weights, *outputs;
+    Job job = {.held = 0};
+    int bad = 0, sound = 0;
+    if (!PyArg_ParseTuple(args, "sOOOOi", &name, &inputs, &kinds, &weights, &outputs, &job.kind))
+        return NULL;
+    const Variant *variant = variant_named(name);
+    if (!variant || !view_of(kinds, &job.kinds, 0))
+        return NULL;
+    if (!view_of(weights, &job.weights, 0)) {
+        PyBuffer_Release(&job.kinds);
+        return NULL;
+    }
+    int taken = take(&job, inputs, 0, &job.inputs) && take(&job, outputs, 1, &job.outputs);
+    if (taken && (sound = prepare(&job))) {
+        Py_BEGIN_ALLOW_THREADS
+        bad = combine(variant, job.in, job.inputs, job.weights.buf, job.outputs, job.outs,
+                      job.kind, job.count);
+        Py_END_ALLOW_THREADS
+    }
+    release(job.views, job.held);
+    PyBuffer_Release(&job.kinds);
+    PyBuffer_Release(&job.weights);
+    if (!taken || !demand(sound))
+        return NULL;
+    return PyBool_FromLong(!bad);
+}
+
+static PyMethodDef functions[] = {
+    {"variants", variants_py, METH_NOARGS, "Names of the variants that run here, fastest first."},
+    {"moments", moments_py, METH_VARARGS, "Sums of a*a, b*b and a*b of each chunk."},
+    {"combine", combine_py, METH_VARARGS, "Weighted sums of tensors, rounded once."},
+    {NULL, NULL, 0, NULL}};
+
+static PyModuleDef_Slot slots[] = {{0, NULL}};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_native", "The merge kernels; see native/merge.h.", 0, functions,
+    slots, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__native(void) { return PyModuleDef_Init(&definition); }

@@ -1,0 +1,116 @@
+"""The files of an output while they grow: allocated, written at any place, synced in between.
+
+Every `_SYNC` bytes a thread of its own syncs what is finished and notes it in the journal, so
+that a merge that is killed loses little, and the disk writes while others compute.
+"""
+
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Self
+
+from .journal import Finished, append_journal
+from .layout import Shard
+from .plan import MergePlan, TensorTask
+from .staging import Staging
+
+_SYNC = 64 << 20  # bytes
+
+
+class Output:
+    """The open files of the output, and which tensors they hold."""
+
+    def __init__(self, staging: Staging, shards: list[Shard], finished: Finished) -> None:
+        self.finished = dict(finished)
+        self._before = frozenset(finished)
+        self._staging = staging
+        self._shards = shards
+        self._place = {
+            name: (n, offset)
+            for n, shard in enumerate(shards)
+            for name, offset in shard.offsets.items()
+        }
+        self._descriptors: list[int] = []
+        self._pending: Finished = {}
+        self._unsynced = 0
+        self._syncing: Future[None] | None = None
+        self._syncer = ThreadPoolExecutor(1, "sync")
+
+    def __enter__(self) -> Self:
+        try:
+            for shard in self._shards:
+                flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+                path = self._staging.model / shard.name
+                self._descriptors.append(os.open(path, flags, 0o666))
+                _allocate(self._descriptors[-1], shard.size)
+                _write_all(self._descriptors[-1], memoryview(shard.header), 0)
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._sync_pending()
+                self._wait()
+        finally:
+            self._close()
+
+    def resumed(self, plan: MergePlan) -> int:
+        """Bytes of the tensors that an earlier run had written."""
+        return sum(task.slot.nbytes for task in plan.tensors if task.name in self._before)
+
+    def cosines(self, plan: MergePlan) -> dict[str, float]:
+        """The cosines of the inputs by tensor, in the order of the plan."""
+        found = ((task.name, self.finished.get(task.name)) for task in plan.tensors)
+        return {name: cosine for name, cosine in found if cosine is not None}
+
+    def write(self, task: TensorTask, start: int, data: memoryview) -> None:
+        """Writes bytes of a tensor; any thread may."""
+        n, offset = self._place[task.name]
+        _write_all(self._descriptors[n], data, offset + start)
+
+    def end(self, task: TensorTask, cosine: float | None) -> None:
+        """Takes note of a tensor that is written; syncs from time to time."""
+        self.finished[task.name] = self._pending[task.name] = cosine
+        self._unsynced += task.slot.nbytes
+        if self._unsynced >= _SYNC and (self._syncing is None or self._syncing.done()):
+            self._sync_pending()
+
+    def _sync_pending(self) -> None:
+        self._wait()
+        pending, self._pending, self._unsynced = self._pending, {}, 0
+        self._syncing = self._syncer.submit(self._sync, pending)
+
+    def _sync(self, finished: Finished) -> None:
+        for n in sorted({self._place[name][0] for name in finished}):
+            _flush(self._descriptors[n])
+        append_journal(self._staging.journal, finished)
+
+    def _wait(self) -> None:
+        if self._syncing is not None:
+            self._syncing.result()
+
+    def _close(self) -> None:
+        self._syncer.shutdown(cancel_futures=True)
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        self._descriptors.clear()
+
+
+def _allocate(descriptor: int, size: int) -> None:
+    """Takes the space of a file beforehand, so that a full disk shows at once."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        os.ftruncate(descriptor, size)
+
+
+def _flush(descriptor: int) -> None:
+    (os.fdatasync if hasattr(os, "fdatasync") else os.fsync)(descriptor)
+
+
+def _write_all(descriptor: int, data: memoryview, offset: int) -> None:
+    while data:
+        written = os.pwrite(descriptor, data, offset)
+        data, offset = data[written:], offset + written

@@ -1,0 +1,142 @@
+"""What is to be written: every tensor of the output, and how it is made of the inputs.
+
+The seam between recipes, which make plans, and the engine that carries them out.
+"""
+
+import hashlib
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from patientdx.errors import MergeError
+
+from .checkpoint import Checkpoint
+from .headers import Slot, TensorInfo
+from .values import FLOATS
+
+Method = Literal["linear", "slerp", "copy"]
+_EDITION = 1  # of the arithmetic: raised when the same plan would give other bytes
+
+
+class TensorTask(NamedTuple):
+    """One tensor of the output.
+
+    `weights` has one number an input: of `linear` as they are (normalised), of `slerp` 1 - t and
+    t (base first or not), of `copy` 1 for the one input. Inputs of weight 0 need not have the
+    tensor. `dtype` is that of the output, as safetensors spells it. Where `work` is given, inputs
+    are rounded to that dtype before, and the result before it is rounded to `dtype` (MergeKit's
+    `dtype` and `out_dtype`).
+
+    Where shape[0] is less than that of an input, rows after it are dropped; rows that an input
+    lacks are copied from the base, or else from the first input that has them.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    method: Method
+    weights: tuple[float, ...]
+    work: str = ""
+
+    @property
+    def slot(self) -> Slot:
+        """The tensor as the output's header names it."""
+        return Slot(self.name, self.dtype, self.shape)
+
+
+class Piece(NamedTuple):
+    """Numbers `start` to `stop` of a tensor, made of the inputs `sources` at the same place.
+
+    `merged` is False for rows that are copied.
+    """
+
+    start: int
+    stop: int
+    sources: tuple[int, ...]
+    merged: bool
+
+
+@dataclass(frozen=True)
+class MergePlan:
+    """Inputs, and the tensors to be made of them in the order of the output."""
+
+    inputs: tuple[Checkpoint, ...]
+    tensors: tuple[TensorTask, ...]
+    base: int = 0
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of all that decides on the bytes of the output, as hex digits."""
+        inputs = [checkpoint.fingerprint for checkpoint in self.inputs]
+        facts = (_EDITION, inputs, self.base, [tuple(task) for task in self.tensors])
+        return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors of the output."""
+        return sum(task.slot.nbytes for task in self.tensors)
+
+    def check(self) -> None:
+        """Raises MergeError for the first task that the inputs do not allow."""
+        names = [task.name for task in self.tensors]
+        if len(set(names)) < len(names):
+            raise MergeError("the plan writes a tensor twice")
+        for task in self.tensors:
+            _check_task(task, self.inputs)
+            self.pieces(task)
+
+    def pieces(self, task: TensorTask) -> list[Piece]:
+        """The parts of a tensor: the rows that are merged, then those that are copied."""
+        used = tuple(i for i, weight in enumerate(task.weights) if weight)
+        lengths = self._lengths(task)
+        row, rows = math.prod(task.shape[1:]), task.shape[0] if task.shape else 1
+        at = min(rows, *(lengths[i] for i in used))
+        found = [Piece(0, at * row, used, merged=True)]
+        while at < rows:
+            source = next((i for i, length in lengths.items() if length > at), None)
+            if source is None:
+                raise MergeError(f"tensor `{task.name}`: no input has all of its {rows:,} rows")
+            stop = min(rows, lengths[source])
+            found.append(Piece(at * row, stop * row, (source,), merged=False))
+            at = stop
+        return [piece for piece in found if piece.stop > piece.start]
+
+    def _lengths(self, task: TensorTask) -> dict[int, int]:
+        """The number of rows of a tensor in each input that could give some, the base first."""
+        found = {}
+        for i in sorted(range(len(self.inputs)), key=lambda i: i != self.base):
+            info = self.inputs[i].tensors.get(task.name)
+            if info is not None and info.shape[1:] == task.shape[1:]:
+                found[i] = info.shape[0] if info.shape else 1
+        return found
+
+
+def _check_task(task: TensorTask, inputs: tuple[Checkpoint, ...]) -> None:
+    used = [i for i, weight in enumerate(task.weights) if weight]
+    if len(task.weights) != len(inputs) or not used:
+        raise MergeError(f"tensor `{task.name}`: it needs a weight for each of the inputs")
+    if task.method == "slerp" and len(inputs) != 2:
+        raise MergeError(f"tensor `{task.name}`: slerp is of two inputs")
+    if task.method == "copy" and len(used) != 1:
+        raise MergeError(f"tensor `{task.name}`: a copy is of one input")
+    for i in used:
+        info = inputs[i].tensors.get(task.name)
+        if info is None:
+            raise MergeError(f"{inputs[i].folder}: tensor `{task.name}` is missing")
+        if len(info.shape) != len(task.shape) or info.shape[1:] != task.shape[1:]:
+            raise MergeError(
+                f"tensor `{task.name}`: its shape is {list(info.shape)} in {inputs[i].folder} "
+                f"and {list(task.shape)} in the output",
+                hint="models can be merged where all of their tensors have the same shapes",
+            )
+        _check_dtype(task, info)
+
+
+def _check_dtype(task: TensorTask, info: TensorInfo) -> None:
+    floats = {info.dtype, task.dtype} <= set(FLOATS)
+    same = task.method == "copy" and info.dtype == task.dtype and not task.work
+    if not (floats or same):
+        raise MergeError(
+            f"tensor `{task.name}` of dtype {info.dtype} cannot be merged into {task.dtype}",
+            hint="convert the weights to BF16, F16 or F32 first",
+        )

@@ -1,0 +1,106 @@
+"""Recipes as plain values: made for two models, set to another t, given other models, as YAML."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from patientdx.errors import UsageError
+
+from .recipe import OURS, ModelRef
+from .yaml_lines import yaml_module
+
+_MODEL_KEYS = ("model", "base_model", "source", "tokenizer_source")
+
+
+def written(data: Mapping[str, Any]) -> str:
+    """Plain values as YAML the way MergeKit writes it: lists of numbers on one line."""
+    yaml = yaml_module()
+
+    class Dumper(yaml.SafeDumper):  # type: ignore[misc, name-defined]
+        """Gradients stay on one line."""
+
+    def listed(dumper: Any, values: list[Any]) -> Any:
+        flow = bool(values) and all(isinstance(value, int | float) for value in values)
+        return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=flow)
+
+    Dumper.add_representer(list, listed)
+    text: str = yaml.dump(dict(data), Dumper=Dumper, sort_keys=False, allow_unicode=True)
+    return text
+
+
+def two_model_recipe(
+    method: str, first: str, second: str, weight: float, dtype: str | None = None
+) -> dict[str, Any]:
+    """The plain recipe of a merge of two, the first being the base: `weight` is MergeKit's t."""
+    checked_weight(weight)
+    if method not in OURS:
+        raise UsageError(
+            f"--method is one of {', '.join(OURS)}, not `{method}`",
+            hint="the other methods of MergeKit are told in a recipe: patientdx merge RECIPE.yml",
+        )
+    recipe: dict[str, Any] = {"models": [{"model": first}, {"model": second}]}
+    recipe |= {"merge_method": method, "base_model": first}
+    recipe = weighted(recipe, weight)
+    return recipe | ({"dtype": dtype} if dtype else {})
+
+
+def weighted(data: Mapping[str, Any], weight: float) -> dict[str, Any]:
+    """A plain recipe of two models at another t. Raises UsageError for one that has no such t."""
+    checked_weight(weight)
+    recipe, models = dict(data), list(data.get("models") or ())
+    parameters = dict(recipe.get("parameters") or {})
+    if recipe["merge_method"] == "slerp":
+        return recipe | {"parameters": parameters | {"t": weight}}
+    if recipe["merge_method"] != "linear" or len(models) != 2:
+        raise UsageError(
+            "--weight needs a recipe of two models, merged by slerp or linear",
+            hint="write the weights into the recipe",
+        )
+    shares = (1 - weight, weight)
+    if str(models[0]["model"]) != str(recipe.get("base_model", models[0]["model"])):
+        shares = (weight, 1 - weight)
+    own = [dict(model.get("parameters") or {}) for model in models]
+    recipe["models"] = [
+        dict(model) | {"parameters": each | {"weight": share}}
+        for model, each, share in zip(models, own, shares, strict=True)
+    ]
+    parameters.pop("weight", None)
+    return recipe | ({"parameters": parameters} if parameters else {})
+
+
+def renamed(data: Any, names: Mapping[ModelRef, Any], *, is_model: bool = False) -> Any:
+    """A plain recipe whose models bear other names, plain ones, wherever models are named."""
+    ref = _ref(data) if is_model else None
+    if ref is not None and ref in names:
+        return names[ref]
+    if isinstance(data, list):
+        return [renamed(one, names) for one in data]
+    if not isinstance(data, Mapping):
+        return data
+    return {key: renamed(value, names, is_model=key in _MODEL_KEYS) for key, value in data.items()}
+
+
+def _ref(data: Any) -> ModelRef | None:
+    """The model that a plain value names."""
+    if isinstance(data, str):
+        base, _, lora = data.partition("+")
+        return ModelRef(*_path(base), *(_path(lora) if lora else (None, None)))
+    if isinstance(data, Mapping) and "model" in data:
+        return ModelRef(*_path(data["model"]), *_path(data.get("lora")))
+    return None
+
+
+def _path(data: Any) -> tuple[Any, Any]:
+    if isinstance(data, Mapping):
+        return data.get("path"), data.get("revision")
+    path, _, revision = str(data).partition("@") if data is not None else (None, "", "")
+    return path, revision or None
+
+
+def checked_weight(weight: float) -> float:
+    """A t between 0 and 1. Raises UsageError for any other."""
+    if not 0 <= weight <= 1:
+        raise UsageError(
+            f"--weight must lie between 0 and 1, not at {weight}",
+            hint="0 gives the first model, 1 the second",
+        )
+    return weight

@@ -1,0 +1,190 @@
+"""How much of each input goes into each tensor, exactly as MergeKit 0.1.5 works it out.
+
+A setting is a value, a gradient (values spread evenly over the layers, with straight lines
+between) or a list of either with filters, of which the first whose text is part of the tensor's
+name counts. Settings of a slice's input come before those of the slice, those before the
+recipe's. Tensors outside layers take the beginning of a gradient, also those after the last layer;
+a model of a single layer takes its end.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, NamedTuple
+
+from patientdx.errors import MergeError
+
+from .recipe import Conditional, ModelRef, Parameters, Recipe, Setting, Slice, Source
+from .yaml_lines import Scalar
+
+Method = Literal["linear", "slerp", "copy"]
+Reader = Callable[[Scalar], float]
+"""A scalar as a parameter takes it: `_number`, or `_truth`, whose values are bool."""
+
+_LAYER = re.compile(r"\.(\d+)\.")
+_BEFORE_LAYERS = re.compile(r"embed(?!_out)|\bwte\b|\bwpe\b")
+_TRUE = ("true", "yes", "on", "t", "y", "1")
+_FALSE = ("false", "no", "off", "f", "n", "0")
+
+
+class Share(NamedTuple):
+    """How a tensor is made: the method, and one weight an input, in the order of the inputs.
+
+    Linear: the weights that inputs are multiplied with; slerp: 1 - t for the base and t; copy: 1
+    for the input that is copied.
+    """
+
+    method: Method
+    weights: tuple[float, ...]
+
+
+class Schedule:
+    """The shares of a recipe's tensors, for models of `layers` layers.
+
+    Raises MergeError for slices that do not cover those layers.
+    """
+
+    def __init__(self, recipe: Recipe, layers: int) -> None:
+        self._recipe = recipe
+        self._inputs = recipe.inputs
+        self._slices = list(_slices(recipe, layers))
+        self._places: list[tuple[Slice, float]] = []
+        for each in self._slices:
+            start, stop = each.sources[0].layers or (0, 0)
+            for at in range(stop - start):
+                place = at / (stop - start - 1) if stop - start > 1 else 1.0
+                self._places.append((each, place))
+        if len(self._places) != layers:
+            raise MergeError(
+                f"the recipe's slices have {len(self._places)} layers, the models {layers}",
+                hint="--engine mergekit can leave layers out",
+            )
+
+    def of(self, name: str) -> Share:
+        """The share of a tensor. Raises MergeError where the recipe does not say it."""
+        layer = layer_of(name)
+        if layer is not None:
+            if layer >= len(self._places):
+                raise MergeError(
+                    f"{name}: beyond the {len(self._places)} layers that config.json tells"
+                )
+            piece, place = self._places[layer]
+        else:
+            piece, place = self._slices[0 if _BEFORE_LAYERS.search(name) else -1], 0.0
+        if self._recipe.method == "slerp":
+            return self._slerp(piece, name, place)
+        return self._linear(piece, name, place)
+
+    def _slerp(self, piece: Slice, name: str, place: float) -> Share:
+        scopes = (piece.parameters, self._recipe.parameters)
+        t = _resolved("t", scopes, name, place, _number)
+        if t is None:
+            raise _unsaid("t", name)
+        base = piece.base_model or self._recipe.base_model
+        own = {source.model for source in piece.sources}
+        weights = [
+            (1 - t if model == base else t) if model in own else 0.0 for model in self._inputs
+        ]
+        return _share("slerp", weights)
+
+    def _linear(self, piece: Slice, name: str, place: float) -> Share:
+        shared = (piece.parameters, self._recipe.parameters)
+        found: dict[ModelRef, float] = {}
+        for source in piece.sources:
+            weight = _resolved("weight", (source.parameters, *shared), name, place, _number)
+            if weight is None:
+                raise _unsaid("weight", f"{name} of {source.model}")
+            found[source.model] = weight
+        normalize = _resolved("normalize", shared, name, 0.0, _truth)
+        total = sum(found.values()) if normalize is None or normalize else 1.0
+        if total == 0:
+            raise MergeError(
+                f"the weights of {name} add up to 0", hint="or add `normalize: false` to the recipe"
+            )
+        return _share("linear", [found.get(model, 0.0) / total for model in self._inputs])
+
+
+def layer_of(name: str) -> int | None:
+    """The number of the layer that a tensor belongs to."""
+    match = _LAYER.search(name)
+    return int(match.group(1)) if match else None
+
+
+def _slices(recipe: Recipe, layers: int) -> Iterator[Slice]:
+    """The recipe's slices; `models` are one slice of all layers, a base that is not named in it."""
+    if recipe.slices:
+        yield from recipe.slices
+        return
+    sources = [Source(one.model, one.parameters, (0, layers)) for one in recipe.models]
+    if recipe.base_model and recipe.base_model not in {one.model for one in sources}:
+        sources.append(Source(recipe.base_model, layers=(0, layers)))
+    yield Slice(tuple(sources))
+
+
+def _share(method: Method, weights: Sequence[float]) -> Share:
+    """A weight of 1 beside zeros is a copy: the same values, also of negative zeros."""
+    if sorted(weights, key=abs) == [0.0] * (len(weights) - 1) + [1.0]:
+        return Share("copy", tuple(weights))
+    return Share(method, tuple(weights))
+
+
+def _unsaid(parameter: str, what: str) -> MergeError:
+    return MergeError(
+        f"the recipe gives no `{parameter}` for {what}",
+        hint=f"end the list of `{parameter}` with a `- value: ...` that has no filter",
+    )
+
+
+def _resolved(
+    parameter: str,
+    scopes: Sequence[Parameters],
+    name: str,
+    place: float,
+    read: Reader,
+) -> float | None:
+    for scope in scopes:
+        if parameter in scope:
+            value = _evaluated(scope[parameter], name, place, read)
+            if value is not None:
+                return value
+    return None
+
+
+def _evaluated(setting: Setting, name: str, place: float, read: Reader) -> float | None:
+    if not isinstance(setting, tuple):
+        return read(setting)
+    plain = tuple(one for one in setting if not isinstance(one, Conditional))
+    if len(plain) == len(setting):
+        return _on_gradient(plain, place, read) if plain else None
+    for one in setting:
+        if isinstance(one, Conditional) and (one.filter in {None, "*"} or str(one.filter) in name):
+            return _evaluated(one.value, name, place, read)
+    return None
+
+
+def _on_gradient(values: tuple[Scalar, ...], place: float, read: Reader) -> float:
+    """The value at a place between 0 and 1; truth values have nothing between them."""
+    points = [read(value) for value in values]
+    scaled = place * (len(points) - 1)
+    first = int(scaled)
+    if any(isinstance(point, bool) for point in points):
+        return points[first]
+    part = scaled - first
+    return (1 - part) * points[first] + part * points[min(len(points) - 1, first + 1)]
+
+
+def _number(value: Scalar) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise MergeError(
+            f"the recipe has `{value}` where a number belongs", hint="mend the recipe"
+        ) from None
+
+
+def _truth(value: Scalar) -> bool:
+    text = str(value).lower().removesuffix(".0")
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    raise MergeError(
+        f"the recipe has `{value}` where true or false belongs", hint="mend the recipe"
+    )

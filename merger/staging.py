@@ -1,0 +1,161 @@
+"""The folder `.NAME.merging` beside the target, in which an output grows until it is whole.
+
+It holds `model` (the output to be), `journal` and `lock`. One rename makes `model` the target. A
+merge that was killed or interrupted leaves the folder, for the next merge of the same plan to
+resume; a merge that fails removes it.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from patientdx.errors import InputError, MergeError
+
+from .journal import Finished, begin_journal, read_journal
+from .layout import Shard
+
+_ATTEMPTS = 10
+
+
+class Staging(NamedTuple):
+    """A locked folder and the target that its content will be."""
+
+    target: Path
+    folder: Path
+
+    @property
+    def model(self) -> Path:
+        """The output to be."""
+        return self.folder / "model"
+
+    @property
+    def journal(self) -> Path:
+        """The file of finished tensors."""
+        return self.folder / "journal"
+
+    def resume(self, key: str, shards: list[Shard]) -> Finished:
+        """What an earlier run of the same plan finished; begins anew where there was none."""
+        finished = read_journal(self.journal, key)
+        if finished is None or not all(self._whole(shard) for shard in shards):
+            shutil.rmtree(self.model, ignore_errors=True)
+            finished = {}
+        self.model.mkdir(exist_ok=True)
+        begin_journal(self.journal, key, finished)
+        return finished
+
+    def finish(self, files: Mapping[str, bytes]) -> None:
+        """Adds small files and gives the folder its name."""
+        for name, content in files.items():
+            _write_synced(self.model / name, content)
+        _sync_folder(self.model)
+        self.model.rename(self.target)  # takes the place of an empty folder
+        _sync_folder(self.target.parent)
+
+    def _whole(self, shard: Shard) -> bool:
+        path = self.model / shard.name
+        return path.exists() and path.stat().st_size == shard.size
+
+
+@contextmanager
+def staged(target: Path) -> Iterator[Staging]:
+    """The locked staging folder of a target, gone when the block ends but for an interrupt.
+
+    Raises InputError where the target is not empty, MergeError where another process is at it.
+    """
+    refuse_used(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = target.with_name(f".{target.name}.merging")
+    with _locked(target, folder):
+        try:
+            refuse_used(target)
+            yield Staging(target, folder)
+        except BaseException as error:
+            if isinstance(error, Exception):  # an interrupted merge can be resumed
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def refuse_used(target: Path) -> None:
+    """Raises InputError where a target is anything but an empty folder or nothing."""
+    if target.is_dir() and not any(target.iterdir()):
+        return
+    if target.exists() or target.is_symlink():
+        what = "is not empty" if target.is_dir() else "is a file"
+        raise InputError(f"`{target}` exists and {what}", hint="name a new folder")
+
+
+def refuse_small_disk(staging: Staging, shards: list[Shard]) -> None:
+    """Raises MergeError where the output will not fit on the disk."""
+    here = sum(path.stat().st_blocks * 512 for path in staging.model.iterdir())
+    needed = sum(shard.size for shard in shards) - here
+    free = shutil.disk_usage(staging.folder).free
+    if needed > free:
+        raise MergeError(
+            f"{staging.target}: the disk has {free / 1e9:.1f} GB free, "
+            f"{needed / 1e9:.1f} GB more are needed",
+            hint="free some space or choose a folder on another disk",
+        )
+
+
+@contextmanager
+def _locked(target: Path, folder: Path) -> Iterator[None]:
+    """Holds the lock of a staging folder; it ends with the process, however that ends."""
+    for _ in range(_ATTEMPTS):
+        folder.mkdir(exist_ok=True)
+        try:
+            handle = _lock(target, folder / "lock")
+            break
+        except FileNotFoundError:  # another merge has just ended
+            continue
+        except OSError:
+            with suppress(OSError):
+                folder.rmdir()
+            raise
+    else:
+        raise MergeError(f"{target}: no folder to merge in could be kept")
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(target: Path, path: Path) -> int:
+    """The locked file. Raises FileNotFoundError where another process removed it meanwhile."""
+    import fcntl
+
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        same = os.fstat(handle).st_ino == path.stat().st_ino
+    except FileNotFoundError:
+        same = False
+    except OSError:
+        os.close(handle)
+        raise MergeError(
+            f"{target}: another process is merging into this folder",
+            hint="wait until it has finished, or name another folder",
+        ) from None
+    if not same:
+        os.close(handle)
+        raise FileNotFoundError(path)
+    return handle
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    with suppress(OSError):  # some file systems refuse; the files themselves are safe
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

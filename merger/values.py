@@ -1,0 +1,59 @@
+"""The numbers of a tensor as bytes, as a safetensors file holds them, and the dtypes there are."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patientdx.errors import MergeError
+
+Bytes = NDArray[np.uint8]
+"""A flat, contiguous array of bytes, at any address."""
+
+# Bytes of a number, by the names that safetensors gives dtypes.
+SIZES = {
+    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E5M2": 1, "F8_E4M3": 1, "F8_E8M0": 1,
+    "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1,
+    "C64": 8,
+}  # fmt: skip
+# Those that the kernels compute with, in the order of the C engine's kinds.
+FLOATS = ("BF16", "F16", "F32", "F64")
+
+
+class Values(NamedTuple):
+    """Numbers in row order, little-endian, and their dtype as safetensors spells it."""
+
+    data: Bytes
+    dtype: str
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are."""
+        return len(self.data) // SIZES[self.dtype]
+
+    def part(self, start: int, stop: int) -> "Values":
+        """Numbers `start` to `stop`, without copying."""
+        size = SIZES[self.dtype]
+        return Values(self.data[start * size : stop * size], self.dtype)
+
+    @classmethod
+    def empty(cls, count: int, dtype: str) -> "Values":
+        """Room for numbers."""
+        return cls(np.empty(count * SIZES[dtype], np.uint8), dtype)
+
+    @classmethod
+    def of(cls, array: NDArray[np.floating]) -> "Values":
+        """The numbers of a NumPy array of 16, 32 or 64 bits."""
+        dtype = {2: "F16", 4: "F32", 8: "F64"}[array.dtype.itemsize]
+        whole = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        return cls(whole.reshape(-1).view(np.uint8), dtype)
+
+
+def kind_of(dtype: str) -> int:
+    """The number of a dtype that can be merged. Raises MergeError for the others."""
+    if dtype not in FLOATS:
+        raise MergeError(
+            f"tensors of dtype {dtype} cannot be merged",
+            hint="convert the weights to BF16, F16 or F32 first",
+        )
+    return FLOATS.index(dtype)

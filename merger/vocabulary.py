@@ -1,0 +1,162 @@
+"""What a model's tokenizer calls its rows, and how many rows a merge of several must have."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from patientdx.errors import MergeError
+
+_SAY = (
+    "say in the recipe which vocabulary the merge has, `tokenizer: {source: base}` or "
+    "`{source: union}`: MergeKit then aligns the rows"
+)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The tokens of a folder's tokenizer by their ids; `tokens` is None where none can be read.
+
+    `padding` is the token that fills batches, `digest` that of everything which turns text into
+    ids, `special` the highest id that config.json speaks of.
+    """
+
+    tokens: Mapping[int, str] | None
+    padding: str | None = None
+    digest: str = ""
+    special: int = -1
+
+    @property
+    def size(self) -> int:
+        """The rows that a model needs for these ids; 0 where they are not known."""
+        return max(self.tokens, default=-1) + 1 if self.tokens is not None else 0
+
+
+@dataclass(frozen=True)
+class Rows:
+    """How many rows embeddings and output layer of a merge get, and what is to be said of it."""
+
+    rows: int
+    remarks: tuple[str, ...] = ()
+
+
+def read_vocabulary(folder: Path, config: Mapping[str, Any]) -> Vocabulary:
+    """The vocabulary of a model's folder. Raises MergeError for a tokenizer.json that is broken."""
+    named = [config.get(f"{which}_token_id") for which in ("bos", "eos", "pad")]
+    ids = [one for each in named for one in (each if isinstance(each, list) else [each])]
+    special = max((one for one in ids if isinstance(one, int)), default=-1)
+    padding = _padding(folder)
+    path = folder / "tokenizer.json"
+    if path.is_file():
+        tokens, digest = _of_tokenizer_json(path)
+        return Vocabulary(tokens, padding, digest, special)
+    if (folder / "tokenizer.model").is_file():
+        digest = hashlib.sha256((folder / "tokenizer.model").read_bytes()).hexdigest()
+        return Vocabulary(None, padding, digest, special)
+    if (folder / "vocab.json").is_file():
+        data = (folder / "vocab.json").read_bytes()
+        words = _json(folder / "vocab.json") | _json(folder / "added_tokens.json")
+        tokens = {index: word for word, index in words.items() if isinstance(index, int)}
+        return Vocabulary(tokens, padding, hashlib.sha256(data).hexdigest(), special)
+    return Vocabulary(None, padding, "", special)
+
+
+def merged_rows(
+    names: Sequence[str], rows: Sequence[int], vocabularies: Sequence[Vocabulary], base: int
+) -> Rows:
+    """The rows of a merge whose tokenizer is the base's.
+
+    Rows that no token has are padding: where inputs have different numbers, those beyond the
+    smallest are dropped, but for rows that the base's own tokens need; inputs that lack them do
+    not take part there. Raises MergeError where an id stands for different tokens, or where
+    tokens would be lost.
+    """
+    own = vocabularies[base]
+    remarks: list[str] = []
+    for at, other in enumerate(vocabularies):
+        if at != base:
+            remarks += _compared(names[base], own, names[at], other)
+    # An id of config.json for which the base has no row is of no tokenizer; it needs none.
+    needed = max(own.size, own.special + 1 if own.special < rows[base] else 0)
+    if len(set(rows)) == 1:
+        chosen = rows[0]
+    else:
+        chosen = min(max(needed, min(rows)), max(rows))
+        each = ", ".join(f"{count:,} in {name}" for name, count in zip(names, rows, strict=True))
+        remarks.append(f"vocabulary rows: {each}; the merge has {chosen:,}")
+    if own.size > chosen:
+        remarks.append(
+            f"the tokenizer of {names[base]} has {own.size - chosen:,} ids without a row"
+        )
+    return Rows(chosen, tuple(remarks))
+
+
+def _compared(base: str, own: Vocabulary, name: str, other: Vocabulary) -> list[str]:
+    """Remarks on two vocabularies. Raises MergeError where they cannot go together."""
+    if own.tokens is None or other.tokens is None:
+        if own.digest and own.digest == other.digest:
+            return []
+        return [f"the vocabularies of {base} and {name} could not be compared"]
+    moved = [i for i in own.tokens.keys() & other.tokens.keys() if own.tokens[i] != other.tokens[i]]
+    if moved:
+        raise MergeError(
+            f"{name} has other tokens than {base} at {len(moved):,} ids, the first at {min(moved)}",
+            hint=_SAY,
+        )
+    lost = sorted(other.tokens.keys() - own.tokens.keys())
+    real = [other.tokens[i] for i in lost if other.tokens[i] != other.padding]
+    if real:
+        raise MergeError(
+            f"{name} has {len(real):,} tokens that {base} lacks, the first is `{real[0]}`",
+            hint=f"list {name} first, or {_SAY}",
+        )
+    remarks = [f"the padding token of {name}, `{other.tokens[i]}`, is dropped" for i in lost]
+    gained = sorted(own.tokens.keys() - other.tokens.keys())
+    if gained:
+        remarks.append(f"{len(gained):,} tokens that {name} lacks come from {base} alone")
+    if own.digest != other.digest and not (lost or gained):
+        remarks.append(f"{name} and {base} cut text into the same tokens in different ways")
+    return remarks
+
+
+def _of_tokenizer_json(path: Path) -> tuple[Mapping[int, str], str]:
+    data = _json(path)
+    model = data.get("model")
+    words = model.get("vocab") if isinstance(model, dict) else None
+    tokens: dict[int, str] = {}
+    if isinstance(words, dict):
+        tokens = {index: word for word, index in words.items()}
+    elif isinstance(words, list):  # Unigram: pieces with their scores
+        tokens = {index: str(piece[0]) for index, piece in enumerate(words)}
+    else:
+        raise MergeError(f"{path}: has no vocabulary", hint="fetch the model again")
+    for added in data.get("added_tokens") or ():
+        tokens[int(added["id"])] = str(added["content"])
+    matters = [data.get(key) for key in ("model", "normalizer", "pre_tokenizer")]
+    digest = hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()
+    return tokens, digest
+
+
+def _padding(folder: Path) -> str | None:
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        with suppress(MergeError):
+            token = _json(folder / name).get("pad_token")
+            if token:
+                return str(token["content"] if isinstance(token, dict) else token)
+    return None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is no such file."""
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise MergeError(f"{path}: cannot be read", hint="fetch the model again") from error
+    if not isinstance(found, dict):
+        raise MergeError(f"{path}: is no JSON object", hint="fetch the model again")
+    return found

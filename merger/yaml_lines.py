@@ -1,0 +1,118 @@
+"""YAML of which every value knows its line, so that errors can name it."""
+
+import difflib
+import math
+from typing import Any
+
+from patientdx.errors import InputError
+
+Scalar = bool | int | float | str
+
+REMEDY = (
+    "recipes are MergeKit's YAML; `patientdx merge --show-recipe --preset patientdx-7b` has one"
+)
+
+
+def yaml_module() -> Any:
+    """PyYAML, which comes along with MergeKit."""
+    from importlib import import_module
+
+    from patientdx.capabilities import require
+
+    require("yaml", "merge")
+    return import_module("yaml")
+
+
+class Located:
+    """A node of a YAML document, which knows its line."""
+
+    def __init__(self, node: Any, loader: Any, name: str) -> None:
+        self._node = node
+        self._loader = loader
+        self._name = name
+
+    @property
+    def line(self) -> int:
+        """The line it begins on, counted from 1."""
+        return int(self._node.start_mark.line) + 1
+
+    def bad(self, problem: str, hint: str = REMEDY) -> InputError:
+        """The error of this node."""
+        return InputError.at(self._name, self.line, problem, hint=hint)
+
+    def plain(self) -> Any:
+        """Its value as YAML constructs it."""
+        return self._loader.construct_object(self._node, deep=True)
+
+    @property
+    def is_map(self) -> bool:
+        """Whether it is a mapping."""
+        return bool(self._node.id == "mapping")
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it is a list."""
+        return bool(self._node.id == "sequence")
+
+    def items(self, what: str) -> "list[Located]":
+        """The elements of a list."""
+        if not self.is_list:
+            raise self.bad(f"{what} must be a list")
+        return [Located(node, self._loader, self._name) for node in self._node.value]
+
+    def fields(self, what: str, known: tuple[str, ...] | None = None) -> "dict[str, Located]":
+        """The fields of a mapping without those that are null; unknown names are refused."""
+        if not self.is_map:
+            raise self.bad(f"{what} must be a mapping")
+        self._loader.flatten_mapping(self._node)
+        found: dict[str, Located] = {}
+        for key_node, node in self._node.value:
+            key = Located(key_node, self._loader, self._name)
+            name = str(key.plain()) if key_node.id == "scalar" else ""
+            if known is not None and name not in known:
+                close = difflib.get_close_matches(name, known, 1)
+                better = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(known)}"
+                raise key.bad(f"{what} has no key `{name}`", hint=better)
+            if name in found:
+                raise key.bad(f"`{name}` stands twice in {what}")
+            value = Located(node, self._loader, self._name)
+            if node.id != "scalar" or value.plain() is not None:
+                found[name] = value
+        return found
+
+    def scalar(self, what: str) -> Scalar:
+        """A number, a word or a truth value."""
+        value = self.plain() if not (self.is_map or self.is_list) else None
+        if not isinstance(value, bool | int | float | str):
+            raise self.bad(f"{what} must be a number or a word")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise self.bad(f"{what} must be finite")
+        return value
+
+    def text(self, what: str) -> str:
+        """A word."""
+        value = self.plain() if not (self.is_map or self.is_list) else None
+        if not isinstance(value, str) or not value:
+            raise self.bad(f"{what} must be a name")
+        return value
+
+
+def composed(text: str, name: str) -> Located:
+    """The one document of a YAML text. Raises InputError for anything else."""
+    yaml = yaml_module()
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        if error.context and "single document" in error.context:
+            problem = "there is more than one recipe in this file"
+            raise InputError.at(name, line, problem, hint="merge them one by one") from None
+        raise InputError.at(name, line, f"no YAML: {error.problem}", hint=REMEDY) from None
+    except yaml.YAMLError as error:
+        said = str(error).splitlines()[0]
+        raise InputError.at(name, 1, f"no YAML: {said}", hint=REMEDY) from None
+    if node is None:
+        raise InputError.at(name, 1, "the recipe is empty", hint=REMEDY)
+    return Located(node, loader, name)

@@ -1,0 +1,105 @@
+"""Weights of mixes against the formulas they stand for, written out on vectors of float64."""
+
+import math
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from merger.kernels import moments
+from merger.mixes import Mix, Pairs, mix_of, sum_weights
+from merger.values import Values
+from patientdx.errors import MergeError
+
+Vector = NDArray[np.float64]
+numbers = st.floats(-1, 1, allow_subnormal=False).filter(lambda x: x == 0 or abs(x) > 1e-3)
+scales = st.sampled_from([1e-6, 1.0, 1e3])
+
+
+@st.composite
+def vectors(draw: st.DrawFn, most: int = 4) -> list[Vector]:
+    """Vectors of one length; some parallel, antipodal or zero."""
+    count, size = draw(st.integers(2, most)), draw(st.integers(1, 12))
+    row = st.lists(numbers, min_size=size, max_size=size)
+    found = [np.array(draw(row)) * draw(scales) for _ in range(count)]
+    if draw(st.booleans()):
+        found[1] = found[0] * draw(st.sampled_from([1.0, -1.0, 2.0, 0.0]))
+    return found
+
+
+def shares(count: int) -> st.SearchStrategy[list[float]]:
+    one = st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0, 3.0])
+    return st.lists(one, min_size=count, max_size=count).filter(any)
+
+
+def pairs_of(some: list[Vector]) -> Pairs:
+    values = [Values.of(one) for one in some]
+    count = range(len(some))
+    found = {(i, j): moments(values[i], values[j]) for i, j in combinations(count, 2)}
+    return Pairs(found, wide=True)
+
+
+def multislerp(some: list[Vector], weights: list[float]) -> Vector:
+    """MergeKit 0.1.5 `multislerp` without a base, step by step."""
+    eps = 1e-8
+    w = np.array(weights) / sum(weights)
+    norms = np.array([np.linalg.norm(one) for one in some])
+    units = np.stack([one / (norm + eps) for one, norm in zip(some, norms, strict=True)])
+    mean = w @ units
+    mean = mean / np.linalg.norm(mean)
+    tangents = units - (units @ mean)[:, None] * mean
+    step = w @ tangents
+    size = np.linalg.norm(step) + eps
+    return (mean * math.cos(size) + step * (math.sin(size) / size)) * float(norms @ w)
+
+
+def summed(some: list[Vector], weights: tuple[float, ...]) -> Vector:
+    return np.sum([weight * one for weight, one in zip(weights, some, strict=True)], axis=0)
+
+
+@given(st.data())
+def test_multislerp_is_mergekit_s_formula(data: st.DataObject) -> None:
+    some = data.draw(vectors())
+    given_weights = data.draw(shares(len(some)))
+    w = np.array(given_weights) / sum(given_weights)
+    units = [one / (np.linalg.norm(one) + 1e-8) for one in some]
+    assume(np.linalg.norm(w @ np.stack(units)) > 1e-3)
+    mix = mix_of(given_weights, "multislerp", len(some))
+    found = summed(some, sum_weights(mix, pairs_of(some)))
+    wanted = multislerp(some, given_weights)
+    size = max(float(np.linalg.norm(one)) for one in some)
+    # An input that is all of a mix is taken as it is; MergeKit loses ε of its norm.
+    assert np.abs(found - wanted).max() <= 1e-7 * size + 1e-8
+
+
+@given(st.data())
+def test_slerp_is_its_formula(data: st.DataObject) -> None:
+    a, b = data.draw(vectors(2))
+    t = data.draw(st.sampled_from([0.0, 0.1, 0.4, 0.5, 0.9, 1.0]))
+    found = summed([a, b], sum_weights(mix_of(t, "slerp", 2), pairs_of([a, b])))
+    norms = [norm if norm > 1e-8 else 1.0 for norm in map(float, map(np.linalg.norm, (a, b)))]
+    dot = float(np.clip((a / norms[0]) @ (b / norms[1]), -1, 1))
+    assume(abs(abs(dot) - 0.9995) > 1e-9)
+    wanted = (1 - t) * a + t * b
+    if abs(dot) <= 0.9995 and 0 < t < 1:
+        theta = math.acos(dot)
+        wanted = (math.sin((1 - t) * theta) * a + math.sin(t * theta) * b) / math.sin(theta)
+    assert np.allclose(found, wanted, rtol=1e-9, atol=1e-12 * max(norms))
+
+
+def test_two_that_cancel_are_merged_linearly_and_three_are_refused() -> None:
+    a = np.array([1.0, 2.0])
+    assert sum_weights(Mix("multislerp", (0.5, 0.5)), pairs_of([a, -a])) == (0.5, 0.5)
+    three = [a, -a, np.zeros(2)]
+    with pytest.raises(MergeError, match="cancel each other"):
+        sum_weights(Mix("multislerp", (0.25, 0.25, 0.5)), pairs_of(three))
+
+
+def test_lambda_is_the_share_of_the_model_that_is_not_the_base() -> None:
+    assert mix_of(0.25, "slerp", 2) == Mix("slerp", (0.75, 0.25))
+    assert mix_of(0.25, "slerp", 2, base=1) == Mix("slerp", (0.25, 0.75))
+    assert mix_of(Mix("linear", (1, 3)), "slerp", 2) == Mix("linear", (0.25, 0.75))
+    assert mix_of(1, "slerp", 2) == Mix("slerp", (0.0, 1.0))

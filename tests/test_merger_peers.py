@@ -1,0 +1,226 @@
+"""Both engines against MergeKit itself: the same tensors, within a step of their dtype."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_merges import apart, by_mergekit, loaded, save_pair, tensors, ulps
+
+from merger.job import Job
+from merger.merging import merge
+from merger.recipe import ModelRef
+from merger.recipe_reader import parse_recipe
+from merger.recipe_writer import written
+
+for package in ("torch", "transformers", "mergekit", "safetensors"):
+    pytest.importorskip(package, reason="needs the extras `hf` and `merge`")
+
+BY_PART = [
+    {"filter": "self_attn", "value": [0, 0.5, 1]},
+    {"filter": "mlp", "value": [1, 0.5, 0]},
+    {"value": 0.4},
+]
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Pairs by their options, each made once."""
+    made: dict[str, tuple[Path, Path]] = {}
+
+    def pair(**options: Any) -> tuple[Path, Path]:
+        key = repr(sorted(options.items()))
+        if key not in made:
+            made[key] = save_pair(tmp_path_factory.mktemp("pair"), **options)
+        return made[key]
+
+    return pair
+
+
+def recipe_of(a: Path, b: Path, method: str, parameters: Any, **more: Any) -> dict[str, Any]:
+    models: list[dict[str, Any]] = [{"model": str(a)}, {"model": str(b)}]
+    if method == "linear":
+        for model, weight in zip(models, more.pop("weights"), strict=True):
+            model["parameters"] = {"weight": weight}
+    return {
+        "models": models,
+        "merge_method": method,
+        "base_model": str(a),
+        "parameters": parameters,
+        **more,
+    }
+
+
+def job_of(recipe: dict[str, Any], **options: Any) -> Job:
+    read = parse_recipe(written(recipe))
+    return Job(read, {ref: Path(ref.path) for ref in read.inputs}, **options)
+
+
+def named(recipe: dict[str, Any]) -> list[Path]:
+    """The folders of a recipe's models."""
+    slices = [source for each in recipe.get("slices", ()) for source in each["sources"]]
+    return [Path(one["model"]) for one in (*recipe.get("models", ()), *slices)]
+
+
+def compare(recipe: dict[str, Any], place: Path, **options: Any) -> None:
+    """Merges with our engine and by MergeKit; fp32 may differ by the order of additions."""
+    merge(job_of(recipe, engine="stream", **options), place / "ours")
+    theirs = tensors(by_mergekit(recipe, place / "theirs"))
+    ours = tensors(place / "ours")
+    if "lm_head.weight" not in ours:  # MergeKit writes nothing for a tied one either
+        theirs.pop("lm_head.weight", None)
+    assert ours.keys() == theirs.keys()
+    inputs = [tensors(ref) for ref in dict.fromkeys(named(recipe))]
+    for name in ours:
+        given = [one[name] for one in inputs]
+        # What is written wider was rounded to the inputs' dtype before.
+        work = given[0].dtype if "out_dtype" in recipe else None
+        assert apart(ours[name], theirs[name], given, work) <= 1, name
+    loaded(place / "ours")
+
+
+SCHEDULES = {
+    "a number": ("slerp", {"t": 0.3}, {}),
+    "a word in scientific notation": ("slerp", {"t": "3e-1"}, {}),
+    "a gradient": ("slerp", {"t": [0.1, 0.9]}, {}),
+    "filters": ("slerp", {"t": BY_PART}, {}),
+    "one filter": ("slerp", {"t": {"value": 0.2, "filter": "*"}}, {}),
+    "the ends": ("slerp", {"t": [0, 1]}, {}),
+    "linear": ("linear", {}, {"weights": [0.6, 0.4]}),
+    "linear, gradients": ("linear", {"normalize": True}, {"weights": [[0.9, 0.2], [0.3, 0.7]]}),
+    "linear, filters": ("linear", {}, {"weights": [BY_PART, 1]}),
+    "linear, not normalised": ("linear", {"normalize": False}, {"weights": [0.6, 0.6]}),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_schedule_gives_mergekit_s_tensors(name: str, pairs: Any, tmp_path: Path) -> None:
+    method, parameters, more = SCHEDULES[name]
+    compare(recipe_of(*pairs(), method, parameters, **more), tmp_path)
+
+
+DTYPES = {
+    "fp16": ({"dtype": "float16"}, {}),
+    "fp32": ({"dtype": "float32"}, {}),
+    "bf16 and fp16": ({"b_dtype": "float16"}, {}),
+    "bf16 and fp32": ({"b_dtype": "float32"}, {}),
+    "fp32 into bf16": ({"dtype": "float32"}, {"dtype": "bfloat16"}),
+    "mixed into fp16": ({"b_dtype": "float32"}, {"dtype": "float16"}),
+    "bf16 written as fp32": ({}, {"out_dtype": "float32"}),
+    "fp32 written as bf16": ({"dtype": "float32"}, {"out_dtype": "bfloat16"}),
+    "fp64": ({"dtype": "float64"}, {}),
+}
+
+
+@pytest.mark.parametrize("method", ["slerp", "linear"])
+@pytest.mark.parametrize("name", DTYPES)
+def test_every_dtype_gives_mergekit_s_tensors(
+    name: str, method: str, pairs: Any, tmp_path: Path
+) -> None:
+    options, said = DTYPES[name]
+    weights: Any = {"weights": [0.7, 0.3]} if method == "linear" else {}
+    parameters = {"t": 0.3} if method == "slerp" else {}
+    compare(recipe_of(*pairs(**options), method, parameters, **weights, **said), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tie_word_embeddings": True},
+        {"shard": "60KB"},
+        {"b_shard": "60KB", "tie_word_embeddings": True},
+    ],
+    ids=["tied", "sharded", "one sharded and tied"],
+)
+def test_every_layout_gives_mergekit_s_tensors(options: Any, pairs: Any, tmp_path: Path) -> None:
+    compare(recipe_of(*pairs(**options), "slerp", {"t": 0.4}), tmp_path, shard_size=50_000)
+
+
+def test_slices_that_cover_the_model_give_mergekit_s_tensors(pairs: Any, tmp_path: Path) -> None:
+    a, b = pairs()
+    slices = [
+        {
+            "sources": [{"model": str(one), "layer_range": [at, at + 1]} for one in (a, b)],
+            "parameters": {"t": t},
+        }
+        for at, t in enumerate(([0.1, 0.2], BY_PART))
+    ]
+    compare({"slices": slices, "merge_method": "slerp", "base_model": str(a)}, tmp_path)
+
+
+def test_a_base_that_comes_second_is_the_one_that_t_0_gives(pairs: Any, tmp_path: Path) -> None:
+    a, b = pairs()
+    compare(recipe_of(a, b, "slerp", {"t": 0.2}) | {"base_model": str(b)}, tmp_path)
+
+
+def test_three_models_are_averaged(pairs: Any, tmp_path: Path) -> None:
+    a, b = pairs()
+    recipe = recipe_of(a, b, "linear", {"weight": 1}, weights=[0.5, 0.3])
+    recipe["base_model"] = str(pairs(dtype="float32")[1])  # no input, so it joins them
+    compare(recipe, tmp_path)
+    assert len(job_of(recipe).folders) == 3
+
+
+@pytest.mark.parametrize("method", ["slerp", "linear"])
+@pytest.mark.parametrize("end", [0, 1])
+def test_the_ends_give_the_inputs_back(method: str, end: int, pairs: Any, tmp_path: Path) -> None:
+    a, b = pairs()
+    weights: Any = {"weights": [1 - end, end]} if method == "linear" else {}
+    recipe = recipe_of(a, b, method, {"t": end} if method == "slerp" else {}, **weights)
+    merge(job_of(recipe), tmp_path / "out")
+    ours, theirs = tensors(tmp_path / "out"), tensors((a, b)[end])
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        assert (
+            ours[name].numpy(force=True).tobytes() if False else ulps(ours[name], theirs[name]) == 0
+        )
+
+
+def test_the_engine_that_is_mergekit_gives_its_tensors(pairs: Any, tmp_path: Path) -> None:
+    recipe = recipe_of(*pairs(), "slerp", {"t": BY_PART})
+    done = merge(job_of(recipe, engine="mergekit"), tmp_path / "ours")
+    assert done.engine.startswith("mergekit ")
+    ours, theirs = tensors(tmp_path / "ours"), tensors(by_mergekit(recipe, tmp_path / "theirs"))
+    assert ours.keys() == theirs.keys()
+    assert all(ulps(ours[name], theirs[name]) == 0 for name in ours)
+    loaded(tmp_path / "ours")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"merge_method": "ties", "parameters": {"density": 0.5, "weight": 0.5}},
+        {"merge_method": "nuslerp", "base_model": None, "parameters": {"weight": 0.5}},
+        {"merge_method": "passthrough", "base_model": None, "models": None, "move": True},
+    ],
+    ids=["ties", "nuslerp", "layers moved"],
+)
+def test_other_methods_pass_through(more: dict[str, Any], pairs: Any, tmp_path: Path) -> None:
+    a, b = pairs()
+    recipe = recipe_of(a, b, "slerp", {"t": 0.5}) | more
+    if recipe.pop("move", False):
+        ranges = [(a, [0, 2]), (b, [1, 2]), (a, [0, 1])]
+        recipe["slices"] = [
+            {"sources": [{"model": str(one), "layer_range": layers}]} for one, layers in ranges
+        ]
+        recipe["parameters"] = {}
+    recipe = {key: value for key, value in recipe.items() if value is not None}
+    done = merge(job_of(recipe), tmp_path / "ours")
+    assert done.engine.startswith("mergekit ")
+    ours, theirs = tensors(tmp_path / "ours"), tensors(by_mergekit(recipe, tmp_path / "theirs"))
+    assert ours.keys() == theirs.keys()
+    assert all(ulps(ours[name], theirs[name]) == 0 for name in ours)
+    net = loaded(tmp_path / "ours")
+    assert net.config.num_hidden_layers == (4 if "slices" in recipe else 2)
+
+
+def test_names_with_signs_of_mergekit_s_own_are_no_trouble(tmp_path: Path) -> None:
+    place = tmp_path / "x+y@z"
+    place.mkdir()
+    a, b = save_pair(place)
+    recipe = recipe_of(a, b, "slerp", {"t": 0.5})
+    for entry in recipe["models"]:
+        entry["model"] = ModelRef(entry["model"]).plain()
+    recipe["base_model"] = ModelRef(str(a)).plain()
+    for engine in ("stream", "mergekit"):
+        merge(job_of(recipe, engine=engine), tmp_path / engine)
+    assert tensors(tmp_path / "stream").keys() == tensors(tmp_path / "mergekit").keys()
