@@ -3,7 +3,9 @@
 Independent of any model: a factory makes a scorer of each candidate.
 """
 
+from .ablation import ROWS, ablation_rows, build_ablation
 from .candidates import LAMBDA, Candidate, steps
+from .card import card_section, private_record, selection_record
 from .dealing import Deal
 from .halving import Halving, Round
 from .instances import Factory, Instances, Places, Ratings, Scorer
@@ -18,9 +20,11 @@ from .privacy import (
     choose_privately,
     read_epsilon,
 )
+from .report import build_selection_report, selection_data
 from .score_store import ScoreStore
 from .selection import BASELINES, Contrast, FoldChoice, Selection, SelectionSettings, select
 from .strategies import GridSearch, Search, Strategy, Tried
+from .sweeps import plot_sweeps, sweep_csv
 
 __all__ = [
     "AUPRC",
@@ -29,6 +33,7 @@ __all__ = [
     "BASELINES",
     "LAMBDA",
     "METRICS",
+    "ROWS",
     "Axis",
     "Candidate",
     "Contrast",
@@ -59,10 +64,19 @@ __all__ = [
     "SelectionSettings",
     "Strategy",
     "Tried",
+    "ablation_rows",
     "bits_leaked",
+    "build_ablation",
+    "build_selection_report",
+    "card_section",
     "choose_privately",
     "metric_named",
+    "plot_sweeps",
+    "private_record",
     "read_epsilon",
     "select",
+    "selection_data",
+    "selection_record",
     "steps",
+    "sweep_csv",
 ]
