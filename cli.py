@@ -21,6 +21,7 @@ from commands import (
     mortality,
     search,
     tune,
+    tune_merge,
 )
 from patientdx.errors import PatientDxError, UsageError
 
@@ -74,6 +75,7 @@ app.command("similar")(search.similar)
 app.command("expand")(expand.expand)
 app.command("evaluate-ir")(evaluate.evaluate_ir)
 app.command("tune-ir")(tune.tune_ir)
+app.command("tune-merge")(tune_merge.tune_merge)
 app.command("evaluate-mortality")(mortality.evaluate_mortality)
 app.add_typer(cohort.app, name="cohort")
 app.add_typer(data.app, name="data")

@@ -8,7 +8,7 @@ import typer
 
 from patientdx.errors import UsageError
 
-from . import expansion, options
+from . import asking, options
 from .mortality_work import open_work
 
 TASKS = ("mortality", "mortality-hard")
@@ -70,10 +70,10 @@ def evaluate_mortality(
     resamples: Resamples = 2000,
     baselines: Baselines = True,
     templates: TemplatesFile = None,
-    backend: expansion.BackendName = "auto",
-    quantize: expansion.Quantize = "none",
-    dtype: expansion.Dtype = "auto",
-    prompt_format: expansion.PromptFormat = "auto",
+    backend: asking.BackendName = "auto",
+    quantize: asking.Quantize = "none",
+    dtype: asking.Dtype = "auto",
+    prompt_format: asking.PromptFormat = "auto",
     batch: Batch = 0,
     context: Context = 0,
     answers: AnswersFile = None,

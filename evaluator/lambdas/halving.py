@@ -39,7 +39,7 @@ class Halving:
     Each round keeps the better `keep` of the candidates, down to two. The instances of a round
     of k candidates are proportional to k ** -`growth`, as many as the budget allows: at 1 every
     round would judge by as many scores in all; a little more, which spends less on candidates
-    that will not stay, did best in simulations (docs: benchmarks/halving.py). The first round
+    that will not stay, did best in simulations like those of benchmarks/halving.py. The first round
     has `least` instances or more, so that on very small cohorts the budget is exceeded.
 
     The order of the instances follows from `seed` and the patients' ids alone: a part of a cohort
