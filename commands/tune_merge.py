@@ -42,6 +42,14 @@ StrategyName = Annotated[
 Step = Annotated[float, typer.Option("--step", help="Of λ, for grid and halving.")]
 Share = Annotated[float, typer.Option("--share", help="Of the grid's scores that halving spends.")]
 Trials = Annotated[int, typer.Option("--trials", min=2, help="Of optuna.")]
+Groups = Annotated[
+    str | None,
+    typer.Option(
+        "--groups",
+        help="With optuna, a λ for each group of tensors by part of their names, and for the "
+        "rest: self_attn,mlp.",
+    ),
+]
 FoldNumber = Annotated[int, typer.Option("--folds", help="By patient; the choice is judged on.")]
 Epsilon = Annotated[
     str | None,
@@ -78,6 +86,7 @@ def tune_merge(
     step: Step = 0.1,
     share: Share = 0.3,
     trials: Trials = 25,
+    groups: Groups = None,
     folds: FoldNumber = 2,
     epsilon: Epsilon = None,
     sections: Task = "mortality",
@@ -117,14 +126,14 @@ def tune_merge(
         threads=options.settings().threads,
         cache=options.settings().cache,
     )
+    parts = _groups(groups, strategy)
     asked = Asked(
-        metric, strategy, step, share, trials, folds, seed, resamples, settings,
+        metric, strategy, step, share, trials, parts, folds, seed, resamples, settings,
         answers or options.settings().cache / "answers.sqlite3",
         Places(allow_fetch=False, hub=None, quiet=quiet), quiet,
     )  # fmt: skip
     pairs = _pairs(given or [], pair or [], method)
-    if into is not None:
-        check_into(pairs, into)
+    check_into(pairs, into)
     work = open_work(cohort, [sections], None, sample, seed, quiet=quiet)
     if epsilon is not None:
         if len(pairs) != 1 or any((curve, plot, ablation, without_math)):
@@ -135,6 +144,14 @@ def tune_merge(
         chosen, record = run_search(pairs, without_math or [], work, asked, files)
     if into is not None:
         publish(pairs[0], chosen, record, into, asked)
+
+
+def _groups(text: str | None, strategy: str) -> tuple[str, ...]:
+    """Parts of names that --groups lists."""
+    parts = tuple(one.strip() for one in text.split(",")) if text else ()
+    if parts and (strategy != "optuna" or not all(parts)):
+        raise UsageError("--groups is a list of parts of names, and goes with --strategy optuna")
+    return parts
 
 
 def _pairs(given: list[str], named: list[str], method: str) -> list[Pair]:

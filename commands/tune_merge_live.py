@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from merger.recipe import Recipe
     from patientdx.models import ModelSettings
 
+REST = "rest"
+"""The group of all tensors that no other group has."""
+
 SHARD = 5_000_000_000
 """Bytes of a file of weights."""
 
@@ -34,6 +37,7 @@ class Asked:
     step: float
     share: float
     trials: int
+    groups: tuple[str, ...]
     folds: int
     seed: int
     resamples: int
@@ -44,10 +48,12 @@ class Asked:
 
     def plan(self) -> "Strategy":
         """The strategy."""
-        from evaluator.lambdas import GridSearch, Halving, OptunaSearch, steps
+        from evaluator.lambdas import GridSearch, Halving, OptunaSearch, Range, steps
 
         if self.strategy == "optuna":
-            return OptunaSearch(trials=self.trials, seed=self.seed)
+            space = {name: Range() for name in (*self.groups, REST)} if self.groups else None
+            plain = OptunaSearch(trials=self.trials, seed=self.seed)
+            return plain if space is None else replace(plain, space=space)
         if self.strategy == "halving":
             return Halving(steps(self.step), share=self.share, seed=self.seed)
         return GridSearch(steps(self.step))
@@ -58,19 +64,37 @@ class Pair:
     """Two models, and how they are merged."""
 
     name: str
+    asked: AskedMerge
     recipe_: "Recipe"
 
     @classmethod
     def recipe(cls, path: str) -> "Pair":
         """As a file says."""
-        found, _ = asked_recipe(AskedMerge([path], None, None, None, None))
-        return cls(Path(path).stem, found)
+        asked = AskedMerge([path], None, None, None, None)
+        return cls(Path(path).stem, asked, asked_recipe(asked)[0])
 
     @classmethod
     def of(cls, name: str | None, first: str, second: str, method: str) -> "Pair":
         """Two models by a method."""
-        found, _ = asked_recipe(AskedMerge([first, second], method, 0.5, None, None))
-        return cls(name or f"{Path(first).name} + {Path(second).name}", found)
+        asked = AskedMerge([first, second], method, 0.5, None, None)
+        shown = name or f"{Path(first).name} + {Path(second).name}"
+        return cls(shown, asked, asked_recipe(asked)[0])
+
+    def at(self, candidate: "Candidate") -> "tuple[Recipe, str]":
+        """The recipe of a candidate, and the command that merges it, without the folder."""
+        from merger.recipe_reader import parse_recipe
+        from merger.recipe_writer import written
+
+        if candidate.weight is not None:
+            return asked_recipe(self.asked._replace(weight=candidate.weight))
+        values = dict(candidate.values)
+        spots: list[dict[str, Any]] = [
+            {"filter": name, "value": value} for name, value in values.items() if name != REST
+        ]
+        data = self.recipe_.plain()
+        data["parameters"] = dict(data.get("parameters") or {})
+        data["parameters"]["t"] = [*spots, {"value": values[REST]}]
+        return parse_recipe(written(data), self.name), "patientdx merge mergekit_config.yml"
 
     @property
     def models(self) -> tuple[str, str]:
@@ -142,9 +166,7 @@ def _factory(
     from patientdx.models.hf import HfModel
 
     def ready(candidate: "Candidate") -> Any:
-        if candidate.weight is None:
-            raise UsageError("a live merge of two models has one λ")
-        model.at(candidate.weight, method=method)
+        model.at(_point(candidate), method=method)
         asking = HfModel.wrap(
             model.module,
             model.tokenizer,
@@ -169,6 +191,15 @@ def _factory(
         return score
 
     return ready
+
+
+def _point(candidate: "Candidate") -> Any:
+    """One λ for all tensors, or that of the first group whose name is in a tensor's."""
+    if candidate.weight is not None:
+        return candidate.weight
+    values = dict(candidate.values)
+    groups = [name for name in values if name != REST]
+    return lambda tensor: values[next((name for name in groups if name in tensor), REST)]
 
 
 def never(candidate: "Candidate") -> Any:

@@ -1,5 +1,6 @@
 """What `tune-merge` does: searches, reports, ablates, publishes."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +39,10 @@ def run_search(
     from evaluator.lambdas import build_selection_report, plot_sweeps, selection_record, sweep_csv
     from patientdx.formats import atomic_writer
 
+    if asked.groups and (files.plots or files.curve or files.ablation):
+        raise UsageError("with --groups there is no single λ to draw or tabulate along")
+    if asked.groups and any(pair.recipe_.method != "slerp" for pair in pairs):
+        raise UsageError("--groups is for slerp, whose t recipes can tell by group")
     if bool(without_math) != bool(files.ablation) or len(without_math) not in {0, len(pairs)}:
         raise UsageError("--ablation FILE goes with one --without-math MODEL for each pair")
     found = {pair.name: _selected(pair, pair.recipe_.method, work, asked) for pair in pairs}
@@ -72,38 +77,36 @@ def run_private(
     return choice.chosen, record
 
 
-def check_into(pairs: Sequence[Pair], into: Path) -> None:
+def check_into(pairs: Sequence[Pair], into: Path | None) -> None:
     """Complains about a folder that cannot be written to before anything is paid for."""
     from merger.checks import check_place
 
+    if into is None:
+        return
     if len(pairs) != 1:
         raise UsageError("--into writes the merge of one pair", hint="name one pair")
     check_place(into)
 
 
 def publish(
-    pair: Pair, chosen: "Candidate", record: Mapping[str, Any], into: Path, asked: Asked
+    pair: Pair, chosen: "Candidate", record: dict[str, Any], into: Path, asked: Asked
 ) -> None:
-    """Writes the chosen merge, with a section of its card on how λ was chosen."""
-    from evaluator.lambdas import card_section
-    from merger.merging import merge
-    from merger.recipe_reader import parse_recipe
-    from merger.recipe_writer import weighted, written
-    from patientdx.formats import atomic_writer
+    """Writes the chosen merge; its card tells how λ was chosen."""
+    from evaluator.lambdas import card_remarks
+    from merger.job import opened
+    from merger.merging import carry_out
 
-    if chosen.weight is None:
-        raise UsageError("--into writes merges with one λ")
-    data = weighted(pair.recipe_.plain(), chosen.weight)
-    recipe = parse_recipe(written(data), pair.recipe_.name)
+    recipe, command = pair.at(chosen)
     job = replace(
         job_of(recipe, asked.places, "auto", SHARD, unsound=False),
-        command=f"patientdx merge recipe.yml --into {into.name}",
+        command=f"{command} --into {shlex.quote(str(into))}",
     )
-    merge(job, into)
-    card = into / "README.md"
-    text = card.read_text(encoding="utf-8") + card_section(dict(record))
-    with atomic_writer(card) as stream:
-        stream.write(text)
+    with (
+        opened(job, into.absolute().parent) as ready,
+        output.progress("merging (MB)", quiet=asked.quiet) as tick,
+    ):
+        told = replace(ready, remarks=(*ready.remarks, *card_remarks(record)))
+        carry_out(job, told, into, lambda done, _: tick(done // 1_000_000))
     output.say(f"written to {into}", quiet=asked.quiet)
 
 

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from cli import app
 from evaluator.mortality import Bin, CohortMeta, Measured, Stay, write_cohort
+from merger.verify import verify
 
 SECRET = "Zaphodine"
 STAYS = 40
@@ -81,9 +82,13 @@ def test_the_whole_way(cohort: Path, models: list[Path], tmp_path: Path) -> None
     assert len(table_data["rows"]) == 4
     assert (tmp_path / "c.svg").exists()
     card = (tmp_path / "best" / "README.md").read_text()
-    record = json.loads(card.split("## How λ was chosen")[1].split("```json\n")[1].split("```")[0])
+    record = json.loads(card.split("record of the choice: `")[1].split("`")[0])
     assert record["chosen"] == pair["chosen"]
+    assert record["held_out"] == pair["held_out"]
     assert SECRET not in card
+    assert "subject-" not in card
+    assert f"--weight {pair['chosen']['lambda']:g}" in card
+    assert verify(tmp_path / "best").different == ()
 
 
 def test_the_scores_are_those_of_the_written_merge(
@@ -114,7 +119,8 @@ def test_epsilon_shows_the_choice_and_nothing_else(
     assert record["epsilon"] == "1/2"
     card = (into / "README.md").read_text()
     assert "ε = 1/2" in card
-    assert "held" not in card.split("## How λ was chosen")[1]
+    assert "held" not in card
+    assert verify(into).different == ()
     for more in (("--plot", "x.png"), ("--metric", "auprc"), ("--strategy", "halving")):
         run(
             *models[:2],
@@ -138,6 +144,21 @@ def test_a_recipe_and_halving_and_two_pairs(
     result = run(recipe, *asked(cohort, tmp_path), *more, "--json")
     assert list(json.loads(result.stdout)["pairs"]) == ["mine", "other"]
     assert "mine (linear): λ =" in result.stderr
+
+
+def test_groups_of_tensors_have_a_lambda_each(
+    cohort: Path, models: list[Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("optuna", reason="optuna comes with the extra `tune`")
+    into = tmp_path / "best"
+    more = ("--strategy", "optuna", "--trials", 5, "--groups", "self_attn,mlp", "--into", into)
+    result = run(*models[:2], *asked(cohort, tmp_path), *more, "--json", "--metric", "auprc")
+    (pair,) = json.loads(result.stdout)["pairs"].values()
+    assert pair["chosen"].keys() == {"self_attn", "mlp", "rest"}
+    recipe = (into / "mergekit_config.yml").read_text()
+    assert "filter: self_attn" in recipe
+    assert verify(into).different == ()
+    run(*models[:2], *asked(cohort, tmp_path), "--groups", "mlp", code=2)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from evaluator.lambdas import (
     ablation_rows,
     build_ablation,
     build_selection_report,
-    card_section,
+    card_remarks,
     choose_privately,
     plot_sweeps,
     private_record,
@@ -155,10 +155,11 @@ def test_the_ablation_table_has_changes_against_the_full_merge() -> None:
 
 def test_a_card_holds_the_whole_record_without_any_patient(pairs: Mapping[str, Selection]) -> None:
     record = selection_record(pairs["math + medical"])
-    section = card_section(record)
-    assert json.loads(section.split("```json\n")[1].split("```")[0]) == record
-    assert "held out" in section
-    assert "p17" not in section
+    sentence, shown = card_remarks(record)
+    assert json.loads(shown.split("`")[1]) == record
+    assert "held out" in sentence
+    assert "\n" not in sentence + shown
+    assert "p17" not in shown
 
 
 def test_a_private_card_holds_lambda_epsilon_and_the_mechanism_only() -> None:
@@ -168,7 +169,7 @@ def test_a_private_card_holds_lambda_epsilon_and_the_mechanism_only() -> None:
     assert set(record) == {
         *("chosen_by", "chosen", "epsilon", "metric", "sensitivity", "candidates", "neighbours")
     }
-    section = card_section(record)
+    section = " ".join(card_remarks(record))
     assert "ε = 1/2" in section
     assert f"λ = {choice.chosen}" in section
     for number in ("317", "61", "256"):  # patients, deaths, survivors

@@ -5,7 +5,7 @@ Independent of any model: a factory makes a scorer of each candidate.
 
 from .ablation import ROWS, ablation_rows, build_ablation
 from .candidates import LAMBDA, Candidate, steps
-from .card import card_section, private_record, selection_record
+from .card import card_remarks, private_record, selection_record
 from .dealing import Deal
 from .halving import Halving, Round
 from .instances import Factory, Instances, Places, Ratings, Scorer
@@ -68,7 +68,7 @@ __all__ = [
     "bits_leaked",
     "build_ablation",
     "build_selection_report",
-    "card_section",
+    "card_remarks",
     "choose_privately",
     "metric_named",
     "plot_sweeps",

@@ -29,10 +29,10 @@ def private_record(choice: PrivateChoice) -> dict[str, Any]:
     }
 
 
-def card_section(record: dict[str, Any]) -> str:
-    """A section of a model card, in Markdown, that holds a record."""
-    shown = json.dumps(record, ensure_ascii=False, indent=1, allow_nan=False)
-    return f"\n## How λ was chosen\n\n{_sentence(record)}\n\n```json\n{shown}\n```\n"
+def card_remarks(record: dict[str, Any]) -> tuple[str, str]:
+    """Remarks for a model card: a sentence, and the record itself on one line of Markdown."""
+    shown = json.dumps(record, ensure_ascii=False, allow_nan=False)
+    return _sentence(record), f"record of the choice: `{shown}`"
 
 
 def _sentence(record: dict[str, Any]) -> str:
