@@ -135,13 +135,13 @@ def tune_merge(
     pairs = _pairs(given or [], pair or [], method)
     check_into(pairs, into)
     work = open_work(cohort, [sections], None, sample, seed, quiet=quiet)
-    if epsilon is not None:
-        if len(pairs) != 1 or any((curve, plot, ablation, without_math)):
-            raise UsageError("--epsilon shows the choice of one pair, and nothing else")
+    files = Files(curve, tuple(plot or ()), ablation, out, "json" if as_json else form)
+    if epsilon is None:
+        chosen, record = run_search(pairs, without_math or [], work, asked, files)
+    elif len(pairs) == 1 and not (curve or plot or ablation or without_math or out):
         chosen, record = run_private(pairs[0], work, asked, epsilon)
     else:
-        files = Files(curve, tuple(plot or ()), ablation, out, "json" if as_json else form)
-        chosen, record = run_search(pairs, without_math or [], work, asked, files)
+        raise UsageError("--epsilon shows the choice of one pair, and nothing else")
     if into is not None:
         publish(pairs[0], chosen, record, into, asked)
 
