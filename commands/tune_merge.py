@@ -1,7 +1,7 @@
 """`tune-merge`: the λ of a merge, chosen on patients without training on them."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,6 +12,9 @@ from .merge_inputs import Places
 from .mortality_work import open_work
 from .tune_merge_live import Asked, Pair
 from .tune_merge_work import Files, check_into, publish, run_private, run_search
+
+if TYPE_CHECKING:
+    from patientdx.models import ModelSettings
 
 Given = Annotated[
     list[str] | None,
@@ -115,17 +118,7 @@ def tune_merge(
     Example:
         patientdx tune-merge math-model medical-model --cohort cohort.parquet --strategy halving
     """
-    from patientdx.models import ModelSettings
-
-    settings = ModelSettings(
-        backend="hf",
-        dtype=dtype,
-        prompt_format=prompt_format,
-        batch=batch,
-        context=context,
-        threads=options.settings().threads,
-        cache=options.settings().cache,
-    )
+    settings = _settings(dtype, prompt_format, batch, context)
     parts = _groups(groups, strategy)
     asked = Asked(
         metric, strategy, step, share, trials, parts, folds, seed, resamples, settings,
@@ -144,6 +137,24 @@ def tune_merge(
         raise UsageError("--epsilon shows the choice of one pair, and nothing else")
     if into is not None:
         publish(pairs[0], chosen, record, into, asked)
+
+
+def _settings(
+    dtype: asking.Dtype, prompt_format: asking.PromptFormat, batch: int, context: int
+) -> "ModelSettings":
+    """How live merges are run: by transformers, whose weights can be swapped."""
+    from patientdx.models import ModelSettings
+
+    known = options.settings()
+    return ModelSettings(
+        backend="hf",
+        dtype=dtype,
+        prompt_format=prompt_format,
+        batch=batch,
+        context=context,
+        threads=known.threads,
+        cache=known.cache,
+    )
 
 
 def _groups(text: str | None, strategy: str) -> tuple[str, ...]:
