@@ -22,6 +22,7 @@ from commands import (
     mortality,
     search,
     tune,
+    tune_merge,
 )
 from patientdx.errors import PatientDxError, UsageError
 
@@ -76,6 +77,7 @@ app.command("expand")(expand.expand)
 app.command("evaluate-ir")(evaluate.evaluate_ir)
 app.command("tune-ir")(tune.tune_ir)
 app.command("merge")(merge.merge)
+app.command("tune-merge")(tune_merge.tune_merge)
 app.add_typer(cohort.app, name="cohort")
 app.command("evaluate-mortality")(mortality.evaluate_mortality)
 app.add_typer(data.app, name="data")

@@ -1,0 +1,82 @@
+"""The search for λ: which merge is best for some patients, how sure that is, what it reveals.
+
+Independent of any model: a factory makes a scorer of each candidate.
+"""
+
+from .ablation import ROWS, ablation_rows, build_ablation
+from .candidates import LAMBDA, Candidate, steps
+from .card import card_remarks, private_record, selection_record
+from .dealing import Deal
+from .halving import Halving, Round
+from .instances import Factory, Instances, Places, Ratings, Scorer
+from .judging import DeLong, Judged, Point
+from .ledger import Ledger
+from .metrics import AUPRC, AUROC, AUROC_HARD, METRICS, MeanMetric, Metric, Perplexity, metric_named
+from .optuna_search import Axis, OptunaSearch, Range
+from .privacy import (
+    ExponentialMechanism,
+    PrivateChoice,
+    bits_leaked,
+    choose_privately,
+    read_epsilon,
+)
+from .report import build_selection_report, selection_data
+from .score_store import ScoreStore
+from .selection import BASELINES, Contrast, FoldChoice, Selection, SelectionSettings, select
+from .strategies import GridSearch, Search, Strategy, Tried
+from .sweeps import plot_sweeps, sweep_csv
+
+__all__ = [
+    "AUPRC",
+    "AUROC",
+    "AUROC_HARD",
+    "BASELINES",
+    "LAMBDA",
+    "METRICS",
+    "ROWS",
+    "Axis",
+    "Candidate",
+    "Contrast",
+    "DeLong",
+    "Deal",
+    "ExponentialMechanism",
+    "Factory",
+    "FoldChoice",
+    "GridSearch",
+    "Halving",
+    "Instances",
+    "Judged",
+    "Ledger",
+    "MeanMetric",
+    "Metric",
+    "OptunaSearch",
+    "Perplexity",
+    "Places",
+    "Point",
+    "PrivateChoice",
+    "Range",
+    "Ratings",
+    "Round",
+    "ScoreStore",
+    "Scorer",
+    "Search",
+    "Selection",
+    "SelectionSettings",
+    "Strategy",
+    "Tried",
+    "ablation_rows",
+    "bits_leaked",
+    "build_ablation",
+    "build_selection_report",
+    "card_remarks",
+    "choose_privately",
+    "metric_named",
+    "plot_sweeps",
+    "private_record",
+    "read_epsilon",
+    "select",
+    "selection_data",
+    "selection_record",
+    "steps",
+    "sweep_csv",
+]

@@ -1,0 +1,210 @@
+"""Honest selection: unbiased out of fold, folds by patient and outcome, contrasts, wins."""
+
+import numpy as np
+import pytest
+from simulated_merges import GRID, Simulated, flat, simulated
+
+from evaluator.bootstrap import Resampling
+from evaluator.discrimination import auroc, delong_test
+from evaluator.lambdas import (
+    AUPRC,
+    AUROC,
+    AUROC_HARD,
+    Candidate,
+    Deal,
+    GridSearch,
+    Halving,
+    Instances,
+    Ledger,
+    Ratings,
+    Selection,
+    SelectionSettings,
+    Strategy,
+    select,
+    steps,
+)
+from patientdx.errors import EvaluationError
+
+QUICK = SelectionSettings(resampling=Resampling(resamples=1))
+SOME = SelectionSettings(resampling=Resampling(resamples=200), curves=(AUPRC,))
+RUNS = 300
+
+
+def chosen(cohort: Simulated, seed: int, strategy: Strategy) -> Selection:
+    settings = SelectionSettings(Deal(2, seed), QUICK.resampling)
+    return select(strategy, cohort.ledger(), AUROC, settings)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["all λ alike", "one λ is best"])
+@pytest.mark.parametrize("strategy", [GridSearch(), Halving()], ids=lambda one: one.name)
+def test_the_nested_estimate_is_unbiased_where_the_apparent_one_is_not(
+    kind: str, strategy: Strategy
+) -> None:
+    """What it names: the mean true AUROC of the choices that were made without each fold."""
+    nested, apparent = [], []
+    for seed in range(RUNS):
+        make = flat if kind == "all λ alike" else simulated
+        cohort = make(seed, patients=200, deaths=40)
+        found = chosen(cohort, seed, strategy)
+        named = np.mean([cohort.truth(fold.chosen) for fold in found.folds])
+        nested.append(found.held_out.value - named)
+        apparent.append(found.apparent.value - cohort.truth(found.chosen))
+    error = np.std(nested, ddof=1) / np.sqrt(RUNS)
+    assert abs(np.mean(nested)) < 3 * error
+    assert np.mean(apparent) > 5 * np.std(apparent, ddof=1) / np.sqrt(RUNS)
+
+
+def test_folds_are_chosen_by_what_is_outside_them_and_judged_on_what_is_inside() -> None:
+    cohort = simulated(3)
+    found = select(GridSearch(), cohort.ledger(), AUROC, SOME)
+    folds = Deal(2).folds(cohort.ledger().instances, by_class=True)
+    areas = []
+    for fold, one in zip(folds, found.folds, strict=True):
+        outside = np.setdiff1d(np.arange(1000), fold)
+        best = max(GRID, key=lambda c: auroc(cohort.died[outside], row(cohort, c)[outside]))
+        assert one.chosen == best
+        areas.append(auroc(cohort.died[fold], row(cohort, best)[fold]))
+        assert one.held_out == pytest.approx(areas[-1], abs=1e-12)
+        assert one.deaths == 50
+    assert found.held_out.value == pytest.approx(np.mean(areas), abs=1e-12)
+    whole = auroc(cohort.died, row(cohort, found.chosen))
+    assert found.apparent.value == pytest.approx(whole, abs=1e-12)
+    assert found.optimism.value == pytest.approx(whole - np.mean(areas), abs=1e-12)
+    assert found.held_out.interval is not None
+    assert found.held_out.interval.low < found.held_out.value < found.held_out.interval.high
+
+
+def row(cohort: Simulated, candidate: Candidate) -> np.ndarray:
+    return cohort.scores[GRID.index(candidate)]
+
+
+def test_contrasts_are_delong_s_over_the_folds() -> None:
+    cohort = simulated(4)
+    found = select(GridSearch(), cohort.ledger(), AUROC, SOME)
+    folds = Deal(2).folds(cohort.ledger().instances, by_class=True)
+    assert [one.baseline.weight for one in found.contrasts] == [0, 1, 0.5]
+    for contrast in found.contrasts:
+        tests = [
+            delong_test(
+                cohort.died[fold],
+                row(cohort, one.chosen)[fold],
+                row(cohort, contrast.baseline)[fold],
+            )
+            for fold, one in zip(folds, found.folds, strict=True)
+        ]
+        assert contrast.difference.value == pytest.approx(
+            np.mean([one.difference for one in tests])
+        )
+        variance = sum((one.difference / one.z) ** 2 for one in tests if one.z)
+        z = sum(one.difference for one in tests) / np.sqrt(variance)
+        assert contrast.delong is not None
+        assert contrast.delong.z == pytest.approx(z)
+        assert contrast.holm is not None
+        assert contrast.holm >= contrast.delong.p
+
+
+def test_a_choice_against_itself_is_no_difference() -> None:
+    cohort = simulated(0, "spike", high=0.99)
+    best = GRID[int(cohort.true.argmax())]
+    settings = SelectionSettings(resampling=Resampling(resamples=50), baselines=(best,))
+    (contrast,) = select(GridSearch(), cohort.ledger(), AUROC, settings).contrasts
+    assert contrast.difference.value == 0
+    assert contrast.delong is not None
+    assert contrast.delong.p == 1
+
+
+@pytest.mark.parametrize("strategy", [GridSearch(), Halving()], ids=lambda one: one.name)
+def test_wins_are_shares_and_the_far_better_candidate_has_them(strategy: Strategy) -> None:
+    cohort = simulated(0, "spike", high=0.95)
+    found = select(strategy, cohort.ledger(), AUROC, SOME)
+    assert sum(found.wins.values()) == pytest.approx(1)
+    assert found.wins[GRID[int(cohort.true.argmax())]] > 0.95
+
+
+def test_halving_in_folds_finds_scores_again() -> None:
+    cohort = simulated(5)
+    ledger = cohort.ledger()
+    select(Halving(), ledger, AUROC, QUICK)
+    # Both inputs, 0.5 and the choices are needed on all patients in any case.
+    assert ledger.asked < 0.75 * 11_000
+
+
+def test_curves_have_every_candidate_of_every_metric() -> None:
+    found = select(Halving(), simulated(6).ledger(), AUROC, SOME)
+    assert set(found.curves) == {"auroc", "auprc"}
+    for points in found.curves.values():
+        assert [one.candidate for one in points] == list(GRID)
+        for one in points:
+            assert one.judged.interval is not None
+            assert one.judged.interval.low <= one.judged.value <= one.judged.interval.high
+
+
+def test_a_candidate_that_fails_on_a_fold_only_is_not_chosen() -> None:
+    cohort = simulated(0, "spike", high=0.95)
+    best = int(cohort.true.argmax())
+    fold = Deal(2).folds(cohort.ledger().instances, by_class=True)[0]
+    cohort.scores[best, fold[0]] = np.nan
+    for strategy in (GridSearch(), Halving()):
+        found = select(strategy, cohort.ledger(), AUROC, QUICK)
+        assert GRID[best] not in {found.chosen, *(one.chosen for one in found.folds)}
+        assert GRID[best] in found.search.failed
+
+
+def test_a_baseline_that_fails_has_no_contrast() -> None:
+    cohort = simulated(0)
+    cohort.scores[0] = np.nan
+    found = select(GridSearch(), cohort.ledger(), AUROC, QUICK)
+    assert [one.baseline.weight for one in found.contrasts] == [1, 0.5]
+
+
+def test_hard_answers_are_another_column() -> None:
+    cohort = simulated(0, patients=300, deaths=60)
+
+    def factory(candidate: Candidate):  # noqa: ANN202
+        scores = row(cohort, candidate)
+        return lambda places: Ratings(scores[places], (scores[places] > 0).astype(float))
+
+    ledger = Ledger(factory, Instances.of(range(300), labels=cohort.died))
+    found = select(GridSearch(), ledger, AUROC_HARD, QUICK)
+    assert found.contrasts[0].delong is None
+    best = max(
+        np.mean([(s > 0)[cohort.died].mean(), (s <= 0)[~cohort.died].mean()]) for s in cohort.scores
+    )
+    assert found.apparent.value == pytest.approx(best)
+    with pytest.raises(EvaluationError, match="yes/no answers"):
+        select(GridSearch(), cohort.ledger(), AUROC_HARD, QUICK)
+
+
+@pytest.mark.parametrize("number", [2, 3, 5])
+def test_folds_keep_patients_together_and_outcomes_in_proportion(number: int) -> None:
+    rng = np.random.default_rng(number)
+    names = [f"p{one}" for one in rng.integers(0, 150, 400)]
+    labels = rng.random(400) < 0.15
+    folds = Deal(number, 7).folds(Instances.of(names, labels=labels), by_class=True)
+    assert sorted(np.concatenate(folds)) == list(range(400))
+    fold_of = {names[place]: at for at, fold in enumerate(folds) for place in fold}
+    assert all(fold_of[names[place]] == at for at, fold in enumerate(folds) for place in fold)
+    deaths = [int(labels[fold].sum()) for fold in folds]
+    assert max(deaths) - min(deaths) <= 8
+    assert max(map(len, folds)) - min(map(len, folds)) <= 6
+
+
+@pytest.mark.parametrize(
+    ("patients", "labels", "said"),
+    [
+        ("a", [1], "1 patients make no 2 folds"),
+        ("abcd", [1, 0, 0, 0], "1 patients who died make no 2 folds"),
+        ("abcd", [1, 1, 1, 0], "1 patients who survived make no 2 folds"),
+        ("aabc", [1, 1, 0, 0], "1 patients who died make no 2 folds"),
+    ],
+)
+def test_folds_that_cannot_be_are_refused_before_anything_is_paid(
+    patients: str, labels: list[int], said: str
+) -> None:
+    def factory(candidate: Candidate) -> None:
+        raise AssertionError
+
+    ledger = Ledger(factory, Instances.of(patients, labels=labels))
+    with pytest.raises(EvaluationError, match=said):
+        select(GridSearch(steps()), ledger, AUROC)
