@@ -89,7 +89,7 @@ def evaluate_mortality(
     Answers are kept as each batch completes: a command that was killed goes on where it stopped.
 
     Example:
-        patientdx evaluate-mortality cohort.parquet --model smollm2 --sample 1000
+        patientdx evaluate-mortality cohort.parquet --model math-model --sample 1000
     """
     from patientdx.models import ModelSettings
 

@@ -2,6 +2,7 @@
 
 import csv
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from small_hub import FILES, serving
 from small_wheel import offer
 
 from patientdx.models.store import get
+from patientdx.sample import sample_folder
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("numpy", "numba", "torch", "scipy", "pandas", "ir_measures", "Stemmer", "zstandard")
@@ -108,6 +110,26 @@ def make_cohorts(place: Path) -> None:
     done("cohort", "physionet2012", place / "physionet2012", "--into", place / "cohort.parquet")
 
 
+def make_stays(place: Path) -> None:
+    """A cohort to ask about, and models of random weights to ask."""
+    for package in ("duckdb", "pyarrow", "sklearn", "torch", "transformers"):
+        pytest.importorskip(package)
+    from live_merges import siblings
+    from made_stays import write_stays
+
+    write_stays(place / "cohort.parquet")
+    for name, made in zip(("math-model", "medical-model"), siblings(place, 2), strict=True):
+        shutil.rmtree(place / name)
+        made.rename(place / name)
+
+
+def make_dev_split(place: Path) -> None:
+    """Judged queries enough to be dealt into folds."""
+    shutil.rmtree(place / "ReCDS")
+    shutil.copytree(sample_folder(), place / "ReCDS")
+    (place / "ReCDS" / "qrels" / "test.tsv").rename(place / "ReCDS" / "qrels" / "dev.tsv")
+
+
 @pytest.mark.parametrize("names", COMMANDS)
 def test_every_example_runs(
     names: tuple[str, ...], place: Path, monkeypatch: pytest.MonkeyPatch
@@ -120,6 +142,10 @@ def test_every_example_runs(
     monkeypatch.chdir(place)
     if names[0] == "cohort":
         make_cohorts(place)
+    if names in {("evaluate-mortality",), ("tune-merge",)}:
+        make_stays(place)
+    if names == ("tune-ir",):
+        make_dev_split(place)
     if "--into" in args:
         made = place / args[args.index("--into") + 1]
         if made.exists():  # what the others use is made again

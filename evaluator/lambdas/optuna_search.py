@@ -86,7 +86,7 @@ class OptunaSearch:
 
 def _suggested(trial: "Trial", name: str, axis: Axis) -> Setting:
     if isinstance(axis, Range):
-        return round(trial.suggest_float(name, axis.low, axis.high, step=axis.step), 10)
+        return round(float(trial.suggest_float(name, axis.low, axis.high, step=axis.step)), 10)
     chosen = trial.suggest_categorical(name, axis)
     return next(one for one in axis if one == chosen)
 
