@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from patientdx.errors import MergeError
 from patientdx.models.hf import HfModel
 from patientdx.models.settings import DEFAULTS, ModelSettings, Warn, unheard
-from patientdx.protocols import GREEDY, GenerationSettings, Prompt
+from patientdx.protocols import GREEDY, Choice, GenerationSettings, Prompt
 
 from .blends import Blend, blends, pairs_of
 from .kernels import THRESHOLD
@@ -163,6 +163,11 @@ class MergedModel:
         return self._model.cut
 
     @property
+    def written(self) -> int:
+        """Tokens that were written."""
+        return self._model.written
+
+    @property
     def module(self) -> Any:
         """The torch module."""
         return self._model.module
@@ -181,6 +186,15 @@ class MergedModel:
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
         """Log-probabilities of the tokens of each continuation, by the weights of now."""
         return self._model.logprobs(pairs)
+
+    def choose(
+        self,
+        prompts: Sequence[str | Prompt],
+        answers: Sequence[Sequence[str]],
+        new_tokens: int = 2,
+    ) -> Iterator[dict[int, Choice]]:
+        """Which of a few answers, by place of the prompt and by the weights of now."""
+        return self._model.choose(prompts, answers, new_tokens)
 
     def _mix(self, name: str, point: Point, method: str | None) -> Mix:
         task = self._tasks[name]
