@@ -182,8 +182,8 @@ class Wire:
         else:
             headers["Content-Type"] = "application/json"
             connection.request("POST", self.address.path + path, json.dumps(body), headers)
-        response = connection.getresponse()
-        return response.status, response.headers, _whole(response, connection, ends)
+        with connection.getresponse() as response:  # it holds the socket until it is closed
+            return response.status, response.headers, _whole(response, connection, ends)
 
     def _connection(self) -> HTTPConnection:
         kind = HTTPSConnection if self.address.scheme == "https" else HTTPConnection
