@@ -17,9 +17,9 @@ from .hits import Finding
 
 if TYPE_CHECKING:
     from evaluator import TunedSettings
-    from expander import Done, Means, SystemSettings
+    from expander import Done, Means, PhraseSearcher, SystemSettings
     from indexer.index import Index
-    from patientdx.protocols import Searcher
+    from patientdx.protocols import Expander, Searcher
 
 PROMPTED = frozenset({"keywords", "query2doc", "grounded"})
 """Strategies that ask a language model."""
@@ -107,17 +107,14 @@ def built(
     wrap: "Callable[[str, Searcher], Searcher] | None" = None,
 ) -> "Searcher":
     """The searcher of a system over an index, under the k1 and b that are set for it."""
-    from expander import PhraseSearcher, make_strategy
     from expander.systems import build_system
 
     tuned = options.under(index, chosen.k1, chosen.b)
-    own = replace(given, searcher=tuned, corpus=tuned)
-    settings = chosen.phrases(tuned.bm25.k1, tuned.bm25.b)
     return build_system(
         chosen.system,
         tuned,
-        lambda name: make_strategy(name, own, chosen.of(name)),
-        phrases=PhraseSearcher(settings, searcher=tuned, corpus=tuned),
+        _strategy(chosen, tuned, given),
+        phrases=_phrases(chosen, tuned),
         rrf_k=chosen.rrf_k,
         depth=depth,
         wrap=wrap,
@@ -126,18 +123,32 @@ def built(
 
 def expanded(chosen: "SystemSettings", index: "Index", given: "Means", query: Query) -> Query:
     """What a system makes of a query, all strategies of a fusion taken together."""
-    from expander import PhraseSearcher, make_strategy
     from expander.systems import PHRASES
 
     tuned = options.under(index, chosen.k1, chosen.b)
     if PHRASES in chosen.system.leaves:
-        settings = chosen.phrases(tuned.bm25.k1, tuned.bm25.b)
-        own = PhraseSearcher(settings, searcher=tuned, corpus=tuned)
-        return own.weighed([query], given.where)[0]
+        return _phrases(chosen, tuned).weighed([query], given.where)[0]
+    strategy = _strategy(chosen, tuned, given)
     for name in sorted(chosen.system.strategies):
-        means = replace(given, searcher=tuned, corpus=tuned)
-        query = make_strategy(name, means, chosen.of(name)).expand_many([query])[0]
+        query = strategy(name).expand_many([query])[0]
     return query
+
+
+def _strategy(
+    chosen: "SystemSettings", tuned: "Index", given: "Means"
+) -> "Callable[[str], Expander]":
+    """What makes the strategies of a system over an index under its settings."""
+    from expander import make_strategy
+
+    means = replace(given, searcher=tuned, corpus=tuned)
+    return lambda name: make_strategy(name, means, chosen.of(name))
+
+
+def _phrases(chosen: "SystemSettings", tuned: "Index") -> "PhraseSearcher":
+    from expander import PhraseSearcher
+
+    settings = chosen.phrases(tuned.bm25.k1, tuned.bm25.b)
+    return PhraseSearcher(settings, searcher=tuned, corpus=tuned)
 
 
 def find(

@@ -163,17 +163,9 @@ def _factory(
     from evaluator.mortality.predictions import prediction_of
     from evaluator.mortality.question import PAPER
     from evaluator.mortality.scoring import ask
-    from patientdx.models.hf import HfModel
 
     def ready(candidate: "Candidate") -> Any:
         model.at(_point(candidate), method=method)
-        asking = HfModel.wrap(
-            model.module,
-            model.tokenizer,
-            digest=model.digest,
-            name=model.name,
-            settings=asked.settings,
-        )
 
         def score(places: Any) -> Ratings:
             label = f"{model.name}: λ = {candidate}"
@@ -185,7 +177,7 @@ def _factory(
                     tick(done[0])
 
                 chosen = [records[place] for place in places.tolist()]
-                found = prediction_of(ask(asking, chosen, PAPER, store, on_done=told), PAPER)
+                found = prediction_of(ask(model, chosen, PAPER, store, on_done=told), PAPER)
             return Ratings(found.odds, hard_values(found.answers))
 
         return score
