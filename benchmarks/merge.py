@@ -118,41 +118,50 @@ def middle(runs: list[Run], key: str = "seconds") -> float:
     return median(run.facts[key] for run in runs)
 
 
+def least(runs: list[Run], key: str = "seconds") -> float:
+    return min(run.facts[key] for run in runs)
+
+
 def disk_table(found: dict[str, list[Run]]) -> str:
-    """Medians, and ratios to ours."""
-    ours, floor = middle(found["ours"]), middle(found["floor"])
-    head = ["one merge on disk", "s", "s with start and imports", "× ours", "× floor", "peak MiB"]
+    """Medians and least times, and their ratios to ours and to the floor."""
+    head = ["one merge on disk", "s", "× ours", "× floor"]
+    head += ["least s", "× ours", "× floor", "s with start and imports", "peak MiB"]
     rows = []
     for engine in ("ours", "mergekit", "floor"):
-        spent, runs = middle(found[engine]), found[engine]
-        peak = max(run.peak_mb for run in runs)
-        whole = median(run.whole for run in runs)
-        ratios = [f"{spent / ours:.2f}", f"{spent / floor:.2f}"]
-        rows.append([TITLES[engine], f"{spent:.2f}", f"{whole:.2f}", *ratios, f"{peak:,.0f}"])
+        row = [TITLES[engine]]
+        for of in (middle, least):
+            spent = of(found[engine])
+            row += [f"{spent:.2f}"]
+            row += [f"{spent / of(found[other]):.2f}" for other in ("ours", "floor")]
+        whole = median(run.whole for run in found[engine])
+        peak = max(run.peak_mb for run in found[engine])
+        rows.append([*row, f"{whole:.2f}", f"{peak:,.0f}"])
     return markdown(head, rows)
 
 
-def memory_table(inputs: tuple[Path, Path], mergekit_lambdas: int) -> str:
+def memory_table(inputs: tuple[Path, Path], method: str, mergekit_lambdas: int) -> str:
     """Seconds for a t, of models in memory."""
-    ours = child("ours-memory", inputs, "-", "slerp", ",".join(map(str, LAMBDAS))).facts
+    ours = child("ours-memory", inputs, "-", method, ",".join(map(str, LAMBDAS))).facts
     some = LAMBDAS[1 : 1 + mergekit_lambdas]
-    theirs = child("mergekit-memory", inputs, "-", "slerp", ",".join(map(str, some))).facts
-    each = median(ours["each"])
-    sweep = (ours["once"] + sum(ours["each"])) / len(LAMBDAS)
-    head = ["slerp in memory", "s per λ", "× ours"]
+    theirs = child("mergekit-memory", inputs, "-", method, ",".join(map(str, some))).facts
+    inner = median(ours["each"][1:-1])  # at the ends one model is copied
     slow = median(theirs["each"])
-    return markdown(
-        head,
-        [
-            [f"PatientDx, once {ours['once']:.2f} s, then", f"{each:.3f}", "1.00"],
-            [
-                "PatientDx, share of 11 with what is done once",
-                f"{sweep:.3f}",
-                f"{sweep / each:.2f}",
-            ],
-            ["merge_state_dicts", f"{slow:.2f}", f"{slow / each:.1f}"],
-        ],
-    )
+    sweep = (ours["once"] + sum(ours["each"])) / len(LAMBDAS)
+    rows = [
+        ("one λ into the live weights, in place", inner),
+        ("11 λ one after another, with what is done once", sweep),
+        ("11 λ from one read of the models", ours["together"]),
+        ("merge_state_dicts", slow),
+    ]
+    head = [f"{method} in memory", "s per λ", "merge_state_dicts takes"]
+    return markdown(head, [[name, f"{s:.3f}", f"{slow / s:.1f}×"] for name, s in rows])
+
+
+def rates(floor: list[Run], nbytes: int) -> str:
+    """What the disk did in every round: where it differs much, medians say little."""
+    read = [f"{2 * nbytes / run.facts['read'] / 1e9:.2f}" for run in floor]
+    write = [f"{nbytes / run.facts['write'] / 1e9:.2f}" for run in floor]
+    return f"GB/s of the floor, round by round: read {', '.join(read)}; wrote {', '.join(write)}."
 
 
 def main() -> None:
@@ -183,13 +192,8 @@ def main() -> None:
             )
             print(f"by more than {agreement.ulps:.2f} ulp of bfloat16.\n")
             print(disk_table(found))
-            rates = [middle(found["floor"], key) for key in ("read", "write")]
-            print(
-                f"\nThe disk read {2 * nbytes / rates[0] / 1e9:.2f} GB/s "
-                f"and wrote {nbytes / rates[1] / 1e9:.2f} GB/s.",
-                flush=True,
-            )
-        print("\n" + memory_table(inputs, options.mergekit_lambdas))
+            print("\n" + rates(found["floor"], nbytes), flush=True)
+            print("\n" + memory_table(inputs, method, options.mergekit_lambdas), flush=True)
     print(f"\n{machine()}")
 
 

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -22,7 +22,11 @@ TS = [float(t) for t in sys.argv[6].split(",")]
 
 
 def floor() -> dict[str, Any]:
-    """Reads both models, then writes one of them: no arithmetic, nothing at the same time."""
+    """Reads both models, then writes one of them: no arithmetic, nothing at the same time.
+
+    What is written is synced as it grows, by a thread of its own, which is the fastest that disks
+    take it.
+    """
     import numpy as np
 
     room = np.empty(PIECE, np.uint8)
@@ -34,18 +38,27 @@ def floor() -> dict[str, Any]:
                 pass
     read = perf_counter() - begun
     Path(OUT).mkdir()
-    room[:] = 1
     begun = perf_counter()
-    for file in files:
-        size = file.stat().st_size
-        handle = os.open(Path(OUT) / file.name, os.O_RDWR | os.O_CREAT, 0o644)
-        os.posix_fallocate(handle, 0, size)
-        for at in range(0, size, PIECE):
-            os.pwrite(handle, room[: size - at].data, at)
-        os.fsync(handle)
-        os.close(handle)
+    with ThreadPoolExecutor(1) as syncer:
+        for file in files:
+            write_synced(Path(OUT) / file.name, file.stat().st_size, room.data, syncer)
     write = perf_counter() - begun
     return {"seconds": read + write, "read": read, "write": write}
+
+
+def write_synced(path: Path, size: int, piece: memoryview, syncer: Executor) -> None:
+    """Writes a file of so many bytes, the same piece again and again."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    os.posix_fallocate(handle, 0, size)
+    syncing = []
+    for n, at in enumerate(range(0, size, PIECE), 1):
+        os.pwrite(handle, piece[: size - at], at)
+        if n % 8 == 0:
+            syncing.append(syncer.submit(os.fdatasync, handle))
+    for each in syncing:
+        each.result()
+    os.fsync(handle)
+    os.close(handle)
 
 
 def ours() -> dict[str, Any]:
@@ -85,32 +98,44 @@ def mergekit() -> dict[str, Any]:
 
 
 def ours_memory() -> dict[str, Any]:
-    """Both models and one output in memory: the sums once, then every t in one pass."""
-    from merger.checkpoint import Checkpoint
-    from merger.kernels import combine, moments, slerp_weights
+    """The sums once, then every t into one output in place, as a live model's weights are."""
+    import merge_models
+    import numpy as np
+
+    from merger.blends import blends, pairs_of
+    from merger.live_host import HostWeights, mixed_many
+    from merger.mixes import mix_of, sum_weights
     from merger.values import Values
 
-    sides = []
-    for folder in (BASE, OTHER):
-        opened = Checkpoint.open(folder)
-        sides.append(
-            {name: Values(opened.values(name).data.copy(), "BF16") for name in opened.tensors}
-        )
-    outs = {name: Values.empty(values.size, "BF16") for name, values in sides[0].items()}
-    for out in outs.values():
+    some = list(blends(merge_models.plan(Path(BASE), Path(OTHER), METHOD, TS[0])))
+    for blend in some:  # reads the inputs
+        for values in blend.inputs:
+            int(np.add.reduce(values.data[::4096], dtype=np.int64))
+    live = {blend.task.name: Values.empty(blend.size, "BF16") for blend in some}
+    for out in live.values():
         out.data[:] = 0
-    pairs = [(sides[0][name], sides[1][name], outs[name]) for name in outs]
     with ThreadPoolExecutor(_cores()) as pool:
         begun = perf_counter()
-        cosines = [moments(a, b, pool=pool).cosine for a, b, _ in pairs]
+        pairs = pairs_of(some, pool)
+        host = HostWeights(live, some, pool)
         once = perf_counter() - begun
-        spent = []
-        for t in TS:
-            begun = perf_counter()
-            for (a, b, out), cosine in zip(pairs, cosines, strict=True):
-                combine([a, b], slerp_weights(t, cosine), out, pool=pool)
-            spent.append(perf_counter() - begun)
-    return {"once": once, "each": spent}
+        rows = [
+            {name: sum_weights(mix_of(t, METHOD, 2, 0), pairs[name]) for name in live} for t in TS
+        ]
+        spent = [_seconds(lambda row=row: host.write(row)) for row in rows]  # type: ignore[misc]
+
+        def sweep() -> None:
+            for blend in some:
+                mixed_many(blend, [row[blend.task.name] for row in rows], pool)
+
+        together = _seconds(sweep)
+    return {"once": once, "each": spent, "together": together / len(TS)}
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begun = perf_counter()
+    work()
+    return perf_counter() - begun
 
 
 def mergekit_memory() -> dict[str, Any]:
