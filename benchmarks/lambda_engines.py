@@ -108,6 +108,7 @@ def main() -> None:
     parser.add_argument("--pair", nargs=2, default=["math", "medical"])
     parser.add_argument("--scratch", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--json", type=Path, required=True)
     given = parser.parse_args()
     pair = [given.siblings / name for name in given.pair]
@@ -115,7 +116,7 @@ def main() -> None:
     given.scratch.mkdir(parents=True, exist_ok=True)
     rows = []
     for number in range(given.steps + 1):
-        for method in METHODS:
+        for method in given.methods:
             rows.append(compared(pair, method, number / given.steps, merged, given.scratch))
             print(rows[-1], file=sys.stderr, flush=True)
     given.json.write_text(json.dumps({"pair": given.pair, "rows": rows}, indent=1))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from . import kernels_numpy
 from .compiled import engines, native
 from .kernels_numpy import CHUNK
+from .sums import Weights, sum_of
 from .values import Values, kind_of
 
 THRESHOLD = 0.9995  # |cosine| beyond which SLERP is linear
@@ -95,7 +96,7 @@ def in_range(found: Moments) -> bool:
 
 def combine(
     inputs: Sequence[Values],
-    weights: Sequence[float],
+    weights: Weights,
     out: Values,
     *,
     pool: Executor | None = None,
@@ -110,7 +111,7 @@ def combine(
 
 def combine_many(
     inputs: Sequence[Values],
-    weights: Sequence[Sequence[float]],
+    weights: Sequence[Weights],
     outs: Sequence[Values],
     *,
     pool: Executor | None = None,
@@ -151,19 +152,20 @@ def _demand_one_size(*tensors: Values) -> None:
 
 def _combined(
     inputs: Sequence[Values],
-    weights: Sequence[Sequence[float]],
+    weights: Sequence[Weights],
     outs: Sequence[Values],
     engine: str,
 ) -> bool:
     kinds = bytes(kind_of(each.dtype) for each in inputs)
     kind = kind_of(outs[0].dtype)
     module = native()
+    sums = [sum_of(each) for each in weights]
     if engine == "numpy" or module is None:
         done = [
-            kernels_numpy.combine(inputs, row, out) for row, out in zip(weights, outs, strict=True)
+            kernels_numpy.combine(inputs, each, out) for each, out in zip(sums, outs, strict=True)
         ]
         return all(done)
-    table = np.array(weights, np.float64)
+    table = np.array([(*each.weights, each.divisor) for each in sums], np.float64)
     sources, targets = tuple(each.data for each in inputs), tuple(each.data for each in outs)
     return bool(module.combine(engine, sources, kinds, table, targets, kind))
 

@@ -1,8 +1,8 @@
 """The kernels in NumPy, with the same bits as the compiled ones: native/merge.h defines both.
 
 Sums: lanes of float32 over blocks of 4,096 numbers, the lanes added in float64 by halves, blocks
-and chunks in order. Weighted sums: every product and every sum rounded to float32 (float64 where
-an input is), the result rounded once to its dtype, ties to even.
+and chunks in order. Weighted sums: float32 (float64 where an input is), products rounded or fused
+as `Sum` says, the result rounded once to its dtype, ties to even.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .sums import Sum
 from .values import Bytes, Values
 
 BLOCK = 4096
@@ -53,19 +54,42 @@ def chunk_sums(a: Values, b: Values) -> NDArray[np.float64]:
     return np.array(found, np.float64).reshape(-1, 3)
 
 
-def combine(inputs: Sequence[Values], weights: Sequence[float], out: Values) -> bool:
+def combine(inputs: Sequence[Values], wanted: Sum, out: Values) -> bool:
     """Writes the weighted sum of the inputs; True where all of it is finite."""
     wide = any(each.dtype == "F64" for each in inputs)
     real: type[Any] = np.float64 if wide else np.float32
     total = np.zeros(out.size, real)
-    first = True
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        for values, weight in zip(inputs, weights, strict=True):
-            if weight:  # the sign of a zero is kept where nothing is added to it
-                term = unpacked(values).astype(real) * real(weight)
+    first = not wanted.divisor
+    with np.errstate(over="ignore", invalid="ignore", under="ignore", divide="ignore"):
+        for values, weight in zip(inputs, wanted.weights, strict=True):
+            if not weight:  # the sign of a zero is kept where nothing is added to it
+                continue
+            numbers = unpacked(values).astype(real, copy=False)
+            if wanted.divisor and not wide:
+                total = fused(numbers, np.float32(weight), total)
+            else:
+                term = numbers * real(weight)
                 total = term if first else total + term
-                first = False
+            first = False
+        if wanted.divisor:
+            total = total / real(wanted.divisor)
     return pack(total, out)
+
+
+def fused(a: NDArray[np.float32], b: np.float32, c: NDArray[np.float32]) -> NDArray[np.float32]:
+    """a·b + c of float32, rounded once.
+
+    In float64 the product is exact. Where the sum is not, the one of its two neighbours whose last
+    bit is odd is rounded to float32 as the exact sum would be (Boldo and Melquiond 2008).
+    """
+    product, addend = a.astype(np.float64) * np.float64(b), c.astype(np.float64)
+    total = product + addend
+    seen = total - product
+    rest = (product - (total - seen)) + (addend - seen)
+    bits = total.view(np.int64)
+    even = ((rest > 0) | (rest < 0)) & (bits & 1 == 0)
+    bits += np.where(even, np.where((rest > 0) == (total > 0), 1, -1), 0)
+    return total.astype(np.float32)
 
 
 def _typed(data: Bytes, dtype: str) -> NDArray[Any]:

@@ -11,10 +11,10 @@ from patientdx.errors import MergeError
 
 from .blends import Blend
 from .kernels import combine, combine_many
+from .sums import Sum, Weights
 from .values import Values
 
 PART = 1 << 20  # numbers that a thread takes at a time
-Weights = Sequence[float]
 
 
 class _Job(NamedTuple):
@@ -38,7 +38,7 @@ class HostWeights:
                 out = self._live[blend.task.name].part(start, start + tail.size)
                 _mixed([tail], [1.0], blend.steps, out)
 
-    def write(self, weights: Mapping[str, Weights]) -> None:
+    def write(self, weights: Mapping[str, Sum]) -> None:
         """Rewrites the tensors named. Raises MergeError for a result that is not finite."""
         jobs = [job for name, row in weights.items() for job in self._jobs(name, row)]
         for job, finite in zip(jobs, self._pool.map(_done, jobs), strict=True):

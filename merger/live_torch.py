@@ -7,9 +7,10 @@ from typing import Any
 from patientdx.errors import MergeError
 
 from .blends import Blend
+from .sums import Sum
 from .values import Values
 
-Weights = Sequence[float]
+_PART = 1 << 24  # numbers of a fused product at a time: float64 takes room
 
 _DTYPES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16",
@@ -88,7 +89,7 @@ def dtype_of(tensor: Any) -> str:
 class DeviceWeights:
     """The live tensors of blends on a GPU, with copies of the inputs beside them.
 
-    The arithmetic is that of the kernels, product by product and sum by sum, so the bits are too.
+    The arithmetic is that of the kernels, operation by operation, so the bits are too.
     """
 
     def __init__(self, live: Mapping[str, Any], some: Sequence[Blend]) -> None:
@@ -104,7 +105,7 @@ class DeviceWeights:
                 part = out.view(-1)[start : start + tail.size]
                 part.copy_(_rounded(_moved(tail, out.device), blend.steps))
 
-    def write(self, weights: Mapping[str, Weights]) -> None:
+    def write(self, weights: Mapping[str, Sum]) -> None:
         """Rewrites the tensors named. Raises MergeError for a result that is not finite."""
         import torch
 
@@ -113,26 +114,50 @@ class DeviceWeights:
             name = next(name for name, sound in finite.items() if not bool(sound))
             raise MergeError(f"tensor `{name}` would hold NaN or infinity")
 
-    def _write(self, name: str, weights: Weights) -> Any:
-        inputs = self._inputs[name]
+    def _write(self, name: str, wanted: Sum) -> Any:
+        inputs, steps = self._inputs[name], self._steps[name]
         out = self._live[name].view(-1)[: inputs[0].numel()]
         if len(inputs) == 1:
             out.copy_(inputs[0])
-        else:
-            out.copy_(_rounded(_sum(inputs, weights), self._steps[name]))
+            return out.isfinite().all()
+        for parts in zip(out.split(_PART), *(one.split(_PART) for one in inputs), strict=True):
+            parts[0].copy_(_rounded(_sum(parts[1:], wanted), steps))
         return out.isfinite().all()
 
 
-def _sum(inputs: Sequence[Any], weights: Weights) -> Any:
+def _sum(inputs: Sequence[Any], wanted: Sum) -> Any:
     import torch
 
-    real = torch.float64 if any(one.dtype == torch.float64 for one in inputs) else torch.float32
-    total = None
-    for values, weight in zip(inputs, weights, strict=True):
-        if weight:
+    wide = any(one.dtype == torch.float64 for one in inputs)
+    real = torch.float64 if wide else torch.float32
+    total = torch.zeros_like(inputs[0], dtype=real) if wanted.divisor else None
+    for values, weight in zip(inputs, wanted.weights, strict=True):
+        if not weight:
+            continue
+        if wanted.divisor and not wide:
+            total = _fused(values, weight, total)
+        else:
             term = values.to(real) * weight
             total = term if total is None else total.add_(term)
+    if wanted.divisor and total is not None:
+        # A plain number as divisor is turned into a factor on a GPU, with other bits.
+        total /= torch.full((), wanted.divisor, dtype=real, device=total.device)
     return total
+
+
+def _fused(values: Any, weight: float, total: Any) -> Any:
+    """values·weight + total of float32, rounded once: see `kernels_numpy.fused`."""
+    import torch
+
+    narrow = torch.full((), weight, dtype=torch.float32, device=total.device)
+    product, addend = values.double() * narrow.double(), total.double()
+    exact = product + addend
+    seen = exact - product
+    rest = (product - (exact - seen)).add_(addend - seen)
+    bits = exact.view(torch.int64)
+    even = ((rest > 0) | (rest < 0)) & ((bits & 1) == 0)
+    bits += torch.where((rest > 0) == (exact > 0), 1, -1) * even
+    return exact.float()
 
 
 def _rounded(values: Any, steps: Sequence[str]) -> Any:

@@ -23,6 +23,7 @@ from .live_host import HostWeights, mixed_many
 from .live_torch import DeviceWeights, bytes_of, digest_of_words, live_tensors, tensor_of
 from .mixes import Mix, Point, mix_of, spot_of, sum_weights
 from .plan import MergePlan, TensorTask
+from .sums import Sum
 
 
 class MergedModel:
@@ -55,7 +56,7 @@ class MergedModel:
         self._sources.append(digest_of_words(tokenizer))
         self._tasks = {task.name: task for task in plan.tensors}
         self._mixes: dict[str, Mix] = {}
-        self._weights: dict[str, tuple[float, ...]] = {}
+        self._weights: dict[str, Sum] = {}
         self._model = HfModel.wrap(
             model, tokenizer, digest="", name=name, settings=settings, warn=warn
         )
@@ -98,7 +99,7 @@ class MergedModel:
         tasks = {task.name: task for task in plan.tensors}
         if any(_written(tasks.get(name)) != _written(self._tasks[name]) for name in self._blends):
             raise MergeError("the plan makes tensors of other shapes or types than those in memory")
-        self._swap({name: Mix(tasks[name].method, tasks[name].weights) for name in self._blends})
+        self._swap({name: _planned(tasks[name]) for name in self._blends})
         return self
 
     def tensors_at(
@@ -200,7 +201,7 @@ class MergedModel:
         task = self._tasks[name]
         spot = None if self._blends[name].fixed else spot_of(point, name)
         if spot is None:
-            return Mix(task.method, task.weights)
+            return _planned(task)
         count = len(self._plan.inputs)
         return mix_of(spot, method or self._method, count, self._plan.base)
 
@@ -213,11 +214,11 @@ class MergedModel:
         self._weights = {**before, **weights}
         self._mixes = dict(mixes)
 
-    def _sum_weights(self, name: str, mix: Mix) -> tuple[float, ...]:
+    def _sum_weights(self, name: str, mix: Mix) -> Sum:
         if self._blends[name].fixed:
-            return (1.0,)
+            return Sum((1.0,))
         if mix.method == "copy":
-            return mix.weights
+            return Sum(mix.weights)
         return sum_weights(mix, self._pairs[name])
 
     def close(self) -> None:
@@ -229,7 +230,7 @@ class MergedModel:
 class _Writer(Protocol):
     """Where live weights are rewritten."""
 
-    def write(self, weights: Mapping[str, Sequence[float]]) -> None: ...
+    def write(self, weights: Mapping[str, Sum]) -> None: ...
 
 
 def _writer(live: Mapping[str, Any], some: Sequence[Blend], pool: Executor) -> _Writer:
@@ -237,6 +238,10 @@ def _writer(live: Mapping[str, Any], some: Sequence[Blend], pool: Executor) -> _
     if all(tensor.device.type == "cpu" for tensor in live.values()):
         return HostWeights({name: bytes_of(tensor) for name, tensor in live.items()}, some, pool)
     return DeviceWeights(live, some)
+
+
+def _planned(task: TensorTask) -> Mix:
+    return Mix(task.method, task.weights, task.divided)
 
 
 def _written(task: TensorTask | None) -> object:

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeAlias
 from patientdx.errors import MergeError
 
 from .kernels import Moments, slerp_weights
+from .sums import Sum, linear_sum
 
 METHODS = ("linear", "slerp", "multislerp")
 EPSILON = 1e-8  # what multislerp adds to norms
@@ -18,10 +19,14 @@ _CANCELLED = 1e-6  # lengths of means of unit vectors that are nothing but round
 
 
 class Mix(NamedTuple):
-    """A method, and one weight an input that say how much of it there is."""
+    """A method, and one weight an input that say how much of it there is.
+
+    A linear sum is `divided` by that of the weights.
+    """
 
     method: str
     weights: tuple[float, ...]
+    divided: bool = True
 
 
 Spot: TypeAlias = float | Sequence[float] | Mix
@@ -44,7 +49,7 @@ def mix_of(spot: Spot, method: str, inputs: int, base: int = 0) -> Mix:
     Raises MergeError for what is no mix of so many inputs.
     """
     if isinstance(spot, Mix):
-        method, spot = spot
+        method, spot = spot.method, spot.weights
     if isinstance(spot, int | float):
         spot = _ends(float(spot), inputs, base)
     weights = tuple(float(weight) for weight in spot)
@@ -89,16 +94,18 @@ class Pairs(NamedTuple):
         return math.ldexp(math.sqrt(squares), exponent)
 
 
-def sum_weights(mix: Mix, pairs: Pairs) -> tuple[float, ...]:
-    """What the inputs are multiplied with. An input that is all of a mix is taken as it is.
+def sum_weights(mix: Mix, pairs: Pairs) -> Sum:
+    """The sum that a mix is. An input that is all of it is taken as it is.
 
     Raises MergeError where multislerp has no direction to go.
     """
-    if mix.method == "linear" or 1.0 in mix.weights:
-        return mix.weights
+    if sorted(mix.weights, key=abs) == [0.0] * (len(mix.weights) - 1) + [1.0]:
+        return Sum(mix.weights)
+    if mix.method == "linear":
+        return linear_sum(mix.weights, divided=mix.divided, wide=pairs.wide)
     if mix.method == "slerp":
-        return slerp_weights(mix.weights[1], pairs.cosine(0, 1), wide=pairs.wide)
-    return _multislerp(mix.weights, pairs)
+        return Sum(slerp_weights(mix.weights[1], pairs.cosine(0, 1), wide=pairs.wide))
+    return Sum(_multislerp(mix.weights, pairs))
 
 
 def _multislerp(weights: tuple[float, ...], pairs: Pairs) -> tuple[float, ...]:

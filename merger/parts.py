@@ -23,6 +23,7 @@ from .kernels import (
 )
 from .kernels_numpy import CHUNK
 from .plan import MergePlan, Piece, TensorTask
+from .sums import Sum, Weights, linear_sum
 from .values import FLOATS, SIZES, Values
 
 PART = 2 * CHUNK  # numbers
@@ -112,11 +113,12 @@ class Parts:
     @staticmethod
     def _weights(
         task: TensorTask, piece: Piece, cosine: float | None, dtypes: Sequence[str]
-    ) -> list[float]:
+    ) -> Weights:
         if not piece.merged or task.method == "copy":
             return [1.0]
         if task.method == "linear":
-            return [task.weights[i] for i in piece.sources]
+            whole = linear_sum(task.weights, divided=task.divided, wide="F64" in dtypes)
+            return Sum(tuple(whole.weights[i] for i in piece.sources), whole.divisor)
         if cosine is None:  # t is 0 or 1
             return [1.0]
         return list(slerp_weights(task.weights[1], cosine, wide="F64" in dtypes))

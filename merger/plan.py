@@ -15,17 +15,17 @@ from .headers import Slot, TensorInfo
 from .values import FLOATS
 
 Method = Literal["linear", "slerp", "copy"]
-_EDITION = 1  # of the arithmetic: raised when the same plan would give other bytes
+_EDITION = 2  # of the arithmetic: raised when the same plan would give other bytes
 
 
 class TensorTask(NamedTuple):
     """One tensor of the output.
 
-    `weights` has one number an input: of `linear` as they are (normalised), of `slerp` 1 - t and
-    t (base first or not), of `copy` 1 for the one input. Inputs of weight 0 need not have the
-    tensor. `dtype` is that of the output, as safetensors spells it. Where `work` is given, inputs
-    are rounded to that dtype before, and the result before it is rounded to `dtype` (MergeKit's
-    `dtype` and `out_dtype`).
+    `weights` has one number an input: of `linear` as MergeKit takes them, whose sum is `divided` by
+    theirs, of `slerp` 1 - t and t (base first or not), of `copy` 1 for the one input. Inputs of
+    weight 0 need not have the tensor. `dtype` is that of the output, as safetensors spells it.
+    Where `work` is given, inputs are rounded to that dtype before, and the result before it is
+    rounded to `dtype` (MergeKit's `dtype` and `out_dtype`).
 
     Where shape[0] is less than that of an input, rows after it are dropped; rows that an input
     lacks are copied from the base, or else from the first input that has them.
@@ -37,6 +37,7 @@ class TensorTask(NamedTuple):
     method: Method
     weights: tuple[float, ...]
     work: str = ""
+    divided: bool = True
 
     @property
     def slot(self) -> Slot:

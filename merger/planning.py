@@ -88,7 +88,7 @@ def _task(
         )
     share = schedule.of(name)
     work, out = _dtypes([info.dtype for info in infos], recipe)
-    return TensorTask(name, out, shape, share.method, share.weights, work)
+    return TensorTask(name, out, shape, share.method, share.weights, work, share.divided)
 
 
 def _dtypes(dtypes: Sequence[str], recipe: Recipe) -> tuple[str, str]:

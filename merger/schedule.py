@@ -29,12 +29,13 @@ _FALSE = ("false", "no", "off", "f", "n", "0")
 class Share(NamedTuple):
     """How a tensor is made: the method, and one weight an input, in the order of the inputs.
 
-    Linear: the weights that inputs are multiplied with; slerp: 1 - t for the base and t; copy: 1
-    for the input that is copied.
+    Linear: the weights that inputs are multiplied with, and whether the sum is `divided` by that
+    of the weights; slerp: 1 - t for the base and t; copy: 1 for the input that is copied.
     """
 
     method: Method
     weights: tuple[float, ...]
+    divided: bool = True
 
 
 class Schedule:
@@ -95,12 +96,15 @@ class Schedule:
                 raise _unsaid("weight", f"{name} of {source.model}")
             found[source.model] = weight
         normalize = _resolved("normalize", shared, name, 0.0, _truth)
-        total = sum(found.values()) if normalize is None or normalize else 1.0
+        divided = normalize is None or bool(normalize)
+        total = sum(found.values()) if divided else 1.0
         if total == 0:
             raise MergeError(
                 f"the weights of {name} add up to 0", hint="or add `normalize: false` to the recipe"
             )
-        return _share("linear", [found.get(model, 0.0) / total for model in self._inputs])
+        weights = [found.get(model, 0.0) for model in self._inputs]
+        copied = _share("linear", [weight / total for weight in weights])
+        return copied if copied.method == "copy" else Share("linear", tuple(weights), divided)
 
 
 def layer_of(name: str) -> int | None:

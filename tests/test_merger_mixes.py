@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from merger.kernels import moments
 from merger.mixes import Mix, Pairs, mix_of, sum_weights
+from merger.sums import Sum
 from merger.values import Values
 from patientdx.errors import MergeError
 
@@ -56,8 +57,8 @@ def multislerp(some: list[Vector], weights: list[float]) -> Vector:
     return (mean * math.cos(size) + step * (math.sin(size) / size)) * float(norms @ w)
 
 
-def summed(some: list[Vector], weights: tuple[float, ...]) -> Vector:
-    return np.sum([weight * one for weight, one in zip(weights, some, strict=True)], axis=0)
+def summed(some: list[Vector], found: Sum) -> Vector:
+    return np.sum([weight * one for weight, one in zip(found.weights, some, strict=True)], axis=0)
 
 
 @given(st.data())
@@ -92,7 +93,7 @@ def test_slerp_is_its_formula(data: st.DataObject) -> None:
 
 def test_two_that_cancel_are_merged_linearly_and_three_are_refused() -> None:
     a = np.array([1.0, 2.0])
-    assert sum_weights(Mix("multislerp", (0.5, 0.5)), pairs_of([a, -a])) == (0.5, 0.5)
+    assert sum_weights(Mix("multislerp", (0.5, 0.5)), pairs_of([a, -a])) == Sum((0.5, 0.5))
     three = [a, -a, np.zeros(2)]
     with pytest.raises(MergeError, match="cancel each other"):
         sum_weights(Mix("multislerp", (0.25, 0.25, 0.5)), pairs_of(three))

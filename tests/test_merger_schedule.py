@@ -95,8 +95,14 @@ def test_linear_takes_the_weights_that_mergekit_takes(
             with pytest.raises(MergeError):
                 schedule.of(name)
             continue
-        expected = [float(weight or 0) / (total if normalize else 1) for weight in weights]
-        assert schedule.of(name).weights == pytest.approx(expected, rel=1e-12, abs=0)
+        expected = [float(weight or 0) for weight in weights]
+        shares = [weight / (total if normalize else 1) for weight in expected]
+        found = schedule.of(name)
+        if sorted(shares) == [0.0, 1.0]:
+            assert found == Share("copy", tuple(shares))
+            continue
+        assert found.weights == pytest.approx(expected, rel=1e-12, abs=0)
+        assert (found.method, found.divided) == ("linear", bool(normalize))
 
 
 @pytest.mark.parametrize("said", [False, 0, "no", "off"])
@@ -106,9 +112,9 @@ def test_normalize_is_read_as_mergekit_reads_truth(said: Any) -> None:
         "merge_method": "linear",
         "parameters": {"weight": 1, "normalize": said},
     }
-    assert Schedule(parse_recipe(written(recipe)), 1).of("x").weights == (1.0, 1.0)
+    assert Schedule(parse_recipe(written(recipe)), 1).of("x") == Share("linear", (1, 1), False)
     recipe["parameters"] = {"weight": 1}
-    assert Schedule(parse_recipe(written(recipe)), 1).of("x").weights == (0.5, 0.5)
+    assert Schedule(parse_recipe(written(recipe)), 1).of("x") == Share("linear", (1, 1), True)
     recipe["parameters"] = {"weight": "much"}
     with pytest.raises(MergeError, match="`much` where a number belongs"):
         Schedule(parse_recipe(written(recipe)), 1).of("x")
@@ -143,7 +149,7 @@ def test_a_base_that_is_no_input_takes_part() -> None:
         "base_model": "B",
         "parameters": {"weight": 1},
     }
-    assert Schedule(parse_recipe(written(recipe)), 1).of("x").weights == (0.75, 0.25)
+    assert Schedule(parse_recipe(written(recipe)), 1).of("x").weights == (3.0, 1.0)
     slerp = {"models": [{"model": "A"}], "merge_method": "slerp", "base_model": "B"}
     schedule = Schedule(parse_recipe(written(slerp | {"parameters": {"t": 0.25}})), 1)
     assert schedule.of("x") == Share("slerp", (0.25, 0.75))

@@ -49,22 +49,37 @@ INLINE int any_high(Words words)
     return (int)(found >> 31);
 }
 
+INLINE Floats everywhere(float x) { return x - (Floats){0}; }
+
 INLINE int combine_with(Load load, Store store, int64_t size, const uint8_t *a, const uint8_t *b,
-                        float wa, float wb, uint8_t *out, int64_t count)
+                        float wa, float wb, float divisor, uint8_t *out, int64_t count)
 {
     Words seen = {0};
-    for (int64_t at = 0; at < count * size; at += WIDTH * size)
-        seen |= store(out + at, load(a + at) * wa + load(b + at) * wb);
+    Floats va = everywhere(wa), vb = everywhere(wb), zero = {0};
+    int64_t end = count * size, step = WIDTH * size;
+    if (divisor == 0.0f)
+        for (int64_t at = 0; at < end; at += step)
+            seen |= store(out + at, load(a + at) * va + load(b + at) * vb);
+    else if (divisor == 1.0f)
+        for (int64_t at = 0; at < end; at += step)
+            seen |= store(out + at, fused(load(b + at), vb, fused(load(a + at), va, zero)));
+    else
+        for (int64_t at = 0; at < end; at += step)
+            seen |= store(out + at,
+                          fused(load(b + at), vb, fused(load(a + at), va, zero)) / divisor);
     return any_high(seen);
 }
 
-INLINE void weigh_with(Load load, int64_t size, const uint8_t *in, float weight, int first,
+INLINE void weigh_with(Load load, int64_t size, const uint8_t *in, float weight, int how,
                        float *sum, int64_t count)
 {
     for (int64_t i = 0; i < count; i += WIDTH) {
-        Floats x = load(in + i * size) * weight, before;
+        Floats x = load(in + i * size), before;
         memcpy(&before, sum + i, sizeof before);
-        x = first ? x : before + x;
+        if (how == FUSED)
+            x = fused(x, everywhere(weight), before);
+        else
+            x = how == FIRST ? x * weight : before + x * weight;
         memcpy(sum + i, &x, sizeof x);
     }
 }
@@ -83,14 +98,13 @@ INLINE int pack_with(Store store, int64_t size, const float *in, uint8_t *out, i
         moments_with(load_##kind, size, a, b, sums);                                               \
     }                                                                                              \
     static int combine_##kind(const uint8_t *a, const uint8_t *b, float wa, float wb,              \
-                              uint8_t *out, int64_t count)                                         \
+                              float divisor, uint8_t *out, int64_t count)                          \
     {                                                                                              \
-        return combine_with(load_##kind, store_##kind, size, a, b, wa, wb, out, count);            \
+        return combine_with(load_##kind, store_##kind, size, a, b, wa, wb, divisor, out, count);   \
     }                                                                                              \
-    static void weigh_##kind(const uint8_t *in, float weight, int first, float *sum,               \
-                             int64_t count)                                                        \
+    static void weigh_##kind(const uint8_t *in, float weight, int how, float *sum, int64_t count)  \
     {                                                                                              \
-        weigh_with(load_##kind, size, in, weight, first, sum, count);                              \
+        weigh_with(load_##kind, size, in, weight, how, sum, count);                                \
     }                                                                                              \
     static int pack_##kind(const float *in, uint8_t *out, int64_t count)                           \
     {                                                                                              \

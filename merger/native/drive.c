@@ -27,8 +27,8 @@ static void block_moments(const Variant *v, Numbers a, Numbers b, double *sums)
         if (a.kind == b.kind) {
             v->moments[a.kind](a.data, b.data, sums);
         } else {
-            v->weigh[a.kind](a.data, 1.0f, 1, x, BLOCK);
-            v->weigh[b.kind](b.data, 1.0f, 1, y, BLOCK);
+            v->weigh[a.kind](a.data, 1.0f, FIRST, x, BLOCK);
+            v->weigh[b.kind](b.data, 1.0f, FIRST, y, BLOCK);
             v->moments[F32]((const uint8_t *)x, (const uint8_t *)y, sums);
         }
         if (fits(sums[0]) && fits(sums[1]))
@@ -78,30 +78,31 @@ static int pack_any(const Variant *v, const float *in, uint8_t *out, int kind, i
 
 /* Any number of inputs of any kind; `count` is a multiple of LANES. An input of weight zero is
  * left out, so that the sign of a zero is kept. */
-static int block_combine(const Variant *v, const Numbers *in, int inputs, const double *weights,
+static int block_combine(const Variant *v, const Numbers *in, int inputs, const double *row,
                          uint8_t *out, int kind, int64_t count)
 {
-    float sum[BLOCK];
-    int first = 1;
+    float sum[BLOCK], divisor = (float)row[inputs];
+    int how = divisor == 0.0f ? FIRST : FUSED;
     if (any_wide(in, inputs))
-        return combine_wide(v, in, inputs, weights, out, kind, count);
+        return combine_wide(v, in, inputs, row, out, kind, count);
     if (inputs == 2 && kind != F64 && in[0].kind == kind && in[1].kind == kind &&
-        weights[0] != 0.0 && weights[1] != 0.0)
-        return v->combine[kind](in[0].data, in[1].data, (float)weights[0], (float)weights[1], out,
+        row[0] != 0.0 && row[1] != 0.0)
+        return v->combine[kind](in[0].data, in[1].data, (float)row[0], (float)row[1], divisor, out,
                                 count);
+    memset(sum, 0, sizeof sum);
     for (int i = 0; i < inputs; i++) {
-        if (weights[i] == 0.0)
+        if (row[i] == 0.0)
             continue;
-        v->weigh[in[i].kind](in[i].data, (float)weights[i], first, sum, count);
-        first = 0;
+        v->weigh[in[i].kind](in[i].data, (float)row[i], how, sum, count);
+        how = how == FIRST ? ADDED : how;
     }
-    if (first)
-        memset(sum, 0, sizeof sum);
+    for (int64_t i = 0; divisor != 0.0f && i < count; i++)
+        sum[i] /= divisor;
     return pack_any(v, sum, out, kind, count);
 }
 
 /* Fewer numbers than LANES at the end are filled up with zeros. */
-int combine(const Variant *v, const Numbers *in, int inputs, const double *weights, int outputs,
+int combine(const Variant *v, const Numbers *in, int inputs, const double *sums, int outputs,
             uint8_t *const *outs, int kind, int64_t count)
 {
     Numbers here[MAX_INPUTS];
@@ -117,8 +118,8 @@ int combine(const Variant *v, const Numbers *in, int inputs, const double *weigh
         }
         for (int o = 0; o < outputs; o++) {
             uint8_t *out = outs[o] + start * sizes[kind];
-            bad |= block_combine(v, here, inputs, weights + o * inputs, partial ? last : out, kind,
-                                 partial ? LANES : size);
+            bad |= block_combine(v, here, inputs, sums + o * (inputs + 1), partial ? last : out,
+                                 kind, partial ? LANES : size);
             if (partial)
                 memcpy(out, last, (size_t)(left * sizes[kind]));
         }

@@ -44,6 +44,35 @@ INLINE void put_half(uint8_t *out, Words word)
 }
 #endif
 
+/* a * b + c, rounded once. */
+#if WIDTH == 16
+INLINE Floats fused(Floats a, Floats b, Floats c)
+{
+    return (Floats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+}
+#elif WIDTH == 8
+INLINE Floats fused(Floats a, Floats b, Floats c)
+{
+    return (Floats)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+}
+#elif defined(__FP_FAST_FMAF)
+INLINE Floats fused(Floats a, Floats b, Floats c) { return __builtin_fmaf(a, b, c); }
+#else
+/* In float64 the product is exact. Where the sum is not, the one of its two neighbours whose last
+ * bit is odd is rounded to float32 as the exact sum would be (Boldo and Melquiond 2008). */
+INLINE Floats fused(Floats a, Floats b, Floats c)
+{
+    double product = (double)a * (double)b, addend = c, sum = product + addend;
+    double seen = sum - product, rest = (product - (sum - seen)) + (addend - seen);
+    int64_t word;
+    memcpy(&word, &sum, sizeof word);
+    if ((rest > 0 || rest < 0) && !(word & 1))
+        word += (rest > 0) == (sum > 0) ? 1 : -1;
+    memcpy(&sum, &word, sizeof sum);
+    return (float)sum;
+}
+#endif
+
 #define BIAS_BF16 (0x80000000u - 0x7f80u)
 #define BIAS_F16 (0x80000000u - 0x7c00u)
 #define BIAS_F32 (0x80000000u - 0x7f800000u)

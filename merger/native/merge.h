@@ -9,6 +9,11 @@
  *   upper half to the lower one five times;
  * - a block whose sum of squares leaves [FLOOR, CEILING] is summed again in float64;
  * - sums of blocks are added in order in float64, then sums of chunks.
+ *
+ * A weighted sum with a divisor of 0 rounds every product and every sum to float32, as MergeKit's
+ * SLERP does. With any other divisor it begins with +0, adds every product unrounded (a fused
+ * multiply-add) and is divided at the end, as MergeKit's linear method does. Where an input is of
+ * float64, so is all arithmetic, and every product is rounded.
  */
 #ifndef PATIENTDX_MERGE_H
 #define PATIENTDX_MERGE_H
@@ -57,11 +62,14 @@ typedef struct {
 typedef struct {
     const char *name;
     void (*moments[3])(const uint8_t *a, const uint8_t *b, double *sums);
-    int (*combine[3])(const uint8_t *a, const uint8_t *b, float wa, float wb, uint8_t *out,
-                      int64_t count);
-    void (*weigh[3])(const uint8_t *in, float weight, int first, float *sum, int64_t count);
+    int (*combine[3])(const uint8_t *a, const uint8_t *b, float wa, float wb, float divisor,
+                      uint8_t *out, int64_t count);
+    void (*weigh[3])(const uint8_t *in, float weight, int how, float *sum, int64_t count);
     int (*pack[3])(const float *in, uint8_t *out, int64_t count);
 } Variant;
+
+/* How `weigh` puts products into a sum: over what is there, rounded and added, added unrounded. */
+enum { FIRST, ADDED, FUSED };
 
 extern const Variant plain_variant;
 #if HAVE_AVX
@@ -74,14 +82,15 @@ extern const int64_t sizes[KINDS];
 /* drive.c */
 /* sums: (chunks, 3) sums of a*a, b*b and a*b. */
 void moments(const Variant *v, Numbers a, Numbers b, int64_t count, double *sums);
-/* outs[o] = the sum over inputs i of weights[o * inputs + i] * in[i]; 0 where all is finite. */
-int combine(const Variant *v, const Numbers *in, int inputs, const double *weights, int outputs,
+/* outs[o] = the sum over inputs i of row[i] * in[i], where row is that of o in sums, which has
+ * inputs + 1 columns, the last with the divisor; 0 where all is finite. */
+int combine(const Variant *v, const Numbers *in, int inputs, const double *sums, int outputs,
             uint8_t *const *outs, int kind, int64_t count);
 
 /* wide.c: the same of one block in float64; `pack_wide` needs no multiple of LANES. */
 void unpack_wide(const Variant *v, Numbers in, int64_t count, double *out);
 void moments_wide(const Variant *v, Numbers a, Numbers b, int64_t count, double *sums);
-int combine_wide(const Variant *v, const Numbers *in, int inputs, const double *weights,
+int combine_wide(const Variant *v, const Numbers *in, int inputs, const double *row,
                  uint8_t *out, int kind, int64_t count);
 int pack_wide(const Variant *v, const double *in, uint8_t *out, int kind, int64_t count);
 #endif

@@ -14,8 +14,8 @@ static int has_avx512(void)
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
 }
 
-/* Every processor with AVX2 has F16C. */
-static int has_avx2(void) { return __builtin_cpu_supports("avx2"); }
+/* Every processor with AVX2 has F16C; one of VIA's has no FMA. */
+static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 #endif
 
 /* The variants that run on this machine, the fastest first; returns how many. */
@@ -148,7 +148,7 @@ static int prepare(Job *job)
 {
     const uint8_t *kinds = job->kinds.buf;
     if (job->kinds.len != job->inputs ||
-        job->weights.len != (int64_t)sizeof(double) * job->inputs * job->outputs)
+        job->weights.len != (int64_t)sizeof(double) * (job->inputs + 1) * job->outputs)
         return 0;
     job->count = numbers_of(job->views, kinds[0]);
     int sound = job->count >= 0;
@@ -164,7 +164,8 @@ static int prepare(Job *job)
     return sound;
 }
 
-/* combine(variant, inputs, kinds bytes, weights f8 (outputs, inputs), outputs, kind)
+/* combine(variant, inputs, kinds bytes, sums f8 (outputs, inputs + 1), outputs, kind): a row has
+ * the weights of the inputs and a divisor, see merge.h
  * -> True where all that was written is finite */
 static PyObject *combine_py(PyObject *module, PyObject *args)
 {

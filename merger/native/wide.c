@@ -8,7 +8,7 @@ void unpack_wide(const Variant *v, Numbers in, int64_t count, double *out)
         memcpy(out, in.data, (size_t)count * sizeof *out);
         return;
     }
-    v->weigh[in.kind](in.data, 1.0f, 1, narrow, count);
+    v->weigh[in.kind](in.data, 1.0f, FIRST, narrow, count);
     for (int64_t i = 0; i < count; i++)
         out[i] = narrow[i];
 }
@@ -52,19 +52,21 @@ int pack_wide(const Variant *v, const double *in, uint8_t *out, int kind, int64_
     return v->pack[kind](narrow, out, count);
 }
 
-int combine_wide(const Variant *v, const Numbers *in, int inputs, const double *weights,
+int combine_wide(const Variant *v, const Numbers *in, int inputs, const double *row,
                  uint8_t *out, int kind, int64_t count)
 {
-    double x[BLOCK], sum[BLOCK];
-    int first = 1;
+    double x[BLOCK], sum[BLOCK], divisor = row[inputs];
+    int first = divisor == 0.0;
     memset(sum, 0, sizeof sum);
     for (int i = 0; i < inputs; i++) {
-        if (weights[i] == 0.0)
+        if (row[i] == 0.0)
             continue;
         unpack_wide(v, in[i], count, x);
         for (int64_t n = 0; n < count; n++)
-            sum[n] = first ? weights[i] * x[n] : sum[n] + weights[i] * x[n];
+            sum[n] = first ? row[i] * x[n] : sum[n] + row[i] * x[n];
         first = 0;
     }
+    for (int64_t n = 0; divisor != 0.0 && n < count; n++)
+        sum[n] /= divisor;
     return pack_wide(v, sum, out, kind, count);
 }
