@@ -101,12 +101,15 @@ def combine(
     *,
     pool: Executor | None = None,
     engine: str | None = None,
+    past_caches: bool = False,
 ) -> bool:
     """Writes the weighted sum of the inputs into `out`; False where some of it is not finite.
 
     An input of weight 0 is not read; one input of weight 1 and the dtype of `out` is copied.
+    With `past_caches` the output displaces nothing in the processor's caches: for large ones that
+    nobody reads soon.
     """
-    return combine_many(inputs, [weights], [out], pool=pool, engine=engine)
+    return combine_many(inputs, [weights], [out], pool=pool, engine=engine, past_caches=past_caches)
 
 
 def combine_many(
@@ -116,6 +119,7 @@ def combine_many(
     *,
     pool: Executor | None = None,
     engine: str | None = None,
+    past_caches: bool = False,
 ) -> bool:
     """Several weighted sums from one read: `weights[o]` and `outs[o]` for each, of one dtype."""
     _demand_one_size(*inputs, *outs)
@@ -126,6 +130,7 @@ def combine_many(
             weights,
             [each.part(start, stop) for each in outs],
             engine or engines()[0],
+            past_caches=past_caches,
         )
 
     return all(list(_mapped(part, outs[0].size, pool)))
@@ -155,6 +160,8 @@ def _combined(
     weights: Sequence[Weights],
     outs: Sequence[Values],
     engine: str,
+    *,
+    past_caches: bool,
 ) -> bool:
     kinds = bytes(kind_of(each.dtype) for each in inputs)
     kind = kind_of(outs[0].dtype)
@@ -167,7 +174,7 @@ def _combined(
         return all(done)
     table = np.array([(*each.weights, each.divisor) for each in sums], np.float64)
     sources, targets = tuple(each.data for each in inputs), tuple(each.data for each in outs)
-    return bool(module.combine(engine, sources, kinds, table, targets, kind))
+    return bool(module.combine(engine, sources, kinds, table, targets, kind, past_caches))
 
 
 def _mapped(part: Callable[[int, int], Any], count: int, pool: Executor | None) -> Iterator[Any]:

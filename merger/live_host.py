@@ -97,6 +97,6 @@ def _mixed(inputs: Sequence[Values], weights: Weights, steps: Sequence[str], out
     finite = True
     for dtype in steps if steps[-1] == out.dtype else (*steps, out.dtype):
         room = out if dtype == out.dtype else Values.empty(out.size, dtype)
-        finite = combine(inputs, weights, room) and finite
+        finite = combine(inputs, weights, room, past_caches=room is out) and finite
         inputs, weights = [room], [1.0]
     return finite

@@ -233,6 +233,23 @@ def test_many_sums_of_many_tensors_from_one_read(engine: str, dtypes: tuple[str,
         assert same(out, alone)
 
 
+@pytest.mark.parametrize("engine", engines())
+@pytest.mark.parametrize("shift", [0, 2, 62, 64])
+@pytest.mark.parametrize("count", [1, 31, 4096, 3 * 4096 + 77])
+def test_writing_past_the_caches_changes_no_bit_and_nothing_beside(
+    engine: str, shift: int, count: int
+) -> None:
+    rng = np.random.default_rng(count)
+    a, b = (values(rng.standard_normal(count), "BF16") for _ in range(2))
+    near, room = Values.empty(count, "BF16"), unaligned(count + 40, "BF16", shift)
+    far = room.part(8, 8 + count)
+    assert combine([a, b], [0.3, 0.7], near, engine=engine)
+    assert combine([a, b], [0.3, 0.7], far, engine=engine, past_caches=True)
+    assert np.array_equal(near.data, far.data)
+    beside = np.concatenate([room.part(0, 8).data, room.part(8 + count, count + 40).data])
+    assert np.all(beside == 0xA5)
+
+
 def test_threads_change_no_bit() -> None:
     rng = np.random.default_rng(4)
     count = 5 * CHUNK + 77

@@ -6,6 +6,12 @@
 typedef Floats (*Load)(const uint8_t *);
 typedef Words (*Store)(uint8_t *, Floats);
 
+INLINE Floats ahead(Load load, const uint8_t *in)
+{
+    PREFETCH(in + AHEAD);
+    return load(in);
+}
+
 /* Adds lanes in float64, the upper half to the lower one until one is left. */
 INLINE double folded(const float *lanes)
 {
@@ -26,7 +32,7 @@ INLINE void moments_with(Load load, int64_t size, const uint8_t *a, const uint8_
     memset(ab, 0, sizeof ab);
     for (int64_t at = 0; at < BLOCK * size; at += LANES * size)
         for (int s = 0; s < STEPS; s++) {
-            Floats x = load(a + at + s * WIDTH * size), y = load(b + at + s * WIDTH * size);
+            Floats x = ahead(load, a + at + s * WIDTH * size), y = ahead(load, b + at + s * WIDTH * size);
             aa[s] += x * x;
             bb[s] += y * y;
             ab[s] += x * y;
@@ -59,14 +65,14 @@ INLINE int combine_with(Load load, Store store, int64_t size, const uint8_t *a, 
     int64_t end = count * size, step = WIDTH * size;
     if (divisor == 0.0f)
         for (int64_t at = 0; at < end; at += step)
-            seen |= store(out + at, load(a + at) * va + load(b + at) * vb);
+            seen |= store(out + at, ahead(load, a + at) * va + ahead(load, b + at) * vb);
     else if (divisor == 1.0f)
         for (int64_t at = 0; at < end; at += step)
-            seen |= store(out + at, fused(load(b + at), vb, fused(load(a + at), va, zero)));
+            seen |= store(out + at, fused(ahead(load, b + at), vb, fused(ahead(load, a + at), va, zero)));
     else
         for (int64_t at = 0; at < end; at += step)
             seen |= store(out + at,
-                          fused(load(b + at), vb, fused(load(a + at), va, zero)) / divisor);
+                          fused(ahead(load, b + at), vb, fused(ahead(load, a + at), va, zero)) / divisor);
     return any_high(seen);
 }
 
@@ -74,7 +80,7 @@ INLINE void weigh_with(Load load, int64_t size, const uint8_t *in, float weight,
                        float *sum, int64_t count)
 {
     for (int64_t i = 0; i < count; i += WIDTH) {
-        Floats x = load(in + i * size), before;
+        Floats x = ahead(load, in + i * size), before;
         memcpy(&before, sum + i, sizeof before);
         if (how == FUSED)
             x = fused(x, everywhere(weight), before);

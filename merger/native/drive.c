@@ -1,5 +1,8 @@
 /* From tensors to blocks: which kernel a block takes, and the last block of a tensor. */
 #include "merge.h"
+#if HAVE_AVX
+#include <emmintrin.h>
+#endif
 
 const int64_t sizes[KINDS] = {2, 2, 4, 8};
 
@@ -101,16 +104,33 @@ static int block_combine(const Variant *v, const Numbers *in, int inputs, const 
     return pack_any(v, sum, out, kind, count);
 }
 
+/* Copies bytes; past the caches where that is asked for and the processor can. */
+static void put(uint8_t *out, const uint8_t *in, int64_t size, int past_caches)
+{
+    int64_t done = 0;
+#if HAVE_AVX
+    int64_t odd = (64 - (intptr_t)out % 64) % 64;
+    if (past_caches && size >= odd) {
+        memcpy(out, in, (size_t)odd);
+        for (done = odd; done + 64 <= size; done += 64)
+            for (int i = 0; i < 64; i += 16)
+                _mm_stream_si128((__m128i *)(out + done + i),
+                                 _mm_loadu_si128((const __m128i *)(in + done + i)));
+    }
+#endif
+    memcpy(out + done, in + done, (size_t)(size - done));
+}
+
 /* Fewer numbers than LANES at the end are filled up with zeros. */
 int combine(const Variant *v, const Numbers *in, int inputs, const double *sums, int outputs,
-            uint8_t *const *outs, int kind, int64_t count)
+            uint8_t *const *outs, int kind, int64_t count, int past_caches)
 {
     Numbers here[MAX_INPUTS];
-    uint8_t room[LANES * 8 * MAX_INPUTS], last[LANES * 8];
+    uint8_t room[LANES * 8 * MAX_INPUTS], near[BLOCK * 8];
     int bad = 0;
     for (int64_t start = 0; start < count;) {
         int64_t left = count - start, size = left < BLOCK ? left / LANES * LANES : BLOCK;
-        int partial = size == 0;
+        int partial = size == 0, aside = partial || past_caches;
         for (int i = 0; i < inputs; i++) {
             here[i] = from(in[i], start);
             if (partial)
@@ -118,12 +138,15 @@ int combine(const Variant *v, const Numbers *in, int inputs, const double *sums,
         }
         for (int o = 0; o < outputs; o++) {
             uint8_t *out = outs[o] + start * sizes[kind];
-            bad |= block_combine(v, here, inputs, sums + o * (inputs + 1), partial ? last : out,
+            bad |= block_combine(v, here, inputs, sums + o * (inputs + 1), aside ? near : out,
                                  kind, partial ? LANES : size);
-            if (partial)
-                memcpy(out, last, (size_t)(left * sizes[kind]));
+            if (aside)
+                put(out, near, (partial ? left : size) * sizes[kind], past_caches);
         }
         start += partial ? left : size;
     }
+#if HAVE_AVX
+    _mm_sfence(); /* other threads see what was written past the caches */
+#endif
     return bad;
 }

@@ -49,6 +49,15 @@
 #define HAVE_AVX 0
 #endif
 
+/* Inputs are asked for so many bytes before they are needed: one core has too few loads under way
+ * to keep memory busy. Asking beyond the end of an array is allowed, and does nothing. */
+#define AHEAD 2048
+#if defined(__GNUC__)
+#define PREFETCH(address) __builtin_prefetch(address)
+#else
+#define PREFETCH(address) ((void)0)
+#endif
+
 /* Kinds of numbers; the first three have kernels of their own. */
 enum { BF16, F16, F32, F64, KINDS };
 
@@ -82,10 +91,11 @@ extern const int64_t sizes[KINDS];
 /* drive.c */
 /* sums: (chunks, 3) sums of a*a, b*b and a*b. */
 void moments(const Variant *v, Numbers a, Numbers b, int64_t count, double *sums);
-/* outs[o] = the sum over inputs i of row[i] * in[i], where row is that of o in sums, which has
+/* With `past_caches`, outputs are written past the caches, because nobody reads them soon.
+ * outs[o] = the sum over inputs i of row[i] * in[i], where row is that of o in sums, which has
  * inputs + 1 columns, the last with the divisor; 0 where all is finite. */
 int combine(const Variant *v, const Numbers *in, int inputs, const double *sums, int outputs,
-            uint8_t *const *outs, int kind, int64_t count);
+            uint8_t *const *outs, int kind, int64_t count, int past_caches);
 
 /* wide.c: the same of one block in float64; `pack_wide` needs no multiple of LANES. */
 void unpack_wide(const Variant *v, Numbers in, int64_t count, double *out);

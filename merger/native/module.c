@@ -164,8 +164,8 @@ static int prepare(Job *job)
     return sound;
 }
 
-/* combine(variant, inputs, kinds bytes, sums f8 (outputs, inputs + 1), outputs, kind): a row has
- * the weights of the inputs and a divisor, see merge.h
+/* combine(variant, inputs, kinds bytes, sums f8 (outputs, inputs + 1), outputs, kind, past_caches): a row
+ * has the weights of the inputs and a divisor, see merge.h
  * -> True where all that was written is finite */
 static PyObject *combine_py(PyObject *module, PyObject *args)
 {
@@ -173,8 +173,9 @@ static PyObject *combine_py(PyObject *module, PyObject *args)
     const char *name;
     PyObject *inputs, *kinds, *weights, *outputs;
     Job job = {.held = 0};
-    int bad = 0, sound = 0;
-    if (!PyArg_ParseTuple(args, "sOOOOi", &name, &inputs, &kinds, &weights, &outputs, &job.kind))
+    int bad = 0, sound = 0, past_caches;
+    if (!PyArg_ParseTuple(args, "sOOOOii", &name, &inputs, &kinds, &weights, &outputs, &job.kind,
+                          &past_caches))
         return NULL;
     const Variant *variant = variant_named(name);
     if (!variant || !view_of(kinds, &job.kinds, 0))
@@ -187,7 +188,7 @@ static PyObject *combine_py(PyObject *module, PyObject *args)
     if (taken && (sound = prepare(&job))) {
         Py_BEGIN_ALLOW_THREADS
         bad = combine(variant, job.in, job.inputs, job.weights.buf, job.outputs, job.outs,
-                      job.kind, job.count);
+                      job.kind, job.count, past_caches);
         Py_END_ALLOW_THREADS
     }
     release(job.views, job.held);
