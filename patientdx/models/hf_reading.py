@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .answers import Tokens
-from .hf_cache import growing_cache
+from .hf_cache import growing_cache, stacked
 from .hf_decoding import forward_names
 
 MASKED = frozenset({"sdpa", "eager"})
@@ -42,6 +42,17 @@ class Read:
         if logits.shape[1] > 1:  # the head is none that can be asked for one column
             logits = logits[torch.arange(len(lengths), device=model.device), last][:, None]
         return cls(model, cache, lengths, logits[:, -1].float())
+
+    @classmethod
+    def together(cls, reads: Sequence["Read"]) -> "Read":
+        """Several batches as one; their caches are used up."""
+        from torch import cat
+
+        if len(reads) == 1:
+            return reads[0]
+        lengths = [length for one in reads for length in one.lengths]
+        cache = stacked([one.cache for one in reads])
+        return cls(reads[0].model, cache, lengths, cat([one.first for one in reads]))
 
     @property
     def width(self) -> int:
