@@ -48,6 +48,7 @@ class Work:
             AnswerStore(store) as kept,
         ):
             self.digests[name] = opened.digest
+            self.formats[name] = _ran_with(opened, settings)
             for task in self.tasks:
                 label = f"{name}: {task}"
                 with output.progress(label, len(self.places), quiet=self.quiet) as tick:
@@ -138,6 +139,7 @@ class Work:
         told |= {
             "sections": "; ".join(f"{task}: {', '.join(of)}" for task, of in self.tasks.items())
         }
+        told |= {f"model {name}": how for name, how in self.formats.items()}
         if sampled:
             told["sample"] = f"{len(self.places):,} of {len(self.cohort):,}, seed {self.seed}"
         empty = [f"{count:,} ({task})" for task, count in self.empty.items() if count]
@@ -208,6 +210,17 @@ def draw(found: "Evaluation", paths: Sequence[Path]) -> None:
     for task in found.tasks if paths else ():
         named = [path.with_stem(f"{path.stem}-{_file_name(task)}") for path in paths]
         plot_curves(found, task, named)
+
+
+def _ran_with(model: object, settings: "ModelSettings") -> str:
+    """Number type, prompt format and context: as loaded where a model tells, else as asked for."""
+    dtype = getattr(getattr(model, "module", None), "dtype", settings.dtype)
+    chat = getattr(getattr(model, "words", None), "chat", None)
+    shown = settings.prompt_format if chat is None else "chat" if chat else "raw"
+    told = [f"dtype {str(dtype).removeprefix('torch.')}", f"prompt format {shown}"]
+    told += [f"quantized {settings.quantize}"] if settings.quantize != "none" else []
+    told += [f"context {settings.context:,}"] if settings.context else []
+    return ", ".join(told)
 
 
 def _weight(text: str | None) -> float | None:

@@ -95,6 +95,9 @@ def test_a_sample_and_own_sections(cohort: Path, model: Path, tmp_path: Path) ->
     report = json.loads(result.stdout)
     assert report["cohort"]["n"] == 20
     assert report["notes"]["sample"] == "20 of 60, seed 3"
+    (how,) = [how for name, how in report["notes"].items() if name.startswith("model ")]
+    assert how.startswith("dtype float32, prompt format ")
+    assert how.split()[-1] in {"raw", "chat"}
     assert report["models"]["own"]["group"] == "Merged"
     assert report["models"]["own"]["weight"] == 0.3
     assert list(report["tasks"]) == ["charts,demographics"]

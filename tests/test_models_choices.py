@@ -117,7 +117,10 @@ def test_the_head_sees_one_column_a_row(net: Any, words: Any) -> None:
 
 
 @pytest.mark.parametrize("window", [8, None])
-def test_a_window_of_attention_is_kept(words: Any, window: int | None) -> None:
+def test_a_window_of_attention_is_kept(
+    words: Any, window: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hf_choices, "_COLUMNS_ON_CPU", 60)
     from transformers import MistralConfig, MistralForCausalLM
 
     torch.manual_seed(1)
@@ -132,7 +135,8 @@ def test_a_window_of_attention_is_kept(words: Any, window: int | None) -> None:
         max_position_embeddings=256,
         initializer_range=0.3,
     )
-    check(wrapped(MistralForCausalLM(config).eval(), words, RAW), prompts(9))
+    asked = prompts(9)
+    check(wrapped(MistralForCausalLM(config).eval(), words, RAW), [*asked, *asked[:4]])
 
 
 def test_step_by_step_gives_what_a_tree_gives(
@@ -158,7 +162,8 @@ def test_models_with_a_state_answer_one_by_one(words: Any) -> None:
 def test_batches_hold_so_many_columns(
     net: Any, words: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hf_choices, "_COLUMNS_ON_CPU", 300)
+    monkeypatch.setattr(hf_choices, "_COLUMNS_ON_CPU", 100)
+    monkeypatch.setattr(hf_choices, "_TOGETHER_ON_CPU", 300)
     model, asked = wrapped(net, words, RAW), prompts(30)
     sizes = []
     lengths = [len(model.words.prompt(one, 2)[0]) for one in asked]
@@ -173,6 +178,62 @@ def test_batches_hold_so_many_columns(
     assert len(set(sizes)) > 1
 
 
+@pytest.mark.parametrize("new", [2, 4])
+def test_batches_that_are_read_apart_share_what_follows(
+    net: Any, words: Any, monkeypatch: pytest.MonkeyPatch, new: int
+) -> None:
+    """A pass a part, one for all that follows, and nothing depends on how it was split."""
+    model, asked = wrapped(net, words, RAW), prompts(9, seed=3)
+    asked += [asked[0], Prompt("Record: "), asked[0]]  # equal ones, and the beginning of others
+    whole = chosen(model, asked, new=new)
+    monkeypatch.setattr(hf_choices, "_COLUMNS_ON_CPU", 60)
+    widths: list[int] = []
+    handle = net.lm_head.register_forward_hook(lambda _m, _i, out: widths.append(len(out)))
+    try:
+        found = chosen(model, asked, new=new)
+    finally:
+        handle.remove()
+    assert len(asked) in widths
+    assert len(widths[: widths.index(len(asked))]) > 1
+    for one, other in zip(found, whole, strict=True):
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+        assert one[1:] == other[1:]
+    check(model, asked[:9], new=new)
+    check(model, asked[:1], new=new)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_what_all_prompts_begin_with_is_read_once(
+    words: Any, monkeypatch: pytest.MonkeyPatch, attention: str
+) -> None:
+    net = tiny_models.model()
+    net.set_attn_implementation(attention)
+    model = wrapped(net, words, RAW)
+    begin = "the patient has pain " * 12
+    asked = [Prompt(begin + one.before, one.note, one.after) for one in prompts(7, seed=5)] + [
+        Prompt(begin),
+        Prompt(begin),
+    ]  # the last ones are how all others begin
+    read: list[int] = []
+    handle = net.model.register_forward_hook(
+        lambda _m, _a, given, _o: read.append(given["input_ids"].numel()), with_kwargs=True
+    )
+    found = chosen(model, asked)
+    once = sum(read)
+    monkeypatch.setattr(hf_reading, "LEAST", 10**6)
+    read.clear()
+    apart = chosen(model, asked)
+    handle.remove()
+    assert once < sum(read)
+    for one, other in zip(found, apart, strict=True):
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
+        assert one[1:] == other[1:]
+    monkeypatch.setattr(hf_reading, "LEAST", 1)
+    for some in (asked, asked[-2:], [asked[0]] * 3, asked[:1]):
+        check(model, some)
+        check(model, some, new=4)
+
+
 def test_less_memory_makes_smaller_batches(
     net: Any, words: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,10 +241,10 @@ def test_less_memory_makes_smaller_batches(
     whole = chosen(wrapped(net, words, RAW), prompts(9))
     real = hf_choices.Weigher._batch
 
-    def small(self: Any, asked: Any) -> Any:
+    def small(self: Any, asked: Any, common: Any) -> Any:
         if len(asked) > 2:
             raise torch.OutOfMemoryError("no memory")
-        return real(self, asked)
+        return real(self, asked, common)
 
     monkeypatch.setattr(hf_choices.Weigher, "_batch", small)
     found = chosen(wrapped(net, words, RAW, warn=said.append), prompts(9))

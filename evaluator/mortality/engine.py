@@ -4,8 +4,6 @@ DuckDB's messages may quote a row, so none of them is shown.
 """
 
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
@@ -16,6 +14,7 @@ from patientdx.capabilities import require
 from patientdx.errors import InputError, PatientDxError, UsageError
 
 from .settings import Work
+from .spilling import spill_folder
 
 if TYPE_CHECKING:
     import duckdb
@@ -70,21 +69,14 @@ def opened(work: Work, beside: Path) -> Iterator[Engine]:
     require("duckdb", "mortality")
     import duckdb
 
-    place = work.spill or beside.absolute().parent
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=".patientdx-spill-", dir=place))
-    except OSError as error:
-        raise PatientDxError(
-            f"{place}: no spill folder can be made here: {error.strerror}", hint="give --spill"
-        ) from None
-    try:
-        with duckdb.connect() as connection:
-            _configure(connection, work, folder)
-            # In memory, but compressed: no log and no syncs, and what exceeds the memory spills.
-            connection.execute("ATTACH ':memory:' AS work (COMPRESS); USE work")
-            yield Engine(connection)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with (
+        spill_folder(work.spill or beside.absolute().parent) as folder,
+        duckdb.connect() as connection,
+    ):
+        _configure(connection, work, folder)
+        # In memory, but compressed: no log and no syncs, and what exceeds the memory spills.
+        connection.execute("ATTACH ':memory:' AS work (COMPRESS); USE work")
+        yield Engine(connection)
 
 
 def _configure(connection: "duckdb.DuckDBPyConnection", work: Work, folder: Path) -> None:

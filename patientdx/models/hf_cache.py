@@ -4,6 +4,7 @@ transformers' own growing cache copies everything for every token. This one keep
 lets rows be taken out and put in. Rows end at the same column, and begin at different ones.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 _AHEAD = 128  # columns
@@ -34,6 +35,32 @@ def add_rows(cache: Any, other: Any) -> None:
     for one, more in zip(cache.layers, other.layers, strict=True):
         one.keys = cat([_widened(one.keys, width), _widened(more.keys, width)])
         one.values = cat([_widened(one.values, width), _widened(more.values, width)])
+
+
+def repeated(cache: Any, rows: int) -> Any:
+    """A cache whose rows all hold what the one row of another does, which stays as it is."""
+    whole = growing_cache()
+    for at, layer in enumerate(cache.layers):
+        shape = (rows, -1, -1, -1)
+        whole.update(layer.keys.expand(shape), layer.values.expand(shape), at)
+    return whole
+
+
+def stacked(caches: Sequence[Any]) -> Any:
+    """The rows of several caches in one, left-aligned; the first cache becomes it."""
+    from torch import cat
+
+    whole, width = caches[0], max(one.get_seq_length() for one in caches)
+    for layers in zip(*(one.layers for one in caches), strict=True):
+        layers[0].keys = cat([_filled(one.keys, width) for one in layers])
+        layers[0].values = cat([_filled(one.values, width) for one in layers])
+    return whole
+
+
+def _filled(states: Any, width: int) -> Any:
+    from torch.nn.functional import pad
+
+    return pad(states, (0, 0, 0, width - states.shape[2]))
 
 
 def _widened(states: Any, width: int) -> Any:
