@@ -3,6 +3,7 @@
 import json
 import math
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from evaluator.calibration import brier
 from evaluator.discrimination import auroc, average_precision, delong_test, hard_auroc, hard_values
 from evaluator.documents import render_document
 from evaluator.mortality.answer_store import Answer
-from evaluator.mortality.cohort import CohortMeta
+from evaluator.mortality.cohort import CohortMeta, FlowStep
 from evaluator.mortality.evaluation import About, evaluate_predictions
 from evaluator.mortality.figures import average, figures
 from evaluator.mortality.plots import plot_curves
@@ -330,3 +331,13 @@ def test_baselines_find_a_signal_among_gaps(kind: str) -> None:
     np.testing.assert_array_equal(chances, again)
     with pytest.raises(EvaluationError, match="cannot learn"):
         out_of_fold(kind, matrix, np.zeros(400, bool), [str(number) for number in range(400)])
+
+
+def test_the_flow_of_the_cohort_is_a_table(outcomes: Outcomes, tasks: Any) -> None:
+    found = evaluate_predictions(tasks, outcomes, settings=FEW)
+    flow = (FlowStep("stays", "all", 0, 90), FlowStep("stays", "is too short", 30, 60))
+    text = render_document(build_report(found, PAPER, replace(META, flow=flow)), "text")
+    lines = [line.split() for line in text.partition("Flow of the cohort")[2].splitlines()]
+    assert ["stays", "all", "90"] in lines
+    assert ["is", "too", "short", "-30", "60"] in lines
+    assert "Flow of the cohort" not in render_document(build_report(found, PAPER, META), "text")

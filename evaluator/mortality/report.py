@@ -20,6 +20,7 @@ from .report_tables import (
     benefit_table,
     calibration_table,
     contrast_table,
+    flow_part,
     main_tables,
     subgroup_table,
 )
@@ -38,7 +39,7 @@ def build_report(
     told = {**(notes or {}), **_notes(found, question, meta)}
     parts: list[Part | None] = [*main_tables(found), contrast_table(found)]
     parts += [answers_table(found), calibration_table(found), benefit_table(found)]
-    parts += [subgroup_table(found)]
+    parts += [subgroup_table(found), flow_part(meta)]
     return Document(
         TITLE,
         tuple(part for part in parts if part is not None),

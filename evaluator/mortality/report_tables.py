@@ -8,9 +8,11 @@ from ..cells import Grid, one_line
 from ..decision_curves import decision_curve
 from ..documents import Part
 from ..statistics import Interval
+from .cohort import CohortMeta
 from .contrasts import Contrast
 from .evaluation import Evaluation
 from .figures import HEADLINES, Figure
+from .flow import flow_table
 from .predictions import Prediction
 from .published import SOURCE, published
 
@@ -103,6 +105,15 @@ def subgroup_table(found: Evaluation) -> Part:
             rows.append([*head, _shown(figure), *plain])
     note = "Intervals are DeLong's, stays counted as independent; - where all died or all lived."
     return Part("Subgroups", _grid([header, *rows], 4), note)
+
+
+def flow_part(meta: CohortMeta) -> Part | None:
+    """What the cohort was made of, and what was dropped; None where that is not known."""
+    if not meta.flow:
+        return None
+    lines = [["of", "rule: left out is what ...", "dropped", "left"]]
+    lines += [list(line) for line in flow_table(meta.flow)]
+    return Part("Flow of the cohort", _grid(lines, 2), "From all rows of the source.")
 
 
 def shown_interval(interval: Interval) -> str:
