@@ -40,7 +40,9 @@ Dtype = Annotated[
 ]
 EngineName = Annotated[
     Engine,
-    typer.Option("--engine", help="auto is stream, and MergeKit for what only MergeKit can do."),
+    typer.Option(
+        "--engine", help="stream (ours; what only MergeKit can do goes to it) or mergekit."
+    ),
 ]
 Check = Annotated[
     bool, typer.Option("--check", help="Compare the inputs tensor by tensor, merge nothing.")
@@ -73,7 +75,7 @@ def merge(
     weight: Weight = None,
     preset: PresetName = None,
     dtype: Dtype = None,
-    engine: EngineName = "auto",
+    engine: EngineName = "stream",
     check: Check = False,
     dry_run: DryRun = False,
     verify: Verify = None,
@@ -119,7 +121,7 @@ def _merge(job: "Job", into: Path, command: str, *, as_json: bool, quiet: bool) 
     from merger.merging import merge as merge_models
 
     words = [command, "--into", shlex.quote(str(into))]
-    words += ["--engine", job.engine] if job.engine != "auto" else []
+    words += ["--engine", job.engine] if job.engine != "stream" else []
     words += ["--allow-unsound"] if job.unsound else []
     job = replace(job, command=" ".join(words))
     with output.progress("merging (MB)", quiet=quiet) as tick:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from merger.job import Job
     from merger.recipe import Recipe
 
-Engine = Literal["auto", "stream", "mergekit"]
+Engine = Literal["stream", "mergekit"]
 
 
 class Asked(NamedTuple):

@@ -136,7 +136,7 @@ def _live(pair: Pair, asked: Asked) -> "Iterator[MergedModel]":
     from merger.job import opened
     from merger.merged_model import MergedModel
 
-    job = job_of(pair.recipe_, asked.places, "auto", SHARD, unsound=False)
+    job = job_of(pair.recipe_, asked.places, "stream", SHARD, unsound=False)
     with TemporaryDirectory() as near, opened(job, Path(near)) as ready:
         if ready.plan is None or len(ready.inputs) != 2:
             raise UsageError("λ is searched for two models, merged by slerp or linear")

@@ -98,7 +98,7 @@ def publish(
 
     recipe, command = pair.at(chosen)
     job = replace(
-        job_of(recipe, asked.places, "auto", SHARD, unsound=False),
+        job_of(recipe, asked.places, "stream", SHARD, unsound=False),
         command=f"{command} --into {shlex.quote(str(into))}",
     )
     with (

@@ -18,13 +18,13 @@ from .checkpoint import Checkpoint
 from .checks import Agreement, check_inputs
 from .likeness import compare_configs
 from .plan import MergePlan
-from .planning import only_by_mergekit, plan_merge
+from .planning import plan_merge
 from .recipe import MOVED_LAYERS, ModelRef, Recipe
 from .values import SIZES
 
 _DAY = 86_400  # seconds
 
-Engine = Literal["auto", "stream", "mergekit"]
+Engine = Literal["stream", "mergekit"]
 SHARD_SIZE = 5_000_000_000  # bytes, as MergeKit has it
 
 
@@ -32,15 +32,15 @@ SHARD_SIZE = 5_000_000_000  # bytes, as MergeKit has it
 class Job:
     """A recipe with the folders of its models, by their names, and of their adapters.
 
-    `auto` is the streaming engine where it can, else MergeKit. `unsound` allows models whose
-    weights do not mean the same. `cache` is a folder that remembers digests of files, `command`
-    what a reader may type to make the merge again.
+    What the streaming engine cannot do goes to MergeKit, with a remark. `unsound` allows models
+    whose weights do not mean the same. `cache` is a folder that remembers digests of files,
+    `command` what a reader may type to make the merge again.
     """
 
     recipe: Recipe
     folders: Mapping[ModelRef, Path]
     adapters: Mapping[ModelRef, Path] = field(default_factory=dict)
-    engine: Engine = "auto"
+    engine: Engine = "stream"
     unsound: bool = False
     shard_size: int = SHARD_SIZE
     threads: int = 0
@@ -57,7 +57,7 @@ class Ready:
     """
 
     inputs: tuple[Checkpoint, ...]
-    engine: Literal["stream", "mergekit"]
+    engine: Engine
     agreement: Agreement | None
     plan: MergePlan | None
     remarks: tuple[str, ...]
@@ -113,27 +113,29 @@ def _ready(job: Job, inputs: tuple[Checkpoint, ...]) -> Ready:
     names = [str(ref) for ref in recipe.inputs]
     base = recipe.inputs.index(recipe.base)
     reason = _only_mergekit(recipe, inputs[base])
-    if reason and job.engine == "stream":
-        raise only_by_mergekit(reason)
     if reason and (recipe.foreign or recipe.slices):
         # How vocabularies, layers or modules go together is the recipe's and MergeKit's business.
         configs = [dict(one.config) for one in inputs]
         for config in configs if recipe.slices or "modules" in recipe.foreign else ():
             config.pop("num_hidden_layers", None)
         remarks = compare_configs(names, configs, base, unsound=job.unsound)
-        return Ready(inputs, "mergekit", None, None, tuple(remarks), base)
+        said = (*_passed_on(job, reason), *remarks)
+        return Ready(inputs, "mergekit", None, None, said, base)
     agreement = check_inputs(inputs, names, base, unsound=job.unsound)
     if agreement.tied is None and not reason:
         reason = "a tied model with one that is not"
-        if job.engine == "stream":
-            raise only_by_mergekit(reason)
     if reason or job.engine == "mergekit":
         _check_rows(agreement)
     plan = None if reason else plan_merge(recipe, inputs, agreement=agreement)
-    engine: Literal["stream", "mergekit"] = "stream"
-    if reason or job.engine == "mergekit":
-        engine = "mergekit"
-    return Ready(inputs, engine, agreement, plan, agreement.remarks, base)
+    engine: Engine = "mergekit" if reason else job.engine
+    said = (*_passed_on(job, reason), *agreement.remarks)
+    return Ready(inputs, engine, agreement, plan, said, base)
+
+
+def _passed_on(job: Job, reason: str | None) -> list[str]:
+    if not reason or job.engine == "mergekit":
+        return []
+    return [f"MergeKit merges this: the streaming engine cannot merge {reason}"]
 
 
 def _only_mergekit(recipe: Recipe, base: Checkpoint) -> str | None:

@@ -176,8 +176,12 @@ def test_what_only_changes_the_context_is_told(place: Path) -> None:
 
 def test_a_tied_model_and_one_that_is_not_are_for_mergekit(place: Path) -> None:
     untied()
-    outcome = patientdx(*SLERP, "--into", "out", "--engine", "stream")
-    check_refusal(outcome, "the streaming engine cannot merge a tied model with one that is not")
+    outcome = patientdx(*SLERP, "--into", "out", "--engine", "stream", "--dry-run")
+    assert outcome.code == 0, outcome.err
+    assert (
+        "note: MergeKit merges this: the streaming engine cannot merge a tied model with one"
+        in outcome.err
+    )
 
 
 @pytest.mark.parametrize("make_target", ["file", "full", "link"])
@@ -228,12 +232,19 @@ def test_a_recipe_is_refused_with_its_line(place: Path) -> None:
     check_refusal(
         patientdx("merge", "r.yml", "--into", "out"), "r.yml:4: a model has no key `wiegh"
     )
+
+
+def test_a_method_of_mergekit_s_is_said_to_go_to_it(place: Path) -> None:
     (place / "t.yml").write_text(
         "merge_method: ties\nmodels: [{model: math-model}, {model: medical-model}]\n", "utf-8"
     )
-    stream = patientdx("merge", "t.yml", "--into", "out", "--engine", "stream")
-    check_refusal(stream, "the streaming engine cannot merge the method `ties`")
-    assert "--engine mergekit" in stream.err
+    told = patientdx("merge", "t.yml", "--into", "out", "--dry-run")
+    assert told.code == 0, told.err
+    assert "note: MergeKit merges this: the streaming engine cannot merge the method" in told.err
+    asked = patientdx("merge", "t.yml", "--into", "out", "--dry-run", "--engine", "mergekit")
+    assert asked.code == 0
+    assert "note:" not in asked.err
+    assert patientdx("merge", "t.yml", "--into", "out", "--engine", "auto").code == 2
 
 
 def test_a_gguf_is_no_input(place: Path) -> None:

@@ -211,6 +211,7 @@ def test_other_methods_pass_through(more: dict[str, Any], pairs: Any, tmp_path: 
     recipe = {key: value for key, value in recipe.items() if value is not None}
     done = merge(job_of(recipe), tmp_path / "ours")
     assert done.engine.startswith("mergekit ")
+    assert done.remarks[0].startswith("MergeKit merges this: the streaming engine cannot merge ")
     ours, theirs = tensors(tmp_path / "ours"), tensors(by_mergekit(recipe, tmp_path / "theirs"))
     assert ours.keys() == theirs.keys()
     assert all(ulps(ours[name], theirs[name]) == 0 for name in ours)
@@ -251,9 +252,8 @@ def test_slices_that_drop_layers_are_for_mergekit(pairs: Any, tmp_path: Path) ->
     sources = [{"model": str(one), "layer_range": [0, 1]} for one in (a, b)]
     recipe = {"slices": [{"sources": sources}], "merge_method": "slerp", "base_model": str(a)}
     recipe["parameters"] = {"t": 0.5}
-    with pytest.raises(MergeError, match="cannot merge slices that move, drop or repeat layers"):
-        merge(job_of(recipe, engine="stream"), tmp_path / "out")
     done = merge(job_of(recipe), tmp_path / "out")
+    assert "cannot merge slices that move, drop or repeat layers" in done.remarks[0]
     assert done.engine.startswith("mergekit")
     assert loaded(tmp_path / "out").config.num_hidden_layers == 1
 
