@@ -45,7 +45,10 @@ def read_texts(path: Source) -> list[Text]:
             goes_on = True
     if not found:
         raise InputError(f"{shown(path)}: there is no text in this file")
-    return list({one.text: one for one in reversed(found)}.values())[::-1]
+    first: dict[str, Text] = {}
+    for one in found:
+        first.setdefault(one.text, one)
+    return list(first.values())
 
 
 def text_instances(texts: Sequence[Text], sizes: Sequence[int] | None = None) -> Instances:
