@@ -49,10 +49,16 @@ class Family:
         name = Path(path).stem
         if len(found.inputs) == 2 and found.method != "multislerp":
             return cls(name, asked, found, (found.method,))
-        if found.method not in METHODS[1:] or found.slices or found.foreign:
+        if (
+            len(found.inputs) == 2
+            or found.method not in METHODS[1:]
+            or found.slices
+            or found.foreign
+        ):
             raise UsageError(
-                "weights of models are searched for linear and multislerp, without slices",
-                hint="λ of two models: slerp or linear",
+                "weights of more than two models are searched for linear and multislerp only, "
+                "without slices",
+                hint="slerp and linear are for two, linear and multislerp for more",
             )
         models = sorted(found.inputs, key=lambda one: one != found.base)
         return cls._many(name, [one.plain() for one in models], (found.method,), found.dtype)
@@ -60,18 +66,16 @@ class Family:
     @classmethod
     def of(cls, name: str | None, models: Sequence[str], methods: Sequence[str]) -> "Family":
         """Models by their names, by one method or by several to choose among."""
-        if len(models) > 2 and "slerp" in methods:
+        wrong = "slerp" if len(models) > 2 else "multislerp"
+        if wrong in methods:
             raise UsageError(
-                f"slerp is for two models, and {len(models)} are named",
-                hint="--method linear,multislerp",
+                f"{wrong} is not searched for {len(models)} models",
+                hint="slerp and linear are for two, linear and multislerp for more",
             )
         shown = name or " + ".join(Path(one).name for one in models)
         if len(models) > 2:
             return cls._many(shown, [plain_model(one) for one in models], tuple(methods), None)
-        first = next((one for one in methods if one != "multislerp"), None)
-        if first is None:
-            raise UsageError("multislerp of two models is slerp", hint="--method slerp")
-        asked = AskedMerge(list(models), first, 0.5, None, None)
+        asked = AskedMerge(list(models), methods[0], 0.5, None, None)
         return cls(shown, asked, asked_recipe(asked)[0], tuple(methods))
 
     @classmethod
@@ -188,7 +192,7 @@ class Plan:
 
         if not self.groups:
             return simplex_space(family.inputs, family.methods)
-        if family.inputs > 2 or "multislerp" in family.methods:
+        if family.inputs > 2:
             raise UsageError("--groups is for two models, by slerp or linear")
         space: dict[str, Axis] = {name: Range() for name in (*self.groups, REST)}
         return space | ({METHOD: family.methods} if len(family.methods) > 1 else {})

@@ -67,8 +67,11 @@ def run_search(
         plot_sweeps(found, files.plots, {one.name: one.ends for one in families})
     if files.ablation:
         _ablation(families, without_math, found, source, asked, files)
-    first = found[families[0].name]
-    return first.chosen, selection_record(first)
+    family, first = families[0], found[families[0].name]
+    record = selection_record(first)
+    if family.inputs > 2:
+        record["weights"] = family.weights(first.chosen)
+    return first.chosen, record
 
 
 def _check(

@@ -94,6 +94,37 @@ def test_texts_choose_by_perplexity(
     assert SECRET not in card
 
 
+def test_texts_are_halved_and_drawn(
+    models: list[Path], texts: tuple[object, ...], tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib comes with the extra `report`")
+    more = ("--strategy", "halving", "--step", 0.25, "--plot", tmp_path / "c.svg")
+    (pair,) = json.loads(run(*models[:2], *texts, *more).stdout)["pairs"].values()
+    assert pair["bits_leaked"] == pytest.approx(math.log2(5))
+    assert "perplexity" in (tmp_path / "c.svg").read_text()
+
+
+def test_a_recipe_of_three_models(
+    models: list[Path], texts: tuple[object, ...], tmp_path: Path
+) -> None:
+    pytest.importorskip("optuna", reason="optuna comes with the extra `tune`")
+    recipe = tmp_path / "mine.yml"
+    named = "".join(f"- model: {one}\n  parameters: {{weight: 1}}\n" for one in models)
+    recipe.write_text(f"models:\n{named}merge_method: linear\nbase_model: {models[1]}\n")
+    more = ("--strategy", "optuna", "--trials", 4, "--into", tmp_path / "best")
+    result = run(recipe, *texts, *more)
+    (found,) = json.loads(result.stdout)["pairs"].values()
+    (curve,) = found["curves"].values()
+    # The base comes first: it is what all weight zero of the others leaves.
+    assert curve[0]["value"] == pytest.approx(perplexity(models[1]), rel=1e-4)
+    assert found["apparent"]["value"] == pytest.approx(perplexity(tmp_path / "best"), rel=1e-3)
+    card = (tmp_path / "best" / "README.md").read_text()
+    record = json.loads(card.split("record of the choice: `")[1].split("`")[0])
+    first, *_ = record["weights"]
+    assert first == str(models[1])
+    assert sum(record["weights"].values()) == pytest.approx(1)
+
+
 def test_a_search_that_was_interrupted_finds_its_scores_again(
     models: list[Path], texts: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +244,8 @@ def test_queries_choose_by_what_the_merge_finds(
         (("--text", "{t}", "--folds", "7"), 1, "6 texts make no 7 folds"),
         (("--text", "{t}", "--method", "linear,slerp"), 2, "searched by optuna"),
         (("--text", "{t}", "--method", "ties"), 2, "--method is of"),
+        (("--text", "{t}", "--method", "multislerp"), 2, "not searched for 2 models"),
+        (("--text", "{t}", "--pair", "x=a,b,c", "--method", "slerp"), 2, "for 3 models"),
         (("--queries", "q", "--qrels", "r", "--system", "rm3"), 2, "same at every λ"),
         (("--queries", "q", "--qrels", "r", "--metric", "auroc"), 1, "not the name of a measure"),
         (("--data", "somewhere", "--split", "test"), 2, "test split"),

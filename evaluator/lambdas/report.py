@@ -86,8 +86,11 @@ def selection_data(one: Selection) -> dict[str, Any]:
 
 
 def bits_of(one: Selection) -> float:
-    """log2 of how many candidates there were, failed ones among them."""
-    return bits_leaked(len(one.search.tried) + len(one.search.failed))
+    """log2 of how many candidates might have been chosen.
+
+    A search whose trials depend on the patients tells by its choice also what it tried.
+    """
+    return bits_leaked(one.search.possible)
 
 
 def judged_data(one: Judged) -> dict[str, float | None]:
