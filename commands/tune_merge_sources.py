@@ -161,10 +161,12 @@ class JudgedQueries:
     def ledger(self, live: Live) -> "Iterator[Ledger]":
         """See Source."""
         from evaluator.lambdas import Ledger, ScoreStore
-        from expander import STRATEGIES, ReplyCache
+        from expander import STRATEGIES, ReplyCache, read_prompt
 
-        numbers = [STRATEGIES[name].Settings() for name in sorted(self.system.system.strategies)]
-        asked = (self.metric.name, self.system, numbers, self.depth)
+        names = sorted(self.system.system.strategies)
+        numbers = [STRATEGIES[name].Settings() for name in names]
+        words = [read_prompt(name) for name in names if name in expansion.PROMPTED]
+        asked = (self.metric.name, self.system, numbers, words, self.depth)
         digest = repr((live.digest, asked, self.index.manifest.digest, self.index.bm25))
         with ScoreStore(_kept(live, "scores")) as store, ReplyCache(asking.cache_path()) as replies:
             factory = self._factory(live, replies)

@@ -31,7 +31,7 @@ def build_selection_report(
     first = next(iter(selections.values()))
     parts = [
         Part("Choice", _choices(selections), _CHOICE.format(unit=first.unit)),
-        Part("Against both inputs and the middle", _contrasts(selections), _tested(first)),
+        Part(_against(selections), _contrasts(selections), _tested(first)),
         *(
             Part(f"Every λ: {one_line(pair)}", _curve(one), _curve_note(one))
             for pair, one in selections.items()
@@ -149,6 +149,13 @@ def _contrasts(selections: Mapping[str, Selection]) -> Grid:
         for each in one.contrasts
     ]
     return grid(["pair", "against", "difference", "z", "p", "p (Holm)"], rows, words=2)
+
+
+def _against(selections: Mapping[str, Selection]) -> str:
+    found = [each.baseline for one in selections.values() for each in one.contrasts]
+    if any(one.weight is None for one in found):
+        return "Against each model alone, and all alike"
+    return "Against both inputs and the middle"
 
 
 def _tested(one: Selection) -> str:
