@@ -155,6 +155,10 @@ class JudgedQueries:
         """See Source."""
         told = index_notes(self.index, options.under(self.index, self.system.k1, self.system.b))
         told["system"] = f"{self.system}, each merge in turn; {told['system']}"
+        if self.system.system.parts:
+            told["fusion"] = f"k of RRF {self.system.rrf_k:g}; RR of a fusion is over its hits only"
+        if "keywords" in self.system.system.strategies:
+            told["reconstructed"] = expansion.RECONSTRUCTED
         return {"queries": str(self.files.queries), "qrels": str(self.files.qrels), **told}
 
     @contextmanager
