@@ -104,11 +104,11 @@ def _two_models(source: Asked) -> dict[str, Any]:
         raise UsageError(
             "no --weight named", hint="0 is the first model, 1 the second: --weight 0.4"
         )
-    first, second = (_plain(name) for name in source.given)
+    first, second = (plain_model(name) for name in source.given)
     return two_model_recipe(str(source.method), first, second, source.weight, source.dtype)
 
 
-def _plain(name: str) -> Any:
+def plain_model(name: str) -> Any:
     """A model as a recipe names it; the name of a folder may hold MergeKit's own signs."""
     from merger.recipe import ModelRef
 
@@ -123,7 +123,7 @@ def _instead(recipe: "Recipe", given: Sequence[str]) -> Mapping[Any, Any]:
             f"the preset is of {len(recipe.inputs)} models, and {len(given)} are named",
             hint=f"in this order: {listed}",
         )
-    return {ref: _plain(name) for ref, name in zip(recipe.inputs, given, strict=True)}
+    return {ref: plain_model(name) for ref, name in zip(recipe.inputs, given, strict=True)}
 
 
 def job_of(

@@ -53,7 +53,7 @@ class Work:
                 label = f"{name}: {task}"
                 with output.progress(label, len(self.places), quiet=self.quiet) as tick:
                     speed = _Speed(tick)
-                    answers = ask(opened, self._records(task), PAPER, kept, on_done=speed)
+                    answers = ask(opened, self.records(task), PAPER, kept, on_done=speed)
                 speed.say(label, quiet=self.quiet)
                 self.predictions.setdefault(task, {})[name] = prediction_of(answers, PAPER)
 
@@ -147,7 +147,8 @@ class Work:
             told["empty records"] = f"{', '.join(empty)}: asked about all the same"
         return told
 
-    def _records(self, task: str) -> Iterator[Sequence[str]]:
+    def records(self, task: str) -> Iterator[Sequence[str]]:
+        """The sections of each stay that is asked about, as text, and counts empty ones."""
         from evaluator.mortality import read_templates, render
 
         words = read_templates(self.templates)

@@ -1,5 +1,6 @@
 """`tune-merge`: the λ of a merge, chosen on patients without training on them."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -7,11 +8,11 @@ import typer
 
 from patientdx.errors import UsageError
 
-from . import asking, mortality, options
+from . import asking, judged, mortality, options
 from .merge_inputs import Places
-from .mortality_work import open_work
-from .tune_merge_live import Asked, Pair
-from .tune_merge_work import Files, check_into, publish, run_private, run_search
+from .tune_merge_live import METHODS, Asked, Family, Plan
+from .tune_merge_sources import Source, cohort_source, judged_source, text_source
+from .tune_merge_work import Files, check_into, publish, run
 
 if TYPE_CHECKING:
     from patientdx.models import ModelSettings
@@ -19,14 +20,30 @@ if TYPE_CHECKING:
 Given = Annotated[
     list[str] | None,
     typer.Argument(
-        help="A recipe of two models (MergeKit YAML), or two models; Math first.",
+        help="A recipe (MergeKit YAML), or two models, Math first; with optuna also more models.",
         show_default=False,
     ),
 ]
-CohortFile = Annotated[Path, typer.Option("--cohort", help="A file of `patientdx cohort`.")]
+CohortFile = Annotated[
+    Path | None,
+    typer.Option("--cohort", help="Choose by the stays of a file of `patientdx cohort`."),
+]
+TextFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--text", help="Choose by the perplexity of the paragraphs (or lines) of this file."
+    ),
+]
+DataFolder = Annotated[
+    Path | None,
+    typer.Option("--data", help="Choose by judged queries: a BEIR or ReCDS folder; with --index."),
+]
+System_ = Annotated[
+    str, typer.Option("--system", help="How the merge expands queries: as in evaluate-ir.")
+]
 Pairs = Annotated[
     list[str] | None,
-    typer.Option("--pair", help="NAME=FIRST,SECOND: a further pair of models; may be repeated."),
+    typer.Option("--pair", help="NAME=FIRST,SECOND: further models; may be repeated."),
 ]
 Replaced = Annotated[
     list[str] | None,
@@ -37,7 +54,12 @@ Replaced = Annotated[
     ),
 ]
 MetricName = Annotated[
-    Literal["auroc", "auroc-hard", "auprc"], typer.Option("--metric", help="What decides.")
+    str | None,
+    typer.Option(
+        "--metric",
+        help="What decides: auroc, auroc-hard or auprc of stays, nDCG@10, RR, R@1000 … of queries, "
+        "perplexity of texts (default: the first).",
+    ),
 ]
 StrategyName = Annotated[
     Literal["grid", "halving", "optuna"], typer.Option("--strategy", help="How to search.")
@@ -53,7 +75,9 @@ Groups = Annotated[
         "rest: self_attn,mlp.",
     ),
 ]
-FoldNumber = Annotated[int, typer.Option("--folds", help="By patient; the choice is judged on.")]
+FoldNumber = Annotated[
+    int, typer.Option("--folds", help="By patient or query; the choice is judged on.")
+]
 Epsilon = Annotated[
     str | None,
     typer.Option(
@@ -66,25 +90,44 @@ Task = Annotated[
     str, typer.Option("--sections", help="mortality, mortality-hard, or section names.")
 ]
 Method = Annotated[
-    Literal["slerp", "linear"], typer.Option("--method", help="Of pairs; a recipe has its own.")
+    str,
+    typer.Option(
+        "--method",
+        help="slerp, linear, and multislerp for more than two models (default: slerp, or linear "
+        "for more than two); a list has optuna choose. A recipe has its own.",
+        show_default=False,
+    ),
 ]
 Into = Annotated[Path | None, typer.Option("--into", help="Write the chosen merge to this folder.")]
 CurveFile = Annotated[Path | None, typer.Option("--curve", help="Write every point as CSV.")]
 Plots = Annotated[
     list[Path] | None, typer.Option("--plot", help="Draw the metrics along λ: .png or .svg.")
 ]
-AblationFile = Annotated[
-    Path | None, typer.Option("--ablation", help="Write the ablation table to this file.")
+AblationFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--ablation",
+        help="Write the ablation table: .txt, .md, .tex, .json or .csv; .png or .svg draws it; may "
+        "be repeated.",
+    ),
 ]
 
 
 def tune_merge(
-    cohort: CohortFile,
     given: Given = None,
+    cohort: CohortFile = None,
+    data: DataFolder = None,
+    split: judged.Split = "dev",
+    queries: judged.QueriesFile = None,
+    qrels: judged.QrelsFile = None,
+    index: options.IndexFolder = None,
+    system: System_ = "rrf(bm25,keywords)",
+    depth: judged.Depth = 1000,
+    text: TextFile = None,
     pair: Pairs = None,
     without_math: Replaced = None,
-    method: Method = "slerp",
-    metric: MetricName = "auroc",
+    method: Method = "",
+    metric: MetricName = None,
     strategy: StrategyName = "grid",
     step: Step = 0.1,
     share: Share = 0.3,
@@ -104,7 +147,7 @@ def tune_merge(
     into: Into = None,
     curve: CurveFile = None,
     plot: Plots = None,
-    ablation: AblationFile = None,
+    ablation: AblationFiles = None,
     out: mortality.Out = None,
     form: mortality.Form = "text",
     as_json: options.Json = False,
@@ -118,25 +161,61 @@ def tune_merge(
     Example:
         patientdx tune-merge math-model medical-model --cohort cohort.parquet --strategy halving
     """
+    plan = Plan(strategy, step, share, trials, _groups(groups, strategy), seed)
     settings = _settings(dtype, prompt_format, batch, context)
-    parts = _groups(groups, strategy)
-    asked = Asked(
-        metric, strategy, step, share, trials, parts, folds, seed, resamples, settings,
-        answers or options.settings().cache / "answers.sqlite3",
-        Places(allow_fetch=False, hub=None, quiet=quiet), quiet,
-    )  # fmt: skip
-    pairs = _pairs(given or [], pair or [], method)
-    check_into(pairs, into)
-    work = open_work(cohort, [sections], None, sample, seed, quiet=quiet)
-    files = Files(curve, tuple(plot or ()), ablation, out, "json" if as_json else form)
-    if epsilon is None:
-        chosen, record = run_search(pairs, without_math or [], work, asked, files)
-    elif len(pairs) == 1 and not (curve or plot or ablation or without_math or out):
-        chosen, record = run_private(pairs[0], work, asked, epsilon)
-    else:
-        raise UsageError("--epsilon shows the choice of one pair, and nothing else")
+    places = Places(allow_fetch=False, hub=None, quiet=quiet)
+    asked = Asked(plan, folds, resamples, settings, answers, places, quiet)
+    families = _families(given or [], pair or [], method)
+    check_into(families, into)
+    files = Files(curve, tuple(plot or ()), tuple(ablation or ()), out, "json" if as_json else form)
+    wanted = _Wanted(data, split, queries, qrels, index, system, depth, metric)
+    source = _source(cohort, (sections, sample, seed), wanted, text, quiet=quiet)
+    chosen, record = run(families, without_math or [], source, asked, files, epsilon)
     if into is not None:
-        publish(pairs[0], chosen, record, into, asked)
+        publish(families[0], chosen, record, into, asked)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """Which judged queries are wanted, and the metric of any source."""
+
+    data: Path | None
+    split: str
+    queries: str | None
+    qrels: str | None
+    index: Path | None
+    system: str
+    depth: int
+    metric: str | None
+
+    @property
+    def any(self) -> bool:
+        """Whether queries are."""
+        return bool(self.data or self.queries or self.qrels)
+
+
+def _source(
+    cohort: Path | None,
+    drawn: tuple[str, int | None, int],
+    wanted: _Wanted,
+    text: Path | None,
+    *,
+    quiet: bool,
+) -> Source:
+    """The one source of instances that is named. Raises UsageError for none and for two."""
+    if sum(map(bool, (cohort, wanted.any, text))) != 1:
+        raise UsageError(
+            "λ is chosen by one of --cohort, --data (or --queries and --qrels) and --text",
+            hint="--cohort cohort.parquet",
+        )
+    if cohort is not None:
+        return cohort_source(cohort, wanted.metric, *drawn, quiet=quiet)
+    if text is not None:
+        return text_source(text, wanted.metric)
+    if wanted.data is not None and wanted.split == "test":
+        raise UsageError("tuning does not look at the test split", hint="--split dev")
+    files = judged.sources(wanted.data, wanted.split, wanted.queries, wanted.qrels)
+    return judged_source(files, wanted.index, wanted.system, wanted.depth, wanted.metric)
 
 
 def _settings(
@@ -165,21 +244,27 @@ def _groups(text: str | None, strategy: str) -> tuple[str, ...]:
     return parts
 
 
-def _pairs(given: list[str], named: list[str], method: str) -> list[Pair]:
-    """Every pair that is asked for, by name."""
+def _families(given: list[str], named: list[str], method: str) -> list[Family]:
+    """All models that are to be merged, by name."""
     found = []
     if len(given) == 1:
-        found.append(Pair.recipe(given[0]))
-    elif len(given) == 2:
-        found.append(Pair.of(None, given[0], given[1], method))
+        found.append(Family.recipe(given[0]))
     elif given:
-        raise UsageError("name one recipe, or two models", hint="more pairs: --pair NAME=A,B")
+        found.append(Family.of(None, given, _methods(method, len(given))))
     for one in named:
         name, equals, models = one.partition("=")
         parts = models.split(",")
-        if not equals or not name or len(parts) != 2 or not all(parts):
+        if not equals or not name or len(parts) < 2 or not all(parts):
             raise UsageError(f"--pair is NAME=FIRST,SECOND, not `{one}`")
-        found.append(Pair.of(name, parts[0], parts[1], method))
+        found.append(Family.of(name, parts, _methods(method, len(parts))))
     if not found or len({one.name for one in found}) < len(found):
         raise UsageError("no pair named, or two by the same name", hint="tune-merge A B")
     return found
+
+
+def _methods(text: str, inputs: int) -> list[str]:
+    """The methods that --method lists."""
+    found = [one.strip() for one in text.split(",")] if text else []
+    if not set(found) <= {*METHODS} or len(set(found)) < len(found):
+        raise UsageError(f"--method is of {', '.join(METHODS)}, not `{text}`")
+    return found or (["slerp"] if inputs == 2 else ["linear"])

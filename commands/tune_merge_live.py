@@ -1,8 +1,8 @@
-"""Live merges that `tune-merge` asks about stays: pairs of models, and a scorer for each λ."""
+"""Live merges that `tune-merge` searches: models, ways to search them, and a ledger over them."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,11 @@ from patientdx.errors import UsageError
 
 from . import output
 from .merge_inputs import Asked as AskedMerge
-from .merge_inputs import Places, asked_recipe, job_of
-from .mortality_work import Work
+from .merge_inputs import Places, asked_recipe, job_of, plain_model
+from .tune_merge_sources import Live, Source
 
 if TYPE_CHECKING:
-    from evaluator.lambdas import Candidate, Factory, Ledger, Strategy
-    from evaluator.mortality.answer_store import AnswerStore
+    from evaluator.lambdas import Axis, Candidate, Ledger, Strategy
     from merger.merged_model import MergedModel
     from merger.recipe import Recipe
     from patientdx.models import ModelSettings
@@ -27,186 +26,234 @@ REST = "rest"
 SHARD = 5_000_000_000
 """Bytes of a file of weights."""
 
+METHODS = ("slerp", "linear", "multislerp")
+
 
 @dataclass(frozen=True)
-class Asked:
-    """How to search, and how models are run."""
+class Family:
+    """Two models or more, and how they may be merged; the first is the base.
 
-    metric: str
+    `recipe_` is the merge that is opened, linear for more than two models.
+    """
+
+    name: str
+    asked: AskedMerge
+    recipe_: "Recipe"
+    methods: tuple[str, ...]
+
+    @classmethod
+    def recipe(cls, path: str) -> "Family":
+        """As a file says."""
+        asked = AskedMerge([path], None, None, None, None)
+        found = asked_recipe(asked)[0]
+        name = Path(path).stem
+        if len(found.inputs) == 2 and found.method != "multislerp":
+            return cls(name, asked, found, (found.method,))
+        if (
+            len(found.inputs) == 2
+            or found.method not in METHODS[1:]
+            or found.slices
+            or found.foreign
+        ):
+            raise UsageError(
+                "weights of more than two models are searched for linear and multislerp only, "
+                "without slices",
+                hint="slerp and linear are for two, linear and multislerp for more",
+            )
+        models = sorted(found.inputs, key=lambda one: one != found.base)
+        return cls._many(name, [one.plain() for one in models], (found.method,), found.dtype)
+
+    @classmethod
+    def of(cls, name: str | None, models: Sequence[str], methods: Sequence[str]) -> "Family":
+        """Models by their names, by one method or by several to choose among."""
+        wrong = "slerp" if len(models) > 2 else "multislerp"
+        if wrong in methods:
+            raise UsageError(
+                f"{wrong} is not searched for {len(models)} models",
+                hint="slerp and linear are for two, linear and multislerp for more",
+            )
+        shown = name or " + ".join(Path(one).name for one in models)
+        if len(models) > 2:
+            return cls._many(shown, [plain_model(one) for one in models], tuple(methods), None)
+        asked = AskedMerge(list(models), methods[0], 0.5, None, None)
+        return cls(shown, asked, asked_recipe(asked)[0], tuple(methods))
+
+    @classmethod
+    def _many(
+        cls, name: str, models: Sequence[Any], methods: tuple[str, ...], dtype: str | None
+    ) -> "Family":
+        from merger.recipe_reader import parse_recipe
+        from merger.recipe_writer import weights_recipe, written
+
+        data = weights_recipe("linear", models, [1.0] * len(models), dtype)
+        return cls(
+            name, AskedMerge([], None, None, None, None), parse_recipe(written(data)), methods
+        )
+
+    @property
+    def inputs(self) -> int:
+        """How many models."""
+        return len(self.recipe_.inputs)
+
+    @property
+    def single(self) -> bool:
+        """Whether a candidate is one λ."""
+        return self.inputs == 2 and len(self.methods) == 1
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models, the base first. Of two, that is λ = 0."""
+        base = self.recipe_.base
+        return tuple(map(str, sorted(self.recipe_.inputs, key=lambda one: one != base)))
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The short names of two."""
+        first, second = self.models
+        return Path(first).name, Path(second).name
+
+    def method(self, candidate: "Candidate") -> str:
+        """By which method a candidate merges."""
+        from evaluator.lambdas import METHOD
+
+        return str(dict(candidate.values).get(METHOD, self.methods[0]))
+
+    def at(self, candidate: "Candidate", dtype: str | None) -> "tuple[Recipe, str]":
+        """The recipe of a candidate, and the command that merges it, without the folder.
+
+        `dtype` is that of the base's weights, which multislerp, done in float32, is written in.
+        """
+        from merger.recipe_reader import parse_recipe
+        from merger.recipe_writer import grouped, weights_recipe, written
+
+        method, values = self.method(candidate), dict(candidate.values)
+        if self.inputs > 2:
+            wide = ("float32", dtype) if method == "multislerp" else (self.recipe_.dtype, None)
+            shares = list(self.weights(candidate).values())
+            data = weights_recipe(method, self._plain(), shares, *wide)
+        elif REST in values:
+            groups = {name: one for name, one in values.items() if isinstance(one, float)}
+            data = grouped(self.recipe_.plain(), groups, REST, method)
+        else:
+            one = self.asked._replace(weight=float(values["lambda"]))
+            own = self.asked.method
+            return asked_recipe(one._replace(method=method) if own else one)
+        return parse_recipe(written(data), self.name), "patientdx merge mergekit_config.yml"
+
+    def weights(self, candidate: "Candidate") -> dict[str, float]:
+        """What a candidate that is no choice by groups takes of each model."""
+        from evaluator.lambdas import weights_of
+
+        return dict(zip(self.models, weights_of(candidate, self.inputs), strict=True))
+
+    def point(self, candidate: "Candidate") -> Any:
+        """One λ, or that of the first group whose name is in a tensor's, or a weight a model."""
+        values = dict(candidate.values)
+        if REST in values:
+            groups = [name for name in values if name not in {REST, "method"}]
+            return lambda tensor: values[next((one for one in groups if one in tensor), REST)]
+        return values["lambda"] if self.inputs == 2 else tuple(self.weights(candidate).values())
+
+    def _plain(self) -> list[Any]:
+        base = self.recipe_.base
+        return [one.plain() for one in sorted(self.recipe_.inputs, key=lambda one: one != base)]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to search."""
+
     strategy: str
     step: float
     share: float
     trials: int
     groups: tuple[str, ...]
-    folds: int
     seed: int
-    resamples: int
-    settings: "ModelSettings"
-    answers: Path
-    places: Places
-    quiet: bool
 
-    def plan(self) -> "Strategy":
-        """The strategy."""
-        from evaluator.lambdas import GridSearch, Halving, OptunaSearch, Range, steps
+    def of(self, family: Family) -> "Strategy":
+        """The strategy for some models. Raises UsageError for what only optuna can search."""
+        from evaluator.lambdas import GridSearch, Halving, OptunaSearch, starts, steps
 
         if self.strategy == "optuna":
-            space = {name: Range() for name in (*self.groups, REST)} if self.groups else None
-            plain = OptunaSearch(trials=self.trials, seed=self.seed)
-            return plain if space is None else replace(plain, space=space)
+            first = () if self.groups else starts(family.inputs, family.methods)
+            space = self._space(family)
+            return OptunaSearch(trials=self.trials, space=space, first=first, seed=self.seed)
+        if not family.single:
+            raise UsageError(
+                "more than two models, or several methods, are searched by optuna",
+                hint="--strategy optuna",
+            )
         if self.strategy == "halving":
             return Halving(steps(self.step), share=self.share, seed=self.seed)
         return GridSearch(steps(self.step))
 
+    def _space(self, family: Family) -> "dict[str, Axis]":
+        from evaluator.lambdas import METHOD, Range, simplex_space
+
+        if not self.groups:
+            return simplex_space(family.inputs, family.methods)
+        if family.inputs > 2:
+            raise UsageError("--groups is for two models, by slerp or linear")
+        space: dict[str, Axis] = {name: Range() for name in (*self.groups, REST)}
+        return space | ({METHOD: family.methods} if len(family.methods) > 1 else {})
+
+    def baselines(self, family: Family) -> "tuple[Candidate, ...]":
+        """Each model alone, and all alike."""
+        from evaluator.lambdas import BASELINES, starts
+
+        return BASELINES if family.inputs == 2 else starts(family.inputs, family.methods)
+
 
 @dataclass(frozen=True)
-class Pair:
-    """Two models, and how they are merged."""
+class Asked:
+    """How to search and to judge, and how models are run."""
 
-    name: str
-    asked: AskedMerge
-    recipe_: "Recipe"
-
-    @classmethod
-    def recipe(cls, path: str) -> "Pair":
-        """As a file says."""
-        asked = AskedMerge([path], None, None, None, None)
-        return cls(Path(path).stem, asked, asked_recipe(asked)[0])
-
-    @classmethod
-    def of(cls, name: str | None, first: str, second: str, method: str) -> "Pair":
-        """Two models by a method."""
-        asked = AskedMerge([first, second], method, 0.5, None, None)
-        shown = name or f"{Path(first).name} + {Path(second).name}"
-        return cls(shown, asked, asked_recipe(asked)[0])
-
-    def at(self, candidate: "Candidate") -> "tuple[Recipe, str]":
-        """The recipe of a candidate, and the command that merges it, without the folder."""
-        from merger.recipe_reader import parse_recipe
-        from merger.recipe_writer import written
-
-        if candidate.weight is not None:
-            return asked_recipe(self.asked._replace(weight=candidate.weight))
-        values = dict(candidate.values)
-        spots: list[dict[str, Any]] = [
-            {"filter": name, "value": value} for name, value in values.items() if name != REST
-        ]
-        data = self.recipe_.plain()
-        data["parameters"] = dict(data.get("parameters") or {})
-        data["parameters"]["t"] = [*spots, {"value": values[REST]}]
-        return parse_recipe(written(data), self.name), "patientdx merge mergekit_config.yml"
-
-    @property
-    def models(self) -> tuple[str, str]:
-        """The models at λ = 0 and 1; that at 0 is the recipe's base. Raises UsageError."""
-        if len(self.recipe_.inputs) != 2:
-            raise UsageError("λ is searched for two models, merged by slerp or linear")
-        base = self.recipe_.base
-        first, second = sorted(self.recipe_.inputs, key=lambda one: one != base)
-        return str(first), str(second)
-
-    @property
-    def ends(self) -> tuple[str, str]:
-        """Their short names."""
-        first, second = self.models
-        return Path(first).name, Path(second).name
+    plan: Plan
+    folds: int
+    resamples: int
+    settings: "ModelSettings"
+    kept: Path | None
+    places: Places
+    quiet: bool
 
 
 @contextmanager
-def scorers(pair: Pair, method: str, work: Work, asked: Asked) -> "Iterator[Ledger]":
-    """A ledger over the live merge of a pair, whose answers are kept on disk batch by batch."""
-    from evaluator.mortality.answer_store import AnswerStore
+def scorers(family: Family, method: str | None, source: Source, asked: Asked) -> "Iterator[Ledger]":
+    """A ledger over the live merge of some models; what it says is kept on disk as it comes."""
 
-    with _live(pair, asked) as model, AnswerStore(asked.answers) as store:
-        factory = _factory(model, method, _records(work), store, asked)
-        yield ledger_of(work, factory)
+    def swap(candidate: "Candidate") -> object:
+        return model.at(family.point(candidate), method=method or family.method(candidate))
+
+    with _live(family, asked) as model:
+        digest = repr((model.digest, method or family.methods[0]))
+        with source.ledger(Live(model, swap, digest, asked.kept, asked.quiet)) as ledger:
+            yield ledger
 
 
-def ledger_of(work: Work, factory: "Factory") -> "Ledger":
-    """A ledger over the stays that are asked about, one instance a stay."""
-    from evaluator.lambdas import Instances, Ledger
+def unscored(source: Source) -> "Ledger":
+    """A ledger that nothing may be asked of yet."""
+    from evaluator.lambdas import Ledger
 
-    outcomes = work.outcomes
-    instances = Instances.of(outcomes.patients, labels=outcomes.died)
-    return Ledger(factory, instances, at_once=max(len(instances), 1))
+    def never(candidate: "Candidate") -> Any:
+        raise UsageError(f"λ = {candidate} is not to be scored here")
+
+    return Ledger(never, source.instances)
 
 
 @contextmanager
-def _live(pair: Pair, asked: Asked) -> "Iterator[MergedModel]":
+def _live(family: Family, asked: Asked) -> "Iterator[MergedModel]":
     from merger.job import opened
     from merger.merged_model import MergedModel
 
-    job = job_of(pair.recipe_, asked.places, "stream", SHARD, unsound=False)
+    job = job_of(family.recipe_, asked.places, "stream", SHARD, unsound=False)
     with TemporaryDirectory() as near, opened(job, Path(near)) as ready:
-        if ready.plan is None or len(ready.inputs) != 2:
-            raise UsageError("λ is searched for two models, merged by slerp or linear")
+        if ready.plan is None:
+            raise UsageError("λ is searched for models merged by slerp, linear or multislerp")
         model = MergedModel.load(
             ready.plan,
             settings=asked.settings,
-            name=pair.name,
+            name=family.name,
             warn=lambda said: output.say(f"warning: {said}", quiet=asked.quiet),
         )
         with closing(model):
             yield model
-
-
-def _factory(
-    model: "MergedModel",
-    method: str,
-    records: Sequence[Sequence[str]],
-    store: "AnswerStore",
-    asked: Asked,
-) -> "Factory":
-    """λ into a scorer of stays: log-odds of yes, and the answer that was written."""
-    from evaluator.discrimination import hard_values
-    from evaluator.lambdas import Ratings
-    from evaluator.mortality.predictions import prediction_of
-    from evaluator.mortality.question import PAPER
-    from evaluator.mortality.scoring import ask
-
-    def ready(candidate: "Candidate") -> Any:
-        model.at(_point(candidate), method=method)
-
-        def score(places: Any) -> Ratings:
-            label = f"{model.name}: λ = {candidate}"
-            with output.progress(label, len(places), quiet=asked.quiet) as tick:
-                done = [0]
-
-                def told(step: Any) -> None:
-                    done[0] += step.stays
-                    tick(done[0])
-
-                chosen = [records[place] for place in places.tolist()]
-                found = prediction_of(ask(model, chosen, PAPER, store, on_done=told), PAPER)
-            return Ratings(found.odds, hard_values(found.answers))
-
-        return score
-
-    return ready
-
-
-def _point(candidate: "Candidate") -> Any:
-    """One λ for all tensors, or that of the first group whose name is in a tensor's."""
-    if candidate.weight is not None:
-        return candidate.weight
-    values = dict(candidate.values)
-    groups = [name for name in values if name != REST]
-    return lambda tensor: values[next((name for name in groups if name in tensor), REST)]
-
-
-def never(candidate: "Candidate") -> Any:
-    """Stands in where nothing may be scored yet."""
-    raise UsageError(f"λ = {candidate} is not to be scored here")
-
-
-def _records(work: Work) -> list[Sequence[str]]:
-    """The sections of each stay that is asked about, as text."""
-    from evaluator.mortality import read_templates, render
-
-    words, (sections,) = read_templates(work.templates), work.tasks.values()
-    chosen = set(work.places)
-    return [
-        [one.text for one in render(stay, sections, templates=words)]
-        for place, stay in enumerate(work.cohort)
-        if place in chosen
-    ]

@@ -85,7 +85,8 @@ def weighted_mean(values: Floats) -> Statistic:
     """The statistic that is a mean over stays."""
 
     def mean(weights: Floats) -> Floats:
-        found: Floats = weights @ values / weights.sum(-1)
+        with np.errstate(invalid="ignore"):  # nan where a resample has none of a fold
+            found: Floats = weights @ values / weights.sum(-1)
         return found
 
     return mean

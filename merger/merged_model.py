@@ -188,6 +188,10 @@ class MergedModel:
         """Log-probabilities of the tokens of each continuation, by the weights of now."""
         return self._model.logprobs(pairs)
 
+    def count(self, text: str) -> int:
+        """How many tokens `logprobs` reads of a text. Raises ModelError for too long a one."""
+        return len(self._model.words.pair("", text)[1])
+
     def choose(
         self,
         prompts: Sequence[str | Prompt],

@@ -1,6 +1,6 @@
 """Recipes as plain values: made for two models, set to another t, given other models, as YAML."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from patientdx.errors import UsageError
@@ -41,6 +41,56 @@ def two_model_recipe(
     recipe |= {"merge_method": method, "base_model": first}
     recipe = weighted(recipe, weight)
     return recipe | ({"dtype": dtype} if dtype else {})
+
+
+def weights_recipe(
+    method: str,
+    models: Sequence[Any],
+    weights: Sequence[float],
+    dtype: str | None = None,
+    out: str | None = None,
+) -> dict[str, Any]:
+    """The plain recipe of a merge of models by their weights, the first being the base.
+
+    `multislerp` is told no base: MergeKit would merge what the others add to it.
+    """
+    sources = [
+        {"model": one, "parameters": {"weight": weight}}
+        for one, weight in zip(models, weights, strict=True)
+    ]
+    recipe: dict[str, Any] = {"models": sources, "merge_method": method}
+    recipe |= {"base_model": models[0]} if method == "linear" else {}
+    return recipe | ({"dtype": dtype} if dtype else {}) | ({"out_dtype": out} if out else {})
+
+
+def grouped(
+    data: Mapping[str, Any], values: Mapping[str, float], rest: str, method: str
+) -> dict[str, Any]:
+    """A plain recipe of two models with a t for each part of names of tensors, and for the rest.
+
+    The models are in the order of the plain recipe, t being the share of the one that is no base.
+    """
+    recipe = dict(data) | {"merge_method": method}
+    parameters = dict(recipe.pop("parameters", None) or {})
+    for name in ("t", "weight"):
+        parameters.pop(name, None)
+    base = str(recipe.get("base_model", recipe["models"][0]["model"]))
+    if method == "slerp":
+        parameters["t"] = _spots(values, rest, is_base=False)
+    models = []
+    for model in recipe["models"]:
+        own = {k: v for k, v in (model.get("parameters") or {}).items() if k != "weight"}
+        if method == "linear":
+            own["weight"] = _spots(values, rest, is_base=str(model["model"]) == base)
+        plain = {k: v for k, v in model.items() if k != "parameters"}
+        models.append(plain | ({"parameters": own} if own else {}))
+    return recipe | {"models": models} | ({"parameters": parameters} if parameters else {})
+
+
+def _spots(values: Mapping[str, float], rest: str, *, is_base: bool) -> list[dict[str, Any]]:
+    shares = {name: round(1 - t, 10) if is_base else t for name, t in values.items()}
+    named = [{"filter": name, "value": t} for name, t in shares.items() if name != rest]
+    return [*named, {"value": shares[rest]}]
 
 
 def weighted(data: Mapping[str, Any], weight: float) -> dict[str, Any]:

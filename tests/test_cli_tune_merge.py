@@ -69,6 +69,7 @@ def test_the_whole_way(cohort: Path, models: list[Path], tmp_path: Path) -> None
     first, second, third = models
     files = ("--curve", tmp_path / "c.csv", "--plot", tmp_path / "c.svg", "--json")
     table = ("--without-math", third, "--ablation", tmp_path / "t.json")
+    table += ("--ablation", tmp_path / "t.csv", "--ablation", tmp_path / "t.png")
     into = ("--into", tmp_path / "best", "--out", tmp_path / "r.json")
     run(first, second, *asked(cohort, tmp_path), *files, *table, *into)
     report = json.loads((tmp_path / "r.json").read_text())
@@ -81,6 +82,8 @@ def test_the_whole_way(cohort: Path, models: list[Path], tmp_path: Path) -> None
     table_data = json.loads((tmp_path / "t.json").read_text())
     assert len(table_data["rows"]) == 4
     assert (tmp_path / "c.svg").exists()
+    assert (tmp_path / "t.png").exists()
+    assert len((tmp_path / "t.csv").read_text().splitlines()) == 1 + 4
     card = (tmp_path / "best" / "README.md").read_text()
     record = json.loads(card.split("record of the choice: `")[1].split("`")[0])
     assert record["chosen"] == pair["chosen"]

@@ -53,6 +53,7 @@ def test_groups_and_methods_are_found_and_failures_passed_over() -> None:
     assert chosen["method"] == "slerp"
     assert (chosen["attn"], chosen["mlp"]) == pytest.approx((0.3, 0.8), abs=0.21)
     assert found.failed
+    assert found.possible == 21 * 11 * 2
 
 
 def test_an_interrupted_search_goes_through_the_same_trials(tmp_path) -> None:  # noqa: ANN001

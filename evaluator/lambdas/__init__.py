@@ -4,6 +4,7 @@ Independent of any model: a factory makes a scorer of each candidate.
 """
 
 from .ablation import ROWS, ablation_rows, build_ablation
+from .ablation_files import ablation_csv, ablation_suffix, plot_ablation, write_ablation
 from .candidates import LAMBDA, Candidate, steps
 from .card import card_remarks, private_record, selection_record
 from .dealing import Deal
@@ -20,11 +21,14 @@ from .privacy import (
     choose_privately,
     read_epsilon,
 )
+from .queries import judged_queries, query_instances, query_scorer, retrieval_metric
 from .report import build_selection_report, selection_data
 from .score_store import ScoreStore
 from .selection import BASELINES, Contrast, FoldChoice, Selection, SelectionSettings, select
+from .simplex import METHOD, alike, alone, simplex_space, starts, weights_of
 from .strategies import GridSearch, Search, Strategy, Tried
 from .sweeps import plot_sweeps, sweep_csv
+from .texts import Text, read_texts, text_instances, text_scorer, token_counts
 
 __all__ = [
     "AUPRC",
@@ -32,6 +36,7 @@ __all__ = [
     "AUROC_HARD",
     "BASELINES",
     "LAMBDA",
+    "METHOD",
     "METRICS",
     "ROWS",
     "Axis",
@@ -63,20 +68,38 @@ __all__ = [
     "Selection",
     "SelectionSettings",
     "Strategy",
+    "Text",
     "Tried",
+    "ablation_csv",
     "ablation_rows",
+    "ablation_suffix",
+    "alike",
+    "alone",
     "bits_leaked",
     "build_ablation",
     "build_selection_report",
     "card_remarks",
     "choose_privately",
+    "judged_queries",
     "metric_named",
+    "plot_ablation",
     "plot_sweeps",
     "private_record",
+    "query_instances",
+    "query_scorer",
     "read_epsilon",
+    "read_texts",
+    "retrieval_metric",
     "select",
     "selection_data",
     "selection_record",
+    "simplex_space",
+    "starts",
     "steps",
     "sweep_csv",
+    "text_instances",
+    "text_scorer",
+    "token_counts",
+    "weights_of",
+    "write_ablation",
 ]

@@ -11,7 +11,7 @@ from .selection import Selection
 
 def selection_record(selection: Selection) -> dict[str, Any]:
     """The whole record of a selection, in figures of the cohort."""
-    return {"chosen_by": "validation on patients", **selection_data(selection)}
+    return {"chosen_by": f"validation on {selection.unit}", **selection_data(selection)}
 
 
 def private_record(choice: PrivateChoice) -> dict[str, Any]:
@@ -46,9 +46,9 @@ def _sentence(record: dict[str, Any]) -> str:
             "adds its own ε."
         )
     return (
-        f"λ = {chosen}, by {record['metric']} on {record['patients']:,} patients "
+        f"λ = {chosen}, by {record['metric']} on {record['patients']:,} {record['unit']} "
         f"({record['strategy']}); held out {record['held_out']['value']:.4f}, "
         f"apparent {record['apparent']['value']:.4f}. Naming λ tells "
-        f"{record['bits_leaked']:.2f} bits about these patients at most; the figures below "
+        f"{record['bits_leaked']:.2f} bits about these {record['unit']} at most; the figures below "
         "tell more, without a formal guarantee."
     )

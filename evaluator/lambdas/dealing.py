@@ -31,8 +31,8 @@ class Deal:
         """
         if self.number < 2 or instances.patient_count < self.number:
             raise EvaluationError(
-                f"{instances.patient_count} patients make no {self.number} folds",
-                hint="there are two folds or more, and a patient or more in each",
+                f"{instances.patient_count} {instances.unit} make no {self.number} folds",
+                hint="there are two folds or more, and none of them is empty",
             )
         names, patient_of = np.unique(instances.patients, return_inverse=True)
         died = np.zeros(names.size, bool)

@@ -123,6 +123,7 @@ class Halving:
             shared=shared,
             evaluations=sum(one.places.size for one in tried),
             exhaustive=len(self.candidates) * size,
+            possible=len(self.candidates),
         )
 
 

@@ -40,12 +40,14 @@ class Instances:
     `patients` name the unit that folds and resamples keep together. `keys` name what is scored
     (a digest of record and prompt): stored scores are found again by them. `labels` are there
     where instances have an outcome, `sizes` where some count more than others (tokens of a text).
+    `unit` is what people call what `patients` names, in the plural.
     """
 
     patients: npt.NDArray[np.str_]
     keys: npt.NDArray[np.str_]
     labels: npt.NDArray[np.bool_] | None = None
     sizes: Floats | None = None
+    unit: str = "patients"
 
     @classmethod
     def of(
@@ -55,6 +57,7 @@ class Instances:
         labels: Sequence[object] | npt.NDArray[np.generic] | None = None,
         keys: Sequence[str] | None = None,
         sizes: Sequence[float] | None = None,
+        unit: str = "patients",
     ) -> "Instances":
         """Checked; without `keys` an instance is known by its patient and place.
 
@@ -74,9 +77,8 @@ class Instances:
             raise EvaluationError("a label is 0 or 1")
         if weights is not None and not np.all(np.isfinite(weights) & (weights > 0)):
             raise EvaluationError("the size of an instance is above zero")
-        return cls(
-            np.array(names), np.array(known), None if truth is None else truth.astype(bool), weights
-        )
+        labelled = None if truth is None else truth.astype(bool)
+        return cls(np.array(names), np.array(known), labelled, weights, unit)
 
     def __len__(self) -> int:
         return len(self.patients)
@@ -88,6 +90,7 @@ class Instances:
             self.keys[places],
             None if self.labels is None else self.labels[places],
             None if self.sizes is None else self.sizes[places],
+            self.unit,
         )
 
     @property

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ..bootstrap import Floats, Resampling, Statistic, patient_weights, percentiles
 from ..discrimination import delong_covariance
+from ..significance import Randomisation, randomisation_test
 from ..statistics import Interval
 from .candidates import Candidate
 from .instances import Instances, Places, Ratings
@@ -135,6 +136,33 @@ def delong_over_folds(
     else:
         z = math.copysign(math.inf, difference) if difference else 0.0
     return DeLong(z, math.erfc(abs(z) / math.sqrt(2)))
+
+
+def randomised_over_folds(
+    metric: Metric,
+    instances: Instances,
+    ours: Sequence[FoldScores],
+    theirs: Sequence[FoldScores],
+    seed: int = 0,
+) -> Randomisation | None:
+    """Whether two metrics that are means differ: the paired randomisation test over all folds.
+
+    The two sums of each patient (query, text) are exchanged by chance, each score counting as it
+    does in the mean over folds of the fold's mean; of perplexity it is the mean loss a token that
+    is tested. The choice of each fold is taken as given. None where the metric is no mean.
+    """
+    if metric.by_class:
+        return None
+    weights = np.zeros(len(instances))
+    sides = np.zeros((2, len(instances)))
+    for one, other in zip(ours, theirs, strict=True):
+        sizes = instances.sizes
+        shares = np.ones(one.places.size) if sizes is None else sizes[one.places]
+        weights[one.places] = shares / shares.sum()
+        sides[0, one.places], sides[1, one.places] = one.ratings.scores, other.ratings.scores
+    _, unit_of = np.unique(instances.patients, return_inverse=True)
+    left, right = (np.bincount(unit_of, weights * side).astype(np.float64) for side in sides)
+    return randomisation_test(left, right, seed=seed)
 
 
 def win_shares(

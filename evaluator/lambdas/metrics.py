@@ -132,7 +132,8 @@ def _answers(ratings: Ratings) -> Floats:
 
 def _sized_mean(sizes: Floats, values: Floats) -> Statistic:
     def mean(weights: Floats) -> Floats:
-        found: Floats = weights @ (sizes * values) / (weights @ sizes)
+        with np.errstate(invalid="ignore"):  # nan where a resample has none of a fold
+            found: Floats = weights @ (sizes * values) / (weights @ sizes)
         return found
 
     return mean

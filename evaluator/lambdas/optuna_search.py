@@ -1,5 +1,6 @@
 """Search by Optuna: one λ, or several values such as a λ for each group of layers."""
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -54,7 +55,9 @@ class OptunaSearch:
         found: dict[Candidate, Tried | None] = {}
         with _quiet():
             self._run(ledger, metric, places, found)
-        return summary(self.name, metric, list(found.values()), found, len(found) * places.size)
+        possible = math.prod(_size(axis) for axis in self.space.values())
+        tried, exhaustive = list(found.values()), len(found) * places.size
+        return summary(self.name, metric, tried, found, exhaustive, possible)
 
     def _run(
         self,
@@ -82,6 +85,13 @@ class OptunaSearch:
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
             else:
                 study.tell(trial, tried.value)
+
+
+def _size(axis: Axis) -> int:
+    """How many values an axis has."""
+    if isinstance(axis, Range):
+        return 1 + round((axis.high - axis.low) / axis.step)
+    return len(axis)
 
 
 def _suggested(trial: "Trial", name: str, axis: Axis) -> Setting:

@@ -33,7 +33,7 @@ from .candidates import Candidate, distinct
 from .instances import Floats, class_counts
 from .ledger import Ledger
 from .metrics import Metric
-from .sensitivity import RELATION, Utility, sensitivity_of, utility
+from .sensitivity import RELATION, Utility, check_proven, sensitivity_of, utility
 from .strategies import GridSearch, Strategy
 
 RandomBelow = Callable[[int], int]
@@ -102,6 +102,7 @@ def private_candidates(strategy: Strategy, ledger: Ledger, metric: Metric) -> tu
             f"what `{strategy.name}` tries depends on the patients: no guarantee can be given",
             hint="--epsilon goes with --strategy grid",
         )
+    check_proven(metric)
     sensitivity_of(metric, *class_counts(ledger.instances))
     if ledger.instances.patient_count < len(ledger.instances):
         raise EvaluationError(

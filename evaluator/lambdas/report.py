@@ -12,13 +12,14 @@ from .privacy import bits_leaked
 from .selection import Contrast, Selection
 
 _CHOICE = (
-    "Apparent: on all patients, who chose it; held out: mean over folds, each judged by the choice "
+    "Apparent: on all {unit}, which chose it; held out: mean over folds, each judged by the choice "
     "made without it; optimism: how much better the first looks."
 )
 _CONTRASTS = (
-    "The choices, held out, minus one λ on the same patients. z and p: DeLong's paired test, "
-    "variances summed over folds; Holm over the rows of a pair."
+    "The choices, held out, minus one λ on the same {unit}. {test}; Holm over the rows of a pair."
 )
+_DELONG = "z and p: DeLong's paired test, variances summed over folds"
+_RANDOMISED = "p: paired randomisation test by {unit}, as the mean over folds counts them"
 
 
 def build_selection_report(
@@ -29,8 +30,8 @@ def build_selection_report(
         raise EvaluationError("a report needs one selection or more, all by the same metric")
     first = next(iter(selections.values()))
     parts = [
-        Part("Choice", _choices(selections), _CHOICE),
-        Part("Against both inputs and the middle", _contrasts(selections), _CONTRASTS),
+        Part("Choice", _choices(selections), _CHOICE.format(unit=first.unit)),
+        Part(_against(selections), _contrasts(selections), _tested(first)),
         *(
             Part(f"Every λ: {one_line(pair)}", _curve(one), _curve_note(one))
             for pair, one in selections.items()
@@ -38,9 +39,10 @@ def build_selection_report(
     ]
     resampling = first.resampling
     method = (
-        f"[low, high]: {resampling.level * 100:g}% percentile bootstrap by patient, "
+        f"[low, high]: {resampling.level * 100:g}% percentile bootstrap by {first.unit}, "
         f"{resampling.resamples:,} resamples, seed {resampling.seed}; choices are taken as given. "
-        f"{len(first.folds)} folds by patient and outcome, seed {first.seed}."
+        f"{len(first.folds)} folds by {first.unit}"
+        f"{'' if first.deaths is None else ' and outcome'}, seed {first.seed}."
     )
     data = {"pairs": {pair: selection_data(one) for pair, one in selections.items()}}
     return Document(f"Search for λ by {first.metric}", tuple(parts), notes, method, data)
@@ -75,6 +77,7 @@ def selection_data(one: Selection) -> dict[str, Any]:
         "failed": [dict(each.values) for each in one.search.failed],
         "n": one.n,
         "patients": one.patients,
+        "unit": one.unit,
         "deaths": one.deaths,
         "evaluations": one.search.evaluations,
         "exhaustive": one.search.exhaustive,
@@ -83,8 +86,11 @@ def selection_data(one: Selection) -> dict[str, Any]:
 
 
 def bits_of(one: Selection) -> float:
-    """log2 of how many candidates there were, failed ones among them."""
-    return bits_leaked(len(one.search.tried) + len(one.search.failed))
+    """log2 of how many candidates might have been chosen.
+
+    A search whose trials depend on the patients tells by its choice also what it tried.
+    """
+    return bits_leaked(one.search.possible)
 
 
 def judged_data(one: Judged) -> dict[str, float | None]:
@@ -137,7 +143,7 @@ def _contrasts(selections: Mapping[str, Selection]) -> Grid:
             pair,
             f"λ = {each.baseline}",
             shown(each.difference, signed=True),
-            *(["-"] * 3 if each.delong is None else _test(each)),
+            *_test(each),
         ]
         for pair, one in selections.items()
         for each in one.contrasts
@@ -145,10 +151,23 @@ def _contrasts(selections: Mapping[str, Selection]) -> Grid:
     return grid(["pair", "against", "difference", "z", "p", "p (Holm)"], rows, words=2)
 
 
+def _against(selections: Mapping[str, Selection]) -> str:
+    found = [each.baseline for one in selections.values() for each in one.contrasts]
+    if any(one.weight is None for one in found):
+        return "Against each model alone, and all alike"
+    return "Against both inputs and the middle"
+
+
+def _tested(one: Selection) -> str:
+    test = _DELONG if one.deaths is not None else _RANDOMISED.format(unit=one.unit)
+    return _CONTRASTS.format(unit=one.unit, test=test)
+
+
 def _test(one: Contrast) -> list[str]:
-    if one.delong is None or one.holm is None:
+    if one.p is None or one.holm is None:
         return ["-", "-", "-"]
-    return [f"{one.delong.z:+.2f}", f"{one.delong.p:.3g}", f"{one.holm:.3g}"]
+    z = "-" if one.delong is None else f"{one.delong.z:+.2f}"
+    return [z, f"{one.p:.3g}", f"{one.holm:.3g}"]
 
 
 def _curve(one: Selection) -> Grid:
@@ -182,6 +201,7 @@ def _contrast_data(one: Contrast) -> dict[str, Any]:
         "baseline": dict(one.baseline.values),
         "difference": judged_data(one.difference),
         "delong": test,
+        "randomisation": None if one.randomisation is None else one.randomisation._asdict(),
         "holm": one.holm,
     }
 

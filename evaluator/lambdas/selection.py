@@ -1,7 +1,7 @@
 """Honest selection: λ chosen on one part of the patients and judged on the other."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from patientdx.errors import EvaluationError
 
 from ..bootstrap import Floats, Resampling, Statistic
-from ..significance import holm
+from ..significance import Randomisation, holm
 from .candidates import Candidate
 from .dealing import Deal
 from .instances import Instances, Places
@@ -22,6 +22,7 @@ from .judging import (
     drawn_together,
     over_folds,
     point,
+    randomised_over_folds,
     win_shares,
 )
 from .ledger import Ledger
@@ -50,14 +51,22 @@ class FoldChoice:
 class Contrast:
     """The choices, held out, minus one candidate on the same instances.
 
-    `delong` is DeLong's paired test where the metric is AUROC, `holm` its p corrected over all
-    contrasts of the selection.
+    `delong` is DeLong's paired test where the metric is AUROC, `randomisation` the paired
+    randomisation test where it is a mean; `holm` is p corrected over all contrasts of the
+    selection.
     """
 
     baseline: Candidate
     difference: Judged
     delong: DeLong | None
     holm: float | None
+    randomisation: Randomisation | None = None
+
+    @property
+    def p(self) -> float | None:
+        """The p-value of either test."""
+        test = self.delong or self.randomisation
+        return None if test is None else test.p
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +78,8 @@ class Selection:
     it: an unbiased estimate of the mean true metric of those fold choices, which were made on
     fewer patients than the choice itself. `optimism` is how much better the first looks. Intervals
     resample patients and take the choices as given. `wins` tells how often each candidate is the
-    best over resamples, on `search.shared`. `curves` has the figures by metric.
+    best over resamples, on `search.shared`. `curves` has the figures by metric, `unit` what
+    "patients" are: patients, queries or texts.
     """
 
     metric: str
@@ -86,6 +96,7 @@ class Selection:
     deaths: int | None
     seed: int
     resampling: Resampling
+    unit: str = "patients"
 
     @property
     def chosen(self) -> Candidate:
@@ -137,7 +148,9 @@ def select(
         apparent=figures["apparent"],
         held_out=figures["held out"],
         optimism=figures["optimism"],
-        contrasts=_contrasts(metric, instances, held_out, baselines, figures),
+        contrasts=_contrasts(
+            metric, instances, held_out, baselines, figures, settings.resampling.seed
+        ),
         wins=win_shares(
             ledger,
             metric,
@@ -151,6 +164,7 @@ def select(
         deaths=instances.deaths,
         seed=settings.deal.seed,
         resampling=settings.resampling,
+        unit=instances.unit,
     )
 
 
@@ -220,17 +234,20 @@ def _contrasts(
     held_out: Sequence[FoldScores],
     baselines: Mapping[Candidate, Sequence[FoldScores]],
     figures: Mapping[str, Judged],
+    seed: int,
 ) -> tuple[Contrast, ...]:
-    tests = [
-        delong_over_folds(instances, held_out, scores) if metric.name == AUROC.name else None
-        for scores in baselines.values()
+    found = [
+        Contrast(
+            one,
+            figures[one.key],
+            delong_over_folds(instances, held_out, scores) if metric.name == AUROC.name else None,
+            None,
+            randomised_over_folds(metric, instances, held_out, scores, seed),
+        )
+        for one, scores in baselines.items()
     ]
-    made = [one.p for one in tests if one is not None]
-    corrected = iter(holm(made))
-    return tuple(
-        Contrast(one, figures[one.key], test, next(corrected) if test is not None else None)
-        for one, test in zip(baselines, tests, strict=True)
-    )
+    corrected = iter(holm([one.p for one in found if one.p is not None]))
+    return tuple(one if one.p is None else replace(one, holm=next(corrected)) for one in found)
 
 
 def _curves(

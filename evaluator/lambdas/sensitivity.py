@@ -66,13 +66,18 @@ class Utility(NamedTuple):
     sensitivity: Fraction
 
 
-def sensitivity_of(metric: Metric, deaths: int, survivors: int) -> Fraction:
-    """S of the propositions above. Raises EvaluationError for a metric that has no proof here."""
+def check_proven(metric: Metric) -> None:
+    """Raises EvaluationError for a metric that has no proof here."""
     if metric not in (AUROC, AUROC_HARD):
         raise EvaluationError(
             f"no bound is proven for what one patient changes in `{metric.name}`",
             hint=f"--epsilon goes with {AUROC.name} or {AUROC_HARD.name}",
         )
+
+
+def sensitivity_of(metric: Metric, deaths: int, survivors: int) -> Fraction:
+    """S of the propositions above. Raises EvaluationError for a metric that has no proof here."""
+    check_proven(metric)
     if min(deaths, survivors) < 1:
         raise EvaluationError(f"`{metric.name}` is undefined: there is one outcome only")
     return Fraction(1, (1 if metric == AUROC else 2) * min(deaths, survivors))

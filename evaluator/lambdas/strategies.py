@@ -33,7 +33,8 @@ class Search:
 
     `shared` are the instances that all tried candidates were scored on, `failed` those
     candidates that gave scores that are not finite, `evaluations` the number of scores needed,
-    `exhaustive` how many all candidates on all instances would have needed.
+    `exhaustive` how many all candidates on all instances would have needed. `possible` is the
+    number of candidates that might have been chosen, whatever the instances had been like.
     """
 
     strategy: str
@@ -44,6 +45,7 @@ class Search:
     shared: Places
     evaluations: int
     exhaustive: int
+    possible: int
 
     @property
     def value(self) -> float:
@@ -79,7 +81,8 @@ class GridSearch:
         """See Strategy. Of equally good candidates the first is chosen."""
         candidates = distinct(self.candidates)
         found = [measured(ledger, metric, one, places) for one in candidates]
-        return summary(self.name, metric, found, candidates, len(candidates) * places.size)
+        number = len(candidates)
+        return summary(self.name, metric, found, candidates, number * places.size, number)
 
 
 def measured(ledger: Ledger, metric: Metric, candidate: Candidate, places: Places) -> Tried | None:
@@ -100,6 +103,7 @@ def summary(
     found: Sequence[Tried | None],
     candidates: Iterable[Candidate],
     exhaustive: int,
+    possible: int,
 ) -> Search:
     """A search all of whose candidates were judged on the same instances."""
     tried = tuple(one for one in found if one is not None)
@@ -115,6 +119,7 @@ def summary(
         shared=tried[0].places,
         evaluations=len(tried) * tried[0].places.size,
         exhaustive=exhaustive,
+        possible=possible,
     )
 
 

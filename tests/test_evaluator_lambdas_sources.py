@@ -1,0 +1,257 @@
+"""Choosing by queries and texts: scores, the paired test, weights of several models, tables."""
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from simulated_merges import simulated
+
+from evaluator.bootstrap import Resampling
+from evaluator.lambdas import (
+    AUROC,
+    ROWS,
+    Candidate,
+    Deal,
+    GridSearch,
+    Instances,
+    Ledger,
+    MeanMetric,
+    Perplexity,
+    SelectionSettings,
+    ablation_csv,
+    ablation_rows,
+    alike,
+    alone,
+    build_selection_report,
+    judged_queries,
+    query_instances,
+    query_scorer,
+    read_texts,
+    retrieval_metric,
+    select,
+    simplex_space,
+    starts,
+    steps,
+    text_instances,
+    text_scorer,
+    token_counts,
+    weights_of,
+    write_ablation,
+)
+from evaluator.lambdas.instances import Ratings
+from evaluator.lambdas.judging import FoldScores, randomised_over_folds
+from evaluator.significance import randomisation_test
+from patientdx.errors import EvaluationError, InputError, ModelError
+from patientdx.records import Hit, Query
+
+FEW = SelectionSettings(Deal(2), Resampling(resamples=50))
+QRELS = {"a": {"1": 2, "2": 1}, "b": {"3": 1}, "c": {"1": 1}}
+
+
+class Fixed:
+    """A searcher whose hits are known."""
+
+    def search_many(self, queries, k=10, where=None):  # noqa: ANN001, ANN201
+        del where
+        hits = {"a": ["2", "9", "1"], "b": ["9", "8", "3"], "c": ["9"]}
+        return [
+            [Hit(one, 9.0 - at) for at, one in enumerate(hits[q.query_id])][:k] for q in queries
+        ]
+
+
+def test_a_query_is_worth_what_its_hits_are() -> None:
+    queries = judged_queries([Query(one, "text") for one in "abcx"], QRELS)
+    assert [one.query_id for one in queries] == ["a", "b", "c"]
+    score = query_scorer(Fixed(), queries, QRELS, "RR", 10)
+    assert score(np.array([2, 0, 1])) == pytest.approx([0, 1, 1 / 3])
+    gains = query_scorer(Fixed(), queries, QRELS, "nDCG@10", 10)(np.array([0]))
+    ideal = 2 + 1 / math.log2(3)
+    assert gains == pytest.approx([(1 + 2 / math.log2(4)) / ideal])
+
+
+def test_a_query_is_known_by_its_text_and_judgements() -> None:
+    def key(text: str = "t", grade: int = 1) -> str:
+        found = query_instances([Query("a", text)], {"a": {"1": grade}})
+        assert found.unit == "queries"
+        return str(found.keys[0])
+
+    assert key() == key()
+    assert len({key(), key("u"), key(grade=2)}) == 3
+
+
+def test_measures_and_queries_that_cannot_be_are_refused() -> None:
+    assert retrieval_metric("MRR", 10).name == "RR"
+    with pytest.raises(EvaluationError, match="needs 1000 hits"):
+        retrieval_metric("R@1000", 10)
+    with pytest.raises(EvaluationError, match="not the name"):
+        retrieval_metric("auroc", 10)
+    with pytest.raises(EvaluationError, match="none of the queries"):
+        judged_queries([Query("z", "t")], QRELS)
+    with pytest.raises(EvaluationError, match="twice"):
+        judged_queries([Query("a", "t"), Query("a", "u")], QRELS)
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        ("one\ntwo\n", [("one", 1), ("two", 2)]),
+        ("one\ntwo\n\n\nthree\n\n", [("one\ntwo", 1), ("three", 5)]),
+        ("\n\none\r\n \r\ntwo", [("one", 3), ("two", 5)]),
+        ("one\n\ntwo\n\none\n", [("one", 1), ("two", 3)]),
+        ("one\n\n\n", [("one", 1)]),
+    ],
+)
+def test_texts_are_paragraphs_or_lines(
+    tmp_path: Path, content: str, texts: list[tuple[str, int]]
+) -> None:
+    (tmp_path / "t").write_bytes(content.encode())
+    assert [(one.text, one.line) for one in read_texts(tmp_path / "t")] == texts
+    assert "one" not in repr(read_texts(tmp_path / "t"))
+
+
+def test_no_text_and_too_long_a_one_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "t").write_text(" \n\n")
+    with pytest.raises(InputError, match="no text"):
+        read_texts(tmp_path / "t")
+    (tmp_path / "t").write_text("one\n\ntwo")
+
+    def count(text: str) -> int:
+        if text == "two":
+            raise ModelError("too long")
+        return 1
+
+    with pytest.raises(InputError, match="t:3: the text is too long"):
+        token_counts(read_texts(tmp_path / "t"), count, tmp_path / "t")
+
+
+class Reading:
+    """A model that gives every token the same chance, by the text's first letter."""
+
+    def logprobs(self, pairs):  # noqa: ANN001, ANN201
+        return [[-float(ord(text[0]) - ord("a"))] * len(text) for _, text in pairs]
+
+
+def test_perplexity_counts_every_token_alike(tmp_path: Path) -> None:
+    (tmp_path / "t").write_text("bb\nc\naaaa\nccc")
+    texts = read_texts(tmp_path / "t")
+    instances = text_instances(texts, token_counts(texts, len, tmp_path / "t"))
+    score = text_scorer(Reading(), texts)
+    ledger = Ledger(lambda one: lambda places: score(places) + (one.weight or 0), instances)
+    found = select(GridSearch(steps(0.5)), ledger, Perplexity(), FEW)
+    assert found.chosen.weight == 0
+    assert found.apparent.value == pytest.approx(math.exp((2 * 1 + 1 * 2 + 0 + 3 * 2) / 10))
+    assert found.contrasts[1].difference.value < 0
+    assert found.deaths is None
+
+
+def scores(seed: int, units: int = 12) -> tuple[Instances, list[FoldScores], list[FoldScores]]:
+    rng = np.random.default_rng(seed)
+    instances = Instances.of(range(units), unit="queries")
+    folds = Deal(2).folds(instances, by_class=False)
+    sides = [rng.random(units), rng.random(units)]
+    made = [[FoldScores(f, Ratings(side[f])) for f in folds] for side in sides]
+    return instances, made[0], made[1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_paired_test_is_the_randomisation_test_of_all_queries(seed: int) -> None:
+    instances, ours, theirs = scores(seed)
+    found = randomised_over_folds(MeanMetric("RR"), instances, ours, theirs)
+    flat = [np.concatenate([one.ratings.scores for one in side]) for side in (ours, theirs)]
+    assert found == randomisation_test(*flat)
+    assert randomised_over_folds(AUROC, instances, ours, theirs) is None
+    assert randomised_over_folds(MeanMetric("RR"), instances, ours, ours).p == 1  # type: ignore[union-attr]
+
+
+def test_several_scores_of_a_patient_are_exchanged_together() -> None:
+    instances = Instances.of(["p"] * 3 + ["q"] * 3)
+    places = np.arange(6)
+    ours = [FoldScores(places, Ratings(np.array([3.0, 2, 1, 5, 5, 5])))]
+    theirs = [FoldScores(places, Ratings(np.zeros(6)))]
+    found = randomised_over_folds(MeanMetric("x"), instances, ours, theirs)
+    assert found is not None
+    assert found.p == 2 / 4  # of the four ways to exchange two patients
+
+
+def test_holm_corrects_the_paired_tests_and_the_report_names_them() -> None:
+    rng = np.random.default_rng(1)
+    noise = rng.normal(size=30)
+    ledger = Ledger(
+        lambda one: lambda places: noise[places] - abs((one.weight or 0) - 0.3),
+        Instances.of(range(30), unit="queries"),
+    )
+    found = select(GridSearch(), ledger, MeanMetric("nDCG@10"), FEW)
+    assert found.chosen.weight == 0.3
+    for one in found.contrasts:
+        assert one.delong is None
+        assert one.randomisation is not None
+        assert one.holm is not None
+        assert one.holm >= one.randomisation.p
+    report = build_selection_report({"pair": found}, {})
+    notes = " ".join(part.note for part in report.parts)
+    assert "randomisation test by queries" in notes
+    assert "DeLong" not in notes
+    assert "folds by queries, seed" in report.method
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=4))
+def test_weights_are_those_of_merging_one_model_after_another(shares: list[float]) -> None:
+    inputs = len(shares) + 1
+    names = sorted(simplex_space(inputs))
+    found = weights_of(Candidate.of(dict(zip(names, shares, strict=True))), inputs)
+    units = np.eye(inputs)
+    merged = units[0]
+    for model, share in zip(units[1:], shares, strict=True):
+        merged = (1 - share) * merged + share * model
+    assert found == pytest.approx(merged, abs=1e-12)
+    assert sum(found) == pytest.approx(1)
+
+
+def test_a_search_starts_with_each_model_and_with_all_alike() -> None:
+    for inputs in (2, 3, 4):
+        for place in range(inputs):
+            assert weights_of(alone(place, inputs), inputs) == tuple(np.eye(inputs)[place])
+        assert weights_of(alike(inputs), inputs) == pytest.approx([1 / inputs] * inputs, abs=0.04)
+    assert starts(2) == (Candidate.at(0), Candidate.at(1), Candidate.at(0.5))
+    space = simplex_space(3, ("linear", "multislerp"))
+    assert list(space) == ["lambda2", "lambda3", "method"]
+    assert dict(alone(0, 3, ("linear", "multislerp")).values)["method"] == "linear"
+    with pytest.raises(EvaluationError, match="needs the value"):
+        weights_of(Candidate.at(0.5), 3)
+    with pytest.raises(EvaluationError, match="two models or more"):
+        simplex_space(1)
+
+
+def test_an_ablation_is_written_as_its_suffix_says(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib comes with the extra `report`")
+    found = {
+        row: {
+            pair: select(GridSearch(), simulated(seed, patients=200).ledger(), AUROC, FEW)
+            for seed, pair in enumerate(("math + $medical", "math + other"), start=2 * at)
+        }
+        for at, row in enumerate(ROWS)
+    }
+    names = ("t.md", "t.txt", "t.tex", "t.json", "t.csv", "t.svg", "t.png")
+    paths = [tmp_path / name for name in names]
+    write_ablation(found, {"cohort": "simulated"}, paths)
+    table = list(csv.DictReader(io.StringIO((tmp_path / "t.csv").read_text())))
+    assert [row["row"] for row in table] == [row for row in ROWS for _ in range(2)]
+    for row, wanted in zip(table, ablation_rows(found), strict=True):
+        assert float(row["held_out"]) == wanted["held_out"]
+    assert ablation_csv(found) == (tmp_path / "t.csv").read_text()
+    assert (tmp_path / "t.md").read_text().startswith("# Ablation")
+    assert len(json.loads((tmp_path / "t.json").read_text())["rows"]) == 4
+    drawn = ET.parse(tmp_path / "t.svg").getroot()
+    words = {"".join(one.itertext()) for one in drawn.iter("{http://www.w3.org/2000/svg}text")}
+    assert {*ROWS, "math + $medical", "math + other"} <= words
+    assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(EvaluationError, match="written as"):
+        write_ablation(found, {}, [tmp_path / "u.csv", tmp_path / "t.pdf"])
+    assert not (tmp_path / "u.csv").exists()
