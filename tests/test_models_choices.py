@@ -202,38 +202,6 @@ def test_batches_that_are_read_apart_share_what_follows(
     check(model, asked[:1], new=new)
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_what_all_prompts_begin_with_is_read_once(
-    words: Any, monkeypatch: pytest.MonkeyPatch, attention: str
-) -> None:
-    net = tiny_models.model()
-    net.set_attn_implementation(attention)
-    model = wrapped(net, words, RAW)
-    begin = "the patient has pain " * 12
-    asked = [Prompt(begin + one.before, one.note, one.after) for one in prompts(7, seed=5)] + [
-        Prompt(begin),
-        Prompt(begin),
-    ]  # the last ones are how all others begin
-    read: list[int] = []
-    handle = net.model.register_forward_hook(
-        lambda _m, _a, given, _o: read.append(given["input_ids"].numel()), with_kwargs=True
-    )
-    found = chosen(model, asked)
-    once = sum(read)
-    monkeypatch.setattr(hf_reading, "LEAST", 10**6)
-    read.clear()
-    apart = chosen(model, asked)
-    handle.remove()
-    assert once < sum(read)
-    for one, other in zip(found, apart, strict=True):
-        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
-        assert one[1:] == other[1:]
-    monkeypatch.setattr(hf_reading, "LEAST", 1)
-    for some in (asked, asked[-2:], [asked[0]] * 3, asked[:1]):
-        check(model, some)
-        check(model, some, new=4)
-
-
 def test_less_memory_makes_smaller_batches(
     net: Any, words: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,10 +209,10 @@ def test_less_memory_makes_smaller_batches(
     whole = chosen(wrapped(net, words, RAW), prompts(9))
     real = hf_choices.Weigher._batch
 
-    def small(self: Any, asked: Any, common: Any) -> Any:
+    def small(self: Any, asked: Any) -> Any:
         if len(asked) > 2:
             raise torch.OutOfMemoryError("no memory")
-        return real(self, asked, common)
+        return real(self, asked)
 
     monkeypatch.setattr(hf_choices.Weigher, "_batch", small)
     found = chosen(wrapped(net, words, RAW, warn=said.append), prompts(9))

@@ -37,15 +37,6 @@ def add_rows(cache: Any, other: Any) -> None:
         one.values = cat([_widened(one.values, width), _widened(more.values, width)])
 
 
-def repeated(cache: Any, rows: int) -> Any:
-    """A cache whose rows all hold what the one row of another does, which stays as it is."""
-    whole = growing_cache()
-    for at, layer in enumerate(cache.layers):
-        shape = (rows, -1, -1, -1)
-        whole.update(layer.keys.expand(shape), layer.values.expand(shape), at)
-    return whole
-
-
 def stacked(caches: Sequence[Any]) -> Any:
     """The rows of several caches in one, left-aligned; the first cache becomes it."""
     from torch import cat

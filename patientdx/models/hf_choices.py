@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from .answers import Answers, Tokens
 from .hf_decoding import halved, is_out_of_memory
-from .hf_reading import Read, common_beginning, sees_all
+from .hf_reading import Read, sees_all
 from .settings import Warn
 
 _COLUMNS_ON_CPU = 1 << 9  # of float32: more fall out of the cores' caches, a third slower
@@ -47,12 +47,11 @@ class Weigher:
         not even one prompt has room.
         """
         together, rows = max(_room(self.model)), self.rows
-        common = self._common(prompts)
         left = sorted(range(len(prompts)), key=lambda place: (-len(prompts[place]), place))
         while left:
             count = _fitting([len(prompts[place]) for place in left[:rows]], together, self.model)
             try:
-                found = self._batch([prompts[place] for place in left[:count]], common)
+                found = self._batch([prompts[place] for place in left[:count]])
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -61,18 +60,11 @@ class Weigher:
             yield dict(zip(left[:count], found, strict=True))
             left = left[count:]
 
-    def _common(self, prompts: Sequence[list[int]]) -> Any:
+    def _batch(self, prompts: list[list[int]]) -> list[Weighed]:
         from torch import inference_mode
 
         with inference_mode():
-            return common_beginning(self.model, prompts)
-
-    def _batch(self, prompts: list[list[int]], common: Any) -> list[Weighed]:
-        from torch import inference_mode
-
-        with inference_mode():
-            parts = [Read.of(self.model, some, common) for some in self._parts(prompts)]
-            read = Read.together(parts)
+            read = Read.together([Read.of(self.model, some) for some in self._parts(prompts)])
             chosen = read.first.argmax(-1).tolist()
             beginnings = [one for one in self.answers.steps if one]
             needed = beginnings or self.new_tokens > 1

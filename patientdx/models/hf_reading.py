@@ -7,18 +7,14 @@ pass needs no mask. Only the last column of a row becomes logits.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Any
 
 from .answers import Tokens
-from .hf_cache import growing_cache, repeated, stacked
+from .hf_cache import growing_cache, stacked
 from .hf_decoding import forward_names
 
 MASKED = frozenset({"sdpa", "eager"})
 """Ways of attention that take a mask a column."""
-
-LEAST = 256
-"""Tokens that must be saved for a pass over what prompts begin with: it has its price."""
 
 
 @dataclass(frozen=True)
@@ -31,20 +27,16 @@ class Read:
     first: Any
 
     @classmethod
-    def of(cls, model: Any, prompts: list[list[int]], common: Any = None) -> "Read":
-        """One pass, in which every row gives the logits of its last column.
-
-        `common` is the cache of what all prompts begin with; only the rest of them is read.
-        """
+    def of(cls, model: Any, prompts: list[list[int]]) -> "Read":
+        """One pass, in which every row gives the logits of its last column."""
         import torch
 
         lengths = [len(one) for one in prompts]
-        known = common.get_seq_length() if common is not None else 0
-        width = max(lengths) - known
-        padded = [[*one[known:], *[0] * (width + known - len(one))] for one in prompts]
+        width = max(lengths)
+        padded = [[*one, *[0] * (width - len(one))] for one in prompts]
         tokens = torch.tensor(padded, device=model.device)
-        last = torch.tensor(lengths, device=model.device) - known - 1
-        cache = repeated(common, len(prompts)) if known else growing_cache()
+        last = torch.tensor(lengths, device=model.device) - 1
+        cache = growing_cache()
         with _only(model, last):
             logits = model(input_ids=tokens, use_cache=True, **_caching(model, cache)).logits
         if logits.shape[1] > 1:  # the head is none that can be asked for one column
@@ -139,39 +131,6 @@ class Read:
         for layer in self.cache.layers:
             layer.keys = layer.keys[:, :, : self.width + depth]
             layer.values = layer.values[:, :, : self.width + depth]
-
-
-def common_beginning(model: Any, prompts: Sequence[list[int]]) -> Any:
-    """The cache of what all prompts begin with, but for the last token of each.
-
-    None where that is short, or attention is of a kind that cannot go on from it.
-    """
-    from torch import tensor
-
-    told = getattr(model.config, "_attn_implementation", None)
-    shared = _beginning(prompts)
-    if len(shared) * (len(prompts) - 1) < LEAST or told not in MASKED:
-        return None
-    if not sees_all(model, max(map(len, prompts))) or _turns_by_length(model):
-        return None
-    cache = growing_cache()
-    body = model.base_model
-    body(input_ids=tensor([shared], device=model.device), use_cache=True, **_caching(body, cache))
-    return cache
-
-
-def _beginning(prompts: Sequence[list[int]]) -> list[int]:
-    """The tokens that all begin with, but for the last of the shortest."""
-    low, high = min(prompts), max(prompts)  # all others lie between them
-    most = max(0, min(map(len, prompts)) - 1)
-    same = takewhile(lambda pair: pair[0] == pair[1], zip(low[:most], high[:most], strict=True))
-    return [token for token, _ in same]
-
-
-def _turns_by_length(model: Any) -> bool:
-    """Whether a token's rotation depends on how much is read together with it."""
-    rope = getattr(model.config.get_text_config(), "rope_parameters", None) or {}
-    return any(f"'{kind}'" in repr(rope) for kind in ("dynamic", "longrope"))
 
 
 def sees_all(model: Any, columns: int) -> bool:
