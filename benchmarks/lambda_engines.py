@@ -60,13 +60,14 @@ def apart(one: dict[str, Any], other: dict[str, Any]) -> dict[str, float]:
     """How far two merges in bf16 lie apart, in representable numbers, and how often."""
     if one.keys() != other.keys():
         sys.exit(f"tensors differ: {sorted(one.keys() ^ other.keys())}")
-    most, unequal, count = 0, 0, 0
+    most, unequal, beyond, count = 0, 0, 0, 0
     for name, tensor in one.items():
         steps = (_ordered(tensor) - _ordered(other[name])).abs()
         most = max(most, int(steps.max()))
         unequal += int((steps > 0).sum())
+        beyond += int((steps > 1).sum())
         count += steps.numel()
-    return {"most_ulps": most, "share_equal": 1 - unequal / count}
+    return {"most_ulps": most, "share_equal": 1 - unequal / count, "beyond_one": beyond}
 
 
 def _ordered(tensor: Any) -> Any:
