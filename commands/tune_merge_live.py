@@ -137,7 +137,7 @@ def _live(pair: Pair, asked: Asked) -> "Iterator[MergedModel]":
     from merger.merged_model import MergedModel
 
     job = job_of(pair.recipe_, asked.places, "stream", SHARD, unsound=False)
-    with TemporaryDirectory() as near, opened(job, Path(near)) as ready:
+    with TemporaryDirectory() as near, opened(job, Path(near) / "live") as ready:
         if ready.plan is None or len(ready.inputs) != 2:
             raise UsageError("λ is searched for two models, merged by slerp or linear")
         model = MergedModel.load(

@@ -13,7 +13,7 @@ from typing import Literal
 
 from patientdx.errors import MergeError
 
-from .adapters import apply_adapter
+from .adapted import adapted
 from .checkpoint import Checkpoint
 from .checks import Agreement, check_inputs
 from .likeness import compare_configs
@@ -78,15 +78,14 @@ class Ready:
 
 @contextmanager
 def opened(job: Job, target: Path) -> Iterator[Ready]:
-    """The job's inputs, adapters applied in a hidden folder beside `target`, removed at the end.
+    """The job's inputs, with adapters added in a hidden folder beside `target` while it is open.
 
     Raises InputError and MergeError where the merge is not possible.
     """
-    scratch = hidden(target, "adapters")
-    try:
-        yield _ready(job, tuple(_open(job, ref, scratch) for ref in job.recipe.inputs))
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    refs = job.recipe.inputs
+    models = [(Checkpoint.open(job.folders[ref]), job.adapters.get(ref)) for ref in refs]
+    with adapted(models, target) as inputs:
+        yield _ready(job, inputs)
 
 
 def hidden(target: Path, purpose: str) -> Path:
@@ -97,15 +96,6 @@ def hidden(target: Path, purpose: str) -> Path:
             if time.time() - left.stat().st_mtime > _DAY:
                 shutil.rmtree(left)
     return place.with_name(f".{place.name}.{secrets.token_hex(6)}.{purpose}")
-
-
-def _open(job: Job, ref: ModelRef, scratch: Path) -> Checkpoint:
-    base = Checkpoint.open(job.folders[ref])
-    adapter = job.adapters.get(ref)
-    if adapter is None:
-        return base
-    scratch.mkdir(exist_ok=True)
-    return apply_adapter(base, adapter, scratch / str(job.recipe.inputs.index(ref)))
 
 
 def _ready(job: Job, inputs: tuple[Checkpoint, ...]) -> Ready:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from patientdx import __version__
 from patientdx.errors import MergeError
 
+from .adapters import adapter_digest
 from .card import CardFacts, hub_name, model_card
 from .checkpoint import CONFIG, Checkpoint
 from .checks import VOCABULARY, check_place, output_config
@@ -28,7 +29,6 @@ from .provenance import (
     RECIPE,
     InputFacts,
     Provenance,
-    adapter_digest,
     hub_source,
 )
 from .report import CosineSummary, summary

@@ -50,9 +50,9 @@ class Staging(NamedTuple):
         """Adds small files and gives the folder its name."""
         for name, content in files.items():
             _write_synced(self.model / name, content)
-        _sync_folder(self.model)
+        sync_folder(self.model)
         self.model.rename(self.target)  # takes the place of an empty folder
-        _sync_folder(self.target.parent)
+        sync_folder(self.target.parent)
 
     def _whole(self, shard: Shard) -> bool:
         path = self.model / shard.name
@@ -68,10 +68,20 @@ def staged(target: Path) -> Iterator[Staging]:
     refuse_used(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = target.with_name(f".{target.name}.merging")
+    with kept(target, folder):
+        refuse_used(target)
+        yield Staging(target, folder)
+
+
+@contextmanager
+def kept(target: Path, folder: Path) -> Iterator[None]:
+    """Holds a folder for the merge into a target, gone when the block ends but for an interrupt.
+
+    Raises MergeError where another process holds it, or it cannot be made.
+    """
     with _locked(target, folder):
         try:
-            refuse_used(target)
-            yield Staging(target, folder)
+            yield
         except BaseException as error:
             if isinstance(error, Exception):  # an interrupted merge can be resumed
                 shutil.rmtree(folder, ignore_errors=True)
@@ -104,23 +114,38 @@ def refuse_small_disk(staging: Staging, shards: list[Shard]) -> None:
 @contextmanager
 def _locked(target: Path, folder: Path) -> Iterator[None]:
     """Holds the lock of a staging folder; it ends with the process, however that ends."""
-    for _ in range(_ATTEMPTS):
-        folder.mkdir(exist_ok=True)
-        try:
-            handle = _lock(target, folder / "lock")
-            break
-        except FileNotFoundError:  # another merge has just ended
-            continue
-        except OSError:
-            with suppress(OSError):
-                folder.rmdir()
-            raise
-    else:
-        raise MergeError(f"{target}: no folder to merge in could be kept")
+    handle = _held(target, folder)
     try:
         yield
     finally:
         os.close(handle)
+
+
+def _held(target: Path, folder: Path) -> int:
+    """The locked file in a folder, which is made where there is none."""
+    for _ in range(_ATTEMPTS):
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise unwritten(target, error) from None
+        try:
+            return _lock(target, folder / "lock")
+        except FileNotFoundError:  # another merge has just ended
+            continue
+        except OSError as error:
+            with suppress(OSError):
+                folder.rmdir()
+            raise unwritten(target, error) from None
+    raise MergeError(f"{target}: no folder to merge in could be kept")
+
+
+def unwritten(target: Path, error: OSError) -> MergeError:
+    """What the operating system says about an output, as a sentence."""
+    said = error.strerror or type(error).__name__
+    return MergeError(
+        f"{target}: the merge cannot be written: {said}; nothing is left of it",
+        hint="free some space or choose another folder, then run the command again",
+    )
 
 
 def _lock(target: Path, path: Path) -> int:
@@ -152,10 +177,16 @@ def _write_synced(path: Path, content: bytes) -> None:
         os.fsync(stream.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Makes the bytes of a file last."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder last."""
     with suppress(OSError):  # some file systems refuse; the files themselves are safe
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_file(folder)

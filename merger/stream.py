@@ -13,13 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from patientdx.errors import MergeError
-
 from .layout import SHARD_SIZE, Shard, compose_index, lay_out
 from .output import Output
 from .parts import Parts, Span
 from .plan import MergePlan, TensorTask
-from .staging import refuse_small_disk, staged
+from .staging import refuse_small_disk, staged, unwritten
 from .values import SIZES
 
 _WINDOW = 256 << 20  # bytes of tensors begun and not yet merged, or merged and not yet written
@@ -193,8 +191,4 @@ def _refusals(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        said = error.strerror or type(error).__name__
-        raise MergeError(
-            f"{target}: the merge cannot be written: {said}; nothing is left of it",
-            hint="free some space or choose another folder, then run the command again",
-        ) from None
+        raise unwritten(target, error) from None
