@@ -5,6 +5,7 @@ python killed_merges.py FOLDER STEP AFTER
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,8 @@ STEPS: dict[str, tuple[Any, str]] = {
     "adapting": (adapters, "_parts"),
     "a tensor's end": (output.Output, "end"),
     "run by MergeKit": (merging, "run_mergekit"),
-    "syncing": (staging, "sync_file"),
+    "a file synced": (staging, "sync_file"),
+    "a file written": (staging, "_write_synced"),
 }
 
 
@@ -50,6 +52,22 @@ def deadly(real: Callable[..., Any], after: int) -> Callable[..., Any]:
         return done
 
     return called
+
+
+def kill(place: Path, step: str, after: int) -> None:
+    """A merge in a process that ends itself there."""
+    ended = subprocess.run(
+        [sys.executable, __file__, str(place), step, str(after)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        check=False,
+    )
+    assert ended.returncode == -signal.SIGKILL
+    assert not (place / "out").exists()
+
+
+def hidden(place: Path) -> list[str]:
+    """What lies beside the models and the merge."""
+    return sorted(path.name for path in place.iterdir() if path.name.startswith("."))
 
 
 def eager(real: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,20 +3,16 @@
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import killed_merges
 import numpy as np
 import pytest
 
 pytest.importorskip("yaml", reason="needs the extra merge")
 
 import tiny_checkpoints as tiny
-from killed_merges import job_of
+from killed_merges import hidden, job_of, kill
 from merge_inputs import make_pair
 from tiny_merges import digest
 
@@ -50,17 +46,6 @@ def write_adapter(folder: Path, *, seed: int, alpha: int = 4) -> Path:
     return folder
 
 
-def kill(place: Path, step: str, after: int) -> None:
-    """A merge in a process that ends itself there."""
-    ended = subprocess.run(
-        [sys.executable, killed_merges.__file__, str(place), step, str(after)],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-        check=False,
-    )
-    assert ended.returncode == -signal.SIGKILL
-    assert not (place / "out").exists()
-
-
 class Seen:
     """What a merge did: the adapters that were added, and what the engine wrote."""
 
@@ -89,17 +74,13 @@ def undisturbed(place: Path) -> dict[str, str]:
     return found
 
 
-def hidden(place: Path) -> list[str]:
-    return [path.name for path in place.iterdir() if path.name.startswith(".")]
-
-
 @pytest.mark.parametrize("tensors", [1, 3, 7])
 def test_a_killed_merge_goes_on_with_its_adapted_model(
     tensors: int, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = undisturbed(place)
     kill(place, "a tensor's end", tensors)
-    assert sorted(hidden(place)) == [".out.adapters", ".out.merging"]
+    assert hidden(place) == [".out.adapters", ".out.merging"]
     seen = Seen(monkeypatch)
     merge(job_of(place), place / "out")
     assert seen.applied == []
