@@ -17,6 +17,7 @@ from .layout import SHARD_SIZE, Shard, compose_index, lay_out
 from .output import Output
 from .parts import Parts, Span
 from .plan import MergePlan, TensorTask
+from .planning import only_by_mergekit
 from .staging import refuse_small_disk, staged, unwritten
 from .values import SIZES
 
@@ -64,6 +65,8 @@ def write_merge(
     """
     target = Path(os.path.realpath(into))
     plan.check()
+    if any(task.method == "multislerp" for task in plan.tensors):
+        raise only_by_mergekit("the method `multislerp`")
     shards = lay_out([task.slot for task in plan.tensors], shard_size)
     with _refusals(target), staged(target) as staging:
         key = f"{plan.digest} {shard_size}"
