@@ -246,7 +246,7 @@ def _live(family: Family, asked: Asked) -> "Iterator[MergedModel]":
     from merger.merged_model import MergedModel
 
     job = job_of(family.recipe_, asked.places, "stream", SHARD, unsound=False)
-    with TemporaryDirectory() as near, opened(job, Path(near)) as ready:
+    with TemporaryDirectory() as near, opened(job, Path(near) / "live") as ready:
         if ready.plan is None:
             raise UsageError("λ is searched for models merged by slerp, linear or multislerp")
         model = MergedModel.load(

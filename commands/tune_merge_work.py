@@ -139,7 +139,7 @@ def publish(
         command=f"{command} --into {shlex.quote(str(into))}",
     )
     with (
-        opened(job, into.absolute().parent) as ready,
+        opened(job, into) as ready,
         output.progress("merging (MB)", quiet=asked.quiet) as tick,
     ):
         told = replace(ready, remarks=(*ready.remarks, *card_remarks(record)))

@@ -5,6 +5,7 @@ does on the CPU (Hu et al. 2021; scaling is alpha/r, or alpha/sqrt(r) with `use_
 weights lie in a file of their own; the others are links to the base's files.
 """
 
+import hashlib
 import json
 import math
 import re
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patientdx.errors import InputError, MergeError
+from patientdx.models.digests import sha256_of
 
 from .checkpoint import CONFIG, INDEX, Checkpoint
 from .headers import Slot, TensorInfo, compose_header, read_header
@@ -91,16 +93,25 @@ def apply_adapter(base: Checkpoint, adapter: Path, into: Path) -> Checkpoint:
     return Checkpoint.open(into)
 
 
+def adapter_digest(adapter: Path) -> str:
+    """The sha256 over an adapter's configuration and weights. Raises InputError."""
+    found = hashlib.sha256()
+    _read_config(adapter)
+    for path in (adapter / _CONFIG, _weights(adapter)):
+        try:
+            found.update(bytes.fromhex(sha256_of(path)))
+        except OSError as error:
+            said = error.strerror or type(error).__name__
+            raise InputError(f"{path}: cannot be read: {said}", hint="copy it again") from None
+    return found.hexdigest()
+
+
 def _read(adapter: Path) -> tuple[dict[str, Delta], dict[str, Values]]:
     """The deltas of weights by their names, and weights that are replaced whole."""
     config = _read_config(adapter)
-    if not (adapter / _WEIGHTS).is_file():
-        pickle = (adapter / "adapter_model.bin").exists()
-        why = "its weights are a pickle, which can run code" if pickle else "it has no weights"
-        raise InputError(f"{adapter}: {why}", hint=f"save the adapter as {_WEIGHTS}")
     pairs: dict[str, dict[str, NDArray[np.float32]]] = {}
     whole: dict[str, Values] = {}
-    for info in read_header(adapter / _WEIGHTS):
+    for info in read_header(_weights(adapter)):
         name = info.name.removeprefix(_PREFIX)
         match = _PART.fullmatch(name)
         values = _values(info)
@@ -114,6 +125,15 @@ def _read(adapter: Path) -> tuple[dict[str, Delta], dict[str, Values]]:
     deltas = {f"{module}.weight": _delta(adapter, module, pair, config)
               for module, pair in pairs.items()}  # fmt: skip
     return deltas, whole
+
+
+def _weights(adapter: Path) -> Path:
+    """The file of an adapter's weights."""
+    if not (adapter / _WEIGHTS).is_file():
+        pickle = (adapter / "adapter_model.bin").exists()
+        why = "its weights are a pickle, which can run code" if pickle else "it has no weights"
+        raise InputError(f"{adapter}: {why}", hint=f"save the adapter as {_WEIGHTS}")
+    return adapter / _WEIGHTS
 
 
 def _read_config(adapter: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from patientdx.errors import MergeError, PatientDxError
 
 from .likeness import compare_configs, is_tied
+from .staging import left_bytes
 from .vocabulary import merged_rows, read_vocabulary
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def check_place(into: Path, need: int = 0) -> None:
     parent = into.absolute().parent
     if not parent.is_dir():
         raise PatientDxError(f"{parent}: there is no such folder", hint="make it first")
-    free = shutil.disk_usage(parent).free
+    free = shutil.disk_usage(parent).free + left_bytes(into.absolute())
     if free < need + _SPARE:
         raise PatientDxError(
             f"the disk that holds {parent} has {free / 1e9:.2f} GB free, and the merge needs "

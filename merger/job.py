@@ -1,11 +1,7 @@
 """A merge to be done: a recipe, where its inputs lie, and the engine that can do it."""
 
-import glob
-import secrets
-import shutil
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -13,7 +9,7 @@ from typing import Literal
 
 from patientdx.errors import MergeError
 
-from .adapters import apply_adapter
+from .adapted import adapted
 from .checkpoint import Checkpoint
 from .checks import Agreement, check_inputs
 from .likeness import compare_configs
@@ -21,8 +17,6 @@ from .plan import MergePlan
 from .planning import plan_merge
 from .recipe import MOVED_LAYERS, ModelRef, Recipe
 from .values import SIZES
-
-_DAY = 86_400  # seconds
 
 Engine = Literal["stream", "mergekit"]
 SHARD_SIZE = 5_000_000_000  # bytes, as MergeKit has it
@@ -78,34 +72,14 @@ class Ready:
 
 @contextmanager
 def opened(job: Job, target: Path) -> Iterator[Ready]:
-    """The job's inputs, adapters applied in a hidden folder beside `target`, removed at the end.
+    """The job's inputs, with adapters added in a hidden folder beside `target` while it is open.
 
     Raises InputError and MergeError where the merge is not possible.
     """
-    scratch = hidden(target, "adapters")
-    try:
-        yield _ready(job, tuple(_open(job, ref, scratch) for ref in job.recipe.inputs))
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def hidden(target: Path, purpose: str) -> Path:
-    """A new name beside `target`; what killed merges left under such names a day ago is removed."""
-    place = target.absolute()
-    for left in place.parent.glob(f".{glob.escape(place.name)}.*.{purpose}"):
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > _DAY:
-                shutil.rmtree(left)
-    return place.with_name(f".{place.name}.{secrets.token_hex(6)}.{purpose}")
-
-
-def _open(job: Job, ref: ModelRef, scratch: Path) -> Checkpoint:
-    base = Checkpoint.open(job.folders[ref])
-    adapter = job.adapters.get(ref)
-    if adapter is None:
-        return base
-    scratch.mkdir(exist_ok=True)
-    return apply_adapter(base, adapter, scratch / str(job.recipe.inputs.index(ref)))
+    refs = job.recipe.inputs
+    models = [(Checkpoint.open(job.folders[ref]), job.adapters.get(ref)) for ref in refs]
+    with adapted(models, target) as inputs:
+        yield _ready(job, inputs)
 
 
 def _ready(job: Job, inputs: tuple[Checkpoint, ...]) -> Ready:

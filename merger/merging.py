@@ -2,10 +2,8 @@
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,11 +11,12 @@ from typing import Any, NamedTuple
 from patientdx import __version__
 from patientdx.errors import MergeError
 
+from .adapters import adapter_digest
 from .card import CardFacts, hub_name, model_card
 from .checkpoint import CONFIG, Checkpoint
 from .checks import VOCABULARY, check_place, output_config
 from .companions import companions
-from .job import Job, Ready, hidden, opened
+from .job import Job, Ready, opened
 from .kernels import moments
 from .licences import Inherited, inherited, read_licence
 from .mergekit_engine import mergekit_version, run_mergekit
@@ -28,10 +27,10 @@ from .provenance import (
     RECIPE,
     InputFacts,
     Provenance,
-    adapter_digest,
     hub_source,
 )
 from .report import CosineSummary, summary
+from .staging import staged, unwritten
 from .values import FLOATS
 
 Progress = Callable[[int, int], None]
@@ -184,38 +183,41 @@ def _by_stream(work: _Work, into: Path, progress: Progress) -> Merged:
 
 
 def _by_mergekit(work: _Work, into: Path) -> Merged:
-    """MergeKit writes into a hidden folder, which then gets the final name."""
+    """MergeKit writes into the staging folder, anew each time: it cannot resume."""
     job, ready, facts = work
     _check_finite(ready)
-    folder = hidden(into, "mergekit")
     rows = ready.agreement.input_rows if ready.agreement else ()
+    target = Path(os.path.realpath(into))
     try:
-        run_mergekit(
-            job.recipe,
-            job.folders,
-            folder,
-            adapters=job.adapters,
-            truncate=len(set(rows)) > 1,
-            shard_size=job.shard_size,
-        )
-        made = Checkpoint.open(folder)
-        files = _companions(work, {})
-        if ready.agreement is None:
-            # What MergeKit wrote itself, a tokenizer among it, stands.
-            files |= {CONFIG: _json(_mended(made))}
-            for name, data in companions(job.folders[job.recipe.base]).items():
-                if not (folder / name).exists():
-                    files[name] = data
-        for name, data in files.items():
-            (folder / name).write_bytes(data)
-        _settle(folder, into)
+        with staged(target, resumes=False) as staging:
+            staging.clear()
+            run_mergekit(
+                job.recipe,
+                job.folders,
+                staging.model,
+                adapters=job.adapters,
+                truncate=len(set(rows)) > 1,
+                shard_size=job.shard_size,
+            )
+            made = Checkpoint.open(staging.model)
+            files = _beside_mergekit_s(work, made)
+            staging.sync()
+            staging.finish(files)
     except OSError as error:
-        said = error.strerror or type(error).__name__
-        raise MergeError(f"{into}: cannot be written: {said}", hint="free some space") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        raise unwritten(into, error) from error
     nbytes = sum(info.nbytes for info in made.tensors.values())
     return Merged(into, facts.result().engine, nbytes, _remarks(work), None)
+
+
+def _beside_mergekit_s(work: _Work, made: Checkpoint) -> dict[str, bytes]:
+    """The files to lie beside MergeKit's weights; a tokenizer that it wrote itself stands."""
+    files = _companions(work, {})
+    if work.ready.agreement is None:
+        files |= {CONFIG: _json(_mended(made))}
+        for name, data in companions(work.job.folders[work.job.recipe.base]).items():
+            if not (made.folder / name).exists():
+                files[name] = data
+    return files
 
 
 def _mended(made: Checkpoint) -> dict[str, Any]:
@@ -235,19 +237,6 @@ def _check_finite(ready: Ready) -> None:
                         f"{one.folder}: tensor `{name}` has NaN or infinite numbers",
                         hint="this model is broken: fetch it again",
                     )
-
-
-def _settle(folder: Path, into: Path) -> None:
-    """Makes all that was written last, then gives it its name."""
-    for path in (*folder.iterdir(), folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    with suppress(FileNotFoundError):
-        into.rmdir()  # an empty one, as was checked
-    folder.rename(into)
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

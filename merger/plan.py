@@ -14,7 +14,7 @@ from .checkpoint import Checkpoint
 from .headers import Slot, TensorInfo
 from .values import FLOATS
 
-Method = Literal["linear", "slerp", "copy"]
+Method = Literal["linear", "slerp", "multislerp", "copy"]
 _EDITION = 2  # of the arithmetic: raised when the same plan would give other bytes
 
 
@@ -22,8 +22,9 @@ class TensorTask(NamedTuple):
     """One tensor of the output.
 
     `weights` has one number an input: of `linear` as MergeKit takes them, whose sum is `divided` by
-    theirs, of `slerp` 1 - t and t (base first or not), of `copy` 1 for the one input. Inputs of
-    weight 0 need not have the tensor. `dtype` is that of the output, as safetensors spells it.
+    theirs, of `slerp` 1 - t and t (base first or not), of `copy` 1 for the one input, of
+    `multislerp`, which only a merge in memory has, those that go into its sums. Inputs of weight 0
+    need not have the tensor. `dtype` is that of the output, as safetensors spells it.
     Where `work` is given, inputs are rounded to that dtype before, and the result before it is
     rounded to `dtype` (MergeKit's `dtype` and `out_dtype`).
 

@@ -24,12 +24,15 @@ def plan_merge(
     *,
     agreement: Agreement | None = None,
     unsound: bool = False,
+    live: bool = False,
 ) -> MergePlan:
     """The plan of a merge of `inputs`, which are in the order of `recipe.inputs`.
 
-    Raises MergeError where they cannot be merged, or only by MergeKit.
+    A `live` plan is for a MergedModel, and may be of multislerp, whose sums are float32 where
+    MergeKit's are of the inputs' dtype. Raises MergeError where they cannot be merged, or only by
+    MergeKit.
     """
-    reason = recipe.only_mergekit()
+    reason = recipe.only_mergekit(live=live)
     if reason:
         raise only_by_mergekit(reason)
     names = [str(ref) for ref in recipe.inputs]

@@ -1,6 +1,5 @@
 """What a merge was made of: `patientdx_merge.json` in the folder, beside MergeKit's own recipe."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -79,11 +78,3 @@ def hub_source(folder: Path) -> tuple[str | None, str | None]:
     except (OSError, ValueError, KeyError, TypeError):
         return None, None
     return (str(repo), str(revision)) if repo and revision else (None, None)
-
-
-def adapter_digest(folder: Path) -> str:
-    """The sha256 over an adapter's weights and configuration."""
-    found = hashlib.sha256()
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        found.update(hashlib.sha256((folder / name).read_bytes()).digest())
-    return found.hexdigest()

@@ -13,6 +13,8 @@ from .yaml_lines import Scalar, composed
 
 OURS = ("linear", "slerp")
 """The methods that the streaming engine has; every other one is MergeKit's."""
+LIVE = (*OURS, "multislerp")
+"""The methods that a merge in memory has."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +131,13 @@ class Recipe:
         """The YAML as plain values."""
         return dict(composed(self.text, self.name).plain())
 
-    def only_mergekit(self) -> str | None:
-        """Why the streaming engine cannot do this recipe; None where it can."""
-        if self.method not in OURS:
+    def only_mergekit(self, *, live: bool = False) -> str | None:
+        """Why only MergeKit can do this recipe on disk, or `live` in memory; None where we can."""
+        if self.method not in (LIVE if live else OURS):
             return f"the method `{self.method}`"
+        reason = self._only_mergekit_s_multislerp() if self.method == "multislerp" else None
+        if reason:
+            return reason
         if self.foreign:
             return f"`{self.foreign[0]}`"
         end = 0
@@ -143,3 +148,10 @@ class Recipe:
                 return MOVED_LAYERS
             end = stop
         return None
+
+    def _only_mergekit_s_multislerp(self) -> str | None:
+        """What its multislerp has and ours has not."""
+        if self.base_model or any(each.base_model for each in self.slices):
+            return "multislerp around a `base_model`"
+        scopes = [self.parameters, *(each.parameters for each in self.slices)]
+        return "multislerp with an `eps`" if any("eps" in scope for scope in scopes) else None

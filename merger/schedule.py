@@ -16,7 +16,7 @@ from patientdx.errors import MergeError
 from .recipe import Conditional, ModelRef, Parameters, Recipe, Setting, Slice, Source
 from .yaml_lines import Scalar
 
-Method = Literal["linear", "slerp", "copy"]
+Method = Literal["linear", "slerp", "multislerp", "copy"]
 Reader = Callable[[Scalar], float]
 """A scalar as a parameter takes it: `_number`, or `_truth`, whose values are bool."""
 
@@ -30,7 +30,8 @@ class Share(NamedTuple):
     """How a tensor is made: the method, and one weight an input, in the order of the inputs.
 
     Linear: the weights that inputs are multiplied with, and whether the sum is `divided` by that
-    of the weights; slerp: 1 - t for the base and t; copy: 1 for the input that is copied.
+    of the weights; slerp: 1 - t for the base and t; multislerp: the weights as they are used;
+    copy: 1 for the input that is copied.
     """
 
     method: Method
@@ -73,6 +74,8 @@ class Schedule:
             piece, place = self._slices[0 if _BEFORE_LAYERS.search(name) else -1], 0.0
         if self._recipe.method == "slerp":
             return self._slerp(piece, name, place)
+        if self._recipe.method == "multislerp":
+            return self._multislerp(piece, name, place)
         return self._linear(piece, name, place)
 
     def _slerp(self, piece: Slice, name: str, place: float) -> Share:
@@ -88,6 +91,23 @@ class Schedule:
         return _share("slerp", weights)
 
     def _linear(self, piece: Slice, name: str, place: float) -> Share:
+        weights, divided = self._weights(piece, name, place, "normalize")
+        total = sum(weights) if divided else 1.0
+        copied = _share("linear", [weight / total for weight in weights])
+        return copied if copied.method == "copy" else Share("linear", tuple(weights), divided)
+
+    def _multislerp(self, piece: Slice, name: str, place: float) -> Share:
+        weights, divided = self._weights(piece, name, place, "normalize_weights")
+        if len(piece.sources) == 1:  # MergeKit takes it as it is
+            only = piece.sources[0].model
+            return _share("copy", [float(model == only) for model in self._inputs])
+        total = sum(weights) if divided else 1.0
+        return _share("multislerp", [weight / total for weight in weights])
+
+    def _weights(
+        self, piece: Slice, name: str, place: float, switch: str
+    ) -> tuple[list[float], bool]:
+        """One weight an input, and whether they are to be divided by their sum."""
         shared = (piece.parameters, self._recipe.parameters)
         found: dict[ModelRef, float] = {}
         for source in piece.sources:
@@ -95,16 +115,13 @@ class Schedule:
             if weight is None:
                 raise _unsaid("weight", f"{name} of {source.model}")
             found[source.model] = weight
-        normalize = _resolved("normalize", shared, name, 0.0, _truth)
+        normalize = _resolved(switch, shared, name, 0.0, _truth)
         divided = normalize is None or bool(normalize)
-        total = sum(found.values()) if divided else 1.0
-        if total == 0:
+        if divided and sum(found.values()) == 0:
             raise MergeError(
-                f"the weights of {name} add up to 0", hint="or add `normalize: false` to the recipe"
+                f"the weights of {name} add up to 0", hint=f"or add `{switch}: false` to the recipe"
             )
-        weights = [found.get(model, 0.0) for model in self._inputs]
-        copied = _share("linear", [weight / total for weight in weights])
-        return copied if copied.method == "copy" else Share("linear", tuple(weights), divided)
+        return [found.get(model, 0.0) for model in self._inputs], divided
 
 
 def layer_of(name: str) -> int | None:

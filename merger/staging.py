@@ -2,7 +2,8 @@
 
 It holds `model` (the output to be), `journal` and `lock`. One rename makes `model` the target. A
 merge that was killed or interrupted leaves the folder, for the next merge of the same plan to
-resume; a merge that fails removes it.
+resume; a merge that fails removes it. What cannot be resumed, as MergeKit's work, is dropped by
+the next merge into the same target, whatever its engine.
 """
 
 import os
@@ -46,13 +47,23 @@ class Staging(NamedTuple):
         begin_journal(self.journal, key, finished)
         return finished
 
+    def clear(self) -> None:
+        """Drops what an earlier run left; its journal first, which vouches for the rest."""
+        self.journal.unlink(missing_ok=True)
+        shutil.rmtree(self.model, ignore_errors=True)
+
+    def sync(self) -> None:
+        """Makes all files of the output last that others have written."""
+        for path in self.model.iterdir():
+            sync_file(path)
+
     def finish(self, files: Mapping[str, bytes]) -> None:
         """Adds small files and gives the folder its name."""
         for name, content in files.items():
             _write_synced(self.model / name, content)
-        _sync_folder(self.model)
+        sync_folder(self.model)
         self.model.rename(self.target)  # takes the place of an empty folder
-        _sync_folder(self.target.parent)
+        sync_folder(self.target.parent)
 
     def _whole(self, shard: Shard) -> bool:
         path = self.model / shard.name
@@ -60,20 +71,32 @@ class Staging(NamedTuple):
 
 
 @contextmanager
-def staged(target: Path) -> Iterator[Staging]:
-    """The locked staging folder of a target, gone when the block ends but for an interrupt.
+def staged(target: Path, *, resumes: bool = True) -> Iterator[Staging]:
+    """The locked staging folder of a target, gone when the block ends.
 
-    Raises InputError where the target is not empty, MergeError where another process is at it.
+    An interrupt leaves it where the merge `resumes`. Raises InputError where the target is not
+    empty, MergeError where another process is at it.
     """
     refuse_used(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder = target.with_name(f".{target.name}.merging")
+    folder = _folder(target)
+    with kept(target, folder, resumes=resumes):
+        refuse_used(target)
+        yield Staging(target, folder)
+
+
+@contextmanager
+def kept(target: Path, folder: Path, *, resumes: bool = True) -> Iterator[None]:
+    """Holds a folder for the merge into a target, gone when the block ends.
+
+    An interrupt leaves it where the merge `resumes`. Raises MergeError where another process
+    holds it, or it cannot be made.
+    """
     with _locked(target, folder):
         try:
-            refuse_used(target)
-            yield Staging(target, folder)
+            yield
         except BaseException as error:
-            if isinstance(error, Exception):  # an interrupted merge can be resumed
+            if isinstance(error, Exception) or not resumes:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder, ignore_errors=True)
@@ -88,10 +111,25 @@ def refuse_used(target: Path) -> None:
         raise InputError(f"`{target}` exists and {what}", hint="name a new folder")
 
 
+def left_bytes(target: Path) -> int:
+    """Bytes of disk that an earlier run holds, and that the next into the same target gets back."""
+    try:
+        return _on_disk(_folder(target) / "model")
+    except OSError:  # there is none, or it is going away
+        return 0
+
+
+def _on_disk(folder: Path) -> int:
+    return sum(path.stat().st_blocks * 512 for path in folder.iterdir())
+
+
+def _folder(target: Path) -> Path:
+    return target.with_name(f".{target.name}.merging")
+
+
 def refuse_small_disk(staging: Staging, shards: list[Shard]) -> None:
     """Raises MergeError where the output will not fit on the disk."""
-    here = sum(path.stat().st_blocks * 512 for path in staging.model.iterdir())
-    needed = sum(shard.size for shard in shards) - here
+    needed = sum(shard.size for shard in shards) - _on_disk(staging.model)
     free = shutil.disk_usage(staging.folder).free
     if needed > free:
         raise MergeError(
@@ -104,23 +142,38 @@ def refuse_small_disk(staging: Staging, shards: list[Shard]) -> None:
 @contextmanager
 def _locked(target: Path, folder: Path) -> Iterator[None]:
     """Holds the lock of a staging folder; it ends with the process, however that ends."""
-    for _ in range(_ATTEMPTS):
-        folder.mkdir(exist_ok=True)
-        try:
-            handle = _lock(target, folder / "lock")
-            break
-        except FileNotFoundError:  # another merge has just ended
-            continue
-        except OSError:
-            with suppress(OSError):
-                folder.rmdir()
-            raise
-    else:
-        raise MergeError(f"{target}: no folder to merge in could be kept")
+    handle = _held(target, folder)
     try:
         yield
     finally:
         os.close(handle)
+
+
+def _held(target: Path, folder: Path) -> int:
+    """The locked file in a folder, which is made where there is none."""
+    for _ in range(_ATTEMPTS):
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise unwritten(target, error) from None
+        try:
+            return _lock(target, folder / "lock")
+        except FileNotFoundError:  # another merge has just ended
+            continue
+        except OSError as error:
+            with suppress(OSError):
+                folder.rmdir()
+            raise unwritten(target, error) from None
+    raise MergeError(f"{target}: no folder to merge in could be kept")
+
+
+def unwritten(target: Path, error: OSError) -> MergeError:
+    """What the operating system says about an output, as a sentence."""
+    said = error.strerror or type(error).__name__
+    return MergeError(
+        f"{target}: the merge cannot be written: {said}; nothing is left of it",
+        hint="free some space or choose another folder, then run the command again",
+    )
 
 
 def _lock(target: Path, path: Path) -> int:
@@ -152,10 +205,16 @@ def _write_synced(path: Path, content: bytes) -> None:
         os.fsync(stream.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Makes the bytes of a file last."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder last."""
     with suppress(OSError):  # some file systems refuse; the files themselves are safe
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_file(folder)

@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from patientdx.errors import MergeError
-
 from .layout import SHARD_SIZE, Shard, compose_index, lay_out
 from .output import Output
 from .parts import Parts, Span
 from .plan import MergePlan, TensorTask
-from .staging import refuse_small_disk, staged
+from .planning import only_by_mergekit
+from .staging import refuse_small_disk, staged, unwritten
 from .values import SIZES
 
 _WINDOW = 256 << 20  # bytes of tensors begun and not yet merged, or merged and not yet written
@@ -66,6 +65,8 @@ def write_merge(
     """
     target = Path(os.path.realpath(into))
     plan.check()
+    if any(task.method == "multislerp" for task in plan.tensors):
+        raise only_by_mergekit("the method `multislerp`")
     shards = lay_out([task.slot for task in plan.tensors], shard_size)
     with _refusals(target), staged(target) as staging:
         key = f"{plan.digest} {shard_size}"
@@ -193,8 +194,4 @@ def _refusals(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        said = error.strerror or type(error).__name__
-        raise MergeError(
-            f"{target}: the merge cannot be written: {said}; nothing is left of it",
-            hint="free some space or choose another folder, then run the command again",
-        ) from None
+        raise unwritten(target, error) from None

@@ -10,9 +10,10 @@ from typing import NamedTuple
 from patientdx.errors import MergeError
 from patientdx.models.digests import sha256_of
 
+from .adapters import adapter_digest
 from .job import Engine, Job, opened
 from .merging import Progress, carry_out
-from .provenance import FILE, InputFacts, Provenance, adapter_digest, read_provenance
+from .provenance import FILE, InputFacts, Provenance, read_provenance
 from .recipe import ModelRef
 from .recipe_reader import parse_recipe
 

@@ -149,15 +149,6 @@ def test_the_streaming_engine_imports_nothing_heavy(place: Path) -> None:
     assert run_alone.stdout == "out\n[]\n"
 
 
-def test_what_killed_merges_left_is_removed_a_day_later(place: Path) -> None:
-    left, fresh = place / ".out.1.adapters", place / ".out.2.adapters"
-    left.mkdir()
-    fresh.mkdir()
-    os.utime(left, (0, 0))
-    done(*SLERP, "--into", "out")
-    assert (left.exists(), fresh.exists()) == (False, True)
-
-
 def test_ends_give_the_inputs_weights_back(place: Path) -> None:
     for weight, name in ((0, "math-model"), (1, "medical-model")):
         for method in ("slerp", "linear"):

@@ -1,0 +1,70 @@
+"""The folder `.NAME.adapters` beside the target: inputs of a merge with their adapters added.
+
+Each lies under a key of all that it is made of, so that a merge that was killed finds the same
+model at the same place, and goes on. It is written under another name, synced and renamed.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from .adapters import adapter_digest, apply_adapter
+from .checkpoint import Checkpoint
+from .staging import kept, sync_file, sync_folder, unwritten
+
+_EDITION = 1  # of the arithmetic: raised when the same adapter would give other bytes
+_LOCK = "lock"
+
+
+@contextmanager
+def adapted(
+    models: Sequence[tuple[Checkpoint, Path | None]], target: Path
+) -> Iterator[tuple[Checkpoint, ...]]:
+    """The models, with the adapters of those that have one, for a merge into `target`.
+
+    The folder is gone when the block ends, but for an interrupt. Raises InputError for an adapter
+    that cannot be read, MergeError for one that does not fit, and where another process merges
+    into the same target.
+    """
+    place = target.absolute()
+    folder = place.with_name(f".{place.name}.adapters")
+    keys = [_key(base, adapter) if adapter else None for base, adapter in models]
+    if not any(keys) and not folder.exists():
+        yield tuple(base for base, _ in models)
+        return
+    with kept(target, folder):
+        _drop(folder, {_LOCK, *(key for key in keys if key)})
+        yield tuple(
+            _adapted(base, adapter, folder / key) if adapter and key else base
+            for (base, adapter), key in zip(models, keys, strict=True)
+        )
+
+
+def _key(base: Checkpoint, adapter: Path) -> str:
+    facts = (_EDITION, base.fingerprint, dict(base.config), adapter_digest(adapter))
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
+
+
+def _drop(folder: Path, wanted: set[str]) -> None:
+    """Removes what earlier merges left, but for what is wanted."""
+    for path in folder.iterdir():
+        if path.name not in wanted:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _adapted(base: Checkpoint, adapter: Path, place: Path) -> Checkpoint:
+    if not place.exists():
+        part = place.with_suffix(".part")
+        apply_adapter(base, adapter, part)
+        try:
+            for path in part.iterdir():
+                if not path.is_symlink():
+                    sync_file(path)
+            sync_folder(part)
+            part.rename(place)
+            sync_folder(place.parent)
+        except OSError as error:
+            raise unwritten(place, error) from None
+    return Checkpoint.open(place)
