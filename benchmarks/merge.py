@@ -150,11 +150,22 @@ def memory_table(inputs: tuple[Path, Path], method: str, mergekit_lambdas: int) 
     rows = [
         ("one λ into the live weights, in place", inner),
         ("11 λ one after another, with what is done once", sweep),
-        ("11 λ from one read of the models", ours["together"]),
+        ("11 λ from one read of the models, into new memory", ours["together"]),
         ("merge_state_dicts", slow),
     ]
     head = [f"{method} in memory", "s per λ", "merge_state_dicts takes"]
     return markdown(head, [[name, f"{s:.3f}", f"{slow / s:.1f}×"] for name, s in rows])
+
+
+def disk(
+    inputs: tuple[Path, Path], folder: Path, method: str, options: argparse.Namespace, nbytes: int
+) -> None:
+    """Merges on disk, and tells how fast."""
+    found, agreement = on_disk(inputs, folder, method, options.rounds, cold=options.cold)
+    print(f"\n{method}: {agreement.equal:.4%} of the numbers equal MergeKit's, none differs")
+    print(f"by more than {agreement.ulps:.2f} ulp of bfloat16.\n")
+    print(disk_table(found))
+    print("\n" + rates(found["floor"], nbytes), flush=True)
 
 
 def rates(floor: list[Run], nbytes: int) -> str:
@@ -169,6 +180,7 @@ def main() -> None:
     parser.add_argument("--size", choices=SIZES, default="1b")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--methods", default="slerp,linear")
+    parser.add_argument("--no-disk", action="store_true", help="only what is done in memory")
     parser.add_argument("--mergekit-lambdas", type=int, default=3)
     parser.add_argument("--cold", action="store_true", help="inputs are not in the page cache")
     parser.add_argument("--folder", type=Path, help="where to work; a new folder in it is removed")
@@ -186,13 +198,8 @@ def main() -> None:
             write_model(each, options.size, seed)
         print(f"{nbytes / 2e9:.2f} billion parameters, bfloat16; {options.rounds} rounds, medians")
         for method in options.methods.split(","):
-            found, agreement = on_disk(inputs, folder, method, options.rounds, cold=options.cold)
-            print(
-                f"\n{method}: {agreement.equal:.4%} of the numbers equal MergeKit's, none differs"
-            )
-            print(f"by more than {agreement.ulps:.2f} ulp of bfloat16.\n")
-            print(disk_table(found))
-            print("\n" + rates(found["floor"], nbytes), flush=True)
+            if not options.no_disk:
+                disk(inputs, folder, method, options, nbytes)
             print("\n" + memory_table(inputs, method, options.mergekit_lambdas), flush=True)
     print(f"\n{machine()}")
 

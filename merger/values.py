@@ -20,6 +20,9 @@ SIZES = {
 FLOATS = ("BF16", "F16", "F32", "F64")
 
 
+_LINE = 64  # bytes
+
+
 class Values(NamedTuple):
     """Numbers in row order, little-endian, and their dtype as safetensors spells it."""
 
@@ -38,8 +41,11 @@ class Values(NamedTuple):
 
     @classmethod
     def empty(cls, count: int, dtype: str) -> "Values":
-        """Room for numbers."""
-        return cls(np.empty(count * SIZES[dtype], np.uint8), dtype)
+        """Room for numbers, at an address that is a multiple of a cache line, as torch's are."""
+        size = count * SIZES[dtype]
+        room = np.empty(size + _LINE, np.uint8)
+        start = -room.ctypes.data % _LINE
+        return cls(room[start : start + size], dtype)
 
     @classmethod
     def of(cls, array: NDArray[np.floating]) -> "Values":

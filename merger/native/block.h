@@ -76,6 +76,83 @@ INLINE int combine_with(Load load, Store store, int64_t size, const uint8_t *a, 
     return any_high(seen);
 }
 
+/* The same of bfloat16, two numbers a word, without moving halves about: the upper half of a word
+ * is a float32 as it is. What is written is the same but for numbers that are none, whose blocks
+ * are refused anyway. */
+INLINE Words rounded_word(Words u) { return u + 0x7fffu + ((u >> 16) & 1u); }
+
+INLINE Words words_at(const uint8_t *in)
+{
+    Words found;
+    PREFETCH(in + AHEAD);
+    memcpy(&found, in, sizeof found);
+    return found;
+}
+
+/* Past the caches, memory need not read what is overwritten whole. */
+INLINE void put_words(uint8_t *out, Words words, int past_caches)
+{
+#if WIDTH == 16
+    if (past_caches) {
+        _mm512_stream_si512((void *)out, (__m512i)words);
+        return;
+    }
+#elif WIDTH == 8
+    if (past_caches) {
+        _mm256_stream_si256((__m256i *)out, (__m256i)words);
+        return;
+    }
+#endif
+    (void)past_caches;
+    memcpy(out, &words, sizeof words);
+}
+
+#if WIDTH > 1
+#define SETTLE() _mm_sfence() /* so that other threads see it */
+#else
+#define SETTLE() ((void)0)
+#endif
+
+INLINE Floats mixed(Words x, Words y, Floats wa, Floats wb, float divisor)
+{
+    Floats zero = {0};
+    if (divisor == 0.0f)
+        return number(x) * wa + number(y) * wb;
+    Floats sum = fused(number(y), wb, fused(number(x), wa, zero));
+    return divisor == 1.0f ? sum : sum / divisor;
+}
+
+INLINE int combine_words(const uint8_t *a, const uint8_t *b, float wa, float wb, float divisor,
+                         uint8_t *out, int64_t count, int past_caches)
+{
+    Words seen = {0};
+    Floats va = everywhere(wa), vb = everywhere(wb);
+    for (int64_t at = 0; at < count * 2; at += 4 * WIDTH) {
+        Words x = words_at(a + at), y = words_at(b + at);
+        Words low = bits(mixed(x << 16, y << 16, va, vb, divisor));
+        Words high = bits(mixed(x & UPPER, y & UPPER, va, vb, divisor));
+        seen |= (low & 0x7fffffffu) + BIAS_ROUNDED;
+        seen |= (high & 0x7fffffffu) + BIAS_ROUNDED;
+        low = rounded_word(low) >> 16 | (rounded_word(high) & UPPER);
+        put_words(out + at, low, past_caches);
+    }
+    if (past_caches)
+        SETTLE();
+    return any_high(seen);
+}
+
+static int combine_bf16(const uint8_t *a, const uint8_t *b, float wa, float wb, float divisor,
+                        uint8_t *out, int64_t count, int past_caches)
+{
+    if (divisor == 0.0f && past_caches)
+        return combine_words(a, b, wa, wb, 0.0f, out, count, 1);
+    if (divisor == 1.0f && past_caches)
+        return combine_words(a, b, wa, wb, 1.0f, out, count, 1);
+    if (divisor == 0.0f)
+        return combine_words(a, b, wa, wb, 0.0f, out, count, 0);
+    return combine_words(a, b, wa, wb, divisor, out, count, past_caches);
+}
+
 INLINE void weigh_with(Load load, int64_t size, const uint8_t *in, float weight, int how,
                        float *sum, int64_t count)
 {
@@ -98,15 +175,10 @@ INLINE int pack_with(Store store, int64_t size, const float *in, uint8_t *out, i
     return any_high(seen);
 }
 
-#define KERNELS(kind, size)                                                                        \
+#define MOST_KERNELS(kind, size)                                                                   \
     static void moments_##kind(const uint8_t *a, const uint8_t *b, double *sums)                   \
     {                                                                                              \
         moments_with(load_##kind, size, a, b, sums);                                               \
-    }                                                                                              \
-    static int combine_##kind(const uint8_t *a, const uint8_t *b, float wa, float wb,              \
-                              float divisor, uint8_t *out, int64_t count)                          \
-    {                                                                                              \
-        return combine_with(load_##kind, store_##kind, size, a, b, wa, wb, divisor, out, count);   \
     }                                                                                              \
     static void weigh_##kind(const uint8_t *in, float weight, int how, float *sum, int64_t count)  \
     {                                                                                              \
@@ -117,12 +189,21 @@ INLINE int pack_with(Store store, int64_t size, const float *in, uint8_t *out, i
         return pack_with(store_##kind, size, in, out, count);                                      \
     }
 
-KERNELS(bf16, 2)
+#define KERNELS(kind, size)                                                                        \
+    static int combine_##kind(const uint8_t *a, const uint8_t *b, float wa, float wb,              \
+                              float divisor, uint8_t *out, int64_t count, int past_caches)         \
+    {                                                                                              \
+        (void)past_caches;                                                                         \
+        return combine_with(load_##kind, store_##kind, size, a, b, wa, wb, divisor, out, count);   \
+    }                                                                                              \
+    MOST_KERNELS(kind, size)
+
+MOST_KERNELS(bf16, 2)
 KERNELS(f16, 2)
 KERNELS(f32, 4)
 
 #define TABLE(name)                                                                                \
     {                                                                                              \
         name, {moments_bf16, moments_f16, moments_f32}, {combine_bf16, combine_f16, combine_f32},  \
-            {weigh_bf16, weigh_f16, weigh_f32}, { pack_bf16, pack_f16, pack_f32 }                  \
+            {weigh_bf16, weigh_f16, weigh_f32}, {pack_bf16, pack_f16, pack_f32}                         \
     }

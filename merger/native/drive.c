@@ -1,8 +1,5 @@
 /* From tensors to blocks: which kernel a block takes, and the last block of a tensor. */
 #include "merge.h"
-#if HAVE_AVX
-#include <emmintrin.h>
-#endif
 
 const int64_t sizes[KINDS] = {2, 2, 4, 8};
 
@@ -82,7 +79,7 @@ static int pack_any(const Variant *v, const float *in, uint8_t *out, int kind, i
 /* Any number of inputs of any kind; `count` is a multiple of LANES. An input of weight zero is
  * left out, so that the sign of a zero is kept. */
 static int block_combine(const Variant *v, const Numbers *in, int inputs, const double *row,
-                         uint8_t *out, int kind, int64_t count)
+                         uint8_t *out, int kind, int64_t count, int past_caches)
 {
     float sum[BLOCK], divisor = (float)row[inputs];
     int how = divisor == 0.0f ? FIRST : FUSED;
@@ -91,7 +88,7 @@ static int block_combine(const Variant *v, const Numbers *in, int inputs, const 
     if (inputs == 2 && kind != F64 && in[0].kind == kind && in[1].kind == kind &&
         row[0] != 0.0 && row[1] != 0.0)
         return v->combine[kind](in[0].data, in[1].data, (float)row[0], (float)row[1], divisor, out,
-                                count);
+                                count, past_caches && (uintptr_t)out % LINE == 0);
     memset(sum, 0, sizeof sum);
     for (int i = 0; i < inputs; i++) {
         if (row[i] == 0.0)
@@ -104,33 +101,16 @@ static int block_combine(const Variant *v, const Numbers *in, int inputs, const 
     return pack_any(v, sum, out, kind, count);
 }
 
-/* Copies bytes; past the caches where that is asked for and the processor can. */
-static void put(uint8_t *out, const uint8_t *in, int64_t size, int past_caches)
-{
-    int64_t done = 0;
-#if HAVE_AVX
-    int64_t odd = (64 - (intptr_t)out % 64) % 64;
-    if (past_caches && size >= odd) {
-        memcpy(out, in, (size_t)odd);
-        for (done = odd; done + 64 <= size; done += 64)
-            for (int i = 0; i < 64; i += 16)
-                _mm_stream_si128((__m128i *)(out + done + i),
-                                 _mm_loadu_si128((const __m128i *)(in + done + i)));
-    }
-#endif
-    memcpy(out + done, in + done, (size_t)(size - done));
-}
-
 /* Fewer numbers than LANES at the end are filled up with zeros. */
 int combine(const Variant *v, const Numbers *in, int inputs, const double *sums, int outputs,
             uint8_t *const *outs, int kind, int64_t count, int past_caches)
 {
     Numbers here[MAX_INPUTS];
-    uint8_t room[LANES * 8 * MAX_INPUTS], near[BLOCK * 8];
+    uint8_t room[LANES * 8 * MAX_INPUTS], last[LANES * 8];
     int bad = 0;
     for (int64_t start = 0; start < count;) {
         int64_t left = count - start, size = left < BLOCK ? left / LANES * LANES : BLOCK;
-        int partial = size == 0, aside = partial || past_caches;
+        int partial = size == 0;
         for (int i = 0; i < inputs; i++) {
             here[i] = from(in[i], start);
             if (partial)
@@ -138,15 +118,12 @@ int combine(const Variant *v, const Numbers *in, int inputs, const double *sums,
         }
         for (int o = 0; o < outputs; o++) {
             uint8_t *out = outs[o] + start * sizes[kind];
-            bad |= block_combine(v, here, inputs, sums + o * (inputs + 1), aside ? near : out,
-                                 kind, partial ? LANES : size);
-            if (aside)
-                put(out, near, (partial ? left : size) * sizes[kind], past_caches);
+            bad |= block_combine(v, here, inputs, sums + o * (inputs + 1), partial ? last : out,
+                                 kind, partial ? LANES : size, past_caches && !partial);
+            if (partial)
+                memcpy(out, last, (size_t)(left * sizes[kind]));
         }
         start += partial ? left : size;
     }
-#if HAVE_AVX
-    _mm_sfence(); /* other threads see what was written past the caches */
-#endif
     return bad;
 }

@@ -76,6 +76,8 @@ INLINE Floats fused(Floats a, Floats b, Floats c)
 #define BIAS_BF16 (0x80000000u - 0x7f80u)
 #define BIAS_F16 (0x80000000u - 0x7c00u)
 #define BIAS_F32 (0x80000000u - 0x7f800000u)
+#define BIAS_ROUNDED (0x80000000u - 0x7f7f8000u) /* what rounds to no finite bfloat16 */
+#define UPPER 0xffff0000u
 
 INLINE Words bits(Floats x)
 {

@@ -52,6 +52,7 @@
 /* Inputs are asked for so many bytes before they are needed: one core has too few loads under way
  * to keep memory busy. Asking beyond the end of an array is allowed, and does nothing. */
 #define AHEAD 2048
+#define LINE 64 /* bytes of a cache */
 #if defined(__GNUC__)
 #define PREFETCH(address) __builtin_prefetch(address)
 #else
@@ -72,7 +73,7 @@ typedef struct {
     const char *name;
     void (*moments[3])(const uint8_t *a, const uint8_t *b, double *sums);
     int (*combine[3])(const uint8_t *a, const uint8_t *b, float wa, float wb, float divisor,
-                      uint8_t *out, int64_t count);
+                      uint8_t *out, int64_t count, int past_caches);
     void (*weigh[3])(const uint8_t *in, float weight, int how, float *sum, int64_t count);
     int (*pack[3])(const float *in, uint8_t *out, int64_t count);
 } Variant;
@@ -91,7 +92,7 @@ extern const int64_t sizes[KINDS];
 /* drive.c */
 /* sums: (chunks, 3) sums of a*a, b*b and a*b. */
 void moments(const Variant *v, Numbers a, Numbers b, int64_t count, double *sums);
-/* With `past_caches`, outputs are written past the caches, because nobody reads them soon.
+/* With `past_caches`, outputs need not be left in the caches, because nobody reads them soon.
  * outs[o] = the sum over inputs i of row[i] * in[i], where row is that of o in sums, which has
  * inputs + 1 columns, the last with the divisor; 0 where all is finite. */
 int combine(const Variant *v, const Numbers *in, int inputs, const double *sums, int outputs,
