@@ -14,7 +14,7 @@ from .kernels import combine, combine_many
 from .sums import Sum, Weights
 from .values import Values
 
-PART = 1 << 20  # numbers that a thread takes at a time
+PART = 1 << 22  # numbers that a thread takes at a time
 
 
 class _Job(NamedTuple):
