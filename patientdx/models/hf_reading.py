@@ -19,7 +19,10 @@ MASKED = frozenset({"sdpa", "eager"})
 
 @dataclass(frozen=True)
 class Read:
-    """A batch of prompts that was read: its cache, its lengths, and its first logits (float32)."""
+    """A batch of prompts that was read: its cache, its lengths, and its first logits (float32).
+
+    Where nothing is to follow the prompts there is no cache.
+    """
 
     model: Any
     cache: Any
@@ -27,8 +30,11 @@ class Read:
     first: Any
 
     @classmethod
-    def of(cls, model: Any, prompts: list[list[int]]) -> "Read":
-        """One pass, in which every row gives the logits of its last column."""
+    def of(cls, model: Any, prompts: list[list[int]], *, alone: bool = False) -> "Read":
+        """One pass, in which every row gives the logits of its last column.
+
+        `alone` says that nothing is to follow.
+        """
         import torch
 
         lengths = [len(one) for one in prompts]
@@ -36,9 +42,10 @@ class Read:
         padded = [[*one, *[0] * (width - len(one))] for one in prompts]
         tokens = torch.tensor(padded, device=model.device)
         last = torch.tensor(lengths, device=model.device) - 1
-        cache = growing_cache()
+        cache = None if alone else growing_cache()
+        kept = {"use_cache": False} if alone else {"use_cache": True, **_caching(model, cache)}
         with _only(model, last):
-            logits = model(input_ids=tokens, use_cache=True, **_caching(model, cache)).logits
+            logits = model(input_ids=tokens, **kept).logits
         if logits.shape[1] > 1:  # the head is none that can be asked for one column
             logits = logits[torch.arange(len(lengths), device=model.device), last][:, None]
         return cls(model, cache, lengths, logits[:, -1].float())
@@ -51,7 +58,8 @@ class Read:
         if len(reads) == 1:
             return reads[0]
         lengths = [length for one in reads for length in one.lengths]
-        cache = stacked([one.cache for one in reads])
+        caches = [one.cache for one in reads]
+        cache = None if caches[0] is None else stacked(caches)
         return cls(reads[0].model, cache, lengths, cat([one.first for one in reads]))
 
     @property
