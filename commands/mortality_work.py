@@ -30,6 +30,7 @@ class Work:
     templates: Path | None
     seed: int
     quiet: bool
+    stratified: bool = False
     predictions: "dict[str, dict[str, Prediction]]" = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     formats: dict[str, str] = field(default_factory=dict)
@@ -141,7 +142,8 @@ class Work:
         }
         told |= {f"model {name}": how for name, how in self.formats.items()}
         if sampled:
-            told["sample"] = f"{len(self.places):,} of {len(self.cohort):,}, seed {self.seed}"
+            how = "stratified by outcome, " if self.stratified else ""
+            told["sample"] = f"{len(self.places):,} of {len(self.cohort):,}, {how}seed {self.seed}"
         empty = [f"{count:,} ({task})" for task, count in self.empty.items() if count]
         if empty:
             told["empty records"] = f"{', '.join(empty)}: asked about all the same"
@@ -171,16 +173,25 @@ def open_work(
     sample: int | None,
     seed: int,
     *,
+    stratified: bool = False,
     quiet: bool,
 ) -> Work:
-    """The stays of a cohort file, or so many of them, drawn by the seed."""
+    """The stays of a cohort file, or so many of them, drawn by the seed.
+
+    A `stratified` sample has the cohort's share of deaths.
+    """
     from evaluator.mortality import parse_sections, read_cohort
+    from evaluator.mortality.drawing import draw_places
     from evaluator.mortality.predictions import Outcomes
 
     chosen = {name: parse_sections(name) for name in tasks}
     cohort = read_cohort(path)
-    places = _places(len(cohort), sample, seed)
-    return Work(cohort, Outcomes.of(cohort, places), places, chosen, templates, seed, quiet)
+    if stratified and sample is not None:
+        places = draw_places(cohort.died, sample, seed)
+    else:
+        places = _places(len(cohort), sample, seed)
+    of = Outcomes.of(cohort, places)
+    return Work(cohort, of, places, chosen, templates, seed, quiet, stratified)
 
 
 class _Speed:

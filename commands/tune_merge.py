@@ -98,6 +98,12 @@ Method = Annotated[
         show_default=False,
     ),
 ]
+Drawn = Annotated[
+    int | None,
+    typer.Option(
+        "--sample", min=1, help="So many stays, drawn by --seed with the cohort's share of deaths."
+    ),
+]
 Into = Annotated[Path | None, typer.Option("--into", help="Write the chosen merge to this folder.")]
 CurveFile = Annotated[Path | None, typer.Option("--curve", help="Write every point as CSV.")]
 Plots = Annotated[
@@ -136,7 +142,7 @@ def tune_merge(
     folds: FoldNumber = 2,
     epsilon: Epsilon = None,
     sections: Task = "mortality",
-    sample: mortality.Sample = None,
+    sample: Drawn = None,
     seed: mortality.Seed = 0,
     resamples: mortality.Resamples = 2000,
     dtype: asking.Dtype = "auto",

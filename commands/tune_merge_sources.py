@@ -242,7 +242,7 @@ def cohort_source(
     """Stays of a cohort file. Raises EvaluationError for another metric than of mortality."""
     from evaluator.lambdas import metric_named
 
-    work = open_work(path, [sections], None, sample, seed, quiet=quiet)
+    work = open_work(path, [sections], None, sample, seed, stratified=True, quiet=quiet)
     return Stays(work, metric_named(metric or "auroc"))
 
 
