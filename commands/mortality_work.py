@@ -49,7 +49,7 @@ class Work:
             AnswerStore(store) as kept,
         ):
             self.digests[name] = opened.digest
-            self.formats[name] = _ran_with(opened, settings)
+            self.formats[name] = ran_with(opened, settings)
             for task in self.tasks:
                 label = f"{name}: {task}"
                 with output.progress(label, len(self.places), quiet=self.quiet) as tick:
@@ -224,7 +224,7 @@ def draw(found: "Evaluation", paths: Sequence[Path]) -> None:
         plot_curves(found, task, named)
 
 
-def _ran_with(model: object, settings: "ModelSettings") -> str:
+def ran_with(model: object, settings: "ModelSettings") -> str:
     """Number type, prompt format and context: as loaded where a model tells, else as asked for."""
     dtype = getattr(getattr(model, "module", None), "dtype", settings.dtype)
     chat = getattr(getattr(model, "words", None), "chat", None)

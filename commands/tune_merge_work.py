@@ -10,6 +10,7 @@ from patientdx.errors import UsageError
 
 from . import output
 from .merge_inputs import job_of
+from .mortality_work import ran_with
 from .tune_merge_live import SHARD, Asked, Family, scorers, unscored
 from .tune_merge_sources import Source
 
@@ -57,7 +58,7 @@ def run_search(
 
     _check(families, without_math, source, asked, files)
     found = {one.name: _selected(one, None, source, asked) for one in families}
-    document = build_selection_report(found, source.notes() | _weights(families, found))
+    document = build_selection_report(found, _notes(source, asked) | _weights(families, found))
     with atomic_writer(files.out or "-") as stream:
         stream.write(render_document(document, files.form))
     if files.curve is not None:
@@ -112,6 +113,10 @@ def run_private(
     record = private_record(choice)
     output.json_data(record)
     return choice.chosen, record
+
+
+def _notes(source: Source, asked: Asked) -> dict[str, str]:
+    return {**source.notes(), "models": ran_with(None, asked.settings)}
 
 
 def check_into(families: Sequence[Family], into: Path | None) -> None:
@@ -179,7 +184,7 @@ def _ablation(
             (ROWS[3], others[family.name], "linear"),
         ):
             rows.setdefault(row, {})[family.name] = _selected(one, method, source, asked)
-    write_ablation(rows, source.notes(), files.ablation)
+    write_ablation(rows, _notes(source, asked), files.ablation)
 
 
 def _settings(family: Family, source: Source, asked: Asked) -> Any:

@@ -74,6 +74,7 @@ def test_the_whole_way(cohort: Path, models: list[Path], tmp_path: Path) -> None
     run(first, second, *asked(cohort, tmp_path), *files, *table, *into)
     report = json.loads((tmp_path / "r.json").read_text())
     (pair,) = report["pairs"].values()
+    assert report["notes"]["models"] == "dtype auto, prompt format auto"
     assert pair["n"] == pair["patients"] == STAYS
     assert {one["candidate"]["lambda"] for one in pair["curves"]["auprc"]} == {0, 0.5, 1}
     with (tmp_path / "c.csv").open() as stream:
