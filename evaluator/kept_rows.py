@@ -3,18 +3,15 @@
 A file of SQLite with one table, readable by its owner alone; each `add` is one transaction.
 """
 
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from patientdx.errors import CacheError
-
-_WAIT = 60.0  # seconds for another process to finish its commit
-_AT_ONCE = 500  # SQLite allows 999 parameters a statement, or more
+from patientdx.private_rows import connect_private, rows_of, transaction
 
 
 class RowFormat(NamedTuple):
@@ -42,10 +39,8 @@ class KeptRows:
         self.path = Path(path)
         self._form = form
         with self.explained():
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            self._connection = connect_private(self.path)
             self.path.chmod(0o600)  # SQLite gives its journal the mode of the file
-            self._connection = sqlite3.connect(self.path, timeout=_WAIT, isolation_level=None)
         try:
             with self.explained():
                 self._prepare()
@@ -75,19 +70,14 @@ class KeptRows:
 
     def rows(self, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
         """The rows that are there, the key first."""
-        for start in range(0, len(keys), _AT_ONCE):
-            some = keys[start : start + _AT_ONCE]
-            marks = ",".join("?" * len(some))
-            # The marks are question marks: nothing of the caller is in the statement.
-            query = f"SELECT * FROM {self._form.table} WHERE key IN ({marks})"  # noqa: S608
-            yield from self._connection.execute(query, some)
+        yield from rows_of(self._connection, self._form.table, keys)
 
     def add(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Adds rows, all or none, and returns when they are on the disk."""
         if not rows:
             return
         marks = ", ".join("?" * len(rows[0]))
-        with self.explained(), self._transaction():
+        with self.explained(), transaction(self._connection):
             self._connection.executemany(
                 f"INSERT OR REPLACE INTO {self._form.table} VALUES ({marks})",  # noqa: S608
                 rows,
@@ -120,7 +110,7 @@ class KeptRows:
         """Checks the file, or makes the table where there is nothing yet."""
         connection, form = self._connection, self._form
         connection.execute("PRAGMA synchronous = FULL")
-        with self._transaction():
+        with transaction(connection):
             if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 connection.execute(
                     f"CREATE TABLE {form.table} (key BLOB PRIMARY KEY, {form.columns})"
@@ -139,15 +129,3 @@ class KeptRows:
             )
         if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise self.damaged()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """One that takes the write lock at once: it waits there, and never fails half-way."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
-            raise

@@ -10,11 +10,10 @@ file is readable by its owner alone.
 """
 
 import json
-import os
 import sqlite3
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from hashlib import blake2b
 from pathlib import Path
@@ -22,14 +21,13 @@ from types import TracebackType
 from typing import Self
 
 from patientdx.errors import CacheError
+from patientdx.private_rows import connect_private, rows_of, transaction
 from patientdx.protocols import GenerationSettings, Prompt
 
 _APPLICATION = 0x50645843  # "PdXC"
 _VERSION = 1
 _KEY_BYTES = 32
 _CHECK_BYTES = 16
-_WAIT = 60.0  # seconds for another process to finish its commit
-_AT_ONCE = 500  # SQLite allows 999 parameters a statement, or more
 _MAGIC = b"SQLite format 3\0"
 _SUFFIXES = frozenset({".sqlite", ".sqlite3", ".db"})
 _BESIDE = ("-journal", "-wal", "-shm")
@@ -57,8 +55,7 @@ class ReplyCache:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         with self._explained():
-            _make_private(self.path)
-            self._connection = sqlite3.connect(self.path, timeout=_WAIT, isolation_level=None)
+            self._connection = connect_private(self.path)
         try:
             with self._explained():
                 self._prepare()
@@ -90,21 +87,16 @@ class ReplyCache:
         """The replies that are there, by key. Raises CacheError for one that was damaged."""
         found: dict[bytes, str] = {}
         with self._explained():
-            for start in range(0, len(keys), _AT_ONCE):
-                some = keys[start : start + _AT_ONCE]
-                marks = ",".join("?" * len(some))
-                # The marks are question marks: nothing of the caller is in the statement.
-                query = f"SELECT key, reply, sum FROM replies WHERE key IN ({marks})"  # noqa: S608
-                for key, reply, checksum in self._connection.execute(query, some):
-                    if not isinstance(reply, bytes) or _checksum(key, reply) != checksum:
-                        raise self._damaged()
-                    found[key] = reply.decode("utf-8")
+            for key, reply, checksum in rows_of(self._connection, "replies", keys):
+                if not isinstance(reply, bytes) or _checksum(key, reply) != checksum:
+                    raise self._damaged()
+                found[key] = reply.decode("utf-8")
         return found
 
     def store(self, replies: Mapping[bytes, str]) -> None:
         """Adds replies, all or none, and returns when they are on the disk."""
         rows = [(key, text.encode("utf-8", "replace")) for key, text in replies.items()]
-        with self._explained(), _transaction(self._connection):
+        with self._explained(), transaction(self._connection):
             self._connection.executemany(
                 "INSERT OR REPLACE INTO replies VALUES (?, ?, ?)",
                 [(key, reply, _checksum(key, reply)) for key, reply in rows],
@@ -114,7 +106,7 @@ class ReplyCache:
         """Checks the file, or makes the table where there is nothing yet."""
         connection = self._connection
         connection.execute("PRAGMA synchronous = FULL")
-        with _transaction(connection):
+        with transaction(connection):
             if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 if connection.execute("PRAGMA application_id").fetchone()[0]:
                     raise self._damaged()
@@ -172,27 +164,6 @@ def _looks_like_one(path: Path) -> bool:
     """By its name, or by SQLite's first bytes: a damaged cache may have lost either."""
     with path.open("rb") as stream:
         return path.suffix in _SUFFIXES or stream.read(len(_MAGIC)) in {b"", _MAGIC}
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """One that takes the write lock at once: it waits there, and never fails half-way."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        with suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _make_private(path: Path) -> None:
-    """Makes the file, mode 0600, and the folders above it that are missing, mode 0700."""
-    for folder in reversed(path.parents):
-        with suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
 def _tighten(path: Path) -> None:
