@@ -32,7 +32,8 @@ INLINE void moments_with(Load load, int64_t size, const uint8_t *a, const uint8_
     memset(ab, 0, sizeof ab);
     for (int64_t at = 0; at < BLOCK * size; at += LANES * size)
         for (int s = 0; s < STEPS; s++) {
-            Floats x = ahead(load, a + at + s * WIDTH * size), y = ahead(load, b + at + s * WIDTH * size);
+            Floats x = ahead(load, a + at + s * WIDTH * size);
+            Floats y = ahead(load, b + at + s * WIDTH * size);
             aa[s] += x * x;
             bb[s] += y * y;
             ab[s] += x * y;
@@ -68,17 +69,15 @@ INLINE int combine_with(Load load, Store store, int64_t size, const uint8_t *a, 
             seen |= store(out + at, ahead(load, a + at) * va + ahead(load, b + at) * vb);
     else if (divisor == 1.0f)
         for (int64_t at = 0; at < end; at += step)
-            seen |= store(out + at, fused(ahead(load, b + at), vb, fused(ahead(load, a + at), va, zero)));
+            seen |= store(out + at, fused(ahead(load, b + at), vb,
+                                          fused(ahead(load, a + at), va, zero)));
     else
         for (int64_t at = 0; at < end; at += step)
-            seen |= store(out + at,
-                          fused(ahead(load, b + at), vb, fused(ahead(load, a + at), va, zero)) / divisor);
+            seen |= store(out + at, fused(ahead(load, b + at), vb,
+                                          fused(ahead(load, a + at), va, zero)) / divisor);
     return any_high(seen);
 }
 
-/* The same of bfloat16, two numbers a word, without moving halves about: the upper half of a word
- * is a float32 as it is. What is written is the same but for numbers that are none, whose blocks
- * are refused anyway. */
 INLINE Words rounded_word(Words u) { return u + 0x7fffu + ((u >> 16) & 1u); }
 
 INLINE Words words_at(const uint8_t *in)
@@ -122,6 +121,9 @@ INLINE Floats mixed(Words x, Words y, Floats wa, Floats wb, float divisor)
     return divisor == 1.0f ? sum : sum / divisor;
 }
 
+/* `combine_with` of bfloat16, two numbers a word, without moving halves about: the upper half of a
+ * word is a float32 as it is. What is written is the same but for numbers that are none, whose
+ * blocks are refused anyway. */
 INLINE int combine_words(const uint8_t *a, const uint8_t *b, float wa, float wb, float divisor,
                          uint8_t *out, int64_t count, int past_caches)
 {
@@ -205,5 +207,5 @@ KERNELS(f32, 4)
 #define TABLE(name)                                                                                \
     {                                                                                              \
         name, {moments_bf16, moments_f16, moments_f32}, {combine_bf16, combine_f16, combine_f32},  \
-            {weigh_bf16, weigh_f16, weigh_f32}, {pack_bf16, pack_f16, pack_f32}                         \
+            {weigh_bf16, weigh_f16, weigh_f32}, { pack_bf16, pack_f16, pack_f32 }                  \
     }
