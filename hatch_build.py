@@ -1,42 +1,77 @@
-"""Builds the compiled engines, where a C compiler is at hand; without one, installing goes on.
+"""Builds the wheel: compiles the C extensions, and moves all packages into `patientdx`.
 
-They (`indexer/native/*.c`, `merger/native/*.c`) use Python's limited API: one wheel serves all
-versions.
+In a checkout the packages lie side by side (`indexer`, `merger` ...). A wheel must not install
+such general names, so there they become `patientdx.indexer` and so on, and the build rewrites
+the imports between them. Each module therefore has exactly one name in either place.
+
+The extensions (`indexer/native/*.c`, `merger/kernels/native/*.c`) use Python's limited API: one
+wheel serves all versions. Without a C compiler the build goes on, and NumPy does the same work.
 """
 
 import logging
+import re
+import shutil
 import sysconfig
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-ROOMS = ("indexer", "merger")
+MOVED = ("indexer", "expander", "merger", "evaluator", "commands", "cli")
+"""Top-level packages and modules that lie inside `patientdx` in a wheel."""
+
+EXTENSIONS = {"indexer._native": "indexer/native", "merger._native": "merger/native"}
+"""C extensions: the module, and the folder of its sources."""
+
 FLAGS = {
     "unix": ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden"],
     # Strict floating point everywhere: sums of the canonical order must round as NumPy's do.
     "msvc": ["/std:c11", "/O2", "/fp:precise"],
 }
 
+_IMPORT = re.compile(rf"^(\s*)(from|import) (?=(?:{'|'.join(MOVED)})\b)", re.MULTILINE)
 
-class NativeBuildHook(BuildHookInterface[Any]):
-    """Compiles before a wheel (or an editable install) is put together."""
+
+class WheelBuildHook(BuildHookInterface[Any]):
+    """Prepares what a wheel (or an editable install) is put together from."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Makes the modules and says for which machines the wheel is."""
+        """Compiles the extensions, and lays out the files of a wheel."""
         if self.target_name != "wheel":
             return
-        del version
-        if not _compiled(Path(self.root)):
+        root = Path(self.root)
+        if _compile_extensions(root):
+            build_data["pure_python"] = False
+            platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+            build_data["tag"] = f"cp311-abi3-{platform}"
+        else:
             self.app.display_warning("no C compiler: installing without the compiled engines")
-            return
-        build_data["pure_python"] = False
-        platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
-        build_data["tag"] = f"cp311-abi3-{platform}"
+        if version != "editable":
+            staging = root / "build" / "wheel"
+            _stage_package(root, staging)
+            build_data["force_include"][str(staging / "patientdx")] = "patientdx"
 
 
-def _compiled(root: Path) -> bool:
-    """Makes the modules in place, where the wheel takes them from; False where that failed."""
+def _stage_package(root: Path, staging: Path) -> None:
+    """Copies all packages into `staging/patientdx`, with the imports that hold there."""
+    shutil.rmtree(staging, ignore_errors=True)
+    package = staging / "patientdx"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(root / "patientdx", package, ignore=ignored)
+    for name in MOVED:
+        if (root / name).is_dir():
+            shutil.copytree(root / name, package / name, ignore=ignored)
+        else:
+            shutil.copy2(root / f"{name}.py", package)
+    for path in sorted([*package.rglob("*.py"), *package.rglob("*.pyi")]):
+        source = path.read_text(encoding="utf-8")
+        rewritten = _IMPORT.sub(r"\1\2 patientdx.", source)
+        if rewritten != source:
+            path.write_text(rewritten, encoding="utf-8")
+
+
+def _compile_extensions(root: Path) -> bool:
+    """Compiles in place, beside the Python modules; False where that failed."""
     from setuptools import Distribution, Extension
     from setuptools.command.build_ext import build_ext
 
@@ -45,16 +80,16 @@ def _compiled(root: Path) -> bool:
             ext.extra_compile_args = FLAGS.get(self.compiler.compiler_type, [])
             super().build_extension(ext)
 
-    def extension(room: str) -> Extension:
-        folder = root / room / "native"
+    def extension(module: str, folder: str) -> Extension:
+        sources = root / folder
         return Extension(
-            f"{room}._native",
-            sorted(str(path.relative_to(root)) for path in folder.glob("*.c")),
-            depends=sorted(str(path.relative_to(root)) for path in folder.glob("*.h")),
+            module,
+            sorted(str(path.relative_to(root)) for path in sources.glob("*.c")),
+            depends=sorted(str(path.relative_to(root)) for path in sources.glob("*.h")),
             py_limited_api=True,
         )
 
-    extensions = [extension(room) for room in ROOMS]
+    extensions = [extension(module, folder) for module, folder in EXTENSIONS.items()]
     command = Build(Distribution({"name": "patientdx", "ext_modules": extensions}))
     command.inplace = True
     command.build_temp = str(root / "build" / "native")
@@ -62,6 +97,6 @@ def _compiled(root: Path) -> bool:
         command.ensure_finalized()
         command.run()
     except Exception as error:  # noqa: BLE001 - whatever a compiler may do, installing goes on
-        logging.getLogger(__name__).warning("the compiled engines were not built: %s", error)
+        logging.getLogger(__name__).warning("the C extensions were not built: %s", error)
         return False
     return True

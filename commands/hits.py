@@ -10,7 +10,7 @@ from . import output
 
 if TYPE_CHECKING:
     from indexer.index import Index
-    from indexer.statistics import WeightedTerms
+    from indexer.scoring.statistics import WeightedTerms
 
 SHARES_SHOWN = 8
 ADDED_SHOWN = 12

@@ -6,8 +6,8 @@ import numpy as np
 
 from .analysis import Analyzer
 from .bm25 import BM25Settings, norms
-from .segment import Segment
-from .statistics import WeightedTerms
+from .scoring.statistics import WeightedTerms
+from .segments.segment import Segment
 
 TELLING = 0.25
 """Terms below this part of the greatest share are not marked in passages."""

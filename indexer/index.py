@@ -13,11 +13,11 @@ from patientdx.records import Filter, Hit, Patient, Query
 from .analysis import Analyzer
 from .bm25 import BM25Settings
 from .explain import Explanation, explain
-from .manifest import Manifest, read_manifest
-from .ranking import Ranking, Scored, as_hits, keys_of
-from .scoring import Engine, Scorer
-from .segment import Segment
-from .statistics import Statistics, WeightedTerms, query_counts
+from .scoring.ranking import Ranking, Scored, as_hits, keys_of
+from .scoring.scorer import Engine, Scorer
+from .scoring.statistics import Statistics, WeightedTerms, query_counts
+from .segments.segment import Segment
+from .storage.manifest import Manifest, read_manifest
 
 _OPEN_ATTEMPTS = 5
 ARTICLE_FIELDS = ("PMID", "pmid")

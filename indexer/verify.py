@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from patientdx.errors import IndexFolderError
 
-from .container import ContainerReader
-from .locking import NAME as LOCK_NAME
-from .manifest import LEFTOVERS, Manifest, StoredFile, read_manifest
-from .manifest import NAME as MANIFEST_NAME
+from .storage.container import ContainerReader
+from .storage.locking import NAME as LOCK_NAME
+from .storage.manifest import LEFTOVERS, Manifest, StoredFile, read_manifest
+from .storage.manifest import NAME as MANIFEST_NAME
 
 
 class Damage(NamedTuple):

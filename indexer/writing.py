@@ -19,14 +19,16 @@ from patientdx.errors import IndexFolderError, InputError, NotFoundError, shown_
 from patientdx.records import Patient
 
 from .analysis import AnalysisSettings
-from .aside import build_folder
 from .bm25 import BM25Settings
-from .deletions import without
-from .folding import to_fold
 from .index import Index
-from .layout import Layout
-from .locking import writer_lock
-from .manifest import (
+from .segments.deletions import without
+from .segments.merge_policy import to_fold
+from .segments.segment import Segment
+from .segments.segment_writer import Progress, write_segment
+from .storage.build_folder import build_folder
+from .storage.layout import Layout
+from .storage.locking import writer_lock
+from .storage.manifest import (
     LEFTOVERS,
     Manifest,
     SegmentEntry,
@@ -35,9 +37,7 @@ from .manifest import (
     read_manifest,
     sync_folder,
 )
-from .manifest import NAME as MANIFEST_NAME
-from .segment import Segment
-from .segment_writer import Progress, write_segment
+from .storage.manifest import NAME as MANIFEST_NAME
 
 SOFTWARE = f"patientdx {__version__}"
 

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from patientdx.errors import ExtraMissingError
+from .errors import ExtraMissingError
 
 CORE = "core"
 _NVIDIA_DRIVER = Path("/proc/driver/nvidia")

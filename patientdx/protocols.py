@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from patientdx.records import Filter, Hit, Query
+from .records import Filter, Hit, Query
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from patientdx.errors import InputError
+from .errors import InputError
 
 
 @dataclass(frozen=True)

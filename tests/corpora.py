@@ -17,7 +17,7 @@ from oracle import Oracle, tokens_by
 
 from indexer.analysis import AnalysisSettings
 from indexer.bm25 import BM25Settings
-from indexer.layout import Layout
+from indexer.storage.layout import Layout
 from indexer.writing import add, build, compact, delete
 from patientdx.records import Filter, Patient, Query
 

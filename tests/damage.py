@@ -15,8 +15,8 @@ from pathlib import Path
 from random import Random
 
 from indexer.index import Index
-from indexer.manifest import NAME, read_manifest
-from indexer.scoring import Engine
+from indexer.scoring.scorer import Engine
+from indexer.storage.manifest import NAME, read_manifest
 from indexer.verify import verify
 from patientdx.errors import IndexFolderError, PatientDxError
 from patientdx.records import Filter, Query

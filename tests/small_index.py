@@ -6,9 +6,9 @@ from random import Random
 from oracle import Oracle, tokens_by
 
 from indexer.index import Index
-from indexer.layout import Layout
-from indexer.locking import NAME as LOCK
-from indexer.manifest import NAME as MANIFEST
+from indexer.storage.layout import Layout
+from indexer.storage.locking import NAME as LOCK
+from indexer.storage.manifest import NAME as MANIFEST
 from indexer.verify import verify
 from patientdx.records import Patient, Query
 

@@ -16,7 +16,7 @@ from command_line import (
     run_on,
 )
 
-from indexer.manifest import VERSION
+from indexer.storage.manifest import VERSION
 
 
 @pytest.fixture(scope="module")

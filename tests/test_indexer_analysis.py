@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from oracle import stop_words, tokens_by
 
 from indexer.analysis import AnalysisSettings, Analyzer, read_stopwords
-from indexer.counting import CompiledCounter, PythonCounter, TermCounter
+from indexer.segments.term_counter import CompiledCounter, PythonCounter, TermCounter
 from patientdx.errors import InputError
 
 # Words of one letter, marks, astral letters, digits and signs, letters whose lower case is

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from indexer.container import ALIGNMENT, ContainerReader, ContainerWriter, Section
+from indexer.storage.container import ALIGNMENT, ContainerReader, ContainerWriter, Section
 from patientdx.errors import IndexFolderError
 
 contents = st.dictionaries(

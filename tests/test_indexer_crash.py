@@ -17,10 +17,10 @@ from random import Random
 import pytest
 import writer
 
-from indexer.folding import MAX_SEGMENTS
 from indexer.index import Index
-from indexer.locking import NAME as LOCK
-from indexer.manifest import NAME as MANIFEST
+from indexer.segments.merge_policy import MAX_SEGMENTS
+from indexer.storage.locking import NAME as LOCK
+from indexer.storage.manifest import NAME as MANIFEST
 from indexer.verify import verify
 from indexer.writing import add, build, compact, delete
 from patientdx.errors import IndexFolderError

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from indexer.bm25 import BM25Settings
 from indexer.index import Index
-from indexer.scoring import Engine
+from indexer.scoring.scorer import Engine
 from patientdx.errors import InputError
 from patientdx.records import Filter, Query
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from indexer.analysis import AnalysisSettings
 from indexer.bm25 import BM25Settings
-from indexer.container import Section
-from indexer.layout import Layout
-from indexer.manifest import NAME, Manifest, SegmentEntry, StoredFile, commit, read_manifest
+from indexer.storage.container import Section
+from indexer.storage.layout import Layout
+from indexer.storage.manifest import NAME, Manifest, SegmentEntry, StoredFile, commit, read_manifest
 from patientdx.errors import IndexFolderError
 
 PATH = Path("folder/manifest.json")

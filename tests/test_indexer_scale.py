@@ -8,8 +8,8 @@ from oracle import Oracle, tokens_by
 
 from indexer.analysis import AnalysisSettings
 from indexer.index import Index
-from indexer.layout import BLOCKED, DENSE, RARE, Layout
-from indexer.scoring import Engine
+from indexer.scoring.scorer import Engine
+from indexer.storage.layout import BLOCKED, DENSE, RARE, Layout
 from indexer.verify import verify
 from indexer.writing import build, delete
 from patientdx.records import Filter, Patient, Query

@@ -10,11 +10,11 @@ from small_index import ASKED, TINY, check, leftovers, notes
 
 from indexer.analysis import AnalysisSettings
 from indexer.bm25 import BM25Settings
-from indexer.folding import MAX_SEGMENTS
 from indexer.index import Index
-from indexer.locking import writer_lock
-from indexer.manifest import NAME as MANIFEST
-from indexer.scoring import Engine
+from indexer.scoring.scorer import Engine
+from indexer.segments.merge_policy import MAX_SEGMENTS
+from indexer.storage.locking import writer_lock
+from indexer.storage.manifest import NAME as MANIFEST
 from indexer.writing import add, build, compact, delete
 from patientdx.errors import IndexFolderError, NotFoundError
 from patientdx.records import Patient, Query

@@ -11,8 +11,8 @@ from random import Random
 import pytest
 
 from indexer.index import Index
-from indexer.layout import Layout
-from indexer.locking import NAME as LOCK
+from indexer.storage.layout import Layout
+from indexer.storage.locking import NAME as LOCK
 from indexer.verify import Damage, verify
 from indexer.writing import add, build, delete
 from patientdx.errors import IndexFolderError

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from indexer.index import Index
-from indexer.layout import Layout
+from indexer.storage.layout import Layout
 from indexer.writing import add, build, compact, delete
 from patientdx.records import Patient
 

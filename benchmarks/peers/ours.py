@@ -10,7 +10,7 @@ from texts import Note, TokenStore
 from indexer.analysis import AnalysisSettings
 from indexer.bm25 import BM25Settings
 from indexer.index import Index
-from indexer.ranking import Ranking
+from indexer.scoring.ranking import Ranking
 from indexer.writing import build
 from patientdx.records import Patient, Query
 

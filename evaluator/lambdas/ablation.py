@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from evaluator.cells import Grid
+from evaluator.documents import Document, Part
 from patientdx.errors import EvaluationError
 
-from ..cells import Grid
-from ..documents import Document, Part
 from .judging import Judged
 from .report import grid, selection_data, shown
 from .selection import Selection

@@ -7,13 +7,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from evaluator.cells import one_line
+from evaluator.documents import render_document
+from evaluator.plots import METADATA, PLOT_FORMATS, style
 from patientdx.capabilities import require
 from patientdx.errors import EvaluationError
 from patientdx.formats import atomic_writer
 
-from ..cells import one_line
-from ..documents import render_document
-from ..plots import METADATA, PLOT_FORMATS, style
 from .ablation import Ablation, ablation_rows, build_ablation
 
 if TYPE_CHECKING:

@@ -5,9 +5,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from evaluator.tuning import Setting
 from patientdx.errors import EvaluationError
-
-from ..tuning import Setting
 
 LAMBDA = "lambda"
 """The name of the value of a candidate that has one λ only."""

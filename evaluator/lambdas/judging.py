@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..bootstrap import Floats, Resampling, Statistic, patient_weights, percentiles
-from ..discrimination import delong_covariance
-from ..significance import Randomisation, randomisation_test
-from ..statistics import Interval
+from evaluator.bootstrap import Floats, Resampling, Statistic, patient_weights, percentiles
+from evaluator.discrimination import delong_covariance
+from evaluator.significance import Randomisation, randomisation_test
+from evaluator.statistics import Interval
+
 from .candidates import Candidate
 from .instances import Instances, Places, Ratings
 from .ledger import Ledger

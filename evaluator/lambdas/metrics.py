@@ -7,10 +7,10 @@ from typing import Protocol
 
 import numpy as np
 
+from evaluator.bootstrap import Statistic, balanced_accuracy, weighted_mean
+from evaluator.discrimination import Ordered, need_both
 from patientdx.errors import EvaluationError
 
-from ..bootstrap import Statistic, balanced_accuracy, weighted_mean
-from ..discrimination import Ordered, need_both
 from .instances import Floats, Instances, Ratings
 
 

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from evaluator.tuning import Setting
 from patientdx.capabilities import require
 from patientdx.errors import EvaluationError
 
-from ..tuning import Setting
 from .candidates import LAMBDA, Candidate
 from .instances import Places
 from .ledger import Ledger

@@ -6,12 +6,12 @@ from hashlib import blake2b
 
 import numpy as np
 
+from evaluator.measures import depth_needed, parse_measures
+from evaluator.retrieval import evaluate_searcher
 from patientdx.errors import EvaluationError
 from patientdx.protocols import Searcher
 from patientdx.records import Qrels, Query
 
-from ..measures import depth_needed, parse_measures
-from ..retrieval import evaluate_searcher
 from .instances import Floats, Instances, Places, Scorer
 from .metrics import MeanMetric, Metric
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from evaluator.cells import Grid, one_line
+from evaluator.documents import Document, Part
 from patientdx.errors import EvaluationError
 
-from ..cells import Grid, one_line
-from ..documents import Document, Part
 from .judging import Judged, Point
 from .privacy import bits_leaked
 from .selection import Contrast, Selection

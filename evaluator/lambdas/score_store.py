@@ -10,7 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
-from ..kept_rows import KeptRows, RowFormat
+from evaluator.kept_rows import KeptRows, RowFormat
 
 _FORMAT = RowFormat(
     "scores",

@@ -6,10 +6,10 @@ from functools import partial
 
 import numpy as np
 
+from evaluator.bootstrap import Floats, Resampling, Statistic
+from evaluator.significance import Randomisation, holm
 from patientdx.errors import EvaluationError
 
-from ..bootstrap import Floats, Resampling, Statistic
-from ..significance import Randomisation, holm
 from .candidates import Candidate
 from .dealing import Deal
 from .instances import Instances, Places

@@ -43,9 +43,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from evaluator.discrimination import midranks
 from patientdx.errors import EvaluationError
 
-from ..discrimination import midranks
 from .instances import Floats, Instances, Ratings, class_counts
 from .metrics import AUROC, AUROC_HARD, Metric
 

@@ -10,9 +10,9 @@ over the simplex, but give later models more.)
 from collections.abc import Sequence
 from typing import Any
 
+from evaluator.tuning import Setting
 from patientdx.errors import EvaluationError
 
-from ..tuning import Setting
 from .candidates import LAMBDA, Candidate
 from .optuna_search import Axis, Range
 

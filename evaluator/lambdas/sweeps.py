@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evaluator.cells import one_line
+from evaluator.plots import METADATA, format_of, style
 from patientdx.capabilities import require
 from patientdx.errors import EvaluationError
 from patientdx.formats import atomic_writer
 
-from ..cells import one_line
-from ..plots import METADATA, format_of, style
 from .judging import Point
 from .selection import Selection
 

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from evaluator.discrimination import Floats
+from evaluator.folds import Folds
 from patientdx.capabilities import require
 from patientdx.errors import EvaluationError
-
-from ..discrimination import Floats
-from ..folds import Folds
 
 
 def out_of_fold(

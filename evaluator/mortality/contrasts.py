@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from evaluator.bootstrap import percentiles
+from evaluator.discrimination import DeLongTest, delong_test
+from evaluator.significance import holm
+from evaluator.statistics import Interval
 from patientdx.errors import EvaluationError
 
-from ..bootstrap import percentiles
-from ..discrimination import DeLongTest, delong_test
-from ..significance import holm
-from ..statistics import Interval
 from .figures import HEADLINES, Figures
 from .predictions import Outcomes, Prediction
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from evaluator.bootstrap import Resampling
 from patientdx.errors import EvaluationError
 
-from ..bootstrap import Resampling
 from .contrasts import Contrast, contrasts
 from .figures import HEADLINES, Figure, Figures, average, figures
 from .predictions import Outcomes, Prediction

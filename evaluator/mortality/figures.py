@@ -7,10 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from patientdx.errors import EvaluationError
-
-from .. import calibration
-from ..bootstrap import (
+from evaluator import calibration
+from evaluator.bootstrap import (
     Resampling,
     Statistic,
     balanced_accuracy,
@@ -18,8 +16,10 @@ from ..bootstrap import (
     resampled,
     weighted_mean,
 )
-from ..discrimination import Floats, Ordered, delong_interval, hard_auroc, hard_values
-from ..statistics import Interval
+from evaluator.discrimination import Floats, Ordered, delong_interval, hard_auroc, hard_values
+from evaluator.statistics import Interval
+from patientdx.errors import EvaluationError
+
 from .predictions import Outcomes, Prediction
 
 HEADLINES = ("auroc-hard", "auprc", "auroc")

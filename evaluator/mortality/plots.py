@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evaluator.calibration import calibration_curve
+from evaluator.cells import one_line
+from evaluator.decision_curves import decision_curve
+from evaluator.discrimination import precision_recall_curve, roc_curve
+from evaluator.plots import METADATA, format_of, style
 from patientdx.capabilities import require
 from patientdx.errors import EvaluationError
 from patientdx.formats import atomic_writer
 
-from ..calibration import calibration_curve
-from ..cells import one_line
-from ..decision_curves import decision_curve
-from ..discrimination import precision_recall_curve, roc_curve
-from ..plots import METADATA, format_of, style
 from .evaluation import Evaluation
 from .predictions import Prediction
 

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from .. import calibration
-from ..decision_curves import decision_curve
-from ..documents import Document, Part
-from ..statistics import Interval
+from evaluator import calibration
+from evaluator.decision_curves import decision_curve
+from evaluator.documents import Document, Part
+from evaluator.statistics import Interval
+
 from .cohort import CohortMeta
 from .contrasts import Contrast
 from .evaluation import Evaluation

@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 
-from ..cells import Grid, one_line
-from ..decision_curves import decision_curve
-from ..documents import Part
-from ..statistics import Interval
+from evaluator.cells import Grid, one_line
+from evaluator.decision_curves import decision_curve
+from evaluator.documents import Part
+from evaluator.statistics import Interval
+
 from .cohort import CohortMeta
 from .contrasts import Contrast
 from .evaluation import Evaluation

@@ -6,10 +6,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from evaluator.discrimination import (
+    auroc,
+    average_precision,
+    delong_interval,
+    hard_auroc,
+    hard_values,
+)
+from evaluator.statistics import Interval
 from patientdx.errors import EvaluationError
 
-from ..discrimination import auroc, average_precision, delong_interval, hard_auroc, hard_values
-from ..statistics import Interval
 from .predictions import Outcomes, Prediction
 
 AGE_BANDS = ((0, 18), (18, 45), (45, 65), (65, 80), (80, 200))

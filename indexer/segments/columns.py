@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.storage.container import ContainerReader, ContainerWriter
 from patientdx.errors import InputError
 from patientdx.records import Filter, Patient
 
-from .container import ContainerReader, ContainerWriter
 from .notes import Ids
 
 SEX_CODES = {"F": 1, "M": 2}

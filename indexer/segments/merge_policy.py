@@ -1,6 +1,6 @@
 """Which segments to fold into the next one, so that their number stays bounded."""
 
-from .manifest import Manifest
+from indexer.storage.manifest import Manifest
 
 MAX_SEGMENTS = 8
 

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import needed
-from .layout import BYTE_TF_MAX, DENSE, OFFSET_BITS
+from indexer.compiled import needed
+from indexer.segments.segment import Segment
+from indexer.storage.layout import BYTE_TF_MAX, DENSE, OFFSET_BITS
+
 from .ranking import Scored
-from .segment import Segment
 
 if TYPE_CHECKING:
-    from ._native import Scan
+    from indexer._native import Scan
 
 BATCH_BYTES = 48 << 20
 BATCH_QUERIES = 128

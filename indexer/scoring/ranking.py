@@ -6,9 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.segments.segment import Segment
 from patientdx.records import Hit
-
-from .segment import Segment
 
 
 class Scored(NamedTuple):

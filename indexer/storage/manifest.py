@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from indexer.analysis import AnalysisSettings
+from indexer.bm25 import BM25Settings
 from patientdx.errors import IndexFolderError, InputError
 
-from .analysis import AnalysisSettings
-from .bm25 import BM25Settings
 from .container import Section
 from .layout import Layout
 

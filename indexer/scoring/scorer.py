@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.bm25 import BM25Settings, norms
+from indexer.compiled import native
+from indexer.segments.columns import check_fields
+from indexer.segments.segment import Segment
 from patientdx.records import Filter
 
-from .bm25 import BM25Settings, norms
-from .columns import check_fields
-from .compiled import native
+from .numpy_scan import score_notes
 from .ranking import Ranking, Scored, best, merge
-from .scan_numpy import score_notes
-from .segment import Segment
 from .statistics import WeightedTerms
 
 if TYPE_CHECKING:
-    from .scan_compiled import CompiledScanner, SegmentQuery
+    from .compiled_scan import CompiledScanner, SegmentQuery
 
 Engine = Literal["auto", "numpy", "compiled"]
 
@@ -148,7 +148,7 @@ class Scorer:
         floors: Sequence[float] | None,
     ) -> list[Scored | None]:
         """Compiled scan of one segment; None where a query must be scored by NumPy."""
-        from .scan_compiled import SegmentQuery, within_range
+        from .compiled_scan import SegmentQuery, within_range
 
         held = [_held(query, s, SegmentQuery) for query in queries]
         fits = [within_range(query.weights) for query in held]
@@ -160,7 +160,7 @@ class Scorer:
 
     def _scanner(self, s: int) -> "CompiledScanner":
         if s not in self._scanners:
-            from .scan_compiled import CompiledScanner
+            from .compiled_scan import CompiledScanner
 
             self._scanners[s] = CompiledScanner(self._segments[s], self._norms[s])
             self._norms[s] = self._scanners[s].norm

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.storage.container import ContainerReader
+from indexer.storage.layout import BLOCKED, BYTE_TF_MAX, DENSE, ENTRY_TF_MAX, OFFSET_BITS, Layout
+from indexer.storage.manifest import SegmentEntry
 from patientdx.errors import IndexFolderError
 
 from .arrays import SegmentArrays, below
 from .columns import Columns
-from .container import ContainerReader
-from .layout import BLOCKED, BYTE_TF_MAX, DENSE, ENTRY_TF_MAX, OFFSET_BITS, Layout
-from .manifest import SegmentEntry
 from .notes import Ids, NoteStore
 from .postings import ranges
 

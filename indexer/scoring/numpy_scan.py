@@ -6,8 +6,8 @@ It answers single searches from a cold process, and it is what every other path 
 import numpy as np
 from numpy.typing import NDArray
 
-from .layout import DENSE
-from .segment import Segment
+from indexer.segments.segment import Segment
+from indexer.storage.layout import DENSE
 
 
 def score_notes(

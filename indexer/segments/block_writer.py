@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import needed
-from .container import ContainerWriter
-from .layout import BYTE_TF_MAX, ENTRY_TF_MAX, OFFSET_BITS, ROW_LANES
+from indexer.compiled import needed
+from indexer.storage.container import ContainerWriter
+from indexer.storage.layout import BYTE_TF_MAX, ENTRY_TF_MAX, OFFSET_BITS, ROW_LANES
+
 from .postings import Run
 
 

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .container import ContainerReader
-from .layout import DENSE, RARE, Layout
+from indexer.storage.container import ContainerReader
+from indexer.storage.layout import DENSE, RARE, Layout
 
 
 class SegmentArrays(NamedTuple):

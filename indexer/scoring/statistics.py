@@ -6,12 +6,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.analysis import Analyzer
+from indexer.bm25 import idf
+from indexer.segments.segment import Segment
 from patientdx.errors import InputError
 from patientdx.records import Query
-
-from .analysis import Analyzer
-from .bm25 import idf
-from .segment import Segment
 
 MAX_WEIGHT = 1e30
 """Far beyond any sensible weight; sums of such scores still fit float32."""

@@ -13,8 +13,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .analysis import WORD, Analyzer
-from .compiled import needed
+from indexer.analysis import WORD, Analyzer
+from indexer.compiled import needed
+
 from .postings import Counts
 
 _WIDE = 0x10000

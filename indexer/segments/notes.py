@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.storage.container import ContainerReader, ContainerWriter
 from patientdx.errors import IndexFolderError, InputError
 from patientdx.records import Patient
-
-from .container import ContainerReader, ContainerWriter
 
 if TYPE_CHECKING:
     from zstandard import ZstdCompressor

@@ -11,18 +11,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.analysis import AnalysisSettings, Analyzer
+from indexer.compiled import native
+from indexer.storage.container import ContainerWriter, SectionStream
+from indexer.storage.layout import Layout
+from indexer.storage.manifest import SegmentEntry, StoredFile
 from patientdx.errors import InputError
 from patientdx.records import Patient
 
-from .analysis import AnalysisSettings, Analyzer
 from .columns import ColumnsBuilder
-from .compiled import native
-from .container import ContainerWriter, SectionStream
-from .counting import CompiledCounter, PythonCounter, TermCounter
-from .layout import Layout
-from .manifest import SegmentEntry, StoredFile
 from .notes import FRAME_NOTES, compressor, content_of, write_ids
 from .postings import RunCollector
+from .term_counter import CompiledCounter, PythonCounter, TermCounter
 from .term_writer import write_terms
 
 CHUNK_NOTES = 1024

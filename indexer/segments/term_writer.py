@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.storage.container import ContainerWriter
+from indexer.storage.layout import BLOCKED, BYTE_TF_MAX, DENSE, ENTRY_TF_MAX, RARE, Layout
+
 from .block_writer import Shape, rows_of, write_blocked, write_dense
-from .container import ContainerWriter
-from .layout import BLOCKED, BYTE_TF_MAX, DENSE, ENTRY_TF_MAX, RARE, Layout
 from .postings import Run, RunCollector, document_frequencies, merged
 
 MERGE_POSTINGS = 1 << 21

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .analysis import Analyzer
-from .container import ContainerWriter
-from .manifest import Manifest, SegmentEntry, StoredFile
+from indexer.analysis import Analyzer
+from indexer.storage.container import ContainerWriter
+from indexer.storage.manifest import Manifest, SegmentEntry, StoredFile
+
 from .segment import Segment
 
 

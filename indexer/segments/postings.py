@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import needed
+from indexer.compiled import needed
 
 RUN_NOTES = 1 << 16
 RUN_POSTINGS = 1 << 22

@@ -1,0 +1,1 @@
+"""Segments: immutable parts of an index, how they are written, read, compacted and deleted from."""
