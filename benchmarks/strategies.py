@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from evaluator import Evaluation, Setting, build_sets_table, grid, render, tune
 from expander import Means, PhraseSearcher, PhraseSettings, make_strategy
-from expander.systems import build_system, parse_system
-from expander.vocabulary import Concept, read_vocabulary
+from expander.concepts.vocabulary import Concept, read_vocabulary
+from expander.systems.system import build_system, parse_system
 from indexer.bm25 import BM25Settings
 from indexer.index import Index
 from indexer.writing import build

@@ -151,7 +151,7 @@ def _systems(
 ) -> dict[str, "SystemSettings"]:
     """The systems by the names that tables show."""
     from expander import SystemSettings, system_settings
-    from expander.systems import parse_system
+    from expander.systems.system import parse_system
 
     parsed = [parse_system(text) for text in given or ([] if settings else ["bm25"])]
     systems = {str(one): SystemSettings(one, k1, b, rrf_k) for one in parsed}

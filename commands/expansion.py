@@ -65,7 +65,7 @@ def means(
     Says at the end how many queries went on unexpanded because the model failed.
     """
     from expander import STRATEGIES, Means
-    from expander.vocabulary import read_vocabulary
+    from expander.concepts.vocabulary import read_vocabulary
 
     needs = {need for name in names if name in STRATEGIES for need in STRATEGIES[name].needs}
     with ExitStack() as stack:
@@ -107,7 +107,7 @@ def built(
     wrap: "Callable[[str, Searcher], Searcher] | None" = None,
 ) -> "Searcher":
     """The searcher of a system over an index, under the k1 and b that are set for it."""
-    from expander.systems import build_system
+    from expander.systems.system import build_system
 
     tuned = options.under(index, chosen.k1, chosen.b)
     return build_system(
@@ -123,7 +123,7 @@ def built(
 
 def expanded(chosen: "SystemSettings", index: "Index", given: "Means", query: Query) -> Query:
     """What a system makes of a query, all strategies of a fusion taken together."""
-    from expander.systems import PHRASES
+    from expander.systems.system import PHRASES
 
     tuned = options.under(index, chosen.k1, chosen.b)
     if PHRASES in chosen.system.leaves:
@@ -179,7 +179,7 @@ def chosen_system(
     Raises UsageError for --fuse alone and for both ways at once.
     """
     from expander import SystemSettings, system_settings
-    from expander.systems import parse_system
+    from expander.systems.system import parse_system
 
     if settings is None:
         return SystemSettings(parse_system(system_text(expand, fuse)), k1, b)

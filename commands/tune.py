@@ -16,7 +16,7 @@ from .evaluate import adding, index_notes, model_note
 if TYPE_CHECKING:
     from evaluator import Folds, RunMemory, Setting, Tuning
     from expander import SystemSettings
-    from expander.systems import System
+    from expander.systems.system import System
     from indexer.index import Index
     from patientdx.protocols import Searcher
 
@@ -122,7 +122,7 @@ def _candidates(
     """The system, and every combination of values; all of them are checked."""
     from evaluator import grid as combinations
     from expander import default_axes, system_settings
-    from expander.systems import parse_system
+    from expander.systems.system import parse_system
 
     parsed = parse_system(system)
     axes = default_axes(parsed, opened.bm25.k1, opened.bm25.b)

@@ -252,7 +252,7 @@ def judged_source(
     """Judged queries. Raises UsageError for a system that asks no language model."""
     from evaluator.lambdas import judged_queries, retrieval_metric
     from expander import SystemSettings
-    from expander.systems import parse_system
+    from expander.systems.system import parse_system
     from patientdx.formats import read_qrels, read_queries
 
     parsed = parse_system(system)

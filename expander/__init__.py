@@ -1,25 +1,31 @@
 """Query expansion and fusion: strategies, the cache of replies, searchers that use them."""
 
-from .cache import ReplyCache, clear_cache, reply_key
 from .cached_generator import CachedGenerator, Counts, Done, Reply
-from .concepts import ConceptFinder, Mention
-from .expand import Expansion, expand_queries, expansion_row
-from .fusion import NORMS, RRF, Fusion, ScoreFusion
-from .grounded import Grounded, GroundedSettings
-from .keywords import Keywords, KeywordsSettings
-from .phrases import PhraseSearcher, PhraseSettings
-from .prompted import PromptedExpander, read_prompt
-from .query2doc import Query2Doc, Query2DocSettings
-from .ranx_fusion import FUSIONS, RANX_METHODS, RanxFusion, make_fusion
-from .recorded import RecordedExpander, read_expansions
-from .reduce import Reduce, ReduceSettings
-from .rm3 import Rm3, Rm3Settings
-from .rocchio import Rocchio, RocchioSettings
-from .search import ExpandedSearcher, FusedSearcher, RankingExpandedSearcher, expanded_searcher
-from .strategies import STRATEGIES, Means, Strategy, make_strategy
-from .synonyms import Synonyms, SynonymsSettings
-from .system_settings import SystemSettings, default_axes, system_settings
-from .vocabulary import Concept, Name, read_vocabulary
+from .concepts.finder import ConceptFinder, Mention
+from .concepts.vocabulary import Concept, Name, read_vocabulary
+from .expansions import Expansion, expand_queries, expansion_row
+from .fusion.methods import NORMS, RRF, Fusion, ScoreFusion
+from .fusion.ranx import FUSIONS, RANX_METHODS, RanxFusion, make_fusion
+from .prompts import read_prompt
+from .reply_cache import ReplyCache, clear_cache, reply_key
+from .strategies.grounded import Grounded, GroundedSettings
+from .strategies.keywords import Keywords, KeywordsSettings
+from .strategies.prompted import PromptedExpander
+from .strategies.query2doc import Query2Doc, Query2DocSettings
+from .strategies.recorded import RecordedExpander, read_expansions
+from .strategies.reduce import Reduce, ReduceSettings
+from .strategies.registry import STRATEGIES, Means, Strategy, make_strategy
+from .strategies.rm3 import Rm3, Rm3Settings
+from .strategies.rocchio import Rocchio, RocchioSettings
+from .strategies.synonyms import Synonyms, SynonymsSettings
+from .systems.phrases import PhraseSearcher, PhraseSettings
+from .systems.searchers import (
+    ExpandedSearcher,
+    FusedSearcher,
+    RankingExpandedSearcher,
+    expanded_searcher,
+)
+from .systems.settings import SystemSettings, default_axes, system_settings
 
 __all__ = [
     "FUSIONS",

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from patientdx.errors import InputError, ModelError, ReplyError
 from patientdx.protocols import GREEDY, GenerationSettings, Generator, Prompt
 
-from .cache import ReplyCache, reply_key
+from .reply_cache import ReplyCache, reply_key
 
 Origin = Literal["model", "cache", "failed"]
 

@@ -9,8 +9,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from expander.cache import ReplyCache
 from expander.cached_generator import CachedGenerator
+from expander.reply_cache import ReplyCache
 from patientdx.protocols import GenerationSettings
 
 PROMPTS = [f"note {number}" for number in range(200)]

@@ -19,8 +19,8 @@ from expander_fakes import GREEDY, FakeGenerator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expander.cache import ReplyCache, clear_cache, reply_key
 from expander.cached_generator import CachedGenerator
+from expander.reply_cache import ReplyCache, clear_cache, reply_key
 from patientdx.errors import CacheError
 from patientdx.protocols import GenerationSettings
 

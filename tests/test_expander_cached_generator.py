@@ -8,8 +8,8 @@ from expander_fakes import GREEDY, FailingGenerator, FakeGenerator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expander.cache import ReplyCache
 from expander.cached_generator import CachedGenerator, Counts, Done, Reply
+from expander.reply_cache import ReplyCache
 from patientdx.errors import InputError, ModelError, ReplyError
 from patientdx.protocols import GenerationSettings, Generator, Prompt
 

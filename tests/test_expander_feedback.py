@@ -9,8 +9,8 @@ import pytest
 from expander_fakes import index_of
 from oracle import Oracle, tokens_by
 
-from expander.rm3 import Rm3, Rm3Settings
-from expander.rocchio import Rocchio, RocchioSettings
+from expander.strategies.rm3 import Rm3, Rm3Settings
+from expander.strategies.rocchio import Rocchio, RocchioSettings
 from indexer.index import Index
 from patientdx.errors import InputError
 from patientdx.protocols import Expander

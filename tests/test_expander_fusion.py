@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expander.fusion import RRF, Norm, ScoreFusion, top
-from expander.ranx_fusion import make_fusion
+from expander.fusion.methods import RRF, Norm, ScoreFusion, top
+from expander.fusion.ranx import make_fusion
 from patientdx.errors import ExtraMissingError, InputError
 from patientdx.records import Hit, Run, ranked
 

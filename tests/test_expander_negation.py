@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expander.negation import denied_words
-from expander.words import words_of
+from expander.concepts.negation import denied_words
+from expander.concepts.words import words_of
 
 LITTLE = {"and", "or", "the", "that", "she", "have", "a"}
 

@@ -12,7 +12,7 @@ from expander_fakes import index_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expander.phrases import PhraseSearcher, PhraseSettings, pair_counts, pair_scores
+from expander.systems.phrases import PhraseSearcher, PhraseSettings, pair_counts, pair_scores
 from indexer.index import Index
 from patientdx.errors import InputError
 from patientdx.records import Filter, Query, float32

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from expander.fusion import RRF, Fusion, ScoreFusion
-from expander.ranx_fusion import RanxFusion, make_fusion
+from expander.fusion.methods import RRF, Fusion, ScoreFusion
+from expander.fusion.ranx import RanxFusion, make_fusion
 from patientdx.errors import InputError, UsageError
 from patientdx.records import Hit, Run, float32, ranked
 

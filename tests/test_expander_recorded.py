@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expander.cached_generator import Reply
-from expander.expand import Expansion, expansion_row
-from expander.recorded import RecordedExpander, read_expansions
+from expander.expansions import Expansion, expansion_row
+from expander.strategies.recorded import RecordedExpander, read_expansions
 from patientdx.errors import InputError
 from patientdx.protocols import Expander
 from patientdx.records import Query

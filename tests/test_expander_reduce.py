@@ -7,7 +7,7 @@ from expander_fakes import index_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expander.reduce import Reduce, ReduceSettings
+from expander.strategies.reduce import Reduce, ReduceSettings
 from indexer.index import Index
 from patientdx.errors import InputError
 from patientdx.records import Query

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expander.reply import MAX_KEYWORDS, MAX_REPEATS, keywords, passage_words
+from expander.strategies.reply_parser import MAX_KEYWORDS, MAX_REPEATS, keywords, passage_words
 
 FIRST_SENTENCE = "A 63-year-old woman had crushing chest pain after a funeral."
 PROMPT = (

@@ -8,13 +8,13 @@ import pytest
 from expander_fakes import FailingGenerator, FakeGenerator, index_of
 
 from evaluator import evaluate_searcher
-from expander.cache import ReplyCache
 from expander.cached_generator import CachedGenerator
-from expander.expand import expand_queries, expansion_row
-from expander.fusion import RRF
-from expander.keywords import Keywords
-from expander.reduce import Reduce, ReduceSettings
-from expander.search import (
+from expander.expansions import expand_queries, expansion_row
+from expander.fusion.methods import RRF
+from expander.reply_cache import ReplyCache
+from expander.strategies.keywords import Keywords
+from expander.strategies.reduce import Reduce, ReduceSettings
+from expander.systems.searchers import (
     ExpandedSearcher,
     FusedSearcher,
     RankingExpandedSearcher,

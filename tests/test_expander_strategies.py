@@ -7,12 +7,12 @@ from expander_fakes import FakeGenerator, index_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expander.grounded import Grounded, GroundedSettings
-from expander.keywords import Keywords, KeywordsSettings
-from expander.prompted import read_prompt
-from expander.query2doc import Query2Doc, Query2DocSettings
-from expander.strategies import STRATEGIES, Means, make_strategy
-from expander.vocabulary import Concept, Name
+from expander.concepts.vocabulary import Concept, Name
+from expander.prompts import read_prompt
+from expander.strategies.grounded import Grounded, GroundedSettings
+from expander.strategies.keywords import Keywords, KeywordsSettings
+from expander.strategies.query2doc import Query2Doc, Query2DocSettings
+from expander.strategies.registry import STRATEGIES, Means, make_strategy
 from indexer.index import Index
 from patientdx.errors import InputError, UsageError
 from patientdx.protocols import CorpusView, Expander, GenerationSettings
@@ -216,8 +216,8 @@ def test_a_new_strategy_is_one_class_and_one_row(
 
 def test_prompts_are_files_of_the_package() -> None:
     folder = Path(__file__).parents[1] / "expander" / "prompts"
-    assert {path.stem for path in folder.iterdir()} == {"keywords", "query2doc", "grounded"}
-    for path in folder.iterdir():
+    assert {path.stem for path in folder.glob("*.txt")} == {"keywords", "query2doc", "grounded"}
+    for path in folder.glob("*.txt"):
         assert read_prompt(path.stem) == path.read_text(encoding="utf-8").removesuffix("\n")
         assert read_prompt(path.stem).count("{patient_data}") == 1
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from expander_fakes import index_of
 
-from expander.concepts import ConceptFinder
-from expander.synonyms import Synonyms, SynonymsSettings
-from expander.vocabulary import Concept, Name
+from expander.concepts.finder import ConceptFinder
+from expander.concepts.vocabulary import Concept, Name
+from expander.strategies.synonyms import Synonyms, SynonymsSettings
 from indexer.index import Index
 from patientdx.errors import InputError
 from patientdx.records import Query
@@ -139,7 +139,7 @@ DATA = Path(__file__).parents[1].resolve() / ".." / "shared" / "data"
 @pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not there")
 def test_what_phenopackets_deny_is_taken_for_denied(index: Index) -> None:
     """Their texts are a template: "presented with A, B. There was no C, D."."""
-    from expander.vocabulary import read_vocabulary
+    from expander.concepts.vocabulary import read_vocabulary
     from patientdx.formats import read_queries
 
     hpo = read_vocabulary(DATA / "vocab" / "hp.obo.gz", root="HP:0000118")

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expander import PhraseSettings, default_axes, system_settings
-from expander.keywords import KeywordsSettings
-from expander.rm3 import Rm3Settings
-from expander.system_settings import Value
-from expander.systems import parse_system
+from expander.strategies.keywords import KeywordsSettings
+from expander.strategies.rm3 import Rm3Settings
+from expander.systems.settings import Value
+from expander.systems.system import parse_system
 from patientdx.errors import InputError, UsageError
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expander import RRF, ScoreFusion
-from expander.systems import System, build_system, parse_system
+from expander.systems.system import System, build_system, parse_system
 from patientdx.errors import PatientDxError, UsageError
 from patientdx.records import Filter, Hit, Query
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expander.vocabulary import Concept, Name, read_vocabulary
+from expander.concepts.vocabulary import Concept, Name, read_vocabulary
 from patientdx.errors import InputError
 
 VOCAB = Path(__file__).parents[1].resolve() / ".." / "shared" / "data" / "vocab"

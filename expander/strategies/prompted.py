@@ -3,12 +3,10 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 
+from expander.cached_generator import CachedGenerator, Reply
 from patientdx.protocols import GenerationSettings, Generator, Prompt
 from patientdx.records import Query
-
-from .cached_generator import CachedGenerator, Reply
 
 PATIENT = "{patient_data}"
 """Where a prompt holds the note."""
@@ -54,13 +52,6 @@ class PromptedExpander(ABC):
         if isinstance(self.generator, CachedGenerator):
             return self.generator.replies(prompts, self.generation)
         return [Reply(text, "model") for text in self.generator.generate(prompts, self.generation)]
-
-
-def read_prompt(name: str) -> str:
-    """The wording of a prompt that ships with the package, with its places in braces."""
-    package = __package__ or "expander"
-    text = files(package).joinpath(f"prompts/{name}.txt").read_text(encoding="utf-8")
-    return text.removesuffix("\n")
 
 
 def asking(wording: str, note: str, places: Mapping[str, str] | None = None) -> Prompt:

@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from expander.prompts import read_prompt
 from patientdx.errors import InputError
 from patientdx.protocols import CorpusView, GenerationSettings, Generator, Prompt, Searcher
 from patientdx.records import Filter, Query
 
 from .feedback import first_hits
-from .prompted import PromptedExpander, asking, read_prompt
+from .prompted import PromptedExpander, asking
 from .query2doc import check_original_weight, with_passage
-from .reply import passage_words
+from .reply_parser import passage_words
 
 _EXCERPTS = "{excerpts}"
 

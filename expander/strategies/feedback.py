@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
+from expander.query_terms import with_terms
 from patientdx.errors import InputError
 from patientdx.protocols import CorpusView, Searcher
 from patientdx.records import Filter, Query
-
-from .additions import with_terms
 
 _REMEMBERED = 4096  # term vectors; the first hits of many queries are the same notes
 

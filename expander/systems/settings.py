@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from expander.fusion.methods import NORMS
+from expander.strategies.registry import STRATEGIES
 from patientdx.errors import UsageError
 
-from .fusion import NORMS
 from .phrases import PhraseSettings
-from .strategies import STRATEGIES
-from .systems import PHRASES, System, parse_system
+from .system import PHRASES, System, parse_system
 
 Value = bool | int | float | str
 Axes = dict[str, list[Value]]

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from expander.concepts.vocabulary import Concept
 from patientdx.errors import UsageError
 from patientdx.protocols import CorpusView, Expander, Generator, Searcher
 from patientdx.records import Filter, Query
@@ -26,7 +27,6 @@ from .reduce import Reduce
 from .rm3 import Rm3
 from .rocchio import Rocchio
 from .synonyms import Synonyms
-from .vocabulary import Concept
 
 
 class Strategy(Protocol):

@@ -16,11 +16,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from expander.query_terms import term_counts
 from patientdx.errors import InputError
 from patientdx.protocols import CorpusView, Searcher
 from patientdx.records import Filter, Query
 
-from .additions import term_counts
 from .feedback import FeedbackExpander, FeedbackNote, check_feedback, strongest
 
 

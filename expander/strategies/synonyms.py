@@ -4,14 +4,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from expander.concepts.finder import ConceptFinder, Mention
+from expander.concepts.vocabulary import SCOPES, Concept, Scope
+from expander.concepts.words import words_of
+from expander.query_terms import with_weights
 from patientdx.errors import InputError
 from patientdx.protocols import CorpusView
 from patientdx.records import Query
-
-from .additions import with_weights
-from .concepts import ConceptFinder, Mention
-from .vocabulary import SCOPES, Concept, Scope
-from .words import words_of
 
 
 @dataclass(frozen=True)

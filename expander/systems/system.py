@@ -11,13 +11,13 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from expander.fusion.methods import Fusion
+from expander.fusion.ranx import FUSIONS, make_fusion
+from expander.strategies.registry import STRATEGIES
 from patientdx.errors import UsageError
 from patientdx.protocols import Expander, Searcher
 
-from .fusion import Fusion
-from .ranx_fusion import FUSIONS, make_fusion
-from .search import FusedSearcher, expanded_searcher
-from .strategies import STRATEGIES
+from .searchers import FusedSearcher, expanded_searcher
 
 BM25, PHRASES = "bm25", "phrases"
 _OWN = (BM25, PHRASES)

@@ -15,7 +15,7 @@ from patientdx.capabilities import require
 from patientdx.errors import InputError, UsageError
 from patientdx.records import Qrels, Run
 
-from .fusion import NORMS, RRF, Fusion, Norm, ScoreFusion, by_query, top
+from .methods import NORMS, RRF, Fusion, Norm, ScoreFusion, by_query, top
 
 _METHODS = """
 anz gmnz max med min mnz sum isr log_isr logn_isr rbc wmnz mixed bordafuse w_bordafuse condorcet

@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from expander.query_terms import with_terms, with_weights
 from patientdx.errors import InputError
 from patientdx.formats.files import Source, filled, open_lines, shown
 from patientdx.records import Query
-
-from .additions import with_terms, with_weights
 
 _GREATEST = 1e30  # as the index has it
 _HINT = "each line is an object with query_id, weights, terms and replaces_text, as expand writes"

@@ -8,7 +8,7 @@ from patientdx.protocols import Expander
 from patientdx.records import Query
 
 from .cached_generator import Reply
-from .prompted import PromptedExpander
+from .strategies.prompted import PromptedExpander
 
 
 class Expansion(NamedTuple):

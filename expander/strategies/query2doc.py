@@ -10,13 +10,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from expander.prompts import read_prompt
+from expander.query_terms import with_weights
 from patientdx.errors import InputError
 from patientdx.protocols import GenerationSettings, Generator, Prompt
 from patientdx.records import Query
 
-from .additions import with_weights
-from .prompted import PromptedExpander, asking, read_prompt
-from .reply import passage_words
+from .prompted import PromptedExpander, asking
+from .reply_parser import passage_words
 
 _GENERATION = GenerationSettings(max_new_tokens=128)
 

@@ -13,11 +13,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from expander.query_terms import term_counts
 from patientdx.errors import InputError
 from patientdx.protocols import CorpusView
 from patientdx.records import Query
 
-from .additions import term_counts
 from .feedback import strongest
 
 

@@ -27,11 +27,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from expander.query_terms import term_counts
 from patientdx.errors import InputError
 from patientdx.protocols import CorpusView, Searcher
 from patientdx.records import Filter, Hit, Query, ranked
-
-from .additions import term_counts
 
 WORD = re.compile(r"\w+")
 _REMEMBERED = 20_000

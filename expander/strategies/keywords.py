@@ -9,13 +9,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from expander.prompts import read_prompt
+from expander.query_terms import with_weights
 from patientdx.errors import InputError
 from patientdx.protocols import GenerationSettings, Generator, Prompt
 from patientdx.records import Query
 
-from .additions import with_weights
-from .prompted import PromptedExpander, asking, read_prompt
-from .reply import MAX_KEYWORDS, keywords
+from .prompted import PromptedExpander, asking
+from .reply_parser import MAX_KEYWORDS, keywords
 
 _GENERATION = GenerationSettings(max_new_tokens=200)
 

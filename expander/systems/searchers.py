@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
+from expander.fusion.methods import Fusion
 from patientdx.errors import InputError
 from patientdx.protocols import Expander, RankingSearcher, Searcher
 from patientdx.records import Filter, Hit, Query
-
-from .fusion import Fusion
 
 
 class ExpandedSearcher:

@@ -1,0 +1,1 @@
+"""Concepts in notes: vocabularies of names, finding them in a text, and what is negated."""

@@ -1,0 +1,1 @@
+"""Retrieval systems: strategies and fusions joined into searchers, with their settings."""
