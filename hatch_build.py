@@ -20,7 +20,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 MOVED = ("indexer", "expander", "merger", "evaluator", "commands", "cli")
 """Top-level packages and modules that lie inside `patientdx` in a wheel."""
 
-EXTENSIONS = {"indexer._native": "indexer/native", "merger._native": "merger/native"}
+EXTENSIONS = {
+    "indexer._native": "indexer/native",
+    "merger.kernels._native": "merger/kernels/native",
+}
 """C extensions: the module, and the folder of its sources."""
 
 FLAGS = {

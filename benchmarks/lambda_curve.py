@@ -19,10 +19,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sibling_texts import SHARED, SUBJECTS
 from siblings import INTO, Plan, judged_on, perplexity
 
-from merger.checkpoint import Checkpoint
-from merger.merged_model import MergedModel
-from merger.planning import plan_merge
-from merger.recipe_reader import parse_recipe
+from merger.checkpoints.checkpoint import Checkpoint
+from merger.live.merged_model import MergedModel
+from merger.planning.planner import plan_merge
+from merger.recipes.reader import parse_recipe
 from patientdx.formats.atomic import atomic_writer
 from patientdx.models.settings import ModelSettings
 

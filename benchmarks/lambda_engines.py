@@ -20,10 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lambda_curve import METHODS, live
 from siblings import INTO
 
-from merger.job import Job
-from merger.merged_model import MergedModel
+from merger.live.merged_model import MergedModel
 from merger.merging import merge
-from merger.recipe_reader import parse_recipe
+from merger.planning.job import Job
+from merger.recipes.reader import parse_recipe
 from patientdx.models.hf import HfModel
 from patientdx.models.settings import ModelSettings
 from patientdx.protocols import GenerationSettings

@@ -64,7 +64,7 @@ def write_synced(path: Path, size: int, piece: memoryview, syncer: Executor) -> 
 def ours() -> dict[str, Any]:
     import merge_models
 
-    from merger.stream import write_merge
+    from merger.engines.stream import write_merge
 
     begun = perf_counter()
     about = (Path(BASE) / "config.json").read_bytes()
@@ -102,10 +102,10 @@ def ours_memory() -> dict[str, Any]:
     import merge_models
     import numpy as np
 
-    from merger.blends import blends, pairs_of
-    from merger.live_host import HostWeights, mixed_many
-    from merger.mixes import mix_of, sum_weights
-    from merger.values import Values
+    from merger.checkpoints.values import Values
+    from merger.live.blends import blends, pairs_of
+    from merger.live.host_weights import HostWeights, mixed_many
+    from merger.live.mixes import mix_of, sum_weights
 
     some = list(blends(merge_models.plan(Path(BASE), Path(OTHER), METHOD, TS[0])))
     for blend in some:  # reads the inputs

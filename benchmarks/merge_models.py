@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from merger.checkpoint import Checkpoint
-from merger.headers import Slot
-from merger.kernels import combine
-from merger.kernels_numpy import unpacked
-from merger.layout import compose_index, lay_out
-from merger.plan import MergePlan, TensorTask
-from merger.values import Values
+from merger.checkpoints.checkpoint import Checkpoint
+from merger.checkpoints.headers import Slot
+from merger.checkpoints.values import Values
+from merger.kernels.dispatch import combine
+from merger.kernels.numpy_kernels import unpacked
+from merger.outputs.shards import compose_index, lay_out
+from merger.planning.merge_plan import MergePlan, TensorTask
 
 PIECE = 1 << 24  # numbers made or compared at a time
 # Hidden size, inner size, layers, heads, heads of keys and values, words.

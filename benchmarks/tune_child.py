@@ -55,11 +55,11 @@ def opened(folder: Path, settings: ModelSettings) -> HfModel:
 
 
 def ours(job: dict[str, Any], stays: Stays, settings: ModelSettings) -> dict[str, Any]:
-    from merger.checkpoint import Checkpoint
-    from merger.merged_model import MergedModel
-    from merger.planning import plan_merge
-    from merger.recipe_reader import parse_recipe
-    from merger.recipe_writer import written
+    from merger.checkpoints.checkpoint import Checkpoint
+    from merger.live.merged_model import MergedModel
+    from merger.planning.planner import plan_merge
+    from merger.recipes.reader import parse_recipe
+    from merger.recipes.writer import written
 
     began = perf_counter()
     made = parse_recipe(written(recipe(job["pair"], job["method"], 0.5)))
@@ -113,9 +113,9 @@ WAYS: dict[str, Callable[[dict[str, Any], Stays, ModelSettings], dict[str, Any]]
 def main() -> None:
     import mergekit.merge  # noqa: F401 - off the clock, for both alike
 
-    import merger.merged_model
-    import merger.planning
-    import merger.recipe_reader  # noqa: F401
+    import merger.live.merged_model
+    import merger.planning.planner
+    import merger.recipes.reader  # noqa: F401
 
     way, job = sys.argv[1], json.loads(sys.argv[2])
     cohort = job["cohort"] and Path(job["cohort"])

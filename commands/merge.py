@@ -14,7 +14,7 @@ from . import options, output
 from .merge_inputs import Asked, Engine, Places, asked_recipe, job_of
 
 if TYPE_CHECKING:
-    from merger.job import Job, Ready
+    from merger.planning.job import Job, Ready
 
 Into = Annotated[Path | None, typer.Option("--into", help="Make this folder: the merged model.")]
 Given = Annotated[
@@ -144,8 +144,8 @@ def _check(job: "Job", into: Path | None, *, as_json: bool, quiet: bool, cosines
     """The report of `--check`, or without `cosines` what can be told without reading weights."""
     import tempfile
 
-    from merger.checks import check_place
-    from merger.job import opened
+    from merger.planning.guards import check_place
+    from merger.planning.job import opened
 
     if into is not None:
         check_place(into)
@@ -174,7 +174,7 @@ def _check(job: "Job", into: Path | None, *, as_json: bool, quiet: bool, cosines
 
 
 def _cosines(job: "Job", ready: "Ready", *, quiet: bool) -> dict[str, Any]:
-    from merger.report import summary, tensor_reports
+    from merger.similarity import summary, tensor_reports
 
     if ready.plan is None:
         raise UsageError(
@@ -198,7 +198,7 @@ def _cosines(job: "Job", ready: "Ready", *, quiet: bool) -> dict[str, Any]:
 
 
 def _verify(folder: Path, given: Sequence[str], *, as_json: bool, quiet: bool) -> None:
-    from merger.provenance import read_provenance
+    from merger.metadata.provenance import read_provenance
     from merger.verify import verify
 
     settings = options.settings()
@@ -231,7 +231,7 @@ def _verify(folder: Path, given: Sequence[str], *, as_json: bool, quiet: bool) -
 
 
 def _list_presets(*, as_json: bool) -> None:
-    from merger.presets import PUBLISHED, presets
+    from merger.recipes.presets import PUBLISHED, presets
 
     found = presets()
     if as_json:

@@ -10,8 +10,8 @@ from patientdx.errors import MergeError, UsageError
 from . import options, output
 
 if TYPE_CHECKING:
-    from merger.job import Job
-    from merger.recipe import Recipe
+    from merger.planning.job import Job
+    from merger.recipes.recipe import Recipe
 
 Engine = Literal["stream", "mergekit"]
 
@@ -57,9 +57,9 @@ def _folder(name: str, place: Path) -> Path:
 
 def asked_recipe(source: Asked) -> "tuple[Recipe, str]":
     """The recipe asked for, and the command that asks for it without the folder."""
-    from merger.presets import preset
-    from merger.recipe_reader import parse_recipe, read_recipe
-    from merger.recipe_writer import renamed, weighted, written
+    from merger.recipes.presets import preset
+    from merger.recipes.reader import parse_recipe, read_recipe
+    from merger.recipes.writer import renamed, weighted, written
 
     given, weight = source.given, source.weight
     if sum(map(bool, (source.method, source.preset))) > 1:
@@ -93,7 +93,7 @@ def asked_recipe(source: Asked) -> "tuple[Recipe, str]":
 
 
 def _two_models(source: Asked) -> dict[str, Any]:
-    from merger.recipe_writer import two_model_recipe
+    from merger.recipes.writer import two_model_recipe
 
     if len(source.given) != 2:
         raise UsageError(
@@ -110,7 +110,7 @@ def _two_models(source: Asked) -> dict[str, Any]:
 
 def plain_model(name: str) -> Any:
     """A model as a recipe names it; the name of a folder may hold MergeKit's own signs."""
-    from merger.recipe import ModelRef
+    from merger.recipes.recipe import ModelRef
 
     return ModelRef(name).plain() if Path(name).is_dir() else name
 
@@ -135,7 +135,7 @@ def job_of(
     unsound: bool,
 ) -> "Job":
     """The job of a recipe. Raises ModelError and FetchError for models that are not here."""
-    from merger.job import Job
+    from merger.planning.job import Job
 
     settings = options.settings()
     folders = {ref: places.located(ref.base) for ref in recipe.inputs}

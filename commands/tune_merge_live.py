@@ -16,8 +16,8 @@ from .tune_merge_sources import Live, Source
 
 if TYPE_CHECKING:
     from evaluator.lambdas import Axis, Candidate, Ledger, Strategy
-    from merger.merged_model import MergedModel
-    from merger.recipe import Recipe
+    from merger.live.merged_model import MergedModel
+    from merger.recipes.recipe import Recipe
     from patientdx.models import ModelSettings
 
 REST = "rest"
@@ -82,8 +82,8 @@ class Family:
     def _many(
         cls, name: str, models: Sequence[Any], methods: tuple[str, ...], dtype: str | None
     ) -> "Family":
-        from merger.recipe_reader import parse_recipe
-        from merger.recipe_writer import weights_recipe, written
+        from merger.recipes.reader import parse_recipe
+        from merger.recipes.writer import weights_recipe, written
 
         data = weights_recipe("linear", models, [1.0] * len(models), dtype)
         return cls(
@@ -123,8 +123,8 @@ class Family:
 
         `dtype` is that of the base's weights, which multislerp, done in float32, is written in.
         """
-        from merger.recipe_reader import parse_recipe
-        from merger.recipe_writer import grouped, weights_recipe, written
+        from merger.recipes.reader import parse_recipe
+        from merger.recipes.writer import grouped, weights_recipe, written
 
         method, values = self.method(candidate), dict(candidate.values)
         if self.inputs > 2:
@@ -242,8 +242,8 @@ def unscored(source: Source) -> "Ledger":
 
 @contextmanager
 def _live(family: Family, asked: Asked) -> "Iterator[MergedModel]":
-    from merger.job import opened
-    from merger.merged_model import MergedModel
+    from merger.live.merged_model import MergedModel
+    from merger.planning.job import opened
 
     job = job_of(family.recipe_, asked.places, "stream", SHARD, unsound=False)
     with TemporaryDirectory() as near, opened(job, Path(near) / "live") as ready:

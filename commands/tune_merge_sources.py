@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from evaluator.lambdas import Candidate, Factory, Instances, Ledger, Metric, Text
     from expander import SystemSettings
     from indexer.index import Index
-    from merger.merged_model import MergedModel
+    from merger.live.merged_model import MergedModel
 
     Swap = Callable[[Candidate], object]
 

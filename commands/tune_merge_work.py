@@ -121,7 +121,7 @@ def _notes(source: Source, asked: Asked) -> dict[str, str]:
 
 def check_into(families: Sequence[Family], into: Path | None) -> None:
     """Complains about a folder that cannot be written to before anything is paid for."""
-    from merger.checks import check_place
+    from merger.planning.guards import check_place
 
     if into is None:
         return
@@ -135,8 +135,8 @@ def publish(
 ) -> None:
     """Writes the chosen merge; its card tells how it was chosen."""
     from evaluator.lambdas import card_remarks
-    from merger.job import opened
     from merger.merging import carry_out
+    from merger.planning.job import opened
 
     recipe, command = family.at(chosen, _dtype(family, asked))
     job = replace(
@@ -154,8 +154,8 @@ def publish(
 
 def _dtype(family: Family, asked: Asked) -> str | None:
     """What torch calls the dtype of the base's weights."""
-    from merger.checkpoint import Checkpoint
-    from merger.planning import torch_name
+    from merger.checkpoints.checkpoint import Checkpoint
+    from merger.planning.planner import torch_name
 
     base = Checkpoint.open(asked.places.located(family.recipe_.base.base))
     return next((torch_name(one.dtype) for one in base.tensors.values()), None)

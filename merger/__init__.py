@@ -4,19 +4,19 @@
 `plan_merge` gives the plan that `write_merge` carries out.
 """
 
-from .checkpoint import Checkpoint
-from .job import Job
-from .merged_model import MergedModel
+from .checkpoints.checkpoint import Checkpoint
+from .engines.stream import Written, write_merge
+from .live.merged_model import MergedModel
+from .live.mixes import Mix
 from .merging import Merged, merge
-from .mixes import Mix
-from .plan import MergePlan, TensorTask
-from .planning import plan_merge
-from .presets import PUBLISHED, Preset, preset, presets
-from .recipe import ModelRef, Recipe
-from .recipe_reader import parse_recipe, read_recipe
-from .report import CosineSummary, TensorReport, summary, tensor_reports
-from .schedule import Schedule, Share
-from .stream import Written, write_merge
+from .planning.job import Job
+from .planning.merge_plan import MergePlan, TensorTask
+from .planning.planner import plan_merge
+from .recipes.presets import PUBLISHED, Preset, preset, presets
+from .recipes.reader import parse_recipe, read_recipe
+from .recipes.recipe import ModelRef, Recipe
+from .recipes.schedule import Schedule, Share
+from .similarity import CosineSummary, TensorReport, summary, tensor_reports
 from .verify import Verified, verify
 
 __all__ = [

@@ -11,17 +11,15 @@ from typing import Any, NamedTuple
 from patientdx import __version__
 from patientdx.errors import MergeError
 
-from .adapters import adapter_digest
-from .card import CardFacts, hub_name, model_card
-from .checkpoint import CONFIG, Checkpoint
-from .checks import VOCABULARY, check_place, output_config
-from .companions import companions
-from .job import Job, Ready, opened
-from .kernels import moments
-from .licences import Inherited, inherited, read_licence
-from .mergekit_engine import mergekit_version, run_mergekit
-from .planning import promoted, torch_name
-from .provenance import (
+from .checkpoints.adapters import adapter_digest
+from .checkpoints.checkpoint import CONFIG, Checkpoint
+from .checkpoints.companions import companions
+from .checkpoints.values import FLOATS
+from .engines.mergekit import mergekit_version, run_mergekit
+from .kernels.dispatch import moments
+from .metadata.card import CardFacts, hub_name, model_card
+from .metadata.licences import Inherited, inherited, read_licence
+from .metadata.provenance import (
     CARD,
     FILE,
     RECIPE,
@@ -29,9 +27,11 @@ from .provenance import (
     Provenance,
     hub_source,
 )
-from .report import CosineSummary, summary
-from .staging import staged, unwritten
-from .values import FLOATS
+from .outputs.staging import staged, unwritten
+from .planning.guards import VOCABULARY, check_place, output_config
+from .planning.job import Job, Ready, opened
+from .planning.planner import promoted, torch_name
+from .similarity import CosineSummary, summary
 
 Progress = Callable[[int, int], None]
 """Told how many bytes of the output are written, and how many there will be."""
@@ -165,7 +165,7 @@ def _common(dtypes: set[str], ready: Ready) -> str | None:
 
 
 def _by_stream(work: _Work, into: Path, progress: Progress) -> Merged:
-    from .stream import write_merge
+    from .engines.stream import write_merge
 
     job, ready, _ = work
     assert ready.plan is not None

@@ -10,12 +10,12 @@ from typing import NamedTuple
 from patientdx.errors import MergeError
 from patientdx.models.digests import sha256_of
 
-from .adapters import adapter_digest
-from .job import Engine, Job, opened
+from .checkpoints.adapters import adapter_digest
 from .merging import Progress, carry_out
-from .provenance import FILE, InputFacts, Provenance, read_provenance
-from .recipe import ModelRef
-from .recipe_reader import parse_recipe
+from .metadata.provenance import FILE, InputFacts, Provenance, read_provenance
+from .planning.job import Engine, Job, opened
+from .recipes.reader import parse_recipe
+from .recipes.recipe import ModelRef
 
 
 class Verified(NamedTuple):
@@ -86,7 +86,7 @@ def _job(
 
 
 def _check_digests(job: Job, one: InputFacts, found: InputFacts) -> None:
-    from .checkpoint import Checkpoint
+    from .checkpoints.checkpoint import Checkpoint
 
     digests = [(found.folder, Checkpoint.open(found.folder).digest(job.cache), one.digest)]
     if found.adapter:

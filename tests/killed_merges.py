@@ -11,15 +11,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from merger import adapters, merging, output, staging
-from merger.job import Job
+from merger import merging
+from merger.checkpoints import adapters
 from merger.merging import merge
-from merger.recipe_reader import parse_recipe
-from merger.recipe_writer import two_model_recipe, written
+from merger.outputs import output_files, staging
+from merger.planning.job import Job
+from merger.recipes.reader import parse_recipe
+from merger.recipes.writer import two_model_recipe, written
 
 STEPS: dict[str, tuple[Any, str]] = {
     "adapting": (adapters, "_parts"),
-    "a tensor's end": (output.Output, "end"),
+    "a tensor's end": (output_files.Output, "end"),
     "run by MergeKit": (merging, "run_mergekit"),
     "a file synced": (staging, "sync_file"),
     "a file written": (staging, "_write_synced"),
@@ -73,7 +75,7 @@ def hidden(place: Path) -> list[str]:
 def eager(real: Callable[..., Any]) -> Callable[..., Any]:
     """The end of a tensor, with all of it synced and in the journal."""
 
-    def end(self: output.Output, *arguments: Any) -> None:
+    def end(self: output_files.Output, *arguments: Any) -> None:
         real(self, *arguments)
         self._wait()
 
@@ -81,8 +83,8 @@ def eager(real: Callable[..., Any]) -> Callable[..., Any]:
 
 
 if __name__ == "__main__":
-    output._SYNC = 0
-    output.Output.end = eager(output.Output.end)  # type: ignore[method-assign]
+    output_files._SYNC = 0
+    output_files.Output.end = eager(output_files.Output.end)  # type: ignore[method-assign]
     place, step, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     owner, attribute = STEPS[step]
     setattr(owner, attribute, deadly(getattr(owner, attribute), number))

@@ -6,8 +6,8 @@ from typing import Any
 
 from tiny_models import model, tokenizer
 
-from merger.checkpoint import Checkpoint
-from merger.plan import MergePlan, TensorTask
+from merger.checkpoints.checkpoint import Checkpoint
+from merger.planning.merge_plan import MergePlan, TensorTask
 
 SPELLED = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 NEAR = "down_proj"  # of siblings, these are so near that SLERP is linear

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from merger import output
-from merger.checkpoint import Checkpoint
-from merger.plan import MergePlan, TensorTask
-from merger.stream import write_merge
+from merger.checkpoints.checkpoint import Checkpoint
+from merger.engines.stream import write_merge
+from merger.outputs import output_files
+from merger.planning.merge_plan import MergePlan, TensorTask
 
 SHARD_SIZE = 400_000
 
@@ -27,10 +27,10 @@ def plan(left: str, right: str) -> MergePlan:
 
 def eager(sync: int) -> Callable[..., Any]:
     """The end of a tensor, every `sync` bytes of which are waited for."""
-    output._SYNC = sync
-    real = output.Output.end
+    output_files._SYNC = sync
+    real = output_files.Output.end
 
-    def end(self: output.Output, *arguments: Any) -> None:
+    def end(self: output_files.Output, *arguments: Any) -> None:
         real(self, *arguments)
         self._wait()
 
@@ -38,7 +38,7 @@ def eager(sync: int) -> Callable[..., Any]:
 
 
 if __name__ == "__main__":
-    output.Output.end = eager(20_000)  # type: ignore[method-assign]
+    output_files.Output.end = eager(20_000)  # type: ignore[method-assign]
     made = plan(sys.argv[1], sys.argv[2])
     print("begun", flush=True)
     files = {"config.json": b"{}", "README.md": b"# merged\n"}

@@ -98,7 +98,11 @@ def test_the_environment_is_read_by_the_command_line_only() -> None:
                 assert node.attr not in {"environ", "getenv"}, f"{shown(path)}:{node.lineno}"
 
 
-NATIVE = [path for room in ("indexer", "merger") for path in (ROOT / room / "native").iterdir()]
+NATIVE = [
+    path
+    for folder in ("indexer", "merger/kernels")
+    for path in (ROOT / folder / "native").iterdir()
+]
 
 
 @pytest.mark.parametrize("path", [*FILES, *sorted(NATIVE)], ids=shown)

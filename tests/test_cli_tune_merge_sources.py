@@ -128,7 +128,7 @@ def test_a_recipe_of_three_models(
 def test_a_search_that_was_interrupted_finds_its_scores_again(
     models: list[Path], texts: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from merger.merged_model import MergedModel
+    from merger.live.merged_model import MergedModel
 
     first = run(*models[:2], *texts, "--step", 0.5)
 

@@ -15,12 +15,12 @@ import torch
 from small_merges import by_mergekit, loaded, save_model, tensors, ulps
 from transformers import AutoModelForCausalLM
 
-from merger.adapters import apply_adapter
-from merger.checkpoint import Checkpoint
-from merger.job import Job
+from merger.checkpoints.adapters import apply_adapter
+from merger.checkpoints.checkpoint import Checkpoint
 from merger.merging import merge
-from merger.recipe_reader import parse_recipe
-from merger.recipe_writer import two_model_recipe, written
+from merger.planning.job import Job
+from merger.recipes.reader import parse_recipe
+from merger.recipes.writer import two_model_recipe, written
 from merger.verify import verify
 from patientdx.errors import InputError, MergeError, PatientDxError
 

@@ -16,11 +16,12 @@ from killed_merges import hidden, job_of, kill
 from merge_inputs import make_pair
 from tiny_merges import digest
 
-from merger import adapted, stream
-from merger.adapters import adapter_digest
-from merger.job import opened
+from merger.checkpoints import adapted_inputs
+from merger.checkpoints.adapters import adapter_digest
+from merger.engines import stream
+from merger.engines.stream import Written
 from merger.merging import merge
-from merger.stream import Written
+from merger.planning.job import opened
 from patientdx.errors import InputError, MergeError
 
 MODULE = "base_model.model.model.layers.0.self_attn.q_proj"
@@ -52,7 +53,7 @@ class Seen:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.applied: list[Path] = []
         self.written: list[Written] = []
-        apply, write = adapted.apply_adapter, stream.write_merge
+        apply, write = adapted_inputs.apply_adapter, stream.write_merge
 
         def applying(base: Any, adapter: Path, into: Path) -> Any:
             self.applied.append(adapter)
@@ -62,7 +63,7 @@ class Seen:
             self.written.append(write(*arguments, **options))
             return self.written[-1]
 
-        monkeypatch.setattr(adapted, "apply_adapter", applying)
+        monkeypatch.setattr(adapted_inputs, "apply_adapter", applying)
         monkeypatch.setattr(stream, "write_merge", writing)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tiny_checkpoints as tiny
 
-from merger.checkpoint import INDEX, SINGLE, Checkpoint
+from merger.checkpoints.checkpoint import INDEX, SINGLE, Checkpoint
 from patientdx.errors import InputError
 
 

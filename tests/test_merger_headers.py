@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merger.headers import Slot, compose_header, read_header
-from merger.values import SIZES
+from merger.checkpoints.headers import Slot, compose_header, read_header
+from merger.checkpoints.values import SIZES
 from patientdx.errors import InputError
 
 NAMES = st.text(min_size=1, max_size=8).filter(

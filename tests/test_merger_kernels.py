@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merger.compiled import engines, native
-from merger.kernels import (
+from merger.checkpoints.values import SIZES, Values
+from merger.kernels.compiled import engines, native
+from merger.kernels.dispatch import (
     CHUNK,
     Moments,
     chunk_sums,
@@ -20,8 +21,7 @@ from merger.kernels import (
     moments_of,
     slerp_weights,
 )
-from merger.kernels_numpy import unpacked
-from merger.values import SIZES, Values
+from merger.kernels.numpy_kernels import unpacked
 from patientdx.errors import MergeError
 
 COMPILED = [name for name in engines() if name != "numpy"]

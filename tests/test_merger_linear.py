@@ -10,11 +10,11 @@ from fused import torch_fuses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merger.compiled import engines
-from merger.kernels import combine, combine_many
-from merger.kernels_numpy import fused, unpacked
-from merger.sums import Sum, linear_sum
-from merger.values import SIZES, Values
+from merger.checkpoints.values import SIZES, Values
+from merger.kernels.compiled import engines
+from merger.kernels.dispatch import combine, combine_many
+from merger.kernels.numpy_kernels import fused, unpacked
+from merger.kernels.weighted_sums import Sum, linear_sum
 
 floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
 WEIGHTS = [(round(1 - t / 10, 10), t / 10) for t in range(1, 10)]

@@ -11,13 +11,13 @@ pytest.importorskip("yaml", reason="needs the extra merge")
 
 from live_merges import same_bits, siblings, state
 
-from merger.checkpoint import Checkpoint
-from merger.merged_model import MergedModel
-from merger.plan import MergePlan
-from merger.planning import plan_merge
-from merger.recipe_reader import parse_recipe
-from merger.recipe_writer import written
-from merger.stream import write_merge
+from merger.checkpoints.checkpoint import Checkpoint
+from merger.engines.stream import write_merge
+from merger.live.merged_model import MergedModel
+from merger.planning.merge_plan import MergePlan
+from merger.planning.planner import plan_merge
+from merger.recipes.reader import parse_recipe
+from merger.recipes.writer import written
 from patientdx.errors import MergeError
 from patientdx.models.settings import ModelSettings
 

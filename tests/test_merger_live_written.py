@@ -11,15 +11,15 @@ pytest.importorskip("transformers")
 
 from live_merges import plan_of, same_bits, siblings
 
-from merger.blends import blends, pairs_of
-from merger.checkpoint import Checkpoint
-from merger.live_torch import DeviceWeights, live_tensors
-from merger.merged_model import MergedModel
-from merger.mixes import Mix, sum_weights
-from merger.plan import MergePlan
-from merger.planning import plan_merge
-from merger.recipe_reader import parse_recipe
-from merger.stream import write_merge
+from merger.checkpoints.checkpoint import Checkpoint
+from merger.engines.stream import write_merge
+from merger.live.blends import blends, pairs_of
+from merger.live.merged_model import MergedModel
+from merger.live.mixes import Mix, sum_weights
+from merger.live.torch_weights import DeviceWeights, live_tensors
+from merger.planning.merge_plan import MergePlan
+from merger.planning.planner import plan_merge
+from merger.recipes.reader import parse_recipe
 from patientdx.models.hf import HfModel
 from patientdx.models.settings import ModelSettings
 

@@ -10,9 +10,9 @@ pytest.importorskip("transformers")
 
 from live_merges import NEAR, agree, plan_of, same_bits, siblings, state
 
-from merger.merged_model import MergedModel
-from merger.mixes import Mix
-from merger.plan import MergePlan
+from merger.live.merged_model import MergedModel
+from merger.live.mixes import Mix
+from merger.planning.merge_plan import MergePlan
 from patientdx.errors import MergeError, ModelError
 from patientdx.models.settings import ModelSettings
 from patientdx.protocols import GenerationSettings, Generator, Scorer

@@ -13,9 +13,9 @@ import pytest
 import tiny_checkpoints as tiny
 from tiny_merges import plan_of, ulps, wide
 
-from merger.checkpoint import Checkpoint
-from merger.plan import Method
-from merger.stream import write_merge
+from merger.checkpoints.checkpoint import Checkpoint
+from merger.engines.stream import write_merge
+from merger.planning.merge_plan import Method
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("mergekit")

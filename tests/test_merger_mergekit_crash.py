@@ -13,11 +13,13 @@ from killed_merges import hidden, job_of, kill
 from small_merges import loaded, save_model
 from tiny_merges import digest
 
-from merger import checks, merging, stream
-from merger.checks import check_place
+from merger import merging
+from merger.engines import stream
+from merger.engines.stream import Written
 from merger.merging import merge
-from merger.staging import left_bytes, staged
-from merger.stream import Written
+from merger.outputs.staging import left_bytes, staged
+from merger.planning import guards
+from merger.planning.guards import check_place
 from patientdx.errors import MergeError, PatientDxError
 
 
@@ -122,8 +124,8 @@ def test_the_space_that_a_killed_merge_holds_counts_as_free(
     (left / "model.safetensors").write_bytes(bytes(1_000_000))
     held = left_bytes(tmp_path / "out")
     assert 1_000_000 <= held < 1_100_000
-    full = type("Usage", (), {"free": checks._SPARE})
-    monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: full)
+    full = type("Usage", (), {"free": guards._SPARE})
+    monkeypatch.setattr(guards.shutil, "disk_usage", lambda _: full)
     check_place(tmp_path / "out", held)
     for name, need in (("out", held + 1), ("other", 1)):
         with pytest.raises(PatientDxError, match="GB free, and the merge needs"):

@@ -9,10 +9,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from merger.kernels import moments
-from merger.mixes import Mix, Pairs, mix_of, sum_weights
-from merger.sums import Sum
-from merger.values import Values
+from merger.checkpoints.values import Values
+from merger.kernels.dispatch import moments
+from merger.kernels.weighted_sums import Sum
+from merger.live.mixes import Mix, Pairs, mix_of, sum_weights
 from patientdx.errors import MergeError
 
 Vector = NDArray[np.float64]

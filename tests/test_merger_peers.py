@@ -11,11 +11,11 @@ pytest.importorskip("mergekit", reason="needs the extras hf and merge")
 from fused import torch_fuses
 from small_merges import apart, by_mergekit, loaded, save_pair, tensors, ulps
 
-from merger.job import Job
 from merger.merging import merge
-from merger.recipe import ModelRef
-from merger.recipe_reader import parse_recipe
-from merger.recipe_writer import written
+from merger.planning.job import Job
+from merger.recipes.reader import parse_recipe
+from merger.recipes.recipe import ModelRef
+from merger.recipes.writer import written
 from patientdx.errors import MergeError
 
 BY_PART = [

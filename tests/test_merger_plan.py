@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import tiny_checkpoints as tiny
 
-from merger.checkpoint import Checkpoint
-from merger.plan import MergePlan, Piece, TensorTask
+from merger.checkpoints.checkpoint import Checkpoint
+from merger.planning.merge_plan import MergePlan, Piece, TensorTask
 from patientdx.errors import MergeError
 
 EMBEDDING = "model.embed_tokens.weight"

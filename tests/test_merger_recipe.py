@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merger.presets import PUBLISHED, preset, presets
-from merger.recipe import Conditional, ModelRef, Recipe
-from merger.recipe_reader import parse_recipe, read_recipe
-from merger.recipe_writer import renamed, two_model_recipe, weighted, written
+from merger.recipes.presets import PUBLISHED, preset, presets
+from merger.recipes.reader import parse_recipe, read_recipe
+from merger.recipes.recipe import Conditional, ModelRef, Recipe
+from merger.recipes.writer import renamed, two_model_recipe, weighted, written
 from patientdx.errors import InputError, PatientDxError, UsageError
 
 pytest.importorskip("yaml", reason="needs the extra `merge`")

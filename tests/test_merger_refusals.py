@@ -17,10 +17,10 @@ import pytest
 import tiny_checkpoints as tiny
 from tiny_merges import digest, plan_of
 
-from merger import staging
-from merger.checkpoint import Checkpoint
-from merger.plan import MergePlan, Method
-from merger.stream import write_merge
+from merger.checkpoints.checkpoint import Checkpoint
+from merger.engines.stream import write_merge
+from merger.outputs import staging
+from merger.planning.merge_plan import MergePlan, Method
 from patientdx.errors import InputError, MergeError, PatientDxError
 
 NORM = "model.norm.weight"
@@ -107,7 +107,7 @@ def test_an_empty_folder_and_a_link_to_one_are_filled(tmp_path: Path, plan: Merg
 HOLDER = """
 import sys
 from pathlib import Path
-from merger.staging import staged
+from merger.outputs.staging import staged
 with staged(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -6,9 +6,9 @@ import pytest
 import tiny_checkpoints as tiny
 from tiny_merges import digest, plan_of
 
-from merger import output
-from merger.checkpoint import Checkpoint
-from merger.stream import write_merge
+from merger.checkpoints.checkpoint import Checkpoint
+from merger.engines.stream import write_merge
+from merger.outputs import output_files
 from patientdx.errors import MergeError
 
 T = 0.4
@@ -30,18 +30,18 @@ class Stop(KeyboardInterrupt):
 
 def interrupted(monkeypatch: pytest.MonkeyPatch, after: int, error: BaseException) -> None:
     """Lets so many tensors be finished, each synced at once, then raises."""
-    real = output.Output.end
+    real = output_files.Output.end
     ended = []
 
-    def end(self: output.Output, *arguments: object) -> None:
+    def end(self: output_files.Output, *arguments: object) -> None:
         if len(ended) == after:
             raise error
         ended.append(arguments)
         real(self, *arguments)
         self._wait()
 
-    monkeypatch.setattr(output, "_SYNC", 0)
-    monkeypatch.setattr(output.Output, "end", end)
+    monkeypatch.setattr(output_files, "_SYNC", 0)
+    monkeypatch.setattr(output_files.Output, "end", end)
 
 
 def test_an_interrupted_merge_is_resumed(

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merger.recipe_reader import parse_recipe
-from merger.recipe_writer import written
-from merger.schedule import Schedule, Share
+from merger.recipes.reader import parse_recipe
+from merger.recipes.schedule import Schedule, Share
+from merger.recipes.writer import written
 from patientdx.errors import MergeError
 
 theirs = pytest.importorskip("mergekit.config", reason="needs the extra `merge`")

@@ -8,11 +8,12 @@ import pytest
 import tiny_checkpoints as tiny
 from tiny_merges import digest, plan_of, rounded, slerped, ulps, wide
 
-from merger import kernels, parts, stream
-from merger.checkpoint import INDEX, Checkpoint
-from merger.kernels_numpy import CHUNK
-from merger.plan import MergePlan, TensorTask
-from merger.stream import write_merge
+from merger.checkpoints.checkpoint import INDEX, Checkpoint
+from merger.engines import parts, stream
+from merger.engines.stream import write_merge
+from merger.kernels import dispatch
+from merger.kernels.numpy_kernels import CHUNK
+from merger.planning.merge_plan import MergePlan, TensorTask
 
 CONFIG = {"config.json": b"{}"}
 EMBEDDING = "model.embed_tokens.weight"
@@ -221,7 +222,7 @@ def test_without_a_compiler_the_bytes_are_the_same(
 ) -> None:
     plan = plan_of(pair, "slerp", (1 - T, T))
     compiled = write_merge(plan, tmp_path / "compiled")
-    monkeypatch.setattr(kernels, "native", lambda: None)
+    monkeypatch.setattr(dispatch, "native", lambda: None)
     assert write_merge(plan, tmp_path / "numpy").cosines == compiled.cosines
     assert digest(tmp_path / "numpy") == digest(tmp_path / "compiled")
 

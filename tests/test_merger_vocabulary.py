@@ -15,11 +15,11 @@ from small_merges import by_mergekit, logits, save_model, tensors
 from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from merger.job import Job
+from merger.checkpoints.vocabulary import Vocabulary, merged_rows
 from merger.merging import Merged, merge
-from merger.recipe_reader import parse_recipe
-from merger.recipe_writer import two_model_recipe, written
-from merger.vocabulary import Vocabulary, merged_rows
+from merger.planning.job import Job
+from merger.recipes.reader import parse_recipe
+from merger.recipes.writer import two_model_recipe, written
 from patientdx.errors import MergeError
 
 TINY: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 16, "head_dim": 4, "context": 32}

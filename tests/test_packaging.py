@@ -17,7 +17,7 @@ import patientdx
 ROOT = Path(__file__).parents[1]
 ABOUT = f"patientdx-{patientdx.__version__}.dist-info"
 ROOMS = ("indexer", "expander", "merger", "evaluator", "commands")
-ENGINES = {"indexer/_native.abi3.so", "merger/_native.abi3.so"}
+ENGINES = {"indexer/_native.abi3.so", "merger/kernels/_native.abi3.so"}
 
 pytestmark = [
     pytest.mark.slow,

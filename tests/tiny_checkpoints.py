@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from merger.headers import Slot, compose_header
-from merger.kernels import combine
-from merger.values import Values
+from merger.checkpoints.headers import Slot, compose_header
+from merger.checkpoints.values import Values
+from merger.kernels.dispatch import combine
 
 CONFIG = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 50}
 
@@ -42,7 +42,7 @@ def random_tensors(
 
 def near(tensors: Mapping[str, Tensor], seed: int, by: float = 0.5) -> dict[str, Tensor]:
     """The tensors with noise of a share `by` of their size."""
-    from merger.kernels_numpy import unpacked
+    from merger.kernels.numpy_kernels import unpacked
 
     rng = np.random.default_rng(seed)
     found = {}

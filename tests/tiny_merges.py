@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from merger.checkpoint import Checkpoint
-from merger.kernels_numpy import unpacked
-from merger.plan import MergePlan, Method, TensorTask
-from merger.values import Values
+from merger.checkpoints.checkpoint import Checkpoint
+from merger.checkpoints.values import Values
+from merger.kernels.numpy_kernels import unpacked
+from merger.planning.merge_plan import MergePlan, Method, TensorTask
 
 
 def plan_of(

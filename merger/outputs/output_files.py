@@ -8,9 +8,10 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self
 
+from merger.planning.merge_plan import MergePlan, TensorTask
+
 from .journal import Finished, append_journal
-from .layout import Shard
-from .plan import MergePlan, TensorTask
+from .shards import Shard
 from .staging import Staging
 
 _SYNC = 64 << 20  # bytes

@@ -4,11 +4,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from merger.checkpoints.values import Values
+from merger.kernels.weighted_sums import Sum
 from patientdx.errors import MergeError
 
 from .blends import Blend
-from .sums import Sum
-from .values import Values
 
 _PART = 1 << 24  # numbers of a fused product at a time: float64 takes room
 

@@ -22,7 +22,7 @@ class Preset(NamedTuple):
 def presets() -> list[Preset]:
     """All of them, by name; a model comes before its ablations."""
     found = []
-    for entry in files(__package__).joinpath("recipes").iterdir():
+    for entry in files(__package__).joinpath("shipped").iterdir():
         if entry.name.endswith(".yml"):
             text = entry.read_text(encoding="utf-8")
             about = text.partition("\n")[0].removeprefix("# ")

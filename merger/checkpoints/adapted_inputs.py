@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from merger.outputs.staging import kept, sync_file, sync_folder, unwritten
+
 from .adapters import adapter_digest, apply_adapter
 from .checkpoint import Checkpoint
-from .staging import kept, sync_file, sync_folder, unwritten
 
 _EDITION = 1  # of the arithmetic: raised when the same adapter would give other bytes
 _LOCK = "lock"

@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import kernels_numpy
+from merger.checkpoints.values import Values, kind_of
+
+from . import numpy_kernels
 from .compiled import engines, native
-from .kernels_numpy import CHUNK
-from .sums import Weights, sum_of
-from .values import Values, kind_of
+from .numpy_kernels import CHUNK
+from .weighted_sums import Weights, sum_of
 
 THRESHOLD = 0.9995  # |cosine| beyond which SLERP is linear
 SMALLEST_NORM = 1e-8  # norms up to here count as 1
@@ -75,7 +76,7 @@ def chunk_sums(a: Values, b: Values, *, engine: str | None = None) -> NDArray[np
     a_kind, b_kind = kind_of(a.dtype), kind_of(b.dtype)
     module = native()
     if engine == "numpy" or module is None:
-        return kernels_numpy.chunk_sums(a, b)
+        return numpy_kernels.chunk_sums(a, b)
     sums = np.empty((-(-a.size // CHUNK), 3))
     module.moments(engine, a.data, a_kind, b.data, b_kind, sums)
     return sums
@@ -169,7 +170,7 @@ def _combined(
     sums = [sum_of(each) for each in weights]
     if engine == "numpy" or module is None:
         done = [
-            kernels_numpy.combine(inputs, each, out) for each, out in zip(sums, outs, strict=True)
+            numpy_kernels.combine(inputs, each, out) for each, out in zip(sums, outs, strict=True)
         ]
         return all(done)
     table = np.array([(*each.weights, each.divisor) for each in sums], np.float64)
@@ -187,7 +188,7 @@ def _mapped(part: Callable[[int, int], Any], count: int, pool: Executor | None) 
 
 def _rescaled(a: Values, b: Values) -> Moments:
     """Moments after scaling each tensor by a power of two to below 1."""
-    x, y = (kernels_numpy.unpacked(each).astype(np.float64) for each in (a, b))
+    x, y = (numpy_kernels.unpacked(each).astype(np.float64) for each in (a, b))
     tops = [float(np.max(np.abs(each), initial=0.0)) for each in (x, y)]
     if not all(map(math.isfinite, tops)):
         aa, bb = (1.0 if math.isfinite(top) else math.inf for top in tops)

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from merger.kernels.dispatch import combine
+from merger.kernels.numpy_kernels import unpacked
 from patientdx.errors import InputError, MergeError
 from patientdx.models.digests import sha256_of
 
 from .checkpoint import CONFIG, INDEX, Checkpoint
 from .headers import Slot, TensorInfo, compose_header, read_header
-from .kernels import combine
-from .kernels_numpy import unpacked
 from .values import Values
 
 _CONFIG = "adapter_config.json"

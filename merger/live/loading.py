@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from merger.planning.merge_plan import MergePlan
 from patientdx.errors import ModelError
 from patientdx.models.hf_loading import Loaded, load
 from patientdx.models.settings import ModelSettings
 
-from .live_torch import own_memory
-from .plan import MergePlan
+from .torch_weights import own_memory
 
 _WEIGHTS = (".safetensors", ".safetensors.index.json")
 

@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from merger.recipes.recipe import ModelRef, Recipe
+from merger.recipes.writer import renamed
 from patientdx.capabilities import require
 from patientdx.errors import MergeError
-
-from .recipe import ModelRef, Recipe
-from .recipe_writer import renamed
 
 
 def mergekit_version() -> str:

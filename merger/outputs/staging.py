@@ -16,7 +16,7 @@ from typing import NamedTuple
 from patientdx.errors import InputError, MergeError
 
 from .journal import Finished, begin_journal, read_journal
-from .layout import Shard
+from .shards import Shard
 
 _ATTEMPTS = 10
 

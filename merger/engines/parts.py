@@ -10,9 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from patientdx.errors import MergeError
-
-from .kernels import (
+from merger.checkpoints.values import FLOATS, SIZES, Values
+from merger.kernels.dispatch import (
     Moments,
     chunk_sums,
     combine,
@@ -21,10 +20,10 @@ from .kernels import (
     moments_of,
     slerp_weights,
 )
-from .kernels_numpy import CHUNK
-from .plan import MergePlan, Piece, TensorTask
-from .sums import Sum, Weights, linear_sum
-from .values import FLOATS, SIZES, Values
+from merger.kernels.numpy_kernels import CHUNK
+from merger.kernels.weighted_sums import Sum, Weights, linear_sum
+from merger.planning.merge_plan import MergePlan, Piece, TensorTask
+from patientdx.errors import MergeError
 
 PART = 2 * CHUNK  # numbers
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .sums import Sum
-from .values import Bytes, Values
+from merger.checkpoints.values import Bytes, Values
+
+from .weighted_sums import Sum
 
 BLOCK = 4096
 LANES = 32

@@ -8,10 +8,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
+from merger.kernels.dispatch import Moments, slerp_weights
+from merger.kernels.weighted_sums import Sum, linear_sum
 from patientdx.errors import MergeError
-
-from .kernels import Moments, slerp_weights
-from .sums import Sum, linear_sum
 
 METHODS = ("linear", "slerp", "multislerp")
 EPSILON = 1e-8  # what multislerp adds to norms

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from merger.checkpoints.values import Values
+from merger.kernels.dispatch import combine, combine_many
+from merger.kernels.weighted_sums import Sum, Weights
 from patientdx.errors import MergeError
 
 from .blends import Blend
-from .kernels import combine, combine_many
-from .sums import Sum, Weights
-from .values import Values
 
 PART = 1 << 22  # numbers that a thread takes at a time
 

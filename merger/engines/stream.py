@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .layout import SHARD_SIZE, Shard, compose_index, lay_out
-from .output import Output
+from merger.checkpoints.values import SIZES
+from merger.outputs.output_files import Output
+from merger.outputs.shards import SHARD_SIZE, Shard, compose_index, lay_out
+from merger.outputs.staging import refuse_small_disk, staged, unwritten
+from merger.planning.merge_plan import MergePlan, TensorTask
+from merger.planning.planner import only_by_mergekit
+
 from .parts import Parts, Span
-from .plan import MergePlan, TensorTask
-from .planning import only_by_mergekit
-from .staging import refuse_small_disk, staged, unwritten
-from .values import SIZES
 
 _WINDOW = 256 << 20  # bytes of tensors begun and not yet merged, or merged and not yet written
 

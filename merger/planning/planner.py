@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from merger.recipes.recipe import Recipe
+from merger.recipes.schedule import Schedule
 from patientdx.errors import MergeError
 
-from .checks import Agreement, check_inputs
-from .plan import MergePlan, TensorTask
-from .recipe import Recipe
-from .schedule import Schedule
+from .guards import Agreement, check_inputs
+from .merge_plan import MergePlan, TensorTask
 
 if TYPE_CHECKING:
-    from .checkpoint import Checkpoint
+    from merger.checkpoints.checkpoint import Checkpoint
 
 _TORCH = {"bfloat16": "BF16", "float16": "F16", "float32": "F32", "float64": "F64"}
 _WIDTHS = {"BF16": 2, "F16": 2, "F32": 4, "F64": 8}

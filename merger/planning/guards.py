@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from merger.checkpoints.config_comparison import compare_configs, is_tied
+from merger.checkpoints.vocabulary import merged_rows, read_vocabulary
+from merger.outputs.staging import left_bytes
 from patientdx.errors import MergeError, PatientDxError
 
-from .likeness import compare_configs, is_tied
-from .staging import left_bytes
-from .vocabulary import merged_rows, read_vocabulary
-
 if TYPE_CHECKING:
-    from .checkpoint import Checkpoint
+    from merger.checkpoints.checkpoint import Checkpoint
 
 VOCABULARY = re.compile(
     r"(?:^|\.)(?:embed_tokens|lm_head|wte|embed_in|embed_out|word_embeddings)\."

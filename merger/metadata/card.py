@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from merger.recipes.writer import written
+
 from .licences import Inherited
-from .recipe_writer import written
 
 _TEXT = """
 # {title}

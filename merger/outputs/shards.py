@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from .checkpoint import INDEX, SINGLE
-from .headers import Slot, compose_header
-from .values import SIZES
+from merger.checkpoints.checkpoint import INDEX, SINGLE
+from merger.checkpoints.headers import Slot, compose_header
+from merger.checkpoints.values import SIZES
 
 SHARD_SIZE = 5_000_000_000  # bytes, as MergeKit cuts
 _METADATA = {"format": "pt"}

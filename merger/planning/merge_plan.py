@@ -8,11 +8,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from merger.checkpoints.checkpoint import Checkpoint
+from merger.checkpoints.headers import Slot, TensorInfo
+from merger.checkpoints.values import FLOATS
 from patientdx.errors import MergeError
-
-from .checkpoint import Checkpoint
-from .headers import Slot, TensorInfo
-from .values import FLOATS
 
 Method = Literal["linear", "slerp", "multislerp", "copy"]
 _EDITION = 2  # of the arithmetic: raised when the same plan would give other bytes

@@ -6,13 +6,13 @@ from concurrent.futures import Executor
 from itertools import combinations
 from typing import NamedTuple
 
+from merger.checkpoints.checkpoint import Checkpoint
+from merger.checkpoints.values import FLOATS, Values
+from merger.kernels.dispatch import Moments, combine, moments
+from merger.planning.merge_plan import MergePlan, Piece, TensorTask
 from patientdx.errors import MergeError
 
-from .checkpoint import Checkpoint
-from .kernels import Moments, combine, moments
 from .mixes import Pairs
-from .plan import MergePlan, Piece, TensorTask
-from .values import FLOATS, Values
 
 
 class Blend(NamedTuple):

@@ -12,18 +12,18 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from merger.kernels.dispatch import THRESHOLD
+from merger.kernels.weighted_sums import Sum
+from merger.planning.merge_plan import MergePlan, TensorTask
 from patientdx.errors import MergeError
 from patientdx.models.hf import HfModel
 from patientdx.models.settings import DEFAULTS, ModelSettings, Warn, unheard
 from patientdx.protocols import GREEDY, Choice, GenerationSettings, Prompt
 
 from .blends import Blend, blends, pairs_of
-from .kernels import THRESHOLD
-from .live_host import HostWeights, mixed_many
-from .live_torch import DeviceWeights, bytes_of, digest_of_words, live_tensors, tensor_of
+from .host_weights import HostWeights, mixed_many
 from .mixes import Mix, Point, mix_of, spot_of, sum_weights
-from .plan import MergePlan, TensorTask
-from .sums import Sum
+from .torch_weights import DeviceWeights, bytes_of, digest_of_words, live_tensors, tensor_of
 
 
 class MergedModel:
@@ -77,7 +77,7 @@ class MergedModel:
         Configuration and tokenizer come from `files`, or from the base where they are not there.
         The dtype is chosen as for every model of transformers. Raises ModelError.
         """
-        from .live_loading import live_model
+        from .loading import live_model
 
         loaded = live_model(plan, files, settings)
         return cls(plan, loaded.model, loaded.tokenizer, settings, name=name, warn=warn)

@@ -7,16 +7,16 @@ from math import prod
 from pathlib import Path
 from typing import Literal
 
+from merger.checkpoints.adapted_inputs import adapted
+from merger.checkpoints.checkpoint import Checkpoint
+from merger.checkpoints.config_comparison import compare_configs
+from merger.checkpoints.values import SIZES
+from merger.recipes.recipe import MOVED_LAYERS, ModelRef, Recipe
 from patientdx.errors import MergeError
 
-from .adapted import adapted
-from .checkpoint import Checkpoint
-from .checks import Agreement, check_inputs
-from .likeness import compare_configs
-from .plan import MergePlan
-from .planning import plan_merge
-from .recipe import MOVED_LAYERS, ModelRef, Recipe
-from .values import SIZES
+from .guards import Agreement, check_inputs
+from .merge_plan import MergePlan
+from .planner import plan_merge
 
 Engine = Literal["stream", "mergekit"]
 SHARD_SIZE = 5_000_000_000  # bytes, as MergeKit has it

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
-from .kernels import THRESHOLD, moments
-from .plan import MergePlan, TensorTask
+from .kernels.dispatch import THRESHOLD, moments
+from .planning.merge_plan import MergePlan, TensorTask
 
 Progress = Callable[[int], None]
 """Told how many tensors are done."""

@@ -1,0 +1,1 @@
+"""Models on disk: configuration, tensors, vocabulary, adapters, and the dtypes of their numbers."""
