@@ -20,8 +20,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from simulated_merges import SHAPES, flat, simulated
 
-from evaluator.bootstrap import Resampling
-from evaluator.lambdas import AUROC, Deal, GridSearch, Halving, SelectionSettings, Strategy, select
+from evaluator.selection import (
+    AUROC,
+    Deal,
+    GridSearch,
+    Halving,
+    SelectionSettings,
+    Strategy,
+    select,
+)
+from evaluator.statistics.bootstrap import Resampling
 
 
 def losses(shape: str, runs: range) -> tuple[list[float], float, float]:

@@ -34,8 +34,8 @@ def peak_gib() -> float:
 
 def ours(folder: Path, into: Path, memory: str, threads: int | None) -> dict[str, Any]:
     """Our cohort, and what it cost."""
-    from evaluator.mortality.mimic_cohort import build_mimic
-    from evaluator.mortality.settings import Work
+    from evaluator.cohorts.settings import Work
+    from evaluator.cohorts.sources.mimic import build_mimic
 
     laps: list[tuple[str, float]] = []
     start, cpu = time.perf_counter(), time.process_time()
@@ -69,7 +69,7 @@ def theirs(folder: Path, into: Path) -> dict[str, Any]:
 
 def compare(path: Path, cohort: dict[str, Any]) -> None:
     """Raises AssertionError unless both cohorts are the same."""
-    from evaluator.mortality import read_cohort
+    from evaluator.cohorts import read_cohort
 
     found = {"charts": 0, "medications": 0, "procedures": 0, "outputs": 0}
     ours_died = {}

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from evaluator.mortality import SECTIONS, read_cohort, read_templates, render
+from evaluator.cohorts import SECTIONS, read_cohort, read_templates, render
 from evaluator.mortality.question import PAPER
 from patientdx.models import ModelSettings, located
 from patientdx.models.hf import HfModel

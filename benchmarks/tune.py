@@ -55,7 +55,7 @@ def child(way: str, job: dict[str, Any]) -> dict[str, Any]:
 
 def compared(found: Found, died: Any, within: float) -> str:
     """How far the two ways agree. Raises SystemExit where that is not far enough."""
-    from evaluator.discrimination import auroc
+    from evaluator.statistics.discrimination import auroc
 
     ours, theirs = ([row["odds"] for row in found[way][0]["rows"]] for way in TITLES)
     areas = [

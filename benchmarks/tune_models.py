@@ -40,9 +40,9 @@ def read_stays(cohort: Path | None, count: int, seed: int = 0) -> Stays:
     """So many stays, deaths and survivors in turn as long as there are deaths; or invented ones."""
     if cohort is None:
         return _made(count, seed)
-    from evaluator.lambdas import Instances
-    from evaluator.lambdas.halving import in_turn
-    from evaluator.mortality import parse_sections, read_cohort, read_templates, render
+    from evaluator.cohorts import parse_sections, read_cohort, read_templates, render
+    from evaluator.selection import Instances
+    from evaluator.selection.strategies.halving import in_turn
 
     opened = read_cohort(cohort)
     everybody = Instances.of(opened.subject_ids, labels=opened.died)

@@ -11,8 +11,8 @@ from patientdx.errors import UsageError
 from . import cohort_show, options, output
 
 if TYPE_CHECKING:
-    from evaluator.mortality.redaction import Redaction
-    from evaluator.mortality.settings import Work
+    from evaluator.cohorts.redaction import Redaction
+    from evaluator.cohorts.settings import Work
 
 app = typer.Typer(help="Make and describe cohorts for mortality prediction.", no_args_is_help=True)
 
@@ -105,8 +105,8 @@ def _mimic(source: str) -> Callable[..., None]:
         as_json: options.Json = False,
         quiet: Quiet = False,
     ) -> None:
-        from evaluator.mortality.mimic_cohort import build_mimic
-        from evaluator.mortality.settings import CohortSettings
+        from evaluator.cohorts.settings import CohortSettings
+        from evaluator.cohorts.sources.mimic import build_mimic
 
         made = build_mimic(
             source,
@@ -179,8 +179,8 @@ def physionet2012(
     Example:
         patientdx cohort physionet2012 physionet2012 --into cohort.parquet
     """
-    from evaluator.mortality.physionet import build_physionet
-    from evaluator.mortality.settings import CohortSettings
+    from evaluator.cohorts.settings import CohortSettings
+    from evaluator.cohorts.sources.physionet import build_physionet
 
     made = build_physionet(
         folder,
@@ -238,8 +238,8 @@ def meds(
     Example:
         patientdx cohort meds meds --labels labels.parquet --into cohort.parquet
     """
-    from evaluator.mortality.meds import MedsCodes, build_meds
-    from evaluator.mortality.settings import CohortSettings
+    from evaluator.cohorts.settings import CohortSettings
+    from evaluator.cohorts.sources.meds import MedsCodes, build_meds
 
     made = build_meds(
         folder,
@@ -267,13 +267,13 @@ app.command("show")(cohort_show.show)
 
 
 def _work(memory: str, threads: int | None, spill: Path | None) -> "Work":
-    from evaluator.mortality.settings import Work
+    from evaluator.cohorts.settings import Work
 
     return Work(memory=memory, threads=threads or options.threads(), spill=spill)
 
 
 def _redaction(redact_ids: bool, key_file: Path | None) -> "Redaction | None":
-    from evaluator.mortality.redaction import redaction
+    from evaluator.cohorts.redaction import redaction
 
     if key_file is not None and not redact_ids:
         raise UsageError("--key-file goes with --redact-ids")

@@ -10,8 +10,8 @@ import typer
 from . import options, output
 
 if TYPE_CHECKING:
-    from evaluator.mortality.cohort import Cohort, CohortMeta
-    from evaluator.mortality.describing import Description
+    from evaluator.cohorts.cohort import Cohort, CohortMeta
+    from evaluator.cohorts.description import Description
 
 SectionsOption = Annotated[
     list[str] | None,
@@ -40,8 +40,8 @@ def show(
     Example:
         patientdx cohort show cohort.parquet
     """
-    from evaluator.mortality import parse_sections, read_cohort, read_templates
-    from evaluator.mortality.describing import describe, token_counter
+    from evaluator.cohorts import parse_sections, read_cohort, read_templates
+    from evaluator.cohorts.description import describe, token_counter
 
     opened, wording = read_cohort(cohort), read_templates(templates)
     count = token_counter(tokenizer) if tokenizer else None
@@ -104,7 +104,7 @@ def made_json(meta: "CohortMeta") -> dict[str, Any]:
 
 def flow_lines(meta: "CohortMeta") -> list[str]:
     """The flow table as text."""
-    from evaluator.mortality.flow import flow_table
+    from evaluator.cohorts.flow import flow_table
 
     head = ("of", "rule: left out is what …", "dropped", "left")
     return _columns([head, *flow_table(meta.flow)], left=2)

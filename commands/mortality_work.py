@@ -12,7 +12,7 @@ from patientdx.errors import UsageError
 from . import output
 
 if TYPE_CHECKING:
-    from evaluator.mortality import Cohort
+    from evaluator.cohorts import Cohort
     from evaluator.mortality.evaluation import About, Evaluation
     from evaluator.mortality.predictions import Outcomes, Prediction
     from evaluator.mortality.scoring import Asked
@@ -60,8 +60,8 @@ class Work:
 
     def add_baselines(self) -> None:
         """Predicts out of fold, once; tasks share the figures, for no diagnosis is in them."""
-        from evaluator.mortality import features
         from evaluator.mortality.baselines import BASELINES, out_of_fold
+        from evaluator.mortality.features import features
         from evaluator.mortality.predictions import baseline_prediction
 
         if self.outcomes.one_class:
@@ -105,11 +105,11 @@ class Work:
         out: Path | None,
     ) -> None:
         """Works all figures out and writes what was asked for."""
-        from evaluator.bootstrap import Resampling
-        from evaluator.documents import render_document
         from evaluator.mortality.evaluation import evaluate_predictions
         from evaluator.mortality.question import PAPER
         from evaluator.mortality.report import build_report
+        from evaluator.reporting.documents import render_document
+        from evaluator.statistics.bootstrap import Resampling
         from patientdx.formats import atomic_writer
 
         models = self.models(groups, weights)
@@ -151,7 +151,7 @@ class Work:
 
     def records(self, task: str) -> Iterator[Sequence[str]]:
         """The sections of each stay that is asked about, as text, and counts empty ones."""
-        from evaluator.mortality import read_templates, render
+        from evaluator.cohorts import read_templates, render
 
         words = read_templates(self.templates)
         chosen = set(self.places)
@@ -180,9 +180,9 @@ def open_work(
 
     A `stratified` sample has the cohort's share of deaths.
     """
-    from evaluator.mortality import parse_sections, read_cohort
-    from evaluator.mortality.drawing import draw_places
+    from evaluator.cohorts import parse_sections, read_cohort
     from evaluator.mortality.predictions import Outcomes
+    from evaluator.mortality.sampling import draw_places
 
     chosen = {name: parse_sections(name) for name in tasks}
     cohort = read_cohort(path)

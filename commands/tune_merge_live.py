@@ -15,7 +15,7 @@ from .merge_inputs import Places, asked_recipe, job_of, plain_model
 from .tune_merge_sources import Live, Source
 
 if TYPE_CHECKING:
-    from evaluator.lambdas import Axis, Candidate, Ledger, Strategy
+    from evaluator.selection import Axis, Candidate, Ledger, Strategy
     from merger.live.merged_model import MergedModel
     from merger.recipes.recipe import Recipe
     from patientdx.models import ModelSettings
@@ -114,7 +114,7 @@ class Family:
 
     def method(self, candidate: "Candidate") -> str:
         """By which method a candidate merges."""
-        from evaluator.lambdas import METHOD
+        from evaluator.selection import METHOD
 
         return str(dict(candidate.values).get(METHOD, self.methods[0]))
 
@@ -142,7 +142,7 @@ class Family:
 
     def weights(self, candidate: "Candidate") -> dict[str, float]:
         """What a candidate that is no choice by groups takes of each model."""
-        from evaluator.lambdas import weights_of
+        from evaluator.selection import weights_of
 
         return dict(zip(self.models, weights_of(candidate, self.inputs), strict=True))
 
@@ -172,7 +172,7 @@ class Plan:
 
     def of(self, family: Family) -> "Strategy":
         """The strategy for some models. Raises UsageError for what only optuna can search."""
-        from evaluator.lambdas import GridSearch, Halving, OptunaSearch, starts, steps
+        from evaluator.selection import GridSearch, Halving, OptunaSearch, starts, steps
 
         if self.strategy == "optuna":
             first = () if self.groups else starts(family.inputs, family.methods)
@@ -188,7 +188,7 @@ class Plan:
         return GridSearch(steps(self.step))
 
     def _space(self, family: Family) -> "dict[str, Axis]":
-        from evaluator.lambdas import METHOD, Range, simplex_space
+        from evaluator.selection import METHOD, Range, simplex_space
 
         if not self.groups:
             return simplex_space(family.inputs, family.methods)
@@ -199,7 +199,7 @@ class Plan:
 
     def baselines(self, family: Family) -> "tuple[Candidate, ...]":
         """Each model alone, and all alike."""
-        from evaluator.lambdas import BASELINES, starts
+        from evaluator.selection import BASELINES, starts
 
         return BASELINES if family.inputs == 2 else starts(family.inputs, family.methods)
 
@@ -232,7 +232,7 @@ def scorers(family: Family, method: str | None, source: Source, asked: Asked) ->
 
 def unscored(source: Source) -> "Ledger":
     """A ledger that nothing may be asked of yet."""
-    from evaluator.lambdas import Ledger
+    from evaluator.selection import Ledger
 
     def never(candidate: "Candidate") -> Any:
         raise UsageError(f"λ = {candidate} is not to be scored here")

@@ -14,7 +14,7 @@ from .evaluate import index_notes
 from .mortality_work import Work, open_work
 
 if TYPE_CHECKING:
-    from evaluator.lambdas import Candidate, Factory, Instances, Ledger, Metric, Text
+    from evaluator.selection import Candidate, Factory, Instances, Ledger, Metric, Text
     from expander import SystemSettings
     from indexer.index import Index
     from merger.live.merged_model import MergedModel
@@ -75,14 +75,14 @@ class Stays:
     @property
     def curves(self) -> "tuple[Metric, ...]":
         """See Source."""
-        from evaluator.lambdas import METRICS
+        from evaluator.selection import METRICS
 
         return tuple(METRICS.values())
 
     @property
     def instances(self) -> "Instances":
         """See Source."""
-        from evaluator.lambdas import Instances
+        from evaluator.selection import Instances
 
         return Instances.of(self.work.outcomes.patients, labels=self.work.outcomes.died)
 
@@ -93,8 +93,8 @@ class Stays:
     @contextmanager
     def ledger(self, live: Live) -> "Iterator[Ledger]":
         """See Source."""
-        from evaluator.lambdas import Ledger
         from evaluator.mortality.answer_store import AnswerStore
+        from evaluator.selection import Ledger
 
         instances, (task,) = self.instances, self.work.tasks
         with AnswerStore(_kept(live, "answers")) as store:
@@ -104,11 +104,11 @@ class Stays:
 
 def _asking(live: Live, records: Sequence[Sequence[str]], store: Any) -> "Factory":
     """λ into a scorer of stays: log-odds of yes, and the answer that was written."""
-    from evaluator.discrimination import hard_values
-    from evaluator.lambdas import Ratings
     from evaluator.mortality.predictions import prediction_of
     from evaluator.mortality.question import PAPER
     from evaluator.mortality.scoring import ask
+    from evaluator.selection import Ratings
+    from evaluator.statistics.discrimination import hard_values
 
     def ready(candidate: "Candidate") -> Any:
         live.swap(candidate)
@@ -147,7 +147,7 @@ class JudgedQueries:
     @property
     def instances(self) -> "Instances":
         """See Source."""
-        from evaluator.lambdas import query_instances
+        from evaluator.selection import query_instances
 
         return query_instances(self.queries, self.qrels)
 
@@ -164,7 +164,7 @@ class JudgedQueries:
     @contextmanager
     def ledger(self, live: Live) -> "Iterator[Ledger]":
         """See Source."""
-        from evaluator.lambdas import Ledger, ScoreStore
+        from evaluator.selection import Ledger, ScoreStore
         from expander import STRATEGIES, ReplyCache, read_prompt
 
         names = sorted(self.system.system.strategies)
@@ -179,7 +179,7 @@ class JudgedQueries:
 
     def _factory(self, live: Live, replies: Any) -> "Factory":
         """λ into a scorer of queries, expanded by the merge."""
-        from evaluator.lambdas import query_scorer
+        from evaluator.selection import query_scorer
         from expander import CachedGenerator, Means
 
         def failed(error: ModelError, _: int) -> None:
@@ -210,7 +210,7 @@ class Texts:
     @property
     def instances(self) -> "Instances":
         """See Source."""
-        from evaluator.lambdas import text_instances
+        from evaluator.selection import text_instances
 
         return text_instances(self.texts)
 
@@ -221,7 +221,13 @@ class Texts:
     @contextmanager
     def ledger(self, live: Live) -> "Iterator[Ledger]":
         """See Source."""
-        from evaluator.lambdas import Ledger, ScoreStore, text_instances, text_scorer, token_counts
+        from evaluator.selection import (
+            Ledger,
+            ScoreStore,
+            text_instances,
+            text_scorer,
+            token_counts,
+        )
 
         sizes = token_counts(self.texts, live.model.count, self.path)
         score = text_scorer(live.model, self.texts)
@@ -240,7 +246,7 @@ def cohort_source(
     path: Path, metric: str | None, sections: str, sample: int | None, seed: int, *, quiet: bool
 ) -> Stays:
     """Stays of a cohort file. Raises EvaluationError for another metric than of mortality."""
-    from evaluator.lambdas import metric_named
+    from evaluator.selection import metric_named
 
     work = open_work(path, [sections], None, sample, seed, stratified=True, quiet=quiet)
     return Stays(work, metric_named(metric or "auroc"))
@@ -250,7 +256,7 @@ def judged_source(
     files: judged.Sources, index: Path | None, system: str, depth: int, metric: str | None
 ) -> JudgedQueries:
     """Judged queries. Raises UsageError for a system that asks no language model."""
-    from evaluator.lambdas import judged_queries, retrieval_metric
+    from evaluator.selection import judged_queries, retrieval_metric
     from expander import SystemSettings
     from expander.systems.system import parse_system
     from patientdx.formats import read_qrels, read_queries
@@ -270,7 +276,7 @@ def judged_source(
 
 def text_source(path: Path, metric: str | None) -> Texts:
     """Texts of a file. Raises UsageError for another metric than perplexity."""
-    from evaluator.lambdas import Perplexity, read_texts
+    from evaluator.selection import Perplexity, read_texts
 
     if metric not in {None, "perplexity"}:
         raise UsageError(f"--text goes with --metric perplexity, not with `{metric}`")

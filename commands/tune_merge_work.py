@@ -15,7 +15,7 @@ from .tune_merge_live import SHARD, Asked, Family, scorers, unscored
 from .tune_merge_sources import Source
 
 if TYPE_CHECKING:
-    from evaluator.lambdas import Candidate, Selection
+    from evaluator.selection import Candidate, Selection
 
 
 class Files(NamedTuple):
@@ -52,8 +52,8 @@ def run_search(
     files: Files,
 ) -> "tuple[Candidate, dict[str, Any]]":
     """Searches all, writes what was asked for, and gives the first choice and its record."""
-    from evaluator.documents import render_document
-    from evaluator.lambdas import build_selection_report, plot_sweeps, selection_record, sweep_csv
+    from evaluator.reporting.documents import render_document
+    from evaluator.selection import build_selection_report, plot_sweeps, selection_record, sweep_csv
     from patientdx.formats import atomic_writer
 
     _check(families, without_math, source, asked, files)
@@ -83,7 +83,7 @@ def _check(
     files: Files,
 ) -> None:
     """Complains about what does not go together before anything is paid for."""
-    from evaluator.lambdas import ablation_suffix
+    from evaluator.selection import ablation_suffix
 
     single = not asked.plan.groups and all(one.single for one in families)
     if not single and (files.plots or files.curve or files.ablation):
@@ -103,8 +103,8 @@ def run_private(
     family: Family, source: Source, asked: Asked, epsilon: str
 ) -> "tuple[Candidate, dict[str, Any]]":
     """Chooses by the exponential mechanism, and shows the choice and nothing else."""
-    from evaluator.lambdas import choose_privately, private_record, read_epsilon
-    from evaluator.lambdas.privacy import private_candidates
+    from evaluator.selection import choose_privately, private_record, read_epsilon
+    from evaluator.selection.privacy import private_candidates
 
     epsilon_, strategy = read_epsilon(epsilon), asked.plan.of(family)
     private_candidates(strategy, unscored(source), source.metric)
@@ -134,7 +134,7 @@ def publish(
     family: Family, chosen: "Candidate", record: dict[str, Any], into: Path, asked: Asked
 ) -> None:
     """Writes the chosen merge; its card tells how it was chosen."""
-    from evaluator.lambdas import card_remarks
+    from evaluator.selection import card_remarks
     from merger.merging import carry_out
     from merger.planning.job import opened
 
@@ -170,7 +170,7 @@ def _ablation(
     files: Files,
 ) -> None:
     """Searches anew without Math, without SLERP, and without both."""
-    from evaluator.lambdas import ROWS, write_ablation
+    from evaluator.selection import ROWS, write_ablation
 
     rows: dict[str, dict[str, Selection]] = {ROWS[0]: dict(full)}
     others = {
@@ -188,8 +188,8 @@ def _ablation(
 
 
 def _settings(family: Family, source: Source, asked: Asked) -> Any:
-    from evaluator.bootstrap import Resampling
-    from evaluator.lambdas import Deal, SelectionSettings
+    from evaluator.selection import Deal, SelectionSettings
+    from evaluator.statistics.bootstrap import Resampling
 
     seed = asked.plan.seed
     return SelectionSettings(
@@ -201,7 +201,7 @@ def _settings(family: Family, source: Source, asked: Asked) -> Any:
 
 
 def _selected(family: Family, method: str | None, source: Source, asked: Asked) -> "Selection":
-    from evaluator.lambdas import select
+    from evaluator.selection import select
 
     settings, metric = _settings(family, source, asked), source.metric
     with scorers(family, method, source, asked) as ledger:

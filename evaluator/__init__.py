@@ -1,6 +1,8 @@
 """Evaluation: how good rankings are, how far the figures can be trusted, and tables of them."""
 
-from .comparison import (
+from .reporting.plots import PLOT_FORMATS, plot_differences
+from .reporting.rendering import FORMATS, render
+from .retrieval.comparison import (
     Comparison,
     ComparisonSettings,
     baseline_of,
@@ -10,14 +12,19 @@ from .comparison import (
     corrected,
     query_differences,
 )
-from .comparison_report import build_comparison_table, build_sets_table
-from .folds import Folds
-from .judgements import digest_of, fingerprints
-from .measures import DEFAULT_MEASURES, depth_needed, parse_measures
-from .plots import PLOT_FORMATS, plot_differences
-from .remembering import RememberingSearcher, RunMemory
-from .rendering import FORMATS, render
-from .report import (
+from .retrieval.comparison_tables import build_comparison_table, build_sets_table
+from .retrieval.evaluation import Counts, Evaluation, evaluate_run, evaluate_searcher
+from .retrieval.judgements import digest_of, fingerprints
+from .retrieval.measures import DEFAULT_MEASURES, depth_needed, parse_measures
+from .retrieval.remembered_runs import RememberingSearcher, RunMemory
+from .retrieval.settings_file import (
+    TunedSettings,
+    read_tuned,
+    tuned_on,
+    tuned_settings,
+    write_tuned,
+)
+from .retrieval.tables import (
     CAPTION,
     Figure,
     ReportRow,
@@ -26,8 +33,10 @@ from .report import (
     per_query_csv,
     report_row,
 )
-from .retrieval import Counts, Evaluation, evaluate_run, evaluate_searcher
-from .significance import (
+from .retrieval.tuning import Setting, Settings, Tuning, cross_validate, grid, tune
+from .statistics.folds import Folds
+from .statistics.intervals import Interval, bootstrap_interval
+from .statistics.significance import (
     Randomisation,
     TTest,
     holm,
@@ -35,9 +44,6 @@ from .significance import (
     randomisation_test,
     t_test,
 )
-from .statistics import Interval, bootstrap_interval
-from .tuned import TunedSettings, read_tuned, tuned_on, tuned_settings, write_tuned
-from .tuning import Setting, Settings, Tuning, cross_validate, grid, tune
 
 __all__ = [
     "CAPTION",

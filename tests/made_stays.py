@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from evaluator.mortality import Bin, CohortMeta, Measured, Stay, write_cohort
+from evaluator.cohorts import Bin, CohortMeta, Measured, Stay, write_cohort
 
 
 def write_stays(path: Path, number: int = 40) -> None:

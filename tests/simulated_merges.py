@@ -11,7 +11,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from evaluator.lambdas import Candidate, Instances, Ledger, Places, steps
+from evaluator.selection import Candidate, Instances, Ledger, Places, steps
 
 Floats = npt.NDArray[np.float64]
 GRID = steps()

@@ -11,7 +11,7 @@ from small_cohorts import meds, physionet
 pytest.importorskip("duckdb")
 pytest.importorskip("pyarrow")
 
-from evaluator.mortality import read_cohort
+from evaluator.cohorts import read_cohort
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -65,7 +65,7 @@ def test_options_reach_the_settings(made: Path) -> None:
 def test_defaults_are_the_paper_s(made: Path) -> None:
     from dataclasses import asdict
 
-    from evaluator.mortality.settings import PAPER
+    from evaluator.cohorts.settings import PAPER
 
     assert done(*mimic(made, "--json")).json["settings"] == json.loads(json.dumps(asdict(PAPER)))
 

@@ -18,7 +18,7 @@ import tiny_models
 from typer.testing import CliRunner
 
 from cli import app
-from evaluator.mortality import Bin, CohortMeta, Measured, Stay, read_cohort, write_cohort
+from evaluator.cohorts import Bin, CohortMeta, Measured, Stay, read_cohort, write_cohort
 
 SECRET = "Zaphodine"
 STAYS = 60

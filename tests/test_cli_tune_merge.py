@@ -17,7 +17,7 @@ from live_merges import siblings
 from typer.testing import CliRunner
 
 from cli import app
-from evaluator.mortality import Bin, CohortMeta, Measured, Stay, write_cohort
+from evaluator.cohorts import Bin, CohortMeta, Measured, Stay, write_cohort
 from merger.verify import verify
 
 SECRET = "Zaphodine"

@@ -170,7 +170,7 @@ def test_the_mix_that_is_written_is_the_one_that_was_judged_also_between_the_end
     pytest.importorskip("mergekit", reason="writes multislerp")
     from commands.merge_inputs import Places, job_of
     from commands.tune_merge_live import Family, _live
-    from evaluator.lambdas import Candidate
+    from evaluator.selection import Candidate
     from merger.merging import merge
     from patientdx.models import ModelSettings
 

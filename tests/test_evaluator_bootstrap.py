@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from evaluator.bootstrap import (
+from evaluator.statistics.bootstrap import (
     Resampling,
     balanced_accuracy,
     patient_weights,
@@ -13,7 +13,7 @@ from evaluator.bootstrap import (
     resampled,
     weighted_mean,
 )
-from evaluator.discrimination import Ordered, hard_auroc, hard_values
+from evaluator.statistics.discrimination import Ordered, hard_auroc, hard_values
 from patientdx.errors import EvaluationError
 
 PATIENTS = ["a", "b", "a", "c", "c", "c", "d"]
@@ -31,7 +31,7 @@ def test_all_stays_of_a_patient_are_drawn_together() -> None:
 def test_the_draws_depend_on_the_seed_and_on_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Resampling(resamples=40, seed=3)
     whole = np.concatenate(list(patient_weights(PATIENTS, settings)))
-    monkeypatch.setattr("evaluator.bootstrap._DRAWN_AT_ONCE", 21)
+    monkeypatch.setattr("evaluator.statistics.bootstrap._DRAWN_AT_ONCE", 21)
     parts = list(patient_weights(PATIENTS, settings))
     assert len(parts) > 5
     np.testing.assert_array_equal(np.concatenate(parts), whole)

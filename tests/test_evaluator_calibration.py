@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from evaluator.calibration import (
+from evaluator.statistics.calibration import (
     brier,
     calibration_curve,
     expected_calibration_error,
@@ -17,7 +17,7 @@ from evaluator.calibration import (
     scaled_brier,
     wilson,
 )
-from evaluator.decision_curves import decision_curve
+from evaluator.statistics.decision_curves import decision_curve
 from patientdx.errors import EvaluationError
 
 STAYS = some.lists(some.tuples(some.booleans(), some.floats(0, 1)), min_size=2, max_size=60).filter(

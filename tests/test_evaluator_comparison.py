@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from small_evaluations import evaluation, made
 
 from evaluator import bootstrap_interval
-from evaluator.comparison import (
+from evaluator.retrieval.comparison import (
     Comparison,
     ComparisonSettings,
     compare,
@@ -18,8 +18,8 @@ from evaluator.comparison import (
     corrected,
     query_differences,
 )
-from evaluator.retrieval import Evaluation
-from evaluator.significance import holm, randomisation_test, t_test
+from evaluator.retrieval.evaluation import Evaluation
+from evaluator.statistics.significance import holm, randomisation_test, t_test
 from patientdx.errors import EvaluationError
 
 FEW = ComparisonSettings(permutations=300, resamples=200)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from evaluator.discrimination import (
+from evaluator.statistics.discrimination import (
     Ordered,
     auroc,
     average_precision,

@@ -5,8 +5,7 @@ import numpy.typing as npt
 import pytest
 from simulated_merges import GRID, SHAPES, Simulated, simulated
 
-from evaluator.discrimination import average_precision
-from evaluator.lambdas import (
+from evaluator.selection import (
     AUPRC,
     AUROC,
     Candidate,
@@ -19,9 +18,10 @@ from evaluator.lambdas import (
     Ratings,
     Search,
 )
-from evaluator.lambdas.halving import in_turn
-from evaluator.lambdas.metrics import figure
-from evaluator.lambdas.strategies import class_weights
+from evaluator.selection.metrics import figure
+from evaluator.selection.strategies.halving import in_turn
+from evaluator.selection.strategies.search import class_weights
+from evaluator.statistics.discrimination import average_precision
 from patientdx.errors import EvaluationError
 
 RUNS = 200

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from evaluator.lambdas import (
+from evaluator.selection import (
     AUROC,
     Candidate,
     GridSearch,
@@ -26,7 +26,7 @@ from evaluator.lambdas import (
     metric_named,
     steps,
 )
-from evaluator.lambdas.metrics import figure
+from evaluator.selection.metrics import figure
 from patientdx.errors import CacheError, EvaluationError
 
 SIZE = 40

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluator.lambdas import (
+from evaluator.selection import (
     AUROC,
     LAMBDA,
     Candidate,

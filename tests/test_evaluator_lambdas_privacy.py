@@ -10,8 +10,7 @@ import numpy.typing as npt
 import pytest
 from simulated_merges import GRID, simulated
 
-from evaluator.discrimination import hard_auroc
-from evaluator.lambdas import (
+from evaluator.selection import (
     AUPRC,
     AUROC,
     AUROC_HARD,
@@ -32,7 +31,8 @@ from evaluator.lambdas import (
     read_epsilon,
     sensitivity,
 )
-from evaluator.lambdas.sensitivity import sensitivity_of, utility
+from evaluator.selection.sensitivity import sensitivity_of, utility
+from evaluator.statistics.discrimination import hard_auroc
 from patientdx.errors import EvaluationError
 
 DRAWS = 100_000

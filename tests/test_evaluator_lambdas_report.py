@@ -11,9 +11,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from simulated_merges import GRID, simulated
 
-from evaluator.bootstrap import Resampling
-from evaluator.documents import render_document
-from evaluator.lambdas import (
+from evaluator.reporting.documents import render_document
+from evaluator.selection import (
     AUPRC,
     AUROC,
     ROWS,
@@ -34,6 +33,7 @@ from evaluator.lambdas import (
     selection_record,
     sweep_csv,
 )
+from evaluator.statistics.bootstrap import Resampling
 from patientdx.errors import EvaluationError
 
 SETTINGS = SelectionSettings(resampling=Resampling(resamples=60), curves=(AUPRC,))

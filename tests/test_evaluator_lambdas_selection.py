@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 from simulated_merges import GRID, Simulated, flat, simulated
 
-from evaluator.bootstrap import Resampling
-from evaluator.discrimination import auroc, delong_test
-from evaluator.lambdas import (
+from evaluator.selection import (
     AUPRC,
     AUROC,
     AUROC_HARD,
@@ -23,6 +21,8 @@ from evaluator.lambdas import (
     select,
     steps,
 )
+from evaluator.statistics.bootstrap import Resampling
+from evaluator.statistics.discrimination import auroc, delong_test
 from patientdx.errors import EvaluationError
 
 QUICK = SelectionSettings(resampling=Resampling(resamples=1))

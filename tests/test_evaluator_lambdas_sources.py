@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulated_merges import simulated
 
-from evaluator.bootstrap import Resampling
-from evaluator.lambdas import (
+from evaluator.selection import (
     AUROC,
     ROWS,
     Candidate,
@@ -45,9 +44,10 @@ from evaluator.lambdas import (
     weights_of,
     write_ablation,
 )
-from evaluator.lambdas.instances import Ratings
-from evaluator.lambdas.judging import FoldScores, randomised_over_folds
-from evaluator.significance import randomisation_test
+from evaluator.selection.instances import Ratings
+from evaluator.selection.judging import FoldScores, randomised_over_folds
+from evaluator.statistics.bootstrap import Resampling
+from evaluator.statistics.significance import randomisation_test
 from patientdx.errors import EvaluationError, InputError, ModelError
 from patientdx.records import Hit, Query
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluator import DEFAULT_MEASURES, depth_needed, parse_measures
-from evaluator.measures import EXAMPLES, load_ir_measures, parse_measure
+from evaluator.retrieval.measures import EXAMPLES, load_ir_measures, parse_measure
 from patientdx.errors import EvaluationError
 
 

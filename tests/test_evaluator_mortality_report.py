@@ -10,12 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluator.bootstrap import Resampling
-from evaluator.calibration import brier
-from evaluator.discrimination import auroc, average_precision, delong_test, hard_auroc, hard_values
-from evaluator.documents import render_document
+from evaluator.cohorts.cohort import CohortMeta, FlowStep
 from evaluator.mortality.answer_store import Answer
-from evaluator.mortality.cohort import CohortMeta, FlowStep
 from evaluator.mortality.evaluation import About, evaluate_predictions
 from evaluator.mortality.figures import average, figures
 from evaluator.mortality.plots import plot_curves
@@ -30,7 +26,17 @@ from evaluator.mortality.published import group_of, published
 from evaluator.mortality.question import PAPER
 from evaluator.mortality.report import build_report
 from evaluator.mortality.subgroups import age_band, subgroups
-from evaluator.significance import holm
+from evaluator.reporting.documents import render_document
+from evaluator.statistics.bootstrap import Resampling
+from evaluator.statistics.calibration import brier
+from evaluator.statistics.discrimination import (
+    auroc,
+    average_precision,
+    delong_test,
+    hard_auroc,
+    hard_values,
+)
+from evaluator.statistics.significance import holm
 from patientdx.errors import EvaluationError
 
 N = 240

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from evaluator.significance import (
+from evaluator.statistics.significance import (
     EXACT_PAIRS,
     holm,
     paired_differences,

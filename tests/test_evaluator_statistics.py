@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluator import Interval, bootstrap_interval
-from evaluator import statistics as module
+from evaluator.statistics import intervals as module
 from patientdx.errors import EvaluationError
 
 

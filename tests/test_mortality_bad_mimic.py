@@ -9,10 +9,10 @@ from small_mimic import Rows, at
 pytest.importorskip("duckdb")
 pytest.importorskip("pyarrow")
 
-from evaluator.mortality import Cohort, CohortMeta, read_cohort
-from evaluator.mortality.building import ONE_CLASS
-from evaluator.mortality.mimic_cohort import build_mimic
-from evaluator.mortality.settings import CohortSettings, Work
+from evaluator.cohorts import Cohort, CohortMeta, read_cohort
+from evaluator.cohorts.cohort_builder import ONE_CLASS
+from evaluator.cohorts.settings import CohortSettings, Work
+from evaluator.cohorts.sources.mimic import build_mimic
 from patientdx.errors import InputError, PatientDxError, UsageError
 
 Change = dict[str, tuple[str, Rows] | None]

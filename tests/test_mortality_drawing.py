@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluator.mortality.drawing import draw_places
+from evaluator.mortality.sampling import draw_places
 
 OUTCOMES = st.lists(st.booleans(), min_size=1, max_size=80)
 

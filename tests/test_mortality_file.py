@@ -16,16 +16,8 @@ pytest.importorskip("pyarrow")
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evaluator.mortality import (
-    Bin,
-    CohortMeta,
-    FlowStep,
-    Measured,
-    Stay,
-    features,
-    read_cohort,
-    write_cohort,
-)
+from evaluator.cohorts import Bin, CohortMeta, FlowStep, Measured, Stay, read_cohort, write_cohort
+from evaluator.mortality.features import features
 from patientdx import __version__
 from patientdx.errors import InputError
 
@@ -126,7 +118,7 @@ def test_files_that_are_no_cohort(tmp_path: Path) -> None:
 
 
 def test_a_file_of_a_later_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evaluator.mortality.cohort_file.VERSION", 99)
+    monkeypatch.setattr("evaluator.cohorts.cohort_file.VERSION", 99)
     write_cohort(tmp_path / "c.parquet", [], META)
     monkeypatch.undo()
     with pytest.raises(InputError, match="later version"):
@@ -136,7 +128,7 @@ def test_a_file_of_a_later_version(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 WRITER = """
 import sys, time
 from pathlib import Path
-from evaluator.mortality import CohortMeta, Stay, write_cohort
+from evaluator.cohorts import CohortMeta, Stay, write_cohort
 
 def stays():
     for n in range(3000):

@@ -13,9 +13,10 @@ from small_mimic import at
 pytest.importorskip("duckdb")
 pytest.importorskip("pyarrow")
 
-from evaluator.mortality import Cohort, FlowStep, Measured, Stay, features, read_cohort
-from evaluator.mortality.mimic_cohort import build_mimic
-from evaluator.mortality.settings import LEAK, CohortSettings, Work
+from evaluator.cohorts import Cohort, FlowStep, Measured, Stay, read_cohort
+from evaluator.cohorts.settings import LEAK, CohortSettings, Work
+from evaluator.cohorts.sources.mimic import build_mimic
+from evaluator.mortality.features import features
 
 PAPER = CohortSettings()
 

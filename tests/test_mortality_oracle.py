@@ -12,9 +12,9 @@ from small_mimic import ARRIVAL
 pytest.importorskip("duckdb")
 pytest.importorskip("pyarrow")
 
-from evaluator.mortality import Cohort, read_cohort
-from evaluator.mortality.mimic_cohort import build_mimic
-from evaluator.mortality.settings import Work
+from evaluator.cohorts import Cohort, read_cohort
+from evaluator.cohorts.settings import Work
+from evaluator.cohorts.sources.mimic import build_mimic
 
 STAYS, ITEMS, HOURS = range(1, 9), (9, 5, 31), 60
 

@@ -11,10 +11,11 @@ pytest.importorskip("pyarrow")
 
 import pyarrow as pa
 
-from evaluator.mortality import Cohort, Measured, features, read_cohort
-from evaluator.mortality.meds import build_meds
-from evaluator.mortality.physionet import build_physionet
-from evaluator.mortality.settings import CohortSettings
+from evaluator.cohorts import Cohort, Measured, read_cohort
+from evaluator.cohorts.settings import CohortSettings
+from evaluator.cohorts.sources.meds import build_meds
+from evaluator.cohorts.sources.physionet import build_physionet
+from evaluator.mortality.features import features
 from patientdx.errors import InputError
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import small_mimic
 
-from evaluator.mortality.redaction import Redaction, redaction
+from evaluator.cohorts.redaction import Redaction, redaction
 from patientdx.errors import InputError
 
 KEY = b"sixteen bytes or more"
@@ -37,8 +37,8 @@ def test_keys(tmp_path: Path) -> None:
 def test_a_redacted_cohort_differs_in_nothing_but_its_ids(tmp_path: Path) -> None:
     pytest.importorskip("duckdb")
     pytest.importorskip("pyarrow")
-    from evaluator.mortality import read_cohort
-    from evaluator.mortality.mimic_cohort import build_mimic
+    from evaluator.cohorts import read_cohort
+    from evaluator.cohorts.sources.mimic import build_mimic
 
     folder, icd = small_mimic.mimic_iv(tmp_path / "mimic"), small_mimic.icd_map(tmp_path)
     plain, hidden = tmp_path / "plain.parquet", tmp_path / "hidden.parquet"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("pyarrow")
 
-from evaluator.mortality import (
+from evaluator.cohorts import (
     PRESETS,
     SECTIONS,
     Measured,
@@ -106,7 +106,7 @@ def test_every_wording_says_where_it_comes_from() -> None:
 
 def test_templates_of_one_s_own(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
-    shipped = Path(__file__).parents[1] / "evaluator" / "mortality" / "templates.toml"
+    shipped = Path(__file__).parents[1] / "evaluator" / "cohorts" / "templates.toml"
     path.write_text(
         shipped.read_text(encoding="utf-8").replace("mesured are :", "measured were:"),
         encoding="utf-8",

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from evaluator.mortality.spilling import PREFIX, spill_folder
+from evaluator.cohorts.spilling import PREFIX, spill_folder
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from evaluator.mortality.spilling import spill_folder
+from evaluator.cohorts.spilling import spill_folder
 with spill_folder(Path(sys.argv[1])) as folder:
     (folder / "table").write_text("rows")
     print(folder, flush=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from evaluator.kept_rows import KeptRows, RowFormat
+from patientdx.storage.kept_rows import KeptRows, RowFormat
 
 _FORMAT = RowFormat(
     "answers",

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evaluator.discrimination import Floats
-from evaluator.folds import Folds
+from evaluator.statistics.discrimination import Floats
+from evaluator.statistics.folds import Folds
 from patientdx.capabilities import require
 from patientdx.errors import EvaluationError
 

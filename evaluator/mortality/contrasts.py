@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evaluator.bootstrap import percentiles
-from evaluator.discrimination import DeLongTest, delong_test
-from evaluator.significance import holm
-from evaluator.statistics import Interval
+from evaluator.statistics.bootstrap import percentiles
+from evaluator.statistics.discrimination import DeLongTest, delong_test
+from evaluator.statistics.intervals import Interval
+from evaluator.statistics.significance import holm
 from patientdx.errors import EvaluationError
 
 from .figures import HEADLINES, Figures

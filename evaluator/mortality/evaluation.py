@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from evaluator.bootstrap import Resampling
+from evaluator.statistics.bootstrap import Resampling
 from patientdx.errors import EvaluationError
 
 from .contrasts import Contrast, contrasts

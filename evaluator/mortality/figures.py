@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from evaluator import calibration
-from evaluator.bootstrap import (
+from evaluator.statistics import calibration
+from evaluator.statistics.bootstrap import (
     Resampling,
     Statistic,
     balanced_accuracy,
@@ -16,8 +16,14 @@ from evaluator.bootstrap import (
     resampled,
     weighted_mean,
 )
-from evaluator.discrimination import Floats, Ordered, delong_interval, hard_auroc, hard_values
-from evaluator.statistics import Interval
+from evaluator.statistics.discrimination import (
+    Floats,
+    Ordered,
+    delong_interval,
+    hard_auroc,
+    hard_values,
+)
+from evaluator.statistics.intervals import Interval
 from patientdx.errors import EvaluationError
 
 from .predictions import Outcomes, Prediction

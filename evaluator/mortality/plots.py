@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.calibration import calibration_curve
-from evaluator.cells import one_line
-from evaluator.decision_curves import decision_curve
-from evaluator.discrimination import precision_recall_curve, roc_curve
-from evaluator.plots import METADATA, format_of, style
+from evaluator.reporting.cells import one_line
+from evaluator.reporting.plots import METADATA, format_of, style
+from evaluator.statistics.calibration import calibration_curve
+from evaluator.statistics.decision_curves import decision_curve
+from evaluator.statistics.discrimination import precision_recall_curve, roc_curve
 from patientdx.capabilities import require
 from patientdx.errors import EvaluationError
 from patientdx.formats import atomic_writer

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from evaluator.discrimination import Floats
+from evaluator.cohorts.cohort import Cohort
+from evaluator.statistics.discrimination import Floats
 from patientdx.errors import EvaluationError
 
 from .answer_store import Answer
-from .cohort import Cohort
 from .question import Question, log_odds, probability
 
 
@@ -98,7 +98,7 @@ def prediction_of(answers: Sequence[Answer], question: Question) -> Prediction:
 
 def baseline_prediction(probabilities: Floats) -> Prediction:
     """What a baseline's probabilities say; it answers yes from 1/2 on."""
-    from evaluator.calibration import logit
+    from evaluator.statistics.calibration import logit
 
     return Prediction(
         odds=logit(probabilities),

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from evaluator import calibration
-from evaluator.decision_curves import decision_curve
-from evaluator.documents import Document, Part
-from evaluator.statistics import Interval
+from evaluator.cohorts.cohort import CohortMeta
+from evaluator.reporting.documents import Document, Part
+from evaluator.statistics import calibration
+from evaluator.statistics.decision_curves import decision_curve
+from evaluator.statistics.intervals import Interval
 
-from .cohort import CohortMeta
 from .contrasts import Contrast
 from .evaluation import Evaluation
 from .figures import Figure, Figures

@@ -4,16 +4,16 @@ import math
 
 import numpy as np
 
-from evaluator.cells import Grid, one_line
-from evaluator.decision_curves import decision_curve
-from evaluator.documents import Part
-from evaluator.statistics import Interval
+from evaluator.cohorts.cohort import CohortMeta
+from evaluator.cohorts.flow import flow_table
+from evaluator.reporting.cells import Grid, one_line
+from evaluator.reporting.documents import Part
+from evaluator.statistics.decision_curves import decision_curve
+from evaluator.statistics.intervals import Interval
 
-from .cohort import CohortMeta
 from .contrasts import Contrast
 from .evaluation import Evaluation
 from .figures import HEADLINES, Figure
-from .flow import flow_table
 from .predictions import Prediction
 from .published import SOURCE, published
 

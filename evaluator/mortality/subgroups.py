@@ -6,14 +6,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from evaluator.discrimination import (
+from evaluator.statistics.discrimination import (
     auroc,
     average_precision,
     delong_interval,
     hard_auroc,
     hard_values,
 )
-from evaluator.statistics import Interval
+from evaluator.statistics.intervals import Interval
 from patientdx.errors import EvaluationError
 
 from .predictions import Outcomes, Prediction

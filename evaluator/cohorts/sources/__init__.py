@@ -1,0 +1,1 @@
+"""Sources of cohorts: MIMIC-IV and MIMIC-III, the PhysioNet challenge of 2012, MEDS folders."""

@@ -1,0 +1,1 @@
+"""Reports: tables and documents as text, Markdown, LaTeX or JSON, and figures."""

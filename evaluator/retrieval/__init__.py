@@ -1,0 +1,1 @@
+"""Retrieval evaluation: measures of runs and searchers, comparisons of systems, tuning."""

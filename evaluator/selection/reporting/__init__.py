@@ -1,0 +1,1 @@
+"""What is reported of a search for λ: tables, curves, the ablation, the model card."""

@@ -1,0 +1,55 @@
+"""What the card of a chosen merge says of how its λ was chosen: nothing of any patient."""
+
+import json
+from typing import Any
+
+from evaluator.selection.candidates import Candidate
+from evaluator.selection.privacy import PrivateChoice
+from evaluator.selection.selection import Selection
+
+from .report import selection_data
+
+
+def selection_record(selection: Selection) -> dict[str, Any]:
+    """The whole record of a selection, in figures of the cohort."""
+    return {"chosen_by": f"validation on {selection.unit}", **selection_data(selection)}
+
+
+def private_record(choice: PrivateChoice) -> dict[str, Any]:
+    """λ, ε and the mechanism with its public parameters; no score, and no number of patients."""
+    return {
+        "chosen_by": choice.mechanism,
+        "chosen": dict(choice.chosen.values),
+        "epsilon": str(choice.epsilon),
+        "metric": choice.metric,
+        "sensitivity": "1 / min(deaths, survivors)"
+        if choice.metric == "auroc"
+        else "1 / (2 min(deaths, survivors))",
+        "candidates": [dict(one.values) for one in choice.candidates],
+        "neighbours": choice.neighbours,
+    }
+
+
+def card_remarks(record: dict[str, Any]) -> tuple[str, str]:
+    """Remarks for a model card: a sentence, and the record itself on one line of Markdown."""
+    shown = json.dumps(record, ensure_ascii=False, allow_nan=False)
+    return _sentence(record), f"record of the choice: `{shown}`"
+
+
+def _sentence(record: dict[str, Any]) -> str:
+    chosen = str(Candidate.of(record["chosen"]))
+    if "epsilon" in record:
+        return (
+            f"λ = {chosen}, drawn by the {record['chosen_by']} with ε = {record['epsilon']}: among "
+            f"{len(record['candidates'])} candidates, with probability proportional to "
+            f"exp(ε u / 2S), u being {record['metric']} and S {record['sensitivity']}. "
+            f"Here {record['neighbours']}. Each further published choice on the same patients "
+            "adds its own ε."
+        )
+    return (
+        f"λ = {chosen}, by {record['metric']} on {record['patients']:,} {record['unit']} "
+        f"({record['strategy']}); held out {record['held_out']['value']:.4f}, "
+        f"apparent {record['apparent']['value']:.4f}. Naming λ tells "
+        f"{record['bits_leaked']:.2f} bits about these {record['unit']} at most; the figures below "
+        "tell more, without a formal guarantee."
+    )

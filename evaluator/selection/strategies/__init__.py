@@ -1,0 +1,1 @@
+"""Ways to search for λ: a grid, successive halving, Optuna."""

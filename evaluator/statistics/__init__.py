@@ -1,0 +1,1 @@
+"""Statistics: intervals, significance tests, calibration, discrimination, folds."""

@@ -1,0 +1,1 @@
+"""Files that are safe to write: atomic, locked, private to their owner."""
