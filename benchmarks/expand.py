@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from patientdx.models import ModelSettings, located
-from patientdx.models.hf import HfModel
+from patientdx.models.torch.model import HfModel
 from patientdx.protocols import GenerationSettings, Prompt
 from patientdx.settings import settings_from
 

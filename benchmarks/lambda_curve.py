@@ -23,8 +23,8 @@ from merger.checkpoints.checkpoint import Checkpoint
 from merger.live.merged_model import MergedModel
 from merger.planning.planner import plan_merge
 from merger.recipes.reader import parse_recipe
-from patientdx.formats.atomic import atomic_writer
 from patientdx.models.settings import ModelSettings
+from patientdx.storage.atomic import atomic_writer
 
 METHODS = ("slerp", "linear")
 TITLES = {"math": "GSM8K, held out", "medical": "E3C reports, held out"}

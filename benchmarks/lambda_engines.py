@@ -24,8 +24,8 @@ from merger.live.merged_model import MergedModel
 from merger.merging import merge
 from merger.planning.job import Job
 from merger.recipes.reader import parse_recipe
-from patientdx.models.hf import HfModel
 from patientdx.models.settings import ModelSettings
+from patientdx.models.torch.model import HfModel
 from patientdx.protocols import GenerationSettings
 
 ENGINES = ("stream", "mergekit")

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from evaluator.cohorts import SECTIONS, read_cohort, read_templates, render
 from evaluator.mortality.question import PAPER
 from patientdx.models import ModelSettings, located
-from patientdx.models.hf import HfModel
+from patientdx.models.torch.model import HfModel
 from patientdx.protocols import Prompt
 from patientdx.settings import settings_from
 

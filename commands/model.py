@@ -25,7 +25,7 @@ def list_models(as_json: options.Json = False) -> None:
     Example:
         patientdx model list
     """
-    from patientdx.models.store import stored
+    from patientdx.fetching.model_cache import stored
 
     found = stored(options.settings().cache)
     if as_json:
@@ -45,7 +45,7 @@ def path(name: Name) -> None:
     Example:
         patientdx model path smollm2
     """
-    from patientdx.models.store import located
+    from patientdx.fetching.model_cache import located
 
     output.data(str(located(name, options.settings().cache)))
 
@@ -66,7 +66,7 @@ def get(
     Example:
         patientdx model get smollm2
     """
-    from patientdx.models.store import KNOWN, get
+    from patientdx.fetching.model_cache import KNOWN, get
 
     settings = options.settings()
     known = KNOWN.get(name)

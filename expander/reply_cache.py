@@ -21,8 +21,8 @@ from types import TracebackType
 from typing import Self
 
 from patientdx.errors import CacheError
-from patientdx.private_rows import connect_private, rows_of, transaction
 from patientdx.protocols import GenerationSettings, Prompt
+from patientdx.storage.private_rows import connect_private, rows_of, transaction
 
 _APPLICATION = 0x50645843  # "PdXC"
 _VERSION = 1

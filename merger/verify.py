@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from patientdx.errors import MergeError
-from patientdx.models.digests import sha256_of
+from patientdx.storage.file_digests import sha256_of
 
 from .checkpoints.adapters import adapter_digest
 from .merging import Progress, carry_out

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from patientdx.hub import DATASETS
+from patientdx.fetching.hub import DATASETS
 from patientdx.sample import sample_folder
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

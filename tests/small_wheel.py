@@ -9,8 +9,8 @@ from types import MappingProxyType
 
 import pytest
 
-from patientdx.models import store
-from patientdx.models.store import KNOWN, WheelModel
+from patientdx.fetching import model_cache
+from patientdx.fetching.model_cache import KNOWN, WheelModel
 
 CONTENT = b"GGUF" + bytes(range(256)) * 200
 
@@ -43,7 +43,7 @@ def offer(
         sha256=hashlib.sha256(pinned).hexdigest(),
         size=len(pinned),
     )
-    monkeypatch.setattr(store, "KNOWN", MappingProxyType({"smollm2": small}))
+    monkeypatch.setattr(model_cache, "KNOWN", MappingProxyType({"smollm2": small}))
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)

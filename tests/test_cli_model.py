@@ -7,7 +7,7 @@ from command_line import Outcome, patientdx
 from small_hub import MODEL, serving
 from small_wheel import CONTENT, offer
 
-from patientdx.models.store import model_folder
+from patientdx.fetching.model_cache import model_folder
 
 
 def run(cache: Path, *args: object, **env: str) -> Outcome:

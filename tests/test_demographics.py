@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from patientdx.demographics import age_from_field, demographics_from_text, sex_from_field
+from patientdx.formats.demographics import age_from_field, demographics_from_text, sex_from_field
 
 SAMPLE = Path(__file__).parents[2] / "shared/data/pmc_patients_sample/PMC-Patients-sample.csv"
 

@@ -12,9 +12,9 @@ from urllib.error import URLError
 
 import pytest
 
-from patientdx import download as module
-from patientdx.download import Expected, answer, download
 from patientdx.errors import FetchError
+from patientdx.fetching import download as module
+from patientdx.fetching.download import Expected, answer, download
 
 DATA = b"".join(b'{"_id": "%d-1", "text": "An invented note."}\n' % n for n in range(20_000))
 SHA256 = Expected(len(DATA), sha256=hashlib.sha256(DATA).hexdigest())

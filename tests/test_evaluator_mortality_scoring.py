@@ -218,7 +218,7 @@ def test_an_answer_is_what_the_torch_model_gives(tmp_path: Path) -> None:
     import tiny_models
 
     from patientdx.models import ModelSettings
-    from patientdx.models.hf import HfModel
+    from patientdx.models.torch.model import HfModel
 
     torch.set_num_threads(1)
     words = tiny_models.tokenizer(template=False)

@@ -194,7 +194,7 @@ def test_another_process_that_never_ends_its_commit_is_told(
 ) -> None:
     path = tmp_path / "replies.sqlite3"
     filled(path, 1)
-    monkeypatch.setattr("patientdx.private_rows._WAIT", 0.05)
+    monkeypatch.setattr("patientdx.storage.private_rows._WAIT", 0.05)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(CacheError, match="cannot be used: SQLITE_BUSY"):

@@ -13,7 +13,7 @@ import pytest
 
 from patientdx.errors import InputError, PatientDxError
 from patientdx.formats import atomic_writer
-from patientdx.formats.files import open_lines
+from patientdx.storage.text_files import open_lines
 
 
 def interrupt_after(write: Callable[[str], object], text: str) -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from patientdx.errors import InputError
-from patientdx.formats.files import TextInput, open_lines
+from patientdx.storage.text_files import TextInput, open_lines
 
 TEXT = "first\nzweite Zeile äöü\n\nlast\u2028one"
 LINES = [(1, "first"), (2, "zweite Zeile äöü"), (3, ""), (4, "last\u2028one")]

@@ -15,7 +15,7 @@ from merge_inputs import make_pair
 from small_hub import FILES, serving
 from small_wheel import offer
 
-from patientdx.models.store import get
+from patientdx.fetching.model_cache import get
 from patientdx.sample import sample_folder
 
 ROOT = Path(__file__).parents[1]

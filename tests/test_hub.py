@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from patientdx import hub as module
 from patientdx.errors import FetchError, InputError
-from patientdx.hub import DATASETS, FetchReport, fetch_dataset
+from patientdx.fetching import hub as module
+from patientdx.fetching.hub import DATASETS, FetchReport, fetch_dataset
 
 Fetch = Callable[..., FetchReport]
 

@@ -20,8 +20,8 @@ from merger.live.torch_weights import DeviceWeights, live_tensors
 from merger.planning.merge_plan import MergePlan
 from merger.planning.planner import plan_merge
 from merger.recipes.reader import parse_recipe
-from patientdx.models.hf import HfModel
 from patientdx.models.settings import ModelSettings
+from patientdx.models.torch.model import HfModel
 
 RECIPE = """
 slices:

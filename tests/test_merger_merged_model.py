@@ -189,7 +189,7 @@ def test_it_writes_and_reads_like_any_model(pair: list[Path]) -> None:
     merged = opened(pair, "float32")
     assert isinstance(merged, Generator)
     assert isinstance(merged, Scorer)
-    from patientdx.models.hf import HfModel
+    from patientdx.models.torch.model import HfModel
 
     alone = HfModel.load(pair[1], ModelSettings(dtype="float32"))
     merged.at(1)

@@ -21,9 +21,9 @@ import torch
 
 from patientdx.errors import ModelError
 from patientdx.models import ModelSettings, open_model
-from patientdx.models.hf import HfModel
+from patientdx.models.http.server import ServerModel
 from patientdx.models.llamacpp import LlamaCppModel, has_chat_template
-from patientdx.models.server import ServerModel
+from patientdx.models.torch.model import HfModel
 from patientdx.protocols import GenerationSettings, Prompt
 
 NEAR = 1e-2
@@ -114,7 +114,7 @@ def test_all_read_the_same(four: Four) -> None:
 
 
 def test_long_texts_are_read_in_stretches(four: Four, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("patientdx.models.llama_api._MOST_FORCED", 5)
+    monkeypatch.setattr("patientdx.models.http.llama_api._MOST_FORCED", 5)
     pairs = [("", tiny_models.WORDS)]
     (expected,), (found,) = four.hf.logprobs(pairs), four.llama.logprobs(pairs)
     assert len(found) > 15

@@ -13,9 +13,10 @@ import tiny_models
 import torch
 
 from patientdx.errors import ModelError
-from patientdx.models import ModelSettings, hf_choices, hf_reading
-from patientdx.models.hf import HfModel
+from patientdx.models import ModelSettings
 from patientdx.models.settings import DEFAULTS
+from patientdx.models.torch import choices, prefill
+from patientdx.models.torch.model import HfModel
 from patientdx.protocols import Chooser, GenerationSettings, Prompt
 
 ANSWERS = (
@@ -120,7 +121,7 @@ def test_the_head_sees_one_column_a_row(net: Any, words: Any) -> None:
 def test_a_window_of_attention_is_kept(
     words: Any, window: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hf_choices, "_COLUMNS_ON_CPU", 60)
+    monkeypatch.setattr(choices, "_COLUMNS_ON_CPU", 60)
     from transformers import MistralConfig, MistralForCausalLM
 
     torch.manual_seed(1)
@@ -143,8 +144,8 @@ def test_step_by_step_gives_what_a_tree_gives(
     net: Any, words: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The way of attention that takes no mask of ours."""
-    monkeypatch.setattr(hf_reading, "MASKED", frozenset())
-    monkeypatch.setattr(hf_reading.Read, "_tree", lambda *_: pytest.fail("as a tree"))
+    monkeypatch.setattr(prefill, "MASKED", frozenset())
+    monkeypatch.setattr(prefill.Read, "_tree", lambda *_: pytest.fail("as a tree"))
     check(wrapped(net, words, RAW), prompts(9))
     check(wrapped(net, words, RAW), prompts(5), new=4)
 
@@ -162,8 +163,8 @@ def test_models_with_a_state_answer_one_by_one(words: Any) -> None:
 def test_batches_hold_so_many_columns(
     net: Any, words: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hf_choices, "_COLUMNS_ON_CPU", 100)
-    monkeypatch.setattr(hf_choices, "_TOGETHER_ON_CPU", 300)
+    monkeypatch.setattr(choices, "_COLUMNS_ON_CPU", 100)
+    monkeypatch.setattr(choices, "_TOGETHER_ON_CPU", 300)
     model, asked = wrapped(net, words, RAW), prompts(30)
     sizes = []
     lengths = [len(model.words.prompt(one, 2)[0]) for one in asked]
@@ -186,7 +187,7 @@ def test_batches_that_are_read_apart_share_what_follows(
     model, asked = wrapped(net, words, RAW), prompts(9, seed=3)
     asked += [asked[0], Prompt("Record: "), asked[0]]  # equal ones, and the beginning of others
     whole = chosen(model, asked, new=new)
-    monkeypatch.setattr(hf_choices, "_COLUMNS_ON_CPU", 60)
+    monkeypatch.setattr(choices, "_COLUMNS_ON_CPU", 60)
     widths: list[int] = []
     handle = net.lm_head.register_forward_hook(lambda _m, _i, out: widths.append(len(out)))
     try:
@@ -207,20 +208,20 @@ def test_less_memory_makes_smaller_batches(
 ) -> None:
     said: list[str] = []
     whole = chosen(wrapped(net, words, RAW), prompts(9))
-    real = hf_choices.Weigher._batch
+    real = choices.Weigher._batch
 
     def small(self: Any, asked: Any) -> Any:
         if len(asked) > 2:
             raise torch.OutOfMemoryError("no memory")
         return real(self, asked)
 
-    monkeypatch.setattr(hf_choices.Weigher, "_batch", small)
+    monkeypatch.setattr(choices.Weigher, "_batch", small)
     found = chosen(wrapped(net, words, RAW, warn=said.append), prompts(9))
     assert [one.reply for one in found] == [one.reply for one in whole]
     for one, other in zip(found, whole, strict=True):
         assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
     assert len(said) == 2
-    monkeypatch.setattr(hf_choices.Weigher, "_batch", lambda *_: _no_memory())
+    monkeypatch.setattr(choices.Weigher, "_batch", lambda *_: _no_memory())
     with pytest.raises(ModelError, match="memory does not hold"):
         chosen(wrapped(net, words, RAW), prompts(3))
 

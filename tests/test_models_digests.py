@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from patientdx.errors import ModelError
-from patientdx.models import digests
-from patientdx.models.digests import digest_of, sha256_of
+from patientdx.storage import file_digests
+from patientdx.storage.file_digests import digest_of, sha256_of
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_file_is_read_once(
         read.append(path.name)
         return sha256_of(path)
 
-    monkeypatch.setattr(digests, "sha256_of", counted)
+    monkeypatch.setattr(file_digests, "sha256_of", counted)
     first = digest_of(files, cache)
     assert sorted(read) == ["config.json", "model.safetensors"]
     assert digest_of(files, cache) == first

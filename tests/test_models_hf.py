@@ -15,9 +15,10 @@ import tiny_models
 import torch
 
 from patientdx.errors import ModelError
-from patientdx.models import ModelSettings, hf_decoding, hf_scoring, open_model
-from patientdx.models.hf import HfModel
+from patientdx.models import ModelSettings, open_model
 from patientdx.models.settings import DEFAULTS
+from patientdx.models.torch import decoding, scoring
+from patientdx.models.torch.model import HfModel
 from patientdx.protocols import GenerationSettings, Generator, Prompt, Scorer
 
 SECRET = "Zaphodine"
@@ -122,7 +123,7 @@ def test_sampling_follows_the_probabilities(net: Any, words: Any) -> None:
     logits = net(torch.tensor([model.words.tokens("the patient")])).logits[0, -1]
     expected = torch.softmax(logits.detach() / 2.0, -1)
     seen = torch.zeros(len(expected))
-    decoder = hf_decoding.Decoder(net, frozenset(), SHORT, model.words.text)
+    decoder = decoding.Decoder(net, frozenset(), SHORT, model.words.text)
     for seed in range(400):
         decoder.settings = GenerationSettings(max_new_tokens=1, temperature=2.0, seed=seed)
         ((token,),) = decoder.run([model.words.tokens("the patient")], 1, lambda _: None)
@@ -207,8 +208,8 @@ def test_probabilities_are_those_of_the_model(net: Any, words: Any) -> None:
 def test_long_texts_are_scored_in_stretches(
     net: Any, words: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hf_scoring, "_MOST_LOGITS", 300 * 7)
-    monkeypatch.setattr(hf_scoring, "_MOST_ROWS", 2)
+    monkeypatch.setattr(scoring, "_MOST_LOGITS", 300 * 7)
+    monkeypatch.setattr(scoring, "_MOST_ROWS", 2)
     check_scores(wrapped(net, words), PAIRS)
 
 

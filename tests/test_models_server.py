@@ -7,7 +7,7 @@ import pytest
 from fault_server import CHAT, FAST, PLAIN, SECRET, Answer, Script, failure, in_turn, reply, serving
 
 from patientdx.errors import ModelError, ReplyError
-from patientdx.models.server import ServerModel
+from patientdx.models.http.server import ServerModel
 from patientdx.models.settings import ModelSettings
 from patientdx.protocols import GenerationSettings, Prompt
 

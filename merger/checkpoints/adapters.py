@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from merger.kernels.dispatch import combine
 from merger.kernels.numpy_kernels import unpacked
 from patientdx.errors import InputError, MergeError
-from patientdx.models.digests import sha256_of
+from patientdx.storage.file_digests import sha256_of
 
 from .checkpoint import CONFIG, INDEX, Checkpoint
 from .headers import Slot, TensorInfo, compose_header, read_header

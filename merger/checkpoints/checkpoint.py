@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from patientdx.errors import InputError
-from patientdx.models.digests import digest_of
+from patientdx.storage.file_digests import digest_of
 
 from .headers import TensorInfo, read_header
 from .values import Bytes, Values

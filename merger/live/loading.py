@@ -8,8 +8,8 @@ from typing import Any
 
 from merger.planning.merge_plan import MergePlan
 from patientdx.errors import ModelError
-from patientdx.models.hf_loading import Loaded, load
 from patientdx.models.settings import ModelSettings
+from patientdx.models.torch.loading import Loaded, load
 
 from .torch_weights import own_memory
 

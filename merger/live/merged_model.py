@@ -16,8 +16,8 @@ from merger.kernels.dispatch import THRESHOLD
 from merger.kernels.weighted_sums import Sum
 from merger.planning.merge_plan import MergePlan, TensorTask
 from patientdx.errors import MergeError
-from patientdx.models.hf import HfModel
 from patientdx.models.settings import DEFAULTS, ModelSettings, Warn, unheard
+from patientdx.models.torch.model import HfModel
 from patientdx.protocols import GREEDY, Choice, GenerationSettings, Prompt
 
 from .blends import Blend, blends, pairs_of

@@ -1,7 +1,8 @@
 """The retrieval field's file formats: PMC-Patients, BEIR, ReCDS and TREC, in and out."""
 
-from .atomic import atomic_writer
-from .files import TextInput, open_lines
+from patientdx.storage.atomic import atomic_writer
+from patientdx.storage.text_files import TextInput, open_lines
+
 from .folders import EvaluationFiles, corpus_file, evaluation_files
 from .patients import read_patients
 from .queries import read_queries

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from patientdx.demographics import age_from_field, demographics_from_text, sex_from_field
 from patientdx.errors import InputError
 from patientdx.records import Patient, Sex
 
+from .demographics import age_from_field, demographics_from_text, sex_from_field
 from .rows import Row
 
 _ID_GUESSES = ("_id", "id", "patient_uid", "patient_id", "doc_id")

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patientdx.errors import InputError
-
-from .files import Source, is_file, is_folder
+from patientdx.storage.text_files import Source, is_file, is_folder
 
 _PACKED = ("", ".gz", ".zst")
 _PPR = ("PPR", "patient2patient_retrieval")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from patientdx.errors import InputError
 from patientdx.records import Patient
+from patientdx.storage.text_files import Source, TextInput, is_folder
 
 from .fields import Fields, NamedFields, RowProblemError
-from .files import Source, TextInput, is_folder
 from .folders import corpus_file
 from .rows import Row, Rows, SkippedRows
 

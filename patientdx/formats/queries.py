@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from patientdx.errors import InputError
 from patientdx.records import Query
+from patientdx.storage.text_files import Source, TextInput, is_folder
 
 from .fields import RowProblemError, row_id, row_text
-from .files import Source, TextInput, is_folder
 from .folders import queries_file
 from .rows import Row, Rows
 

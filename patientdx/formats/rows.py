@@ -13,8 +13,7 @@ from itertools import chain
 from typing import Any
 
 from patientdx.errors import InputError
-
-from .files import TextInput
+from patientdx.storage.text_files import TextInput
 
 Row = dict[str, Any]
 

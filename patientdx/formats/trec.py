@@ -9,9 +9,8 @@ import numpy as np
 
 from patientdx.errors import InputError
 from patientdx.records import Hit, Qrels, Run, ranked
-
-from .atomic import atomic_writer
-from .files import Source, TextInput, filled, open_lines, shown
+from patientdx.storage.atomic import atomic_writer
+from patientdx.storage.text_files import Source, TextInput, filled, open_lines, shown
 
 _GRADE = re.compile(r"[+-]?[0-9]{1,9}")
 _JUDGEMENT = "a line is: query-id document-id grade (BEIR), or query-id 0 document-id grade (TREC)"

@@ -3,10 +3,11 @@
 Nothing here imports a backend's packages before a model is opened.
 """
 
+from patientdx.fetching.model_cache import KNOWN, StoredModel, get, located, model_folder, stored
+
 from .opening import Model, open_model
 from .scripted import ScriptedModel
 from .settings import ModelSettings
-from .store import KNOWN, StoredModel, get, located, model_folder, stored
 
 __all__ = [
     "KNOWN",

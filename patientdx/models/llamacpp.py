@@ -13,16 +13,16 @@ from typing import Any
 
 from patientdx.capabilities import require
 from patientdx.errors import ModelError
+from patientdx.fetching.model_cache import model_folder
 from patientdx.protocols import GREEDY, Choice, GenerationSettings, Prompt
+from patientdx.storage.file_digests import digest_of
 
 from .answers import Answers, Tokens
-from .digests import digest_of
-from .llama_api import LlamaApi
-from .many import Reply, each, texts, tokens_of
+from .http.concurrency import Reply, each, texts, tokens_of
+from .http.llama_api import LlamaApi
+from .http.wire import Address, UnansweredError, Wire
 from .prompts import as_prompt, fitted
 from .settings import DEFAULTS, ModelSettings
-from .store import model_folder
-from .wire import Address, UnansweredError, Wire
 
 _CONTEXT = 4096  # tokens, where no other number is asked for
 _MOST_METADATA = 1 << 26  # bytes

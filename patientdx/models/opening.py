@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Protocol
 
 from patientdx.errors import ModelError
+from patientdx.fetching.model_cache import located
 from patientdx.protocols import Chooser, Generator, Scorer
 
 from .settings import DEFAULTS, ModelSettings, Warn, unheard
-from .store import located
 
 
 class Model(Generator, Scorer, Chooser, Protocol):
@@ -46,7 +46,7 @@ def _backend(path: Path) -> str:
 
 
 def _server(spec: str, settings: ModelSettings, warn: Warn) -> Model:
-    from .server import ServerModel
+    from .http.server import ServerModel
 
     if settings.backend not in {"auto", "server"}:
         raise ModelError(f"an address is opened by the backend `server`, not `{settings.backend}`")
@@ -60,7 +60,7 @@ def _llamacpp(path: Path, settings: ModelSettings, _warn: Warn) -> Model:
 
 
 def _hf(path: Path, settings: ModelSettings, warn: Warn) -> Model:
-    from .hf import HfModel
+    from .torch.model import HfModel
 
     return HfModel.load(path, settings, warn=warn)
 

@@ -9,7 +9,7 @@ from patientdx.protocols import GREEDY, Choice, GenerationSettings, Prompt
 
 from .prompts import as_prompt
 from .refusals import cannot
-from .words import stopped
+from .tokenizer import stopped
 
 Answers = Sequence[str] | Mapping[str, str] | Callable[[str], str]
 Score = Callable[[str, str], Sequence[float]]

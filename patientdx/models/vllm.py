@@ -7,14 +7,14 @@ from typing import Any
 
 from patientdx.capabilities import require
 from patientdx.errors import ModelError
+from patientdx.fetching.model_cache import model_folder
 from patientdx.protocols import GREEDY, Choice, GenerationSettings, Prompt
+from patientdx.storage.file_digests import digest_of
 
 from .answers import Answers, Tokens
-from .digests import digest_of
-from .hf_loading import weight_files
 from .settings import DEFAULTS, ModelSettings, Warn, unheard
-from .store import model_folder
-from .words import Words, stopped
+from .tokenizer import Words, stopped
+from .torch.loading import weight_files
 
 _BATCH = 256
 

@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from patientdx.errors import CacheError
-from patientdx.private_rows import connect_private, rows_of, transaction
+
+from .private_rows import connect_private, rows_of, transaction
 
 
 class RowFormat(NamedTuple):

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from patientdx.errors import ModelError
+from patientdx.fetching.model_cache import located
 from patientdx.models import ModelSettings
-from patientdx.models.hf import HfModel
-from patientdx.models.server import ServerModel
-from patientdx.models.store import located
+from patientdx.models.http.server import ServerModel
+from patientdx.models.torch.model import HfModel
 from patientdx.models.vllm import VllmModel
 from patientdx.protocols import GenerationSettings, Prompt
 from patientdx.settings import settings_from

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
-from .hf_cache import growing_cache
-from .hf_decoding import forward
+from .decoding import forward
+from .kv_cache import growing_cache
 
 _MOST_LOGITS = 1 << 26  # numbers at once: 256 MiB of float32
 _MOST_ROWS = 32

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from .answers import Tokens
-from .hf_cache import growing_cache, stacked
-from .hf_decoding import forward_names
+from patientdx.models.answers import Tokens
+
+from .decoding import forward_names
+from .kv_cache import growing_cache, stacked
 
 MASKED = frozenset({"sdpa", "eager"})
 """Ways of attention that take a mask a column."""

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from patientdx.errors import ModelError
+from patientdx.models.settings import Warn
 from patientdx.protocols import GenerationSettings
 
-from .hf_cache import add_rows, growing_cache, keep_rows
-from .settings import Warn
+from .kv_cache import add_rows, growing_cache, keep_rows
 
 Text = Callable[[list[int]], str]
 """The text of tokens."""

@@ -18,10 +18,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from patientdx.errors import FetchError, ModelError
-from patientdx.formats.atomic import atomic_writer
+from patientdx.storage.atomic import atomic_writer
+from patientdx.storage.file_digests import Progress, sha256_of
 
-from .digests import Progress, sha256_of
-from .pip import fetch_wheel
+from .pip_wheel import fetch_wheel
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(?:@[\w.-]+)?")
 
@@ -206,7 +206,7 @@ def _clear_away(folder: Path) -> None:
 
 
 def _from_hub(spec: str, into: Path, hub: str, allowed: bool, on_progress: Progress) -> Path:
-    from patientdx.hub import fetch_model
+    from .hub import fetch_model
 
     name, _, revision = spec.partition("@")
     done: dict[str, int] = {}

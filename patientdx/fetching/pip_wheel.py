@@ -7,8 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from patientdx.errors import FetchError
-
-from .digests import Progress
+from patientdx.storage.file_digests import Progress
 
 # pip gathers a download in Python's folder for temporary files and moves it when it is whole:
 # naming that folder lets its growth be watched, in every version of pip.

@@ -5,18 +5,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from patientdx.fetching.model_cache import model_folder
+from patientdx.models.answers import Answers
+from patientdx.models.settings import DEFAULTS, ModelSettings, Warn, unheard
+from patientdx.models.tokenizer import Words, stopped
 from patientdx.protocols import GREEDY, Choice, GenerationSettings, Prompt
+from patientdx.storage.file_digests import digest_of
 
-from .answers import Answers
-from .digests import digest_of
-from .hf_alone import generate_alone, has_plain_attention, logprobs_alone
-from .hf_choices import Weighed, Weigher
-from .hf_decoding import Decoder, halved, is_out_of_memory
-from .hf_loading import load, weight_files
-from .hf_scoring import continuations_logprobs
-from .settings import DEFAULTS, ModelSettings, Warn, unheard
-from .store import model_folder
-from .words import Words, stopped
+from .choices import Weighed, Weigher
+from .decoding import Decoder, halved, is_out_of_memory
+from .loading import load, weight_files
+from .scoring import continuations_logprobs
+from .unbatched import generate_alone, has_plain_attention, logprobs_alone
 
 _BATCH_ON_CPU = 16
 _BATCH_ON_GPU = 64

@@ -9,7 +9,7 @@ import re
 from itertools import islice
 from typing import Any
 
-from .records import Sex
+from patientdx.records import Sex
 
 _HEAD = 1_000  # characters
 _PRONOUN_HEAD = 600  # characters

@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from patientdx.errors import ModelError, PatientDxError
-from patientdx.formats.atomic import atomic_writer
+
+from .atomic import atomic_writer
 
 Progress = Callable[[int], None]
 """Told how many bytes have been read."""

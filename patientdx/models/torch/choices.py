@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, NamedTuple
 
-from .answers import Answers, Tokens
-from .hf_decoding import halved, is_out_of_memory
-from .hf_reading import Read, sees_all
-from .settings import Warn
+from patientdx.models.answers import Answers, Tokens
+from patientdx.models.settings import Warn
+
+from .decoding import halved, is_out_of_memory
+from .prefill import Read, sees_all
 
 _COLUMNS_ON_CPU = 3 << 9  # of float32: a tenth faster than a third of it, and than twice it
 _HALF_COLUMNS_ON_CPU = 1 << 11  # of 16 bits: a tenth faster than fewer, and than more

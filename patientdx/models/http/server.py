@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from patientdx.errors import ModelError
+from patientdx.models.prompts import as_prompt, fitted, split
+from patientdx.models.refusals import cannot
+from patientdx.models.settings import DEFAULTS, ModelSettings, Warn, unheard
 from patientdx.protocols import GREEDY, Choice, GenerationSettings, Prompt
 
+from .concurrency import Reply, each, texts, tokens_of
 from .llama_api import LlamaApi
-from .many import Reply, each, texts, tokens_of
-from .prompts import as_prompt, fitted, split
-from .refusals import cannot
-from .settings import DEFAULTS, ModelSettings, Warn, unheard
 from .wire import Address, Sleep, UnansweredError, Wire
 
 _BATCH = 8

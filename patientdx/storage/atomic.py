@@ -13,7 +13,7 @@ from typing import IO, Any, BinaryIO, Literal, cast, overload
 
 from patientdx.errors import InputError, PatientDxError
 
-from .files import Source, is_standard
+from .text_files import Source, is_standard
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _LONGEST_STEM = 200  # bytes of a name that a temporary name repeats; 255 is the usual limit

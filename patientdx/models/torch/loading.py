@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 from patientdx.capabilities import require
 from patientdx.errors import ModelError
-
-from .settings import ModelSettings
+from patientdx.models.settings import ModelSettings
 
 _PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 

@@ -12,8 +12,9 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from urllib.parse import quote
 
+from patientdx.errors import FetchError, InputError
+
 from .download import Expected, Sleep, answer, checked, download, on_disk, settle
-from .errors import FetchError, InputError
 
 Progress = Callable[[str, int, int], None]
 """Told a file's path, how many of its bytes are here and how many it will have."""

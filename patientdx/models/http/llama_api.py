@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from patientdx.models.prompts import beginning, split
+from patientdx.models.tokenizer import too_long
 from patientdx.protocols import GenerationSettings
 
-from .many import Reply
-from .prompts import beginning, split
+from .concurrency import Reply
 from .wire import Wire
-from .words import too_long
 
 _MOST_FORCED = 256  # tokens in one grammar
 

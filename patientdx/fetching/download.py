@@ -20,7 +20,7 @@ from urllib.error import HTTPError
 from urllib.parse import urljoin, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from .errors import FetchError
+from patientdx.errors import FetchError
 
 Sleep = Callable[[float], None]
 """Waits so many seconds; tests hand in one that only remembers."""
