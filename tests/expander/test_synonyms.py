@@ -1,0 +1,157 @@
+"""Concepts in notes, and what their synonyms add."""
+
+import pytest
+from expander_fakes import index_of
+from paths import SHARED
+
+from expander.concepts.finder import ConceptFinder
+from expander.concepts.vocabulary import Concept, Name
+from expander.strategies.synonyms import Synonyms, SynonymsSettings
+from indexer.index import Index
+from patientdx.errors import InputError
+from patientdx.records import Query
+
+VOCABULARY = [
+    Concept("X:1", (Name("Epistaxis"), Name("Nosebleed"), Name("Bleeding nose", "RELATED"))),
+    Concept("X:2", (Name("Muscle weakness"), Name("Myasthenia"), Name("Weak muscles"))),
+    Concept("X:3", (Name("Proximal muscle weakness"), Name("Weakness of upper arms"))),
+    Concept("X:4", (Name("Atrial septal defect"), Name("ASD"))),
+    Concept("X:5", (Name("Gout"), Name("Podagra"))),
+    Concept("X:6", (Name("Gout"), Name("Uric arthritis"))),
+    Concept("X:7", (Name("Autism"), Name("AUT", found=False))),
+]
+NOTES = [
+    "nosebleed epistaxis bleeding nose",
+    "muscle weakness myasthenia weak arms upper proximal",
+    "atrial septal defect ASD",
+    "gout podagra uric arthritis autism aut",
+    *["common words of notes"] * 16,
+]
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
+    return index_of(tmp_path_factory.mktemp("synonyms") / "index", NOTES)
+
+
+def found(index: Index, text: str) -> list[tuple[str, bool]]:
+    mentions = ConceptFinder(VOCABULARY, index).find(text)
+    return [(VOCABULARY[n].concept_id, m.denied) for m in mentions for n in m.concepts]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("epistaxis", ["X:1"]),
+        ("EPISTAXIS and Nosebleeds", ["X:1", "X:1"]),
+        ("weak muscle", ["X:2"]),
+        ("proximal muscle weakness", ["X:3"]),
+        ("muscle weakness, proximal", ["X:2"]),
+        ("weakness of the upper arm", ["X:3"]),
+        ("muscle, weakness", []),
+        ("muscle. Weakness", []),
+        ("an ASD", ["X:4"]),
+        ("an asd", []),
+        ("gout", ["X:5", "X:6"]),
+        ("AUT", []),
+        ("", []),
+    ],
+)
+def test_the_longest_names_are_found_in_any_inflection(
+    index: Index, text: str, expected: list[str]
+) -> None:
+    assert [concept for concept, _ in found(index, text)] == expected
+
+
+def test_denied_mentions_are_told(index: Index) -> None:
+    assert found(index, "No epistaxis or gout. Muscle weakness") == [
+        ("X:1", True),
+        ("X:5", True),
+        ("X:6", True),
+        ("X:2", False),
+    ]
+
+
+def added(index: Index, text: str, **settings: object) -> dict[str, float]:
+    chosen = SynonymsSettings(**settings)  # type: ignore[arg-type]
+    strategy = Synonyms(chosen, corpus=index, vocabulary=VOCABULARY)
+    return dict(strategy.expand_many([Query("q", text)])[0].weights)
+
+
+def test_the_words_of_other_exact_names_share_the_weight(index: Index) -> None:
+    assert added(index, "epistaxis", weight=0.5) == {"nosebleed": 0.5}
+    assert added(index, "gout", weight=0.6) == pytest.approx(
+        {"podagra": 0.2, "uric": 0.2, "arthritis": 0.2}
+    )
+    # Two words were found; of the other names' words only this one is new.
+    assert added(index, "muscle weakness", weight=0.5) == {"myasthenia": 1.0}
+    assert added(index, "muscle weakness", weight=0.5, shared=False) == {"myasthenia": 0.5}
+
+
+def test_scopes_can_be_chosen(index: Index) -> None:
+    words = added(index, "epistaxis", scopes=("EXACT", "RELATED"), weight=0.3)
+    assert words == pytest.approx({"nosebleed": 0.1, "bleeding": 0.1, "nose": 0.1})
+    assert added(index, "nosebleed", scopes=("RELATED",), weight=0.2) == pytest.approx(
+        {"bleeding": 0.1, "nose": 0.1}
+    )
+
+
+def test_a_concept_counts_once_and_denied_ones_add_nothing(index: Index) -> None:
+    assert added(index, "epistaxis, epistaxis and epistaxis") == {"nosebleed": 0.3}
+    assert added(index, "no epistaxis") == {}
+    assert added(index, "no epistaxis then. Epistaxis since") == {"nosebleed": 0.3}
+
+
+def test_words_that_the_corpus_lacks_or_is_full_of_are_left_out(index: Index) -> None:
+    vocabulary = [Concept("X", (Name("gout"), Name("unheard common podagra")))]
+    strategy = Synonyms(corpus=index, vocabulary=vocabulary)
+    (query,) = strategy.expand_many([Query("q", "gout")])
+    assert query.weights == {"podagra": 0.3}
+
+
+def test_queries_keep_order_text_and_what_they_had(index: Index) -> None:
+    queries = [Query("a", "nothing here"), Query("b", "gout", {"podagra": 1.0}, {"x": 2.0})]
+    expanded = Synonyms(corpus=index, vocabulary=VOCABULARY[4:5]).expand_many(queries)
+    assert expanded[0] is queries[0]
+    assert expanded[1] == Query("b", "gout", {"podagra": 1.3}, {"x": 2.0})
+
+
+def test_the_concepts_of_a_note_can_be_shown(index: Index) -> None:
+    strategy = Synonyms(corpus=index, vocabulary=VOCABULARY)
+    shown = strategy.concepts("an ASD without epistaxis")
+    assert [(concept.names[0].text, denied) for concept, denied in shown] == [
+        ("Atrial septal defect", False),
+        ("Epistaxis", True),
+    ]
+
+
+@pytest.mark.parametrize("settings", [{"weight": -1.0}, {"max_share": 2.0}, {"scopes": ("ALL",)}])
+def test_senseless_settings_are_refused(settings: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        SynonymsSettings(**settings)  # type: ignore[arg-type]
+
+
+DATA = SHARED
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not there")
+def test_what_phenopackets_deny_is_taken_for_denied(index: Index) -> None:
+    """Their texts are a template: "presented with A, B. There was no C, D."."""
+    from expander.concepts.vocabulary import read_vocabulary
+    from patientdx.formats import read_queries
+
+    hpo = read_vocabulary(DATA / "vocab" / "hp.obo.gz", root="HP:0000118")
+    finder = ConceptFinder(hpo, index)
+    wrong = seen = 0
+    for query in read_queries(DATA / "phenopackets"):
+        affirmed, _, denied = query.text.partition("There was no")
+        for text, expected in (
+            (affirmed, False),
+            (f"There was no{denied}" if denied else "", True),
+        ):
+            mentions = finder.find(text)
+            seen += len(mentions)
+            wrong += sum(mention.denied != expected for mention in mentions)
+    assert seen > 3000
+    assert wrong / seen < 0.01

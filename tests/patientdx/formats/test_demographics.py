@@ -1,0 +1,187 @@
+"""Age and sex out of fields and out of a note's own words. All notes here are invented."""
+
+import csv
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from paths import SHARED
+
+from patientdx.formats.demographics import age_from_field, demographics_from_text, sex_from_field
+
+SAMPLE = SHARED / "pmc_patients_sample/PMC-Patients-sample.csv"
+
+
+@pytest.mark.parametrize(
+    ("value", "years"),
+    [
+        ([[60.0, "year"]], 60),
+        ([[1.0, "year"], [3.0, "month"]], 1.25),
+        ("[[1.0, 'year'], [3.0, 'month']]", 1.25),
+        ('[[1.0, "year"], [3.0, "month"]]', 1.25),
+        ("[[2, 'week']]", 14 / 365.25),
+        ("[[14.0, 'day']]", 14 / 365.25),
+        ("[[12.0, 'hour']]", 12 / 8766),
+        (45, 45),
+        (0.5, 0.5),
+        (0, 0),
+        ("45", 45),
+        (" 45.5 ", 45.5),
+        ("3 months", 0.25),
+        ("45 years", 45),
+        ("45 yrs old", 45),
+        ("45y", 45),
+    ],
+)
+def test_ages_of_fields(value: Any, years: float) -> None:
+    assert age_from_field(value) == pytest.approx(years)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, "", [], "[]", "adult", -1, 300, float("nan"), float("inf"), True, {"year": 1}, "-5",
+     10**400, "[[1, 'aeon']]", "60 or 70", [[1]],
+     "__import__('os')", "[" * 999, "9" * 150, [[1e308, "year"]]],
+)  # fmt: skip
+def test_ages_that_are_none(value: Any) -> None:
+    assert age_from_field(value) is None
+
+
+@pytest.mark.parametrize("value", ["F", "f", "Female", " woman ", "GIRL"])
+def test_female_fields(value: str) -> None:
+    assert sex_from_field(value) == "F"
+
+
+@pytest.mark.parametrize("value", ["M", "male", "Man", "boy"])
+def test_male_fields(value: str) -> None:
+    assert sex_from_field(value) == "M"
+
+
+@pytest.mark.parametrize("value", ["", None, 0, 1, "U", "other", "unknown", ["F"]])
+def test_unknown_sexes(value: Any) -> None:
+    assert sex_from_field(value) is None
+
+
+NOTES = [
+    ("A 44-year-old woman came in.", 44, "F"),
+    ("44 year old man with gout", 44, "M"),
+    ("A 3-month-old boy", 0.25, "M"),
+    ("44 yo F with chest pain", 44, "F"),
+    ("44-y/o male", 44, "M"),
+    ("A 35 y.o. gentleman", 35, "M"),
+    ("45 y/o M w/ CP", 45, "M"),
+    ("A 2-week-old infant girl", 14 / 365.25, "F"),
+    ("A man aged 67 years fell.", 67, "M"),
+    ("She was 67 years of age and well.", 67, "F"),
+    ("Thirty-two-year-old teacher; she fell", 32, "F"),
+    ("twenty one year old student. She smoked.", 21, "F"),
+    ("Forty five-year-old woman", 45, "F"),
+    ("ninety-nine-year-old lady", 99, "F"),
+    ("A 59\u2010year\u2010old man", 59, "M"),
+    ("A 1-year-and-3-month-old girl", 1.25, "F"),
+    ("A 4-year and 6-month-old boy", 4.5, "M"),
+    ("A 14-and-a-half-year-old boy", 14.5, "M"),
+    ("A five-and-a-half-year-old boy", 5.5, "M"),
+    ("A 5 1/2-year-old boy", 5.5, "M"),
+    ("A 5½-year-old girl", 5.5, "F"),
+    ("A 1.5-year-old boy", 1.5, "M"),
+    ("72F with AF", 72, "F"),
+    ("65M, smoker", 65, "M"),
+    ("A newborn girl was admitted", 0, "F"),
+    ("The patient, a woman of 58, fell", 58, "F"),
+    ("A man of 58 with gout", 58, "M"),
+    ("A woman, 45, presented", 45, "F"),
+    ("aged 45, he was working", 45, "M"),
+    ("Retired teacher, 71, came with his wife. He fell.", 71, "M"),
+    ("Age: 56. Sex: male", 56, "M"),
+    ("The patient is a 45 years male", 45, "M"),
+    ("A male patient (77 years old) fell", 77, "M"),
+    ("A healthy boy who was 11 years old", 11, "M"),
+    ("Mrs. Example is 70 years old.", 70, "F"),
+    ("A 30-year-old primigravida at 32 weeks", 30, "F"),
+    ("A 37-year-old G3P2 presented. She bled.", 37, "F"),
+    ("A 30-year-old mother of two presented", 30, "F"),
+    ("80-year-old with a history of falls", 80, None),
+    ("A patient presented after he fell and hurt his knee", None, "M"),
+    ("A middle-aged woman", None, "F"),
+    ("A 200-year-old woman", None, "F"),
+    ("", None, None),
+    # other people
+    ("A boy whose mother, 34 years old, had died, presented with fever.", None, "M"),
+    ("He came with his 34-year-old wife.", None, "M"),
+    ("A 28-year-old woman delivered a newborn girl.", 28, "F"),
+    ("An infant born to a 34-year-old woman was seen; he cried.", None, "M"),
+    ("A male infant was born to a 30-year-old G2P1 woman", None, "M"),
+    ("A 60-year-old presented with her husband, a man of 70.", 60, "F"),
+    ("The patient received a kidney from a 30-year-old female donor.", None, None),
+    ("A 50-year-old patient got a kidney from her brother.", 50, "F"),
+    ("His 5-year-old sister was well. The boy had fever.", None, "M"),
+    ("A 40-year-old Lapp presented. Her mother, a 70-year-old woman, came.", 40, "F"),
+    ("The patient's father was 60 years old", None, None),
+    ("A mother brought her child with fever", None, None),
+    ("A 44-year-old nurse. Her male colleague called", 44, "F"),
+    ("Mrs Example, 37 years old, married to a 47-year-old man", 37, "F"),
+    ("The daughter of a 45-year-old man presented", None, None),
+    # other times, other things
+    ("Since the age of 5 years he had asthma.", None, "M"),
+    ("A girl, diagnosed when she was 5 years old, returned.", None, "F"),
+    ("A 70-year-old man developed it at 60 years of age", 70, "M"),
+    ("A 12-week pregnant woman", None, "F"),
+    ("An 8-month pregnant woman aged 30 years", 30, "F"),
+    ("A 2-year-old fracture", None, None),
+    # groups, and what is not said plainly
+    ("12 males and 13 females were studied.", None, None),
+    ("Two sisters, 5 and 7 years old", None, None),
+    ("patients aged 3 to 5 years", None, None),
+    ("The patients were a mean 45 years of age", None, None),
+    ("A 45-year-old male-to-female transgender patient", 45, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("note", "years", "sex"), NOTES)
+def test_notes(note: str, years: float | None, sex: str | None) -> None:
+    found_years, found_sex = demographics_from_text(note)
+    assert found_years == (None if years is None else pytest.approx(years))
+    assert found_sex == sex
+
+
+FRAGMENTS = [
+    *["a", "44", "-", "year", "years", "old", "woman", "man", "his", "mother", "aged", "of", ","],
+    *[".", "she", "he", "boy", "two", "half", "and", "1/2", "½", "born", "to", "newborn", "yo"],
+]
+
+
+def test_only_the_beginning_is_looked_at() -> None:
+    assert demographics_from_text("x " * 500 + "A 44-year-old woman") == (None, None)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(FRAGMENTS) | st.text(max_size=3),
+        max_size=300,
+    ).map(" ".join)
+)
+def test_any_text_gives_possible_values(text: str) -> None:
+    years, sex = demographics_from_text(text)
+    assert years is None or 0 <= years <= 120
+    assert sex in {"F", "M", None}
+
+
+@pytest.mark.shared
+def test_agreement_with_the_columns_of_pmc_patients() -> None:
+    if not SAMPLE.is_file():
+        pytest.skip("the PMC-Patients sample is absent")
+    with SAMPLE.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    found = [demographics_from_text(row["text"]) for row in rows]
+    ages = [
+        years == pytest.approx(age_from_field(row["age"]), rel=0.01)
+        for (years, _), row in zip(found, rows, strict=True)
+        if years is not None
+    ]
+    sexes = [sex == row["gender"] for (_, sex), row in zip(found, rows, strict=True) if sex]
+    assert sum(ages) / len(ages) >= 0.97
+    assert sum(sexes) / len(sexes) >= 0.97
+    assert min(len(ages), len(sexes)) >= 0.97 * len(rows)

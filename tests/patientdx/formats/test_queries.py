@@ -1,0 +1,149 @@
+"""Queries, and the folders of retrieval benchmarks."""
+
+import gzip
+import io
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from paths import SHARED
+
+from patientdx.errors import InputError, PatientDxError
+from patientdx.formats import evaluation_files, read_qrels, read_queries
+from patientdx.records import Query
+
+TWO = [Query("1", "cough"), Query("q-2", "fever, chills")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"_id": "1", "text": "cough"}\n\n{"_id": "q-2", "text": "fever, chills"}\n',
+        '{"id": 1, "query": "cough", "disease": "x"}\n{"query_id": "q-2", "text": "fever, chills"}',
+        "1\tcough\n\nq-2\tfever, chills\n",
+        "query_id\ttext\r\n1\tcough\r\nq-2\tfever, chills\r\n",
+    ],
+)
+def test_forms_of_queries(tmp_path: Path, content: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "queries.jsonl.gz").write_bytes(gzip.compress(content.encode()))
+    assert list(read_queries(tmp_path / "queries.jsonl.gz")) == TWO
+    assert list(read_queries(tmp_path)) == TWO
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(content.encode())))
+    assert list(read_queries("-")) == TWO
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (
+            '{"_id": "1", "text": "x"}\n{"_id": "1", "text": "y"}',
+            ":2: query `1` was given on line 1",
+        ),
+        ('{"_id": "1"}', ":1: field `text` is missing"),
+        ('{"text": "x"}', ":1: field `_id` is missing"),
+        ('{"_id": "1", "text": ""}', ":1: the text in `text` is empty"),
+        ('{"_id": "1", "text": "x"}\n{', ":2: malformed JSON"),
+        ("1\tx\n2\n", ":2: 1 columns where a query has 2"),
+        ("q\td\t1\n", ":1: 3 columns where a query has 2"),
+        ("1\t \n", ":1: the text in `text` is empty"),
+    ],
+)
+def test_bad_queries(tmp_path: Path, content: str, problem: str) -> None:
+    path = tmp_path / "q"
+    path.write_text(content)
+    with pytest.raises(InputError) as caught:
+        list(read_queries(path))
+    assert caught.value.message.startswith(f"{path}{problem}")
+
+
+def test_a_json_list_of_queries(tmp_path: Path) -> None:
+    path = tmp_path / "queries.json"
+    path.write_text('[{"_id": "1", "text": "cough"}, {"_id": "q-2", "text": "fever, chills"}]')
+    assert list(read_queries(path)) == TWO
+
+
+def test_a_folder_without_queries(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no queries\.jsonl"):
+        list(read_queries(tmp_path))
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.binary(max_size=99) | st.text('[]{}",:_idtex\t\n1', max_size=60).map(str.encode))
+def test_any_bytes_give_queries_or_a_sentence(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "q").write_bytes(data)
+    try:
+        fine = all(query.query_id and query.text for query in read_queries(tmp_path / "q"))
+    except PatientDxError as error:
+        fine = error.message.startswith(str(tmp_path))
+    assert fine
+
+
+QUERY_LINE = json.dumps({"_id": "1", "text": "cough"})
+LAYOUTS = [
+    ("queries.jsonl", "qrels/test.tsv", "corpus.jsonl"),
+    ("queries.jsonl.gz", "qrels/test.tsv.gz", "corpus.jsonl.gz"),
+    ("queries/test_queries.jsonl", "PPR/qrels_test.tsv", "PPR/corpus.jsonl"),
+    ("queries/test_queries.jsonl.zst", "PPR/PPR_test_qrels.tsv", "PPR/PPR_corpus.jsonl.zst"),
+    (
+        "queries/test_queries.jsonl",
+        "patient2patient_retrieval/PPR_test_qrels.tsv",
+        "patient2patient_retrieval/PPR_corpus.jsonl",
+    ),
+    ("queries/test_queries.jsonl", "patient2patient_retrieval/qrels_test.tsv", None),
+]
+
+
+@pytest.mark.parametrize(("queries", "qrels", "corpus"), LAYOUTS)
+def test_layouts(tmp_path: Path, queries: str, qrels: str, corpus: str | None) -> None:
+    for name in (queries, qrels, corpus, qrels.replace("test", "dev")):
+        if name:
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).touch()
+    found = evaluation_files(tmp_path, "test")
+    assert found.queries == tmp_path / queries
+    assert found.qrels == tmp_path / qrels
+    assert found.corpus == (tmp_path / corpus if corpus else None)
+    with pytest.raises(InputError, match="of a split `train`") as caught:
+        evaluation_files(tmp_path, "train")
+    assert caught.value.hint == "splits found: dev, test"
+
+
+def test_the_task_folder_of_recds_itself(tmp_path: Path) -> None:
+    for name in ("queries/dev_queries.jsonl", "PPR/qrels_dev.tsv", "PPR/corpus.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = evaluation_files(tmp_path / "PPR", "dev")
+    assert found.queries.samefile(tmp_path / "queries/dev_queries.jsonl")
+    assert found.corpus == tmp_path / "PPR/corpus.jsonl"
+
+
+def test_incomplete_folders(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        evaluation_files(tmp_path / "missing", "test")
+    with pytest.raises(InputError) as caught:
+        evaluation_files(tmp_path, "test")
+    assert caught.value.hint == "splits found: none"
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "qrels/test.tsv").touch()
+    with pytest.raises(InputError, match="no queries of the split `test`"):
+        evaluation_files(tmp_path, "test")
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("folder", "queries", "pairs"),
+    [("phenopackets", 285, 5667), ("pmc_plus_e3c", 100, 100), ("nfcorpus", 161, 5737)],
+)
+def test_shared_folders(folder: str, queries: int, pairs: int) -> None:
+    if not (SHARED / folder).is_dir():
+        pytest.skip(f"shared data `{folder}` is absent")
+    files = evaluation_files(SHARED / folder, "dev")
+    qrels = read_qrels(files.qrels)
+    assert len(list(read_queries(files.queries))) == len(qrels) == queries
+    assert sum(map(len, qrels.values())) == pairs
+    assert files.corpus == SHARED / folder / "corpus.jsonl.gz"

@@ -1,0 +1,146 @@
+"""What `doctor` shows: the extras as pyproject.toml has them, and the machine."""
+
+import importlib.metadata
+import os
+import re
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from paths import ROOT
+
+from patientdx import capabilities as module
+from patientdx.capabilities import CORE, Capability, Package, capabilities, machine, require
+from patientdx.errors import ExtraMissingError
+
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def _names(requirements: list[str]) -> list[str]:
+    return [re.match(r"[A-Za-z0-9._-]+", line)[0] for line in requirements]
+
+
+def _table() -> dict[str, list[str]]:
+    return {c.extra: [package.name for package in c.packages] for c in capabilities()}
+
+
+def test_the_table_is_that_of_pyproject() -> None:
+    extras = {k: _names(v) for k, v in PYPROJECT["optional-dependencies"].items() if k != "all"}
+    assert _table() == {CORE: _names(PYPROJECT["dependencies"]), **extras}
+    assert list(_table()) == [CORE, *extras]
+
+
+def test_all_names_extras_that_are_there() -> None:
+    (line,) = PYPROJECT["optional-dependencies"]["all"]
+    assert set(re.search(r"\[(.*)\]", line)[1].split(",")) <= set(_table())
+
+
+def test_each_says_in_one_sentence_what_it_enables() -> None:
+    for capability in capabilities():
+        assert re.fullmatch(r"[A-Z].*[^.]\.", capability.enables), capability.extra
+
+
+def test_versions_are_those_installed() -> None:
+    versions = {p.name: p.version for c in capabilities() for p in c.packages}
+    assert versions["numpy"] == importlib.metadata.version("numpy")
+    assert versions["pytest"] == pytest.__version__
+
+
+def test_what_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_EXTRAS", {"odd": ("Nothing.", ("pytest", "no-such-package"))})
+    (odd,) = capabilities()
+    assert odd.packages == (Package("pytest", pytest.__version__), Package("no-such-package", None))
+    assert not odd.installed
+
+
+def test_installed_means_every_package() -> None:
+    assert Capability("x", "", (Package("a", "1"), Package("b", "2"))).installed
+    assert not Capability("x", "", (Package("a", "1"), Package("b", None))).installed
+
+
+def test_nothing_is_imported_to_find_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "explodes.py").write_text("raise RuntimeError('imported')\n")
+    about = tmp_path / "explodes-1.5.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: explodes\nVersion: 1.5\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(module, "_EXTRAS", {"odd": ("Nothing.", ("explodes",))})
+    require("explodes", "odd")
+    assert capabilities()[0].packages == (Package("explodes", "1.5"),)
+    assert "explodes" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("extra", "index", "checkout"),
+    [
+        (CORE, "pip install patientdx", "pip install -c constraints.txt -e '.'"),
+        (
+            "local",
+            "pip install 'patientdx[local]'",
+            "pip install -c constraints.txt -e '.[local]'",
+        ),
+    ],
+)
+def test_the_commands_that_install(extra: str, index: str, checkout: str) -> None:
+    capability = next(c for c in capabilities() if c.extra == extra)
+    assert capability.install == index
+    assert capability.install_in_checkout == checkout
+
+
+def test_require_passes_what_is_there() -> None:
+    require("pytest", "dev")
+
+
+def test_require_names_the_extra() -> None:
+    with pytest.raises(ExtraMissingError) as caught:
+        require("no_such_package_here", "local")
+    assert "no_such_package_here" in caught.value.message
+    assert "pip install 'patientdx[local]'" in caught.value.hint
+
+
+def test_the_machine(tmp_path: Path) -> None:
+    here = machine(tmp_path / "not" / "yet", {"HOME": str(tmp_path)})
+    assert here.python == ".".join(str(n) for n in sys.version_info[:3])
+    assert 1 <= here.cores <= os.cpu_count()
+    assert here.folder == tmp_path / "not" / "yet"
+    assert 0 < here.free_disk_bytes <= shutil.disk_usage(tmp_path).total
+    assert not (tmp_path / "not").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="needs /proc/meminfo")
+def test_the_memory_is_that_of_proc(tmp_path: Path) -> None:
+    kib = int(re.search(r"MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text())[1])
+    assert machine(tmp_path, {}).memory_bytes == pytest.approx(kib * 1024, rel=0.01)
+
+
+def test_what_the_system_does_not_tell_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "sysconf", raising=False)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+
+    def refuse(_folder: Path) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(shutil, "disk_usage", refuse)
+    here = machine(tmp_path, {})
+    assert (here.memory_bytes, here.free_disk_bytes, here.cores) == (None, None, 3)
+
+
+def test_a_gpu_is_seen_by_its_driver_or_its_tool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_NVIDIA_DRIVER", tmp_path / "driver")
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    path = {"PATH": str(tool.parent)}
+    assert machine(tmp_path, path).gpu is False
+    tool.write_text("#!/bin/sh\n")
+    tool.chmod(0o755)
+    assert machine(tmp_path, path).gpu is True
+    assert machine(tmp_path, {}).gpu is False
+    (tmp_path / "driver").mkdir()
+    assert machine(tmp_path, {}).gpu is True
