@@ -1,15 +1,176 @@
-"""What is printed where: data on stdout, talk on stderr, colour only on a terminal."""
+"""What is printed where: results on stdout, notices on stderr, colour only on a terminal.
+
+Every command receives one of three objects, which are option groups (see `option_groups`):
+`Notices` for commands that print no results, `Output` with `--json` for those that do, and
+`TableOutput` with `--tsv` too for those that list rows. They decide the form of everything.
+"""
 
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import typer
 
+from workflows.monitor import Progress, ignore_progress
+
 RESEARCH = "For research use; not a medical device."
+
+Lines = Callable[[], Iterable[str]]
+Rows = Callable[[], Iterable[Sequence[object]]]
+
+
+@dataclass(frozen=True)
+class Notices:
+    """Remarks and progress on stderr; the Monitor of the command line."""
+
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="Print results only (ids, where there are any)."),
+    ] = False
+
+    def notice(self, text: str) -> None:
+        """Print a remark."""
+        if not self.quiet:
+            typer.echo(text, err=True)
+
+    def warning(self, text: str) -> None:
+        """Print a warning."""
+        self.notice(f"warning: {text}")
+
+    def hint(self, text: str) -> None:
+        """Print what to do next."""
+        self.notice(f"hint: {text}")
+
+    @contextmanager
+    def progress(self, label: str, total: int | None = None) -> Iterator[Progress]:
+        """A progress bar with the time passed and the time left; only on a terminal."""
+        if self.quiet or not sys.stderr.isatty():
+            yield ignore_progress
+            return
+        with _progress_bar(label, total) as report:
+            yield report
+
+
+@dataclass(frozen=True)
+class Output(Notices):
+    """Results as text or JSON."""
+
+    as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False
+
+    def show(self, value: Callable[[], Any], lines: Lines, ids: Lines | None = None) -> None:
+        """Print a result in the form that the options name: as JSON, ids only, or text.
+
+        The forms are functions, so that only the one printed is worked out.
+        """
+        if self.as_json:
+            self.json(value())
+        elif not self.quiet:
+            self.lines(lines())
+        elif ids is not None:
+            self.lines(ids())
+
+    def json(self, value: Any) -> None:
+        """Print a value as JSON, whatever the options."""
+        typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
+
+    def lines(self, lines: Iterable[str]) -> None:
+        """Print lines of results, whatever the options."""
+        for line in lines:
+            typer.echo(line)
+
+
+@dataclass(frozen=True)
+class TableOutput(Output):
+    """Results as text, JSON or tab-separated values."""
+
+    as_tsv: Annotated[
+        bool, typer.Option("--tsv", help="Print results as tab-separated values with a header.")
+    ] = False
+
+    def show_table(
+        self, value: Callable[[], Any], lines: Lines, rows: Rows, ids: Lines | None = None
+    ) -> None:
+        """Print a result that is a table; the first of `rows` names the columns."""
+        if self.as_tsv and not self.as_json:
+            self.lines("\t".join(map(_cell, row)) for row in rows())
+        else:
+            self.show(value, lines, ids)
+
+
+def _cell(value: object) -> str:
+    """A value as a cell of TSV: empty for None, white space folded."""
+    return "" if value is None else " ".join(str(value).split())
+
+
+def count_noun(number: int, singular: str, plural: str | None = None) -> str:
+    """A number with its noun: `1 query`, `2 queries`."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def use_colour() -> bool:
+    """True where emphasis can be shown."""
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+def bold(text: str) -> str:
+    """The text in bold on a terminal, unchanged elsewhere."""
+    return f"\033[1m{text}\033[0m" if use_colour() else text
+
+
+def highlight(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    """A passage on one line with its matching words in bold."""
+    pieces, end_of_last = [], 0
+    for start, end in spans:
+        pieces += [text[end_of_last:start], bold(text[start:end])]
+        end_of_last = end
+    return " ".join("".join([*pieces, text[end_of_last:]]).split())
+
+
+def align_columns(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
+    """Rows as lines of aligned columns; the first `left` columns are flush left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if number < left else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+@contextmanager
+def _progress_bar(label: str, total: int | None) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as RichProgress
+
+    columns = (
+        TextColumn(label),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    # Batches may take minutes: the time left is estimated from the pace of the last hour.
+    with RichProgress(
+        *columns, console=Console(stderr=True), transient=True, speed_estimate_period=3600
+    ) as bar:
+        task = bar.add_task(label, total=total, note="")
+        yield lambda done, note="": bar.update(task, completed=done, note=note)
+
+
+# Functions of before option groups; they go when the last command uses an output object.
 
 
 def data(text: str) -> None:
@@ -22,70 +183,24 @@ def json_data(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
 
 
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """A number with its noun: `1 query`, `2 queries`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
 def say(text: str, *, quiet: bool = False) -> None:
     """A remark, on stderr."""
-    if not quiet:
-        typer.echo(text, err=True)
+    Notices(quiet=quiet).notice(text)
 
 
 def hint(text: str, *, quiet: bool = False) -> None:
     """What to do next, on stderr."""
-    say(f"hint: {text}", quiet=quiet)
+    Notices(quiet=quiet).hint(text)
 
 
-def colour() -> bool:
-    """True where emphasis can be shown."""
-    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
-
-
-def strong(text: str) -> str:
-    """Emphasised: bold on a terminal, as it is elsewhere."""
-    return f"\033[1m{text}\033[0m" if colour() else text
-
-
-def marked(text: str, spans: tuple[tuple[int, int], ...]) -> str:
-    """A passage on one line with its matching words emphasised."""
-    pieces, at = [], 0
-    for start, end in spans:
-        pieces += [text[at:start], strong(text[start:end])]
-        at = end
-    return " ".join("".join([*pieces, text[at:]]).split())
-
-
-def _unseen(done: int, note: str = "") -> None:
-    """Progress that nobody looks at."""
-    del done, note
-
-
-class Tick(Protocol):
-    """Takes how much is done so far, and what to say beside the bar."""
-
-    def __call__(self, done: int, note: str = "") -> None:
-        """Moves the bar."""
-
-
-@contextmanager
-def progress(label: str, total: int | None = None, *, quiet: bool = False) -> Iterator[Tick]:
+def progress(
+    label: str, total: int | None = None, *, quiet: bool = False
+) -> AbstractContextManager[Progress]:
     """A progress bar on stderr, with the time passed and the time left."""
-    if quiet or not sys.stderr.isatty():
-        yield _unseen
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeElapsedColumn as Elapsed
-    from rich.progress import TimeRemainingColumn as Remaining
+    return Notices(quiet=quiet).progress(label, total)
 
-    # Work here comes in batches that take minutes: the pace of the last hour tells the time left.
-    console = Console(stderr=True)
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), Elapsed(), Remaining())
-    noted = TextColumn("{task.fields[note]}")
-    with Progress(
-        *columns, noted, console=console, transient=True, speed_estimate_period=3600
-    ) as bar:
-        task = bar.add_task(label, total=total, note="")
-        yield lambda done, note="": bar.update(task, completed=done, note=note)
+
+Tick = Progress
+counted = count_noun
+strong = bold
+marked = highlight

@@ -15,7 +15,7 @@ from paths import ROOT
 import patientdx
 
 ROOMS = ("indexer", "expander", "merger", "evaluator")
-PACKAGES = ("patientdx", *ROOMS, "commands")
+PACKAGES = ("patientdx", *ROOMS, "workflows", "commands")
 FILES = sorted(
     [ROOT / "cli.py", *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))]
 )

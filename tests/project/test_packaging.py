@@ -16,7 +16,7 @@ from paths import ROOT
 import patientdx
 
 ABOUT = f"patientdx-{patientdx.__version__}.dist-info"
-ROOMS = ("indexer", "expander", "merger", "evaluator", "commands")
+ROOMS = ("indexer", "expander", "merger", "evaluator", "workflows", "commands")
 ENGINES = {"indexer/_native.abi3.so", "merger/kernels/_native.abi3.so"}
 
 pytestmark = [
