@@ -107,7 +107,12 @@ NATIVE = [
 
 @pytest.mark.parametrize("path", [*FILES, *sorted(NATIVE)], ids=shown)
 def test_files_are_short(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+def test_few_files_are_longer_than_300_lines() -> None:
+    long = [shown(path) for path in FILES if len(path.read_text("utf-8").splitlines()) > 300]
+    assert len(long) <= len(FILES) // 30, long
 
 
 def test_functions_are_short() -> None:
