@@ -21,7 +21,7 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from evaluator import Evaluation, Setting, build_sets_table, grid, render, tune
-from expander import Means, PhraseSearcher, PhraseSettings, make_strategy
+from expander import PhraseSearcher, PhraseSettings, StrategyResources, make_strategy
 from expander.concepts.vocabulary import Concept, read_vocabulary
 from expander.systems.system import build_system, parse_system
 from indexer.bm25 import BM25Settings
@@ -93,7 +93,7 @@ def searcher_of(
     def made(settings: Mapping[str, object]) -> Searcher:
         bm25 = BM25Settings(float(str(settings["k1"])), float(str(settings["b"])))
         tuned = index.with_settings(bm25)
-        means = Means(generator, tuned, tuned, concepts)
+        means = StrategyResources(generator, tuned, tuned, concepts)
 
         def strategy(name: str) -> Expander:
             return make_strategy(name, means)

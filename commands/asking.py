@@ -14,7 +14,7 @@ from patientdx.errors import ModelError
 from . import options, output
 
 if TYPE_CHECKING:
-    from expander import CachedGenerator, Done, ReplyCache
+    from expander import CachedGenerator, GenerationProgress, ReplyCache
 
 DEFAULT_MODEL = "smollm2"
 
@@ -75,7 +75,7 @@ def cache_path() -> Path:
 
 
 def generator(
-    asked: Asked, stack: ExitStack, on_done: "Callable[[Done], None] | None"
+    asked: Asked, stack: ExitStack, on_done: "Callable[[GenerationProgress], None] | None"
 ) -> "CachedGenerator":
     """The model that was asked for, closed by the stack, with the cache of its replies."""
     from expander import CachedGenerator
@@ -102,7 +102,7 @@ def generator(
     )
     stack.callback(model.close)
     cache = _reply_cache(asked, stack)
-    return CachedGenerator(model, cache, on_done=on_done, on_failure=failed)
+    return CachedGenerator(model, cache, on_progress=on_done, on_failure=failed)
 
 
 def _reply_cache(asked: Asked, stack: ExitStack) -> "ReplyCache":

@@ -12,7 +12,7 @@ from patientdx.errors import UsageError
 from . import asking, expansion, options, output
 
 if TYPE_CHECKING:
-    from expander import Done
+    from expander import GenerationProgress
 
 
 def expand(
@@ -100,7 +100,7 @@ class _Pace:
         self._prompts = 0
         self._tokens = 0
 
-    def done(self, step: "Done") -> None:
+    def done(self, step: "GenerationProgress") -> None:
         """A step of progress."""
         self._prompts += step.prompts
         self._tokens += step.tokens

@@ -17,7 +17,7 @@ from .hits import Finding
 
 if TYPE_CHECKING:
     from evaluator import TunedSettings
-    from expander import Done, Means, PhraseSearcher, SystemSettings
+    from expander import GenerationProgress, PhraseSearcher, StrategyResources, SystemSettings
     from indexer.index import Index
     from patientdx.protocols import Expander, Searcher
 
@@ -58,18 +58,18 @@ def means(
     asked: Asked,
     index: "Index | None",
     where: Filter | None = None,
-    on_done: "Callable[[Done], None] | None" = None,
-) -> Iterator["Means"]:
+    on_done: "Callable[[GenerationProgress], None] | None" = None,
+) -> Iterator["StrategyResources"]:
     """What the strategies of these names need, opened, and closed afterwards.
 
     Says at the end how many queries went on unexpanded because the model failed.
     """
-    from expander import STRATEGIES, Means
+    from expander import STRATEGIES, StrategyResources
     from expander.concepts.vocabulary import read_vocabulary
 
     needs = {need for name in names if name in STRATEGIES for need in STRATEGIES[name].needs}
     with ExitStack() as stack:
-        made = Means(
+        made = StrategyResources(
             generator=generator(asked, stack, on_done) if "generator" in needs else None,
             searcher=index,
             corpus=index,
@@ -83,7 +83,7 @@ def means(
         _say_what_failed(made, quiet=asked.quiet)
 
 
-def _say_what_failed(means: "Means", *, quiet: bool) -> None:
+def _say_what_failed(means: "StrategyResources", *, quiet: bool) -> None:
     generator = means.generator
     if generator is None:
         return
@@ -102,7 +102,7 @@ def _say_what_failed(means: "Means", *, quiet: bool) -> None:
 def built(
     chosen: "SystemSettings",
     index: "Index",
-    given: "Means",
+    given: "StrategyResources",
     depth: int = DEPTH,
     wrap: "Callable[[str, Searcher], Searcher] | None" = None,
 ) -> "Searcher":
@@ -121,7 +121,9 @@ def built(
     )
 
 
-def expanded(chosen: "SystemSettings", index: "Index", given: "Means", query: Query) -> Query:
+def expanded(
+    chosen: "SystemSettings", index: "Index", given: "StrategyResources", query: Query
+) -> Query:
     """What a system makes of a query, all strategies of a fusion taken together."""
     from expander.systems.system import PHRASES
 
@@ -135,7 +137,7 @@ def expanded(chosen: "SystemSettings", index: "Index", given: "Means", query: Qu
 
 
 def _strategy(
-    chosen: "SystemSettings", tuned: "Index", given: "Means"
+    chosen: "SystemSettings", tuned: "Index", given: "StrategyResources"
 ) -> "Callable[[str], Expander]":
     """What makes the strategies of a system over an index under its settings."""
     from expander import make_strategy

@@ -180,7 +180,7 @@ class JudgedQueries:
     def _factory(self, live: Live, replies: Any) -> "Factory":
         """λ into a scorer of queries, expanded by the merge."""
         from evaluator.selection import query_scorer
-        from expander import CachedGenerator, Means
+        from expander import CachedGenerator, StrategyResources
 
         def failed(error: ModelError, _: int) -> None:
             # A query that went on unexpanded would be counted as this λ's, and kept.
@@ -189,7 +189,7 @@ class JudgedQueries:
         def ready(candidate: "Candidate") -> Any:
             live.swap(candidate)
             generator = CachedGenerator(live.model, replies, on_failure=failed)
-            means = Means(generator=generator, searcher=self.index, corpus=self.index)
+            means = StrategyResources(generator=generator, searcher=self.index, corpus=self.index)
             searcher = expansion.built(self.system, self.index, means, self.depth)
             score = query_scorer(searcher, self.queries, self.qrels, self.metric.name, self.depth)
             return _told(live, candidate, score)

@@ -1,6 +1,6 @@
-"""Query expansion and fusion: strategies, the cache of replies, searchers that use them."""
+"""Query expansion and fusion: strategies, the reply cache, and the searchers built from them."""
 
-from .cached_generator import CachedGenerator, Counts, Done, Reply
+from .cached_generator import CachedGenerator, GenerationProgress, ModelReply, ReplyCounts
 from .concepts.finder import ConceptFinder, Mention
 from .concepts.vocabulary import Concept, Name, read_vocabulary
 from .expansions import Expansion, expand_queries, expansion_row
@@ -14,7 +14,7 @@ from .strategies.prompted import PromptedExpander
 from .strategies.query2doc import Query2Doc, Query2DocSettings
 from .strategies.recorded import RecordedExpander, read_expansions
 from .strategies.reduce import Reduce, ReduceSettings
-from .strategies.registry import STRATEGIES, Means, Strategy, make_strategy
+from .strategies.registry import STRATEGIES, Strategy, StrategyResources, make_strategy
 from .strategies.rm3 import Rm3, Rm3Settings
 from .strategies.rocchio import Rocchio, RocchioSettings
 from .strategies.synonyms import Synonyms, SynonymsSettings
@@ -36,18 +36,17 @@ __all__ = [
     "CachedGenerator",
     "Concept",
     "ConceptFinder",
-    "Counts",
-    "Done",
     "ExpandedSearcher",
     "Expansion",
     "FusedSearcher",
     "Fusion",
+    "GenerationProgress",
     "Grounded",
     "GroundedSettings",
     "Keywords",
     "KeywordsSettings",
-    "Means",
     "Mention",
+    "ModelReply",
     "Name",
     "PhraseSearcher",
     "PhraseSettings",
@@ -59,14 +58,15 @@ __all__ = [
     "RecordedExpander",
     "Reduce",
     "ReduceSettings",
-    "Reply",
     "ReplyCache",
+    "ReplyCounts",
     "Rm3",
     "Rm3Settings",
     "Rocchio",
     "RocchioSettings",
     "ScoreFusion",
     "Strategy",
+    "StrategyResources",
     "Synonyms",
     "SynonymsSettings",
     "SystemSettings",

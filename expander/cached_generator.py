@@ -1,4 +1,4 @@
-"""A language model that is asked in batches, remembers its replies, and whose failures pass by."""
+"""A language model behind a reply cache: batches, progress, and tolerance of failures."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,17 +13,17 @@ from .reply_cache import ReplyCache, reply_key
 Origin = Literal["model", "cache", "failed"]
 
 
-class Reply(NamedTuple):
-    """What a model wrote and where it came from; the text of a failed one is empty."""
+class ModelReply(NamedTuple):
+    """The reply to a prompt and where it came from; the text of a failed one is empty."""
 
     text: str
     origin: Origin
 
 
-class Done(NamedTuple):
-    """A step of progress: prompts answered from the cache, or by a batch that just ended.
+class GenerationProgress(NamedTuple):
+    """A step of progress: the prompts answered from the cache, or by the batch that just ended.
 
-    `texts` are the replies written by the model in this step, `tokens` of how many tokens.
+    `texts` are the replies that the model wrote in this step, `tokens` their number of tokens.
     """
 
     prompts: int
@@ -33,8 +33,8 @@ class Done(NamedTuple):
 
 
 @dataclass
-class Counts:
-    """How many prompts were answered by what."""
+class ReplyCounts:
+    """Number of prompts answered by the model, answered from the cache, and failed."""
 
     model: int = 0
     cache: int = 0
@@ -42,15 +42,15 @@ class Counts:
 
 
 class CachedGenerator:
-    """A `Generator` that asks another only for what is not in its cache, each prompt once.
+    """A `Generator` that calls another one for prompts that are not cached, once per prompt.
 
-    Missing prompts go to the model in batches of similar length, the longest first; each batch
-    is stored as it completes, so that a killed run loses one batch at most. Where a batch raises
-    ModelError, prompts without a reply are counted, told to `on_failure`, and not stored; what a
-    ReplyError brings along is kept. After `give_up_after` batches in a row that brought nothing
-    the rest is not asked for.
+    Missing prompts go to the model in batches of similar length, longest first. Each batch is
+    stored as soon as it completes, so that a killed run loses one batch at most. Where a batch
+    raises ModelError, its prompts without a reply are counted, reported to `on_failure`, and not
+    stored; the replies that a ReplyError carries are kept. After `give_up_after` consecutive
+    batches without any reply the model is not called again, and the remaining prompts fail.
 
-    Without a `cache` nothing is remembered between calls; the rest holds.
+    Without a `cache` nothing is remembered between calls; everything else works the same.
     """
 
     def __init__(
@@ -61,112 +61,112 @@ class CachedGenerator:
         *,
         scope: str = "",
         give_up_after: int = 3,
-        on_done: Callable[[Done], None] | None = None,
+        on_progress: Callable[[GenerationProgress], None] | None = None,
         on_failure: Callable[[ModelError, int], None] | None = None,
     ) -> None:
         if (batch is not None and batch < 1) or give_up_after < 1:
             raise InputError("batch and give_up_after must be 1 or more")
         self.name = generator.name
         self.digest = generator.digest
-        self.counts = Counts()
+        self.counts = ReplyCounts()
         self._generator = generator
         self._cache = cache
         self.batch = batch or generator.batch
         self._scope = scope
         self._give_up_after = give_up_after
-        self._on_done = on_done
+        self._on_progress = on_progress
         self._on_failure = on_failure
-        self._tokens_told = generator.written
+        self._reported_tokens = generator.written
 
     @property
     def cut(self) -> int:
-        """Prompts that the model had to cut."""
+        """Number of prompts that the model had to shorten."""
         return self._generator.cut
 
     @property
     def written(self) -> int:
-        """Tokens that the model wrote, those that failed to be kept too."""
+        """Number of tokens that the model wrote, including replies that could not be stored."""
         return self._generator.written
 
     def generate(
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
     ) -> list[str]:
-        """One continuation a prompt; empty for those that failed."""
+        """One continuation per prompt; empty for prompts that failed."""
         return [reply.text for reply in self.replies(prompts, settings)]
 
     def replies(
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
-    ) -> list[Reply]:
+    ) -> list[ModelReply]:
         """The replies to prompts, in order, each with its origin."""
         keys = [reply_key(self.digest, prompt, settings, self._scope) for prompt in prompts]
-        wanted = dict(zip(keys, prompts, strict=True))
-        known = self._cache.find(list(wanted)) if self._cache is not None else {}
-        found = {key: Reply(text, "cache") for key, text in known.items()}
-        times = Counter(keys)
-        self._tell(found, times)
-        missing = {key: prompt for key, prompt in wanted.items() if key not in found}
-        for answered in self._asked(missing, settings):
-            self._tell(answered, times)
-            found |= answered
-        return [found[key] for key in keys]
+        prompt_of = dict(zip(keys, prompts, strict=True))
+        cached = self._cache.find(list(prompt_of)) if self._cache is not None else {}
+        replies = {key: ModelReply(text, "cache") for key, text in cached.items()}
+        occurrences = Counter(keys)
+        self._report(replies, occurrences)
+        missing = {key: prompt for key, prompt in prompt_of.items() if key not in replies}
+        for batch_replies in self._generate_missing(missing, settings):
+            self._report(batch_replies, occurrences)
+            replies |= batch_replies
+        return [replies[key] for key in keys]
 
-    def _asked(
+    def _generate_missing(
         self, missing: Mapping[bytes, str | Prompt], settings: GenerationSettings
-    ) -> Iterator[dict[bytes, Reply]]:
-        """Asks the model, batch after batch, and stores what it says."""
+    ) -> Iterator[dict[bytes, ModelReply]]:
+        """Calls the model batch by batch and stores its replies."""
         keys = sorted(missing, key=lambda key: -_length(missing[key]))
-        failures = 0
+        failed_batches = 0
         for start in range(0, len(keys), self.batch):
             batch = keys[start : start + self.batch]
             texts: Sequence[str | None] = [None] * len(batch)
-            if failures < self._give_up_after:
-                texts = self._generated([missing[key] for key in batch], settings)
+            if failed_batches < self._give_up_after:
+                texts = self._generate_batch([missing[key] for key in batch], settings)
             pairs = list(zip(batch, texts, strict=True))
             written = {key: text for key, text in pairs if text is not None}
-            failures = 0 if written else failures + 1
+            failed_batches = 0 if written else failed_batches + 1
             if written and self._cache is not None:
                 self._cache.store(written)
-            yield {key: Reply(text, "model") for key, text in written.items()}
-            yield {key: Reply("", "failed") for key, text in pairs if text is None}
+            yield {key: ModelReply(text, "model") for key, text in written.items()}
+            yield {key: ModelReply("", "failed") for key, text in pairs if text is None}
 
-    def _generated(
+    def _generate_batch(
         self, prompts: list[str | Prompt], settings: GenerationSettings
     ) -> list[str | None]:
-        """What the model writes to one batch; None where it fails."""
+        """The model's replies to one batch; None where it fails."""
         texts: Sequence[str | None]
         try:
             texts = self._generator.generate(prompts, settings)
-            _check_number(texts, prompts)
+            _check_reply_count(texts, prompts)
         except ModelError as error:
             texts = error.replies if isinstance(error, ReplyError) else [None] * len(prompts)
             if self._on_failure is not None:
                 self._on_failure(error, sum(text is None for text in texts))
-        return [None if text is None else _storable(text) for text in texts]
+        return [None if text is None else _encodable(text) for text in texts]
 
-    def _tell(self, answered: Mapping[bytes, Reply], times: Mapping[bytes, int]) -> None:
-        if not answered:
+    def _report(
+        self, replies: Mapping[bytes, ModelReply], occurrences: Mapping[bytes, int]
+    ) -> None:
+        """Counts replies of one origin and reports them as a step of progress."""
+        if not replies:
             return
-        origin = next(iter(answered.values())).origin
-        tokens, self._tokens_told = self.written - self._tokens_told, self.written
-        done = Done(sum(times[key] for key in answered), origin, _written(answered), tokens)
-        setattr(self.counts, origin, getattr(self.counts, origin) + done.prompts)
-        if self._on_done is not None:
-            self._on_done(done)
+        origin = next(iter(replies.values())).origin
+        texts = tuple(reply.text for reply in replies.values() if reply.origin == "model")
+        tokens, self._reported_tokens = self.written - self._reported_tokens, self.written
+        prompts = sum(occurrences[key] for key in replies)
+        setattr(self.counts, origin, getattr(self.counts, origin) + prompts)
+        if self._on_progress is not None:
+            self._on_progress(GenerationProgress(prompts, origin, texts, tokens))
 
 
 def _length(prompt: str | Prompt) -> int:
     return len(prompt if isinstance(prompt, str) else prompt.text)
 
 
-def _storable(text: str) -> str:
-    """As the cache gives it back: without lone surrogates, which no encoding can write."""
+def _encodable(text: str) -> str:
+    """The text as the cache returns it: lone surrogates, which UTF-8 cannot encode, replaced."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _check_number(texts: Sequence[str], prompts: Sequence[str | Prompt]) -> None:
+def _check_reply_count(texts: Sequence[str], prompts: Sequence[str | Prompt]) -> None:
     if len(texts) != len(prompts):
-        raise ModelError(f"the model gave {len(texts)} replies to {len(prompts)} prompts")
-
-
-def _written(answered: Mapping[bytes, Reply]) -> tuple[str, ...]:
-    return tuple(reply.text for reply in answered.values() if reply.origin == "model")
+        raise ModelError(f"the model returned {len(texts)} replies to {len(prompts)} prompts")

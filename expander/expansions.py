@@ -1,4 +1,4 @@
-"""Whole files of queries, expanded: what `expand` writes."""
+"""Expanding whole files of queries, and the rows that the command `expand` writes."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
@@ -7,16 +7,16 @@ from typing import Any, NamedTuple
 from patientdx.protocols import Expander
 from patientdx.records import Query
 
-from .cached_generator import Reply
+from .cached_generator import ModelReply
 from .strategies.prompted import PromptedExpander
 
 
 class Expansion(NamedTuple):
-    """A query, what became of it, and the reply where a model was asked."""
+    """A query, the expanded query, and the model's reply where the strategy uses a model."""
 
     query: Query
     expanded: Query
-    reply: Reply | None
+    reply: ModelReply | None
 
 
 def expand_queries(
@@ -24,32 +24,32 @@ def expand_queries(
 ) -> Iterator[Expansion]:
     """Expands queries in order, `window` at a time.
 
-    Within a window the model may take prompts in an order that packs well. Progress inside it
-    is told by the `on_done` of the expander's `CachedGenerator`.
+    Within a window the model may process prompts in any order, to fill its batches well. Progress
+    inside a window is reported to `on_progress` of the expander's `CachedGenerator`.
     """
-    waiting = iter(queries)
-    while some := list(islice(waiting, window)):
+    remaining = iter(queries)
+    while chunk := list(islice(remaining, window)):
         if isinstance(expander, PromptedExpander):
-            done = expander.expand_with_replies(some)
+            expanded_chunk = expander.expand_with_replies(chunk)
         else:
-            done = [(expanded, None) for expanded in expander.expand_many(some)]
-        for query, (expanded, reply) in zip(some, done, strict=True):
+            expanded_chunk = [(expanded, None) for expanded in expander.expand_many(chunk)]
+        for query, (expanded, reply) in zip(chunk, expanded_chunk, strict=True):
             yield Expansion(query, expanded, reply)
 
 
 def expansion_row(expansion: Expansion, *, with_reply: bool = False) -> dict[str, Any]:
-    """An expansion as JSON: the query's id and what the expander changed, never its text.
+    """An expansion as JSON: the query's id and what the expander changed, never the query's text.
 
     `replaces_text` is true where `weights` and `terms` are the whole expanded query. `origin`
     says where the reply came from: model, cache or failed.
     """
     query, expanded, reply = expansion
-    is_new = expanded.text != query.text
+    is_replaced = expanded.text != query.text
     row: dict[str, Any] = {
         "query_id": query.query_id,
-        "weights": _added({} if is_new else query.weights, expanded.weights),
-        "terms": _added({} if is_new else query.terms, expanded.terms),
-        "replaces_text": is_new,
+        "weights": _increases({} if is_replaced else query.weights, expanded.weights),
+        "terms": _increases({} if is_replaced else query.terms, expanded.terms),
+        "replaces_text": is_replaced,
     }
     if reply is not None:
         row["origin"] = reply.origin
@@ -58,6 +58,6 @@ def expansion_row(expansion: Expansion, *, with_reply: bool = False) -> dict[str
     return row
 
 
-def _added(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+def _increases(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
     differences = {name: weight - before.get(name, 0.0) for name, weight in after.items()}
     return {name: weight for name, weight in differences.items() if weight > 0}

@@ -1,4 +1,7 @@
-"""Queries with something added. The query given is never changed; adding nothing returns it."""
+"""Adding weighted words and index terms to queries.
+
+Queries are never changed in place. Where there is nothing to add, the same query is returned.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,20 +10,23 @@ from patientdx.protocols import CorpusView
 from patientdx.records import Query
 
 
-def with_weights(query: Query, words: Mapping[str, float]) -> Query:
-    """The query with weighted words added to its `weights`; those of weight zero are left out."""
-    added = _above_zero(words)
-    return replace(query, weights=_sum(query.weights, added)) if added else query
+def add_words(query: Query, words: Mapping[str, float]) -> Query:
+    """The query with weighted words added to its `weights`; words of weight zero are dropped."""
+    positive = _positive(words)
+    return replace(query, weights=_sum(query.weights, positive)) if positive else query
 
 
-def with_terms(query: Query, terms: Mapping[str, float]) -> Query:
-    """The query with weighted index terms added to its `terms`."""
-    added = _above_zero(terms)
-    return replace(query, terms=_sum(query.terms, added)) if added else query
+def add_terms(query: Query, terms: Mapping[str, float]) -> Query:
+    """The query with weighted index terms added to its `terms`; zero weights are dropped."""
+    positive = _positive(terms)
+    return replace(query, terms=_sum(query.terms, positive)) if positive else query
 
 
 def term_counts(query: Query, corpus: CorpusView) -> dict[str, float]:
-    """What each index term of a whole query counts: its text, its `weights` and its `terms`."""
+    """The weight of each index term in the whole query: its text, `weights` and `terms`.
+
+    Each occurrence in the text weighs 1.
+    """
     counts: dict[str, float] = {}
     for term in corpus.terms(query.text):
         counts[term] = counts.get(term, 0.0) + 1.0
@@ -30,12 +36,12 @@ def term_counts(query: Query, corpus: CorpusView) -> dict[str, float]:
     return _sum(counts, query.terms)
 
 
-def _above_zero(weights: Mapping[str, float]) -> dict[str, float]:
+def _positive(weights: Mapping[str, float]) -> dict[str, float]:
     return {name: weight for name, weight in weights.items() if weight > 0}
 
 
-def _sum(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
-    total = dict(one)
-    for name, weight in other.items():
+def _sum(left: Mapping[str, float], right: Mapping[str, float]) -> dict[str, float]:
+    total = dict(left)
+    for name, weight in right.items():
         total[name] = total.get(name, 0.0) + weight
     return total

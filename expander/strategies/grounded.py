@@ -1,8 +1,8 @@
-"""The strategy `grounded`: the model sees the first hits before it writes a passage.
+"""The strategy `grounded`: the model reads the first hits before it writes a passage.
 
 After LameR (Shen et al. 2023, "Large Language Models are Strong Zero-Shot Retriever",
-arXiv 2304.14233): the model picks up the collection's own words from notes that BM25 found, some
-of which are wrong. The wording is ours. What it writes is added as in `query2doc`.
+arXiv 2304.14233): the model picks up the collection's own words from notes that BM25 retrieved,
+some of which are irrelevant. The prompt is ours. The passage is added as in `query2doc`.
 """
 
 from collections.abc import Sequence
@@ -10,23 +10,23 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from expander.prompts import read_prompt
+from expander.reply_parsing.passage import count_passage_words
 from patientdx.errors import InputError
 from patientdx.protocols import CorpusView, GenerationSettings, Generator, Prompt, Searcher
 from patientdx.records import Filter, Query
 
-from .feedback import first_hits
-from .prompted import PromptedExpander, asking
-from .query2doc import check_original_weight, with_passage
-from .reply_parser import passage_words
+from .feedback import feedback_hits
+from .prompted import PromptedExpander, fill_prompt
+from .query2doc import add_passage, check_original_weight
 
-_EXCERPTS = "{excerpts}"
-
+_EXCERPTS_PLACEHOLDER = "{excerpts}"
+_CACHED_EXCERPTS = 4096
 _GENERATION = GenerationSettings(max_new_tokens=128)
 
 
 @dataclass(frozen=True)
 class GroundedSettings:
-    """How many hits the model sees, how many words of each, and the weight as in `query2doc`."""
+    """Number of hits in the prompt, words of each, and the query's weight as in `query2doc`."""
 
     documents: int = 5
     excerpt_words: int = 60
@@ -40,9 +40,9 @@ class GroundedSettings:
 
 
 class Grounded(PromptedExpander):
-    """Adds the words of a passage that a language model writes after seeing the first hits.
+    """Adds the words of a passage that a language model writes after reading the first hits.
 
-    `where` limits which notes it may see, as in feedback; never the query's own.
+    `where` limits which notes it may read, as in feedback; it never reads the query's own note.
     """
 
     name = "grounded"
@@ -60,35 +60,38 @@ class Grounded(PromptedExpander):
     ) -> None:
         self.settings = settings or GroundedSettings()
         super().__init__(generator, self.settings.generation)
-        self._wording = read_prompt("grounded")
+        self._template = read_prompt("grounded")
         self._searcher = searcher
         self._corpus = corpus
         self._where = where
-        self._excerpt = lru_cache(4096)(self._beginning)
+        self._cached_excerpt = lru_cache(_CACHED_EXCERPTS)(self._excerpt)
 
-    def prompts(self, queries: Sequence[Query]) -> list[Prompt]:
-        """The prompt about each query, with the beginnings of its first hits."""
-        found = first_hits(self._searcher, queries, self.settings.documents, self._where)
+    def build_prompts(self, queries: Sequence[Query]) -> list[Prompt]:
+        """The prompt about each query, with excerpts of its first hits."""
+        hits_by_query = feedback_hits(self._searcher, queries, self.settings.documents, self._where)
         return [
-            self._prompt(query, [doc_id for doc_id, _ in hits])
-            for query, hits in zip(queries, found, strict=True)
+            self._build_prompt(query, [doc_id for doc_id, _ in hits])
+            for query, hits in zip(queries, hits_by_query, strict=True)
         ]
 
-    def read(self, query: Query, prompt: str, reply: str) -> Query:  # noqa: ARG002 - see below
+    def apply_reply(self, query: Query, prompt: str, reply: str) -> Query:  # noqa: ARG002 - see below
         """The query with the passage's words as `weights`.
 
-        Sentences that copy an excerpt are taken: the collection's words are what is wanted.
+        Sentences copied from an excerpt count: they hold the collection's own words, which is the
+        point of the strategy. Hence the reply is compared with the prompt without excerpts.
         """
-        own = asking(self._wording, query.text, {_EXCERPTS: ""})
-        return with_passage(query, passage_words(reply, own.text), self.settings.original_weight)
+        bare_prompt = fill_prompt(self._template, query.text, {_EXCERPTS_PLACEHOLDER: ""})
+        counts = count_passage_words(reply, bare_prompt.text)
+        return add_passage(query, counts, self.settings.original_weight)
 
-    def _prompt(self, query: Query, doc_ids: Sequence[str]) -> Prompt:
+    def _build_prompt(self, query: Query, doc_ids: Sequence[str]) -> Prompt:
         excerpts = "\n".join(
-            f"{number}. {self._excerpt(doc_id)}" for number, doc_id in enumerate(doc_ids, 1)
+            f"{number}. {self._cached_excerpt(doc_id)}" for number, doc_id in enumerate(doc_ids, 1)
         )
-        return asking(self._wording, query.text, {_EXCERPTS: excerpts})
+        return fill_prompt(self._template, query.text, {_EXCERPTS_PLACEHOLDER: excerpts})
 
-    def _beginning(self, doc_id: str) -> str:
+    def _excerpt(self, doc_id: str) -> str:
+        """The first words of a note."""
         words = self._corpus.text(doc_id).split()
-        shown = " ".join(words[: self.settings.excerpt_words])
-        return f"{shown} …" if len(words) > self.settings.excerpt_words else shown
+        excerpt = " ".join(words[: self.settings.excerpt_words])
+        return f"{excerpt} …" if len(words) > self.settings.excerpt_words else excerpt

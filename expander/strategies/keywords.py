@@ -1,31 +1,32 @@
-"""The strategy `keywords`: the model names missing keywords; note and keywords are one query.
+"""The strategy `keywords`: the model suggests missing keywords, which are added to the note.
 
-The paper's strategy (PatientDx, arXiv 2504.17360), its prompt *reconstructed* from a translation
-of the paper, with its 200 new tokens. Unlike there, as far as the paper tells, the reply is
-parsed before it is added (see `reply`), and a repeated keyword counts once.
+The paper's strategy (PatientDx, arXiv 2504.17360) with its 200 new tokens; its prompt is
+*reconstructed* from a translation of the paper. The paper does not mention it, but here the reply
+is parsed before it is added (see `expander.reply_parsing`), and a repeated keyword counts once.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from expander.prompts import read_prompt
-from expander.query_terms import with_weights
+from expander.query_terms import add_words
+from expander.reply_parsing.keyword_list import MAX_KEYWORDS, parse_keywords
 from patientdx.errors import InputError
 from patientdx.protocols import GenerationSettings, Generator, Prompt
 from patientdx.records import Query
 
-from .prompted import PromptedExpander, asking
-from .reply_parser import MAX_KEYWORDS, keywords
+from .prompted import PromptedExpander, fill_prompt
 
 _GENERATION = GenerationSettings(max_new_tokens=200)
 
 
 @dataclass(frozen=True)
 class KeywordsSettings:
-    """What a keyword counts (a word of the note counts 1), and how many are taken at most.
+    """The weight of a keyword (a word of the note weighs 1) and the maximum number of keywords.
 
-    `only_missing` leaves out the words of the note, which small models like to repeat.
+    `only_missing` drops words that the note contains already; small models like to repeat them.
     """
 
     weight: float = 1.0
@@ -41,23 +42,24 @@ class KeywordsSettings:
 
 
 class Keywords(PromptedExpander):
-    """Adds the keywords that a language model finds missing in a note."""
+    """Adds the keywords that a language model considers missing in a note."""
 
     name = "keywords"
     needs = ("generator",)
     Settings = KeywordsSettings
+    tuning_axes: ClassVar[Mapping[str, tuple[int, ...]]] = {"most": (64, 20, 10)}
 
     def __init__(self, settings: KeywordsSettings | None = None, *, generator: Generator) -> None:
         self.settings = settings or KeywordsSettings()
         super().__init__(generator, self.settings.generation)
-        self._wording = read_prompt("keywords")
+        self._template = read_prompt("keywords")
 
-    def prompts(self, queries: Sequence[Query]) -> list[Prompt]:
+    def build_prompts(self, queries: Sequence[Query]) -> list[Prompt]:
         """The paper's prompt about each note."""
-        return [asking(self._wording, query.text) for query in queries]
+        return [fill_prompt(self._template, query.text) for query in queries]
 
-    def read(self, query: Query, prompt: str, reply: str) -> Query:
+    def apply_reply(self, query: Query, prompt: str, reply: str) -> Query:
         """The query with the reply's keywords as `weights`."""
-        known = query.text if self.settings.only_missing else ""
-        found = keywords(reply, prompt, self.settings.most, known)
-        return with_weights(query, dict.fromkeys(found, self.settings.weight))
+        known_text = query.text if self.settings.only_missing else ""
+        keywords = parse_keywords(reply, prompt, self.settings.most, known_text)
+        return add_words(query, dict.fromkeys(keywords, self.settings.weight))

@@ -1,21 +1,22 @@
-"""Strategies that ask a language model: one prompt a query, one reply, words to add."""
+"""Strategies that use a language model: one prompt per query, one reply, words to add."""
 
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
-from expander.cached_generator import CachedGenerator, Reply
+from expander.cached_generator import CachedGenerator, ModelReply
 from patientdx.protocols import GenerationSettings, Generator, Prompt
 from patientdx.records import Query
 
-PATIENT = "{patient_data}"
-"""Where a prompt holds the note."""
+NOTE_PLACEHOLDER = "{patient_data}"
+"""Placeholder of the note in a prompt template."""
 
 
 class PromptedExpander(ABC):
-    """What strategies with a model share. A new one says its prompts and how to read a reply.
+    """Base class of the strategies that use a language model.
 
-    A query without text is not worth a question: it stays as it is.
+    A subclass builds the prompts (`build_prompts`) and applies the replies (`apply_reply`).
+    Queries without text are not sent to the model and stay unchanged.
     """
 
     name: str
@@ -25,45 +26,51 @@ class PromptedExpander(ABC):
         self.generation = generation
 
     @abstractmethod
-    def prompts(self, queries: Sequence[Query]) -> list[Prompt]:
-        """What the model is asked for each query, in order."""
+    def build_prompts(self, queries: Sequence[Query]) -> list[Prompt]:
+        """The prompt of each query, in order."""
 
     @abstractmethod
-    def read(self, query: Query, prompt: str, reply: str) -> Query:
-        """The query with what the reply adds; the query itself where that is nothing."""
+    def apply_reply(self, query: Query, prompt: str, reply: str) -> Query:
+        """The query with what the reply adds; the query itself if it adds nothing."""
 
     def expand_many(self, queries: Sequence[Query]) -> list[Query]:
         """The queries, in order, with `weights` added."""
         return [query for query, _ in self.expand_with_replies(queries)]
 
-    def expand_with_replies(self, queries: Sequence[Query]) -> list[tuple[Query, Reply | None]]:
-        """The same, each with the reply; None for a query that the model was not asked about."""
-        asked = [number for number, query in enumerate(queries) if query.text.strip()]
-        prompts = self.prompts([queries[number] for number in asked])
-        done: list[tuple[Query, Reply | None]] = [(query, None) for query in queries]
-        replies = self._replies(prompts)
-        for number, prompt, reply in zip(asked, prompts, replies, strict=True):
-            done[number] = (self.read(queries[number], prompt.text, reply.text), reply)
-        return done
+    def expand_with_replies(
+        self, queries: Sequence[Query]
+    ) -> list[tuple[Query, ModelReply | None]]:
+        """The expanded queries with their replies; no reply for a query without text."""
+        positions = [position for position, query in enumerate(queries) if query.text.strip()]
+        prompts = self.build_prompts([queries[position] for position in positions])
+        replies = self._generate_replies(prompts)
+        expanded: list[tuple[Query, ModelReply | None]] = [(query, None) for query in queries]
+        for position, prompt, reply in zip(positions, prompts, replies, strict=True):
+            query = self.apply_reply(queries[position], prompt.text, reply.text)
+            expanded[position] = (query, reply)
+        return expanded
 
-    def _replies(self, prompts: Sequence[Prompt]) -> list[Reply]:
+    def _generate_replies(self, prompts: Sequence[Prompt]) -> list[ModelReply]:
         if not prompts:
             return []
         if isinstance(self.generator, CachedGenerator):
             return self.generator.replies(prompts, self.generation)
-        return [Reply(text, "model") for text in self.generator.generate(prompts, self.generation)]
+        texts = self.generator.generate(prompts, self.generation)
+        return [ModelReply(text, "model") for text in texts]
 
 
-def asking(wording: str, note: str, places: Mapping[str, str] | None = None) -> Prompt:
-    """A wording with its places filled: the note, which may be cut where a context is short, and
-    others. Braces in what is filled in mean nothing.
+def fill_prompt(template: str, note: str, values: Mapping[str, str] | None = None) -> Prompt:
+    """A prompt template with its placeholders filled: the note, and `values` by placeholder.
+
+    The note stays a part of its own, so that it can be shortened where the context is short.
+    Braces inside the note or a value are not placeholders.
     """
-    before, _, after = wording.partition(PATIENT)
-    return Prompt(_filled(before, places or {}), note, _filled(after, places or {}))
+    before, _, after = template.partition(NOTE_PLACEHOLDER)
+    return Prompt(_substitute(before, values or {}), note, _substitute(after, values or {}))
 
 
-def _filled(wording: str, places: Mapping[str, str]) -> str:
-    if not places:
-        return wording
-    any_place = re.compile("|".join(re.escape(place) for place in places))
-    return any_place.sub(lambda match: places[match.group()], wording)
+def _substitute(template: str, values: Mapping[str, str]) -> str:
+    if not values:
+        return template
+    any_placeholder = re.compile("|".join(map(re.escape, values)))
+    return any_placeholder.sub(lambda match: values[match.group()], template)

@@ -1,12 +1,12 @@
-"""The strategy `reduce`: a long note as its most informative terms, weighted.
+"""The strategy `reduce`: a long note cut down to its most informative terms, weighted.
 
-A term is worth w * idf, where w is its frequency in the query, or that frequency saturated:
+Terms are ranked by w * idf, where w is the frequency in the query, or that frequency saturated:
 
     w(f) = f * (s + 1) / (f + s)
 
 as BM25 does with query terms (k3 in Robertson & Walker's Okapi; Anserini calls it query-side
-BM25). idf is that of BM25, ln(1 + (N - df + 0.5) / (df + 0.5)). `idf_power` above 1 counts rare
-terms more than BM25 alone does: weights are multiplied by idf ** (idf_power - 1).
+BM25). idf is that of BM25, ln(1 + (N - df + 0.5) / (df + 0.5)). An `idf_power` above 1 favours
+rare terms more than BM25 alone: weights are multiplied by idf ** (idf_power - 1).
 """
 
 import math
@@ -18,15 +18,15 @@ from patientdx.errors import InputError
 from patientdx.protocols import CorpusView
 from patientdx.records import Query
 
-from .feedback import strongest
+from .feedback import heaviest_terms
 
 
 @dataclass(frozen=True)
 class ReduceSettings:
-    """How much of a query stays: at most `terms` distinct terms, and at most `share` of them.
+    """How much of a query is kept: at most `terms` distinct terms, and at most `share` of them.
 
-    None sets no limit. `at_least` terms always stay. `saturation` is s above, None for plain
-    frequencies.
+    None means no limit. At least `at_least` terms are always kept. `saturation` is s above, None
+    for plain frequencies.
     """
 
     terms: int | None = None
@@ -51,7 +51,7 @@ class ReduceSettings:
 
 
 class Reduce:
-    """Replaces the text of a query by weighted index terms: the one strategy that drops it."""
+    """Replaces the text of a query by weighted index terms; no other strategy drops the text."""
 
     name = "reduce"
     needs = ("corpus",)
@@ -62,33 +62,35 @@ class Reduce:
         self._corpus = corpus
 
     def expand_many(self, queries: Sequence[Query]) -> list[Query]:
-        """The queries, in order, each as `terms` alone; unchanged where nothing falls away."""
-        return [self._reduced(query) for query in queries]
+        """The queries, in order, each as `terms` alone; unchanged if no term would be dropped."""
+        return [self._reduce(query) for query in queries]
 
-    def _reduced(self, query: Query) -> Query:
+    def _reduce(self, query: Query) -> Query:
         counts = {
             term: count
             for term, count in term_counts(query, self._corpus).items()
             if count > 0 and self._corpus.document_frequency(term)
         }
         idf = {term: self._idf(term) for term in counts}
-        weights = {term: self._saturated(count) for term, count in counts.items()}
-        kept = strongest({t: w * idf[t] for t, w in weights.items()}, self._limit(len(counts)))
+        weights = {term: self._saturate(count) for term, count in counts.items()}
+        gains = {term: weight * idf[term] for term, weight in weights.items()}
         power = self.settings.idf_power - 1
-        terms = {term: weights[term] * idf[term] ** power for term in kept}
+        kept_terms = heaviest_terms(gains, self._limit(len(counts)))
+        terms = {term: weights[term] * idf[term] ** power for term in kept_terms}
         if not terms or terms == counts:
             return query
         return replace(query, text="", weights={}, terms=terms)
 
-    def _limit(self, distinct: int) -> int:
+    def _limit(self, distinct_terms: int) -> int:
+        """The number of terms to keep."""
         share = 1.0 if self.settings.share is None else self.settings.share
-        limit = max(self.settings.at_least, math.ceil(share * distinct))
+        limit = max(self.settings.at_least, math.ceil(share * distinct_terms))
         return limit if self.settings.terms is None else min(limit, self.settings.terms)
 
-    def _saturated(self, count: float) -> float:
+    def _saturate(self, count: float) -> float:
         s = self.settings.saturation
         return count if s is None else count * (s + 1) / (count + s)
 
     def _idf(self, term: str) -> float:
-        holders = self._corpus.document_frequency(term)
-        return math.log(1.0 + (self._corpus.size - holders + 0.5) / (holders + 0.5))
+        df = self._corpus.document_frequency(term)
+        return math.log(1.0 + (self._corpus.size - df + 0.5) / (df + 0.5))

@@ -1,14 +1,26 @@
-"""The strategies by name, and how one is made out of what a caller has.
+"""The registry of expansion strategies, and how a strategy is made by name.
 
-A new strategy is one class and one row of STRATEGIES. The class has
+How to add a strategy:
 
-* `name`, and `needs`: which of `generator`, `searcher`, `corpus` and `vocabulary` (see Means) it
-  takes in its constructor, by these names; with `searcher` it also takes `where`;
-* `Settings`, a frozen dataclass whose defaults are usable, the constructor's first argument;
-* `expand_many`, which returns the queries in order, those it adds nothing to unchanged.
+1. Write one class in a new file of this folder, `strategies/NAME.py`. It has
+   * `name`, the strategy's name on the command line;
+   * `needs`, the resources that its constructor takes as keyword arguments of the same names:
+     any of `generator`, `searcher`, `corpus` and `vocabulary` (see StrategyResources). A strategy
+     that needs `searcher` also takes `where`, the filter that limits which notes it may use;
+   * `Settings`, a frozen dataclass with usable defaults, the constructor's first argument;
+   * `expand_many`, which returns the queries in order; a query to which it adds nothing is
+     returned unchanged;
+   * optionally `tuning_axes`, the settings that `tune-ir` tries by default: field -> values, the
+     default first.
 
-One that asks a language model inherits `PromptedExpander` instead of writing `expand_many`, and
-then works with the cache of replies, `expand` and `--show-prompt` as the others do.
+   There are two base classes. A strategy that uses a language model inherits `PromptedExpander`,
+   with a prompt template in `expander/prompts/NAME.txt`: it then works with the reply cache, the
+   command `expand` and `--show-prompt`. A strategy that adds terms of the first hits inherits
+   `FeedbackExpander`.
+2. Add the class to `_CLASSES` below. This is the only place where strategies are registered;
+   systems such as `rrf(bm25,NAME)`, settings such as `NAME.FIELD` and tuning follow from it.
+3. Add tests in `tests/expander`, the name to the help of `--expand`, and a row to the table in
+   `docs/expansion.md`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,9 +40,11 @@ from .rm3 import Rm3
 from .rocchio import Rocchio
 from .synonyms import Synonyms
 
+_CLASSES = (Keywords, Query2Doc, Grounded, Rm3, Rocchio, Synonyms, Reduce)
+
 
 class Strategy(Protocol):
-    """What a class in STRATEGIES offers."""
+    """The interface of a registered strategy."""
 
     name: str
     needs: ClassVar[tuple[str, ...]]
@@ -38,26 +52,28 @@ class Strategy(Protocol):
     settings: Any
 
     def expand_many(self, queries: Sequence[Query]) -> list[Query]:
-        """The queries, in order, with something added."""
+        """The queries, in order, each expanded or unchanged."""
         ...
 
 
-STRATEGIES: Mapping[str, type[Any]] = {
-    each.name: each for each in (Keywords, Query2Doc, Grounded, Rm3, Rocchio, Synonyms, Reduce)
-}
-"""name -> class, in the order in which help shows them."""
+STRATEGIES: Mapping[str, type[Any]] = {strategy.name: strategy for strategy in _CLASSES}
+"""Strategy classes by name, in the order in which help texts show them."""
 
-_ASKS_FOR = {
+_MISSING_RESOURCES = {
     "generator": ("a language model", "name one: --model"),
     "searcher": ("an index to search", "name one: --index"),
     "corpus": ("an index to look into", "name one: --index"),
     "vocabulary": ("a vocabulary", "name one or more OBO or CSV files: --vocabulary"),
 }
+"""What an error message calls a missing resource, and the hint of how to provide it."""
 
 
 @dataclass(frozen=True)
-class Means:
-    """What strategies may need. `where` limits which notes feed back into a query."""
+class StrategyResources:
+    """The resources that strategies may need; each strategy lists its own in `needs`.
+
+    `where` limits which notes may contribute to a query.
+    """
 
     generator: Generator | None = None
     searcher: Searcher | None = None
@@ -66,22 +82,29 @@ class Means:
     where: Filter | None = None
 
 
-def make_strategy(name: str, means: Means, settings: object = None) -> Expander:
-    """The strategy of a name, with its default settings unless others are given.
+def make_strategy(name: str, resources: StrategyResources, settings: object = None) -> Expander:
+    """The strategy of a name, with its default settings unless `settings` are passed.
 
-    Raises UsageError for an unknown name and for means that are missing.
+    Raises UsageError for an unknown name, settings of another strategy and missing resources.
     """
-    found = STRATEGIES.get(name)
-    if found is None:
+    strategy_class = STRATEGIES.get(name)
+    if strategy_class is None:
         raise UsageError(f"unknown strategy `{name}`", hint=f"one of {', '.join(STRATEGIES)}")
-    if settings is not None and not isinstance(settings, found.Settings):
-        raise UsageError(f"these are no settings of the strategy `{name}`")
-    given = {need: getattr(means, need) for need in found.needs}
-    for need, one in given.items():
-        if one is None:
-            what, hint = _ASKS_FOR[need]
-            raise UsageError(f"the strategy `{name}` needs {what}", hint=hint)
-    if "searcher" in given:
-        given["where"] = means.where
-    strategy: Expander = found(settings, **given)
+    if settings is not None and not isinstance(settings, strategy_class.Settings):
+        problem = f"the strategy `{name}` has no settings of type {type(settings).__name__}"
+        raise UsageError(problem)
+    arguments = {need: getattr(resources, need) for need in strategy_class.needs}
+    for need, resource in arguments.items():
+        if resource is None:
+            description, hint = _MISSING_RESOURCES[need]
+            raise UsageError(f"the strategy `{name}` needs {description}", hint=hint)
+    if "searcher" in arguments:
+        arguments["where"] = resources.where
+    strategy: Expander = strategy_class(settings, **arguments)
     return strategy
+
+
+def tuning_axes(name: str) -> Mapping[str, tuple[int, ...]]:
+    """The settings of a strategy that tuning tries by default: field -> values, default first."""
+    axes: Mapping[str, tuple[int, ...]] = getattr(STRATEGIES[name], "tuning_axes", {})
+    return axes

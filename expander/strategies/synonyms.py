@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from expander.concepts.finder import ConceptFinder, Mention
 from expander.concepts.vocabulary import SCOPES, Concept, Scope
 from expander.concepts.words import words_of
-from expander.query_terms import with_weights
+from expander.query_terms import add_words
 from patientdx.errors import InputError
 from patientdx.protocols import CorpusView
 from patientdx.records import Query
@@ -59,7 +59,7 @@ class Synonyms:
 
     def expand_many(self, queries: Sequence[Query]) -> list[Query]:
         """The queries, in order, each with the synonyms of its concepts as `weights`."""
-        return [with_weights(query, self._added(query.text)) for query in queries]
+        return [add_words(query, self._added(query.text)) for query in queries]
 
     def concepts(self, text: str) -> list[tuple[Concept, bool]]:
         """The concepts that a note mentions, each with whether it is denied there."""

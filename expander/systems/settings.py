@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from expander.fusion.methods import NORMS
-from expander.strategies.registry import STRATEGIES
+from expander.strategies.registry import STRATEGIES, tuning_axes
 from patientdx.errors import UsageError
 
 from .phrases import PhraseSettings
@@ -28,10 +28,6 @@ _FEW_K1: tuple[float, ...] = (0.6, 0.9, 1.2, 2.0)
 _FEW_B: tuple[float, ...] = (0.4, 0.75)
 _RRF_K: tuple[float, ...] = (60, 20, 100)
 _WEIGHTS = ("1:1", "1:0.5", "1:0.25")
-_TERMS = {"rm3": (10, 20, 50), "rocchio": (10, 20, 50), "keywords": (64, 20, 10)}
-"""Numbers of added terms to try; the first is the default."""
-_MOST = {"keywords": "most"}
-"""What a strategy calls that number, where not `terms`."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +117,11 @@ def _axes_of_fusion(system: System) -> Axes:
 
 
 def _axes_of_terms(system: System) -> Axes:
-    tried = sorted(system.strategies & _TERMS.keys())
-    return {f"{name}.{_MOST.get(name, 'terms')}": list(_TERMS[name]) for name in tried}
+    return {
+        f"{name}.{field_name}": list(values)
+        for name in sorted(system.strategies)
+        for field_name, values in tuning_axes(name).items()
+    }
 
 
 def _uses_rrf(system: System) -> bool:

@@ -8,7 +8,7 @@ from expander_fakes import GREEDY, FailingGenerator, FakeGenerator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expander.cached_generator import CachedGenerator, Counts, Done, Reply
+from expander.cached_generator import CachedGenerator, GenerationProgress, ModelReply, ReplyCounts
 from expander.reply_cache import ReplyCache
 from patientdx.errors import InputError, ModelError, ReplyError
 from patientdx.protocols import GenerationSettings, Generator, Prompt
@@ -17,8 +17,8 @@ from patientdx.protocols import GenerationSettings, Generator, Prompt
 @given(st.lists(st.text(max_size=3), max_size=30), st.integers(1, 7))
 def test_every_prompt_gets_its_reply_and_is_asked_once(prompts: list[str], batch: int) -> None:
     model = FakeGenerator(lambda prompt: f"<{prompt.encode('utf-8', 'replace')!r}>")
-    seen: list[Done] = []
-    generator = CachedGenerator(model, None, batch, on_done=seen.append)
+    seen: list[GenerationProgress] = []
+    generator = CachedGenerator(model, None, batch, on_progress=seen.append)
     expected = [f"<{prompt.encode('utf-8', 'replace')!r}>" for prompt in prompts]
     assert generator.generate(prompts) == expected
     assert sorted(model.asked) == sorted(set(prompts))
@@ -36,20 +36,24 @@ def test_it_is_a_generator_with_the_model_s_digest() -> None:
 
 
 def test_only_what_is_missing_is_asked_for(tmp_path: Path) -> None:
-    seen: list[Done] = []
+    seen: list[GenerationProgress] = []
     with ReplyCache(tmp_path / "replies.sqlite3") as cache:
         model = FakeGenerator(str.upper)
         CachedGenerator(model, cache).generate(["a", "b"])
-        again = CachedGenerator(model, cache, 1, on_done=seen.append)
+        again = CachedGenerator(model, cache, 1, on_progress=seen.append)
         assert again.replies(["b", "c", "b", "dd"]) == [
-            Reply("B", "cache"),
-            Reply("C", "model"),
-            Reply("B", "cache"),
-            Reply("DD", "model"),
+            ModelReply("B", "cache"),
+            ModelReply("C", "model"),
+            ModelReply("B", "cache"),
+            ModelReply("DD", "model"),
         ]
     assert model.batches == [["a", "b"], ["dd"], ["c"]]
-    assert seen == [Done(2, "cache"), Done(1, "model", ("DD",)), Done(1, "model", ("C",))]
-    assert again.counts == Counts(model=2, cache=2)
+    assert seen == [
+        GenerationProgress(2, "cache"),
+        GenerationProgress(1, "model", ("DD",)),
+        GenerationProgress(1, "model", ("C",)),
+    ]
+    assert again.counts == ReplyCounts(model=2, cache=2)
 
 
 def test_settings_reach_the_model() -> None:
@@ -77,7 +81,7 @@ def test_a_failed_batch_is_counted_and_not_stored(tmp_path: Path) -> None:
         ]
         assert [reply.text for reply in replies][2:4] == ["", ""]
         assert told == [("the server is down", 2)]
-        assert generator.counts == Counts(model=3, failed=2)
+        assert generator.counts == ReplyCounts(model=3, failed=2)
         assert len(cache) == 3
         healthy = FakeGenerator()
         CachedGenerator(healthy, cache).generate(["p1", "p2", "p3", "p4", "p5"])
@@ -89,7 +93,7 @@ def test_a_model_that_keeps_failing_is_left_alone() -> None:
     generator = CachedGenerator(model, None, 1, give_up_after=3)
     assert generator.generate([str(number) for number in range(9)]).count("") == 8
     assert len(model.batches) == 4
-    assert generator.counts == Counts(model=1, failed=8)
+    assert generator.counts == ReplyCounts(model=1, failed=8)
 
 
 def test_a_model_that_loses_replies_has_failed() -> None:
@@ -157,7 +161,7 @@ def test_the_replies_that_did_come_are_kept(tmp_path: Path) -> None:
         replies = generator.replies(["aaaa", "bbb", "cc", "d"])
         assert [reply.origin for reply in replies] == ["failed", "model", "failed", "model"]
         assert told == [2]
-        assert generator.counts == Counts(model=2, failed=2)
+        assert generator.counts == ReplyCounts(model=2, failed=2)
         again = CachedGenerator(FakeGenerator(str.lower), cache)
         assert again.generate(["aaaa", "bbb", "cc", "d"]) == ["aaaa", "BBB", "cc", "D"]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expander.cached_generator import Reply
+from expander.cached_generator import ModelReply
 from expander.expansions import Expansion, expansion_row
 from expander.strategies.recorded import RecordedExpander, read_expansions
 from patientdx.errors import InputError
@@ -23,7 +23,7 @@ def test_rows_give_the_expanded_query_back(
 ) -> None:
     query = Query("q", "a note")
     expanded = Query("q", "" if is_reduced else query.text, words, terms)
-    row = expansion_row(Expansion(query, expanded, Reply("x", "model")), with_reply=True)
+    row = expansion_row(Expansion(query, expanded, ModelReply("x", "model")), with_reply=True)
     expander = RecordedExpander({"q": json.loads(json.dumps(row))})
     assert expander.expand_many([query]) == [expanded]
 
@@ -68,11 +68,11 @@ def test_a_bad_row_names_its_line_and_quotes_nothing(tmp_path: Path, line: str) 
     path.write_text('{"query_id": "first"}\n' + line + "\n", encoding="utf-8")
     with pytest.raises(InputError) as caught:
         read_expansions(path)
-    assert caught.value.message == f"{path}:2: this is no expanded query"
+    assert caught.value.message == f"{path}:2: this is not an expanded query"
 
 
 def test_an_id_given_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "expanded.jsonl"
     path.write_text('{"query_id": "a"}\n{"query_id": "a"}\n', encoding="utf-8")
-    with pytest.raises(InputError, match="`a` was given already"):
+    with pytest.raises(InputError, match="`a` appears twice"):
         read_expansions(path)

@@ -120,7 +120,7 @@ def test_a_flipped_bit_is_never_used(tmp_path: Path) -> None:
                 assert cache.find(list(texts)).items() <= texts.items()
         except CacheError as error:
             messages.add(error.message)
-    assert f"{path}: the cache of replies is damaged" in messages
+    assert f"{path}: the reply cache is damaged" in messages
     assert all(message.startswith(f"{path}: ") and len(message) < 300 for message in messages)
 
 
@@ -157,7 +157,7 @@ def test_other_databases_and_versions_are_refused(tmp_path: Path) -> None:
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE patients (name)")
     other.close()
-    with pytest.raises(CacheError, match="no cache of replies"):
+    with pytest.raises(CacheError, match="not a reply cache"):
         ReplyCache(path)
     ours = tmp_path / "replies.sqlite3"
     filled(ours, 1)
@@ -219,7 +219,7 @@ def test_clearing_removes_a_cache_and_nothing_else(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     note = tmp_path / "note.txt"
     note.write_text("a note")
-    with pytest.raises(CacheError, match="no cache"):
+    with pytest.raises(CacheError, match="not a reply cache"):
         clear_cache(note)
     assert note.exists()
 

@@ -11,7 +11,7 @@ from expander.prompts import read_prompt
 from expander.strategies.grounded import Grounded, GroundedSettings
 from expander.strategies.keywords import Keywords, KeywordsSettings
 from expander.strategies.query2doc import Query2Doc, Query2DocSettings
-from expander.strategies.registry import STRATEGIES, Means, make_strategy
+from expander.strategies.registry import STRATEGIES, StrategyResources, make_strategy
 from indexer.index import Index
 from patientdx.errors import InputError, UsageError
 from patientdx.protocols import CorpusView, Expander, GenerationSettings
@@ -40,7 +40,7 @@ def test_keywords_asks_the_paper_s_question() -> None:
         "{patient_data} {excerpts}. Keywords: "
     )
     assert model.asked == [wording]
-    assert [prompt.text for prompt in strategy.prompts([QUERY])] == model.asked
+    assert [prompt.text for prompt in strategy.build_prompts([QUERY])] == model.asked
     assert model.settings == [GenerationSettings(max_new_tokens=200)]
 
 
@@ -105,9 +105,11 @@ def test_grounded_takes_copies_of_excerpts_but_not_of_the_note(index: Index) -> 
 
 def test_grounded_never_shows_what_is_filtered_out_or_the_patient(index: Index) -> None:
     model = FakeGenerator()
-    means = Means(model, index, index, where=Filter(exclude_ids=frozenset({"p0"})))
+    means = StrategyResources(model, index, index, where=Filter(exclude_ids=frozenset({"p0"})))
     make_strategy("grounded", means).expand_many([Query("other", "gout toe tophi")])
-    make_strategy("grounded", Means(model, index, index)).expand_many([Query("p1", "gout toe")])
+    make_strategy("grounded", StrategyResources(model, index, index)).expand_many(
+        [Query("p1", "gout toe")]
+    )
     assert "podagra" not in model.asked[0]
     assert "tophi and" in model.asked[0]
     assert "podagra" in model.asked[1]
@@ -116,7 +118,7 @@ def test_grounded_never_shows_what_is_filtered_out_or_the_patient(index: Index) 
 
 @pytest.mark.parametrize("reply", ["", "\n", "None", "I'm sorry, I can't help.", "..."])
 def test_a_reply_that_says_nothing_leaves_the_query(index: Index, reply: str) -> None:
-    means = Means(FakeGenerator(lambda _: reply), index, index)
+    means = StrategyResources(FakeGenerator(lambda _: reply), index, index)
     for name in ("keywords", "query2doc", "grounded"):
         assert make_strategy(name, means).expand_many([QUERY])[0] is QUERY
 
@@ -138,7 +140,7 @@ VOCABULARY = [Concept("X", (Name("gout"), Name("podagra")))]
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_is_made_by_name_and_keeps_the_query(index: Index, name: str) -> None:
-    means = Means(FakeGenerator(lambda _: "podagra"), index, index, VOCABULARY)
+    means = StrategyResources(FakeGenerator(lambda _: "podagra"), index, index, VOCABULARY)
     strategy = make_strategy(name, means)
     assert isinstance(strategy, Expander)
     assert strategy.name == name
@@ -153,16 +155,16 @@ def test_every_strategy_is_made_by_name_and_keeps_the_query(index: Index, name: 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_missing_means_are_told_with_the_option(name: str) -> None:
     with pytest.raises(UsageError, match=f"the strategy `{name}` needs") as caught:
-        make_strategy(name, Means())
+        make_strategy(name, StrategyResources())
     assert "--" in (caught.value.hint or "")
 
 
 def test_unknown_names_and_foreign_settings_are_refused(index: Index) -> None:
     with pytest.raises(UsageError, match="unknown strategy `keyword`") as caught:
-        make_strategy("keyword", Means())
+        make_strategy("keyword", StrategyResources())
     assert "keywords, query2doc" in (caught.value.hint or "")
     with pytest.raises(UsageError, match="no settings"):
-        make_strategy("rm3", Means(searcher=index, corpus=index), KeywordsSettings())
+        make_strategy("rm3", StrategyResources(searcher=index, corpus=index), KeywordsSettings())
 
 
 texts = st.one_of(
@@ -183,7 +185,7 @@ given_queries = st.builds(
 def test_whatever_queries_come_they_come_back_in_order_and_can_be_searched(
     index: Index, queries: list[Query], reply: str
 ) -> None:
-    means = Means(FakeGenerator(lambda _: reply), index, index, VOCABULARY)
+    means = StrategyResources(FakeGenerator(lambda _: reply), index, index, VOCABULARY)
     for name in STRATEGIES:
         expanded = make_strategy(name, means).expand_many(queries)
         assert [query.query_id for query in expanded] == [query.query_id for query in queries]
@@ -209,7 +211,7 @@ def test_a_new_strategy_is_one_class_and_one_row(
             return [Query(query.query_id, query.text.upper()) for query in queries]
 
     monkeypatch.setitem(STRATEGIES, "shout", Shout)  # type: ignore[arg-type]
-    strategy = make_strategy("shout", Means(corpus=index))
+    strategy = make_strategy("shout", StrategyResources(corpus=index))
     assert strategy.expand_many([QUERY])[0].text == QUERY.text.upper()
 
 

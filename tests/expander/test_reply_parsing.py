@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expander.strategies.reply_parser import MAX_KEYWORDS, MAX_REPEATS, keywords, passage_words
+from expander.reply_parsing.keyword_list import MAX_KEYWORDS, parse_keywords
+from expander.reply_parsing.passage import MAX_REPEATS, count_passage_words
 
 FIRST_SENTENCE = "A 63-year-old woman had crushing chest pain after a funeral."
 PROMPT = (
@@ -61,13 +62,13 @@ PROMPT = (
     ],
 )
 def test_lists_of_all_kinds(reply: str, found: list[str]) -> None:
-    assert keywords(reply) == found
+    assert parse_keywords(reply) == found
 
 
 def test_prose_gives_its_telling_words_once_each() -> None:
     reply = "The patient has a history of diabetes and may have developed diabetes of the heart."
-    assert keywords(reply) == ["patient", "history", "diabetes", "developed", "heart"]
-    assert keywords("12, 3.5, stage 3") == ["stage 3"]
+    assert parse_keywords(reply) == ["patient", "history", "diabetes", "developed", "heart"]
+    assert parse_keywords("12, 3.5, stage 3") == ["stage 3"]
 
 
 @pytest.mark.parametrize(
@@ -80,8 +81,10 @@ def test_prose_gives_its_telling_words_once_each() -> None:
     ],
 )
 def test_a_repeated_prompt_is_no_answer(reply: str) -> None:
-    assert keywords(reply, PROMPT)[-2:] == ["takotsubo", "broken heart"]
-    assert not {"funeral", "crushing", "efficient"} & {w.lower() for w in keywords(reply, PROMPT)}
+    assert parse_keywords(reply, PROMPT)[-2:] == ["takotsubo", "broken heart"]
+    assert not {"funeral", "crushing", "efficient"} & {
+        w.lower() for w in parse_keywords(reply, PROMPT)
+    }
 
 
 # Written by SmolLM2-135M-Instruct (Q4_1, greedy, 200 new tokens) to the prompt of `keywords`;
@@ -119,12 +122,12 @@ CAPTURED = [
 
 @pytest.mark.parametrize(("reply", "found"), CAPTURED)
 def test_what_smollm2_wrote(reply: str, found: list[str]) -> None:
-    assert keywords(reply, PROMPT) == found
+    assert parse_keywords(reply, PROMPT) == found
 
 
 def test_a_passage_that_smollm2_looped_in() -> None:
     reply = "Mild global delay, mild global delay, " + "severe heart disease, " * 40 + "sev"
-    counts = passage_words(reply)
+    counts = count_passage_words(reply)
     assert counts == {
         **dict.fromkeys(["Mild", "global", "delay"], 2),
         "severe": 3,
@@ -135,7 +138,10 @@ def test_a_passage_that_smollm2_looped_in() -> None:
 
 
 def test_words_of_the_note_can_be_left_out() -> None:
-    assert keywords("chest pain, back pain, cough", known="Pain in the Chest.") == ["back", "cough"]
+    assert parse_keywords("chest pain, back pain, cough", known_text="Pain in the Chest.") == [
+        "back",
+        "cough",
+    ]
 
 
 # Written after what such models are like: they list, lose the thread, loop, are cut off.
@@ -150,21 +156,23 @@ SMOL_LOOP = "The patient's symptoms are consistent with a heart attack. " * 12 +
 
 
 def test_a_list_that_loops_and_is_cut_off() -> None:
-    found = keywords(SMOL_LIST, PROMPT)
+    found = parse_keywords(SMOL_LIST, PROMPT)
     assert found[0] == "Stress-Induced Cardiomyopathy"
     assert {"Takotsubo Syndrome", "apical ballooning"} <= set(found)
     assert sum("Takotsubo" in one for one in found) == 1
 
 
 def test_a_sentence_that_loops_counts_once() -> None:
-    assert keywords(SMOL_LOOP)[:4] == ["patient's", "symptoms", "consistent", "heart"]
-    counts = passage_words(SMOL_LOOP)
+    assert parse_keywords(SMOL_LOOP)[:4] == ["patient's", "symptoms", "consistent", "heart"]
+    counts = count_passage_words(SMOL_LOOP)
     assert counts["heart"] == counts["attack"] == 1
     assert counts["patient's"] == 2  # the cut sentence is another one
 
 
 def test_a_passage_is_counted_up_to_a_few_repeats() -> None:
-    counts = passage_words("Passage: Fever and fever, fever; FEVER fever. Cough!\n\nThe end of it.")
+    counts = count_passage_words(
+        "Passage: Fever and fever, fever; FEVER fever. Cough!\n\nThe end of it."
+    )
     assert counts["Fever"] == MAX_REPEATS
     assert counts["Cough"] == 1
     assert "Passage" not in counts
@@ -172,8 +180,8 @@ def test_a_passage_is_counted_up_to_a_few_repeats() -> None:
 
 def test_a_passage_has_a_limit_and_no_echo() -> None:
     reply = "A 63-year-old woman had crushing chest pain after a funeral. Takotsubo was found."
-    assert passage_words(reply, PROMPT) == {"Takotsubo": 1, "was": 1, "found": 1}
-    assert sum(passage_words("one two three four", limit=3).values()) == 3
+    assert count_passage_words(reply, PROMPT) == {"Takotsubo": 1, "was": 1, "found": 1}
+    assert sum(count_passage_words("one two three four", limit=3).values()) == 3
 
 
 PIECES = [
@@ -192,8 +200,8 @@ replies = st.one_of(
 def test_whatever_comes_keywords_are_bounded_pieces_of_it(
     reply: str, prompt: str, limit: int
 ) -> None:
-    found = keywords(reply, prompt, limit)
-    assert found == keywords(reply, prompt, limit)
+    found = parse_keywords(reply, prompt, limit)
+    assert found == parse_keywords(reply, prompt, limit)
     assert len(found) <= limit
     assert len({one.casefold() for one in found}) == len(found)
     for one in found:
@@ -203,8 +211,8 @@ def test_whatever_comes_keywords_are_bounded_pieces_of_it(
 
 @given(replies, replies)
 def test_whatever_comes_a_passage_is_bounded(reply: str, prompt: str) -> None:
-    counts = passage_words(reply, prompt)
-    assert counts == passage_words(reply, prompt)
+    counts = count_passage_words(reply, prompt)
+    assert counts == count_passage_words(reply, prompt)
     assert all(len(word) <= len(reply) and 1 <= n <= MAX_REPEATS for word, n in counts.items())
 
 
@@ -213,5 +221,5 @@ def test_whatever_comes_a_passage_is_bounded(reply: str, prompt: str) -> None:
     ["[" * 100_000, '{"a":' * 50_000, "a" * 100_000, "-" * 100_000, '"' * 50_000, "(1) " * 9_000],
 )
 def test_monsters_are_read_quickly(reply: str) -> None:
-    assert len(keywords(reply, "-" * 10_000)) <= MAX_KEYWORDS
-    assert isinstance(passage_words(reply), dict)
+    assert len(parse_keywords(reply, "-" * 10_000)) <= MAX_KEYWORDS
+    assert isinstance(count_passage_words(reply), dict)
