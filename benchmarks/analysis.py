@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from evaluator import evaluate_searcher
 from indexer.analysis import STEMMERS, STOPWORDS, AnalysisSettings
 from indexer.bm25 import BM25Settings
-from indexer.writing import build
+from indexer.writer import build_index
 from patientdx.formats import evaluation_files, read_patients, read_qrels, read_queries
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -33,7 +33,9 @@ def figures(name: str, folder: Path) -> Iterator[tuple[Row, list[float]]]:
     for stopwords in STOPWORDS:
         for stemmer in STEMMERS:
             analysis = AnalysisSettings(stopwords, stemmer)
-            index = build(folder / f"{name}-{stopwords}-{stemmer}", patients, analysis=analysis)
+            index = build_index(
+                folder / f"{name}-{stopwords}-{stemmer}", patients, analysis=analysis
+            )
             for bm25 in WEIGHTS:
                 searcher = index.with_settings(bm25)
                 evaluation, _, _ = evaluate_searcher(searcher, queries, qrels, MEASURES)

@@ -24,7 +24,7 @@ import numpy as np
 
 from indexer.analysis import AnalysisSettings
 from indexer.index import Index
-from indexer.writing import build
+from indexer.writer import build_index
 from patientdx.records import Patient, Query
 
 POOL = 155_200
@@ -80,7 +80,7 @@ def patients(size: int, pool: Pool) -> Iterator[Patient]:
 def measure_build(folder: Path, size: int) -> dict[str, float]:
     pool = Pool.made(folder.parent / f"notes-{min(size, POOL)}", min(size, POOL))
     start = time.perf_counter()
-    build(folder, patients(size, pool), analysis=AnalysisSettings("none", "none"))
+    build_index(folder, patients(size, pool), analysis=AnalysisSettings("none", "none"))
     seconds = time.perf_counter() - start
     size_mib = sum(path.stat().st_size for path in folder.iterdir()) / 2**20
     return {"build_s": seconds, "build_mib": peak_mib(), "index_mib": size_mib}

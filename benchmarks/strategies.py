@@ -26,7 +26,7 @@ from expander.concepts.vocabulary import Concept, read_vocabulary
 from expander.systems.system import build_system, parse_system
 from indexer.bm25 import BM25Settings
 from indexer.index import Index
-from indexer.writing import build
+from indexer.writer import build_index
 from patientdx.formats import evaluation_files, read_patients, read_qrels, read_queries
 from patientdx.protocols import Expander, Generator, Searcher
 from patientdx.records import Patient, Qrels, Query
@@ -117,7 +117,7 @@ def evaluations(
     qrels = dict(list(given.qrels.items())[:size])
     concepts = vocabulary() if any("synonyms" in system for system in systems) else []
     with tempfile.TemporaryDirectory() as folder:
-        index = build(Path(folder) / "index", given.patients)
+        index = build_index(Path(folder) / "index", given.patients)
         for system in systems:
             key = f"{name} {len(qrels)} {system} {len(candidates)}"
             if key not in kept.values:

@@ -83,7 +83,7 @@ def _list(index: "Index", note: str, where: Filter, *, quiet: bool, explain: boo
 def _sample_index(folder: Path) -> "Index":
     """The index of the sample; built again when the program that built it was another."""
     from indexer.index import Index
-    from indexer.writing import SOFTWARE, build
+    from indexer.writer import SOFTWARE, build_index
     from patientdx.errors import IndexFolderError
     from patientdx.formats import read_patients
     from patientdx.sample import sample_folder
@@ -95,4 +95,4 @@ def _sample_index(folder: Path) -> "Index":
     if index is not None and index.manifest.software == SOFTWARE:
         return index
     patients = read_patients(sample_folder())
-    return build(folder, patients, corpus=("the shipped sample",), replace_existing=True)
+    return build_index(folder, patients, corpus=("the shipped sample",), replace_existing=True)

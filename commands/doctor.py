@@ -14,11 +14,11 @@ def doctor(as_json: options.Json = False) -> None:
     Example:
         patientdx doctor --json
     """
-    from indexer.compiled import native
+    from indexer.compiled import load_native
     from patientdx.capabilities import capabilities, machine
 
     found = capabilities()
-    compiled = native() is not None
+    compiled = load_native() is not None
     here = machine(options.settings().cache, os.environ)
     if as_json:
         extras = [

@@ -80,13 +80,13 @@ def print_hit(
     moved: str = "",
 ) -> None:
     """One hit: who it is, the passages that match, and on request what the score is made of."""
-    from indexer.explain import passages
+    from indexer.explain import find_passages
 
     patient = opened.patient(hit.doc_id)
     explanation = opened.explain(query, hit.doc_id)
     person = ", ".join(_person(patient.age_years, patient.sex, patient.derived))
     output.data(f"{rank:>3}. {output.strong(hit.doc_id)}  {hit.score:.3f}  {person}{moved}")
-    for passage in passages(patient.full_text, explanation.shares, opened.analyzer):
+    for passage in find_passages(patient.full_text, explanation.shares, opened.analyzer):
         output.data(f"     … {output.marked(passage.text, passage.matches)} …")
     if explain:
         for share in explanation.shares[:SHARES_SHOWN]:
@@ -115,12 +115,12 @@ def _age(years: float) -> str:
 
 
 def _row(found: Finding, query: "WeightedTerms", rank: int, hit: Hit) -> dict[str, Any]:
-    from indexer.explain import passages
+    from indexer.explain import find_passages
 
     opened = found.index
     patient = opened.patient(hit.doc_id)
     explanation = opened.explain(query, hit.doc_id)
-    shown = passages(patient.full_text, explanation.shares, opened.analyzer)
+    shown = find_passages(patient.full_text, explanation.shares, opened.analyzer)
     before = {} if found.ranks_before is None else {"bm25_rank": found.ranks_before.get(hit.doc_id)}
     return {
         "rank": rank,

@@ -53,11 +53,11 @@ def build(
     """
     from indexer.analysis import AnalysisSettings
     from indexer.bm25 import BM25Settings
-    from indexer.writing import build as build_index
+    from indexer.writer import build_index
 
     default = BM25Settings()
     bm25 = BM25Settings(default.k1 if k1 is None else k1, default.b if b is None else b)
-    analysis = AnalysisSettings.choose(stopwords, stemmer)
+    analysis = AnalysisSettings.from_options(stopwords, stemmer)
     skipped = _skipped(skip_bad)
     patients = _read(source, id_field, text_field, title_field, skipped)
     with output.progress("indexing", quiet=quiet) as tick:
@@ -91,7 +91,7 @@ def add(
     Example:
         patientdx index add new.jsonl --index my-index
     """
-    from indexer.writing import add as add_patients
+    from indexer.writer import add_patients
 
     folder = options.needed(index)
     skipped = _skipped(skip_bad)
@@ -112,7 +112,7 @@ def delete(
     Example:
         patientdx index delete 8535945-4 --index my-index
     """
-    from indexer.writing import delete as delete_patients
+    from indexer.writer import delete_patients
 
     folder = options.needed(index)
     ids = _ids(patient_ids)
@@ -127,7 +127,7 @@ def compact(index: options.IndexFolder = None, quiet: options.Quiet = False) -> 
     Example:
         patientdx index compact --index my-index
     """
-    from indexer.writing import compact as compact_index
+    from indexer.writer import compact_index
 
     with output.progress("compacting", quiet=quiet) as tick:
         state = compact_index(options.needed(index), progress=tick)
@@ -152,7 +152,7 @@ def info(
         for patient in state.patients():
             output.data(patient.patient_id)
         return
-    facts = state.facts()
+    facts = state.describe()
     if as_json:
         output.json_data(facts)
         return
@@ -167,7 +167,7 @@ def verify(index: options.IndexFolder = None, quiet: options.Quiet = False) -> N
     Example:
         patientdx index verify --index my-index
     """
-    from indexer.verify import verify as verify_index
+    from indexer.verify import verify_index
 
     folder = options.needed(index)
     manifest, damage = verify_index(folder)

@@ -117,7 +117,7 @@ def similar(
     )
     opened = options.open_index(index)
     query = Query(patient_id, opened.text(patient_id))
-    others = opened.others(patient_id, chosen, other_articles=other_articles)
+    others = opened.exclusion_filter(patient_id, chosen, other_articles=other_articles)
     system = expansion.chosen_system(expand, fuse, settings, k1, b)
     found = expansion.find(opened, query, system, asked, others, top_k)
     show(found, as_json=as_json, quiet=quiet, explain=explain)

@@ -43,7 +43,7 @@ class AnalysisSettings:
         return cls(data["stopwords"], data["stemmer"], tuple(data["words"]))
 
     @classmethod
-    def choose(cls, stopwords: str, stemmer: str) -> "AnalysisSettings":
+    def from_options(cls, stopwords: str, stemmer: str) -> "AnalysisSettings":
         """Settings from the command line, where `stopwords` may name a file of words."""
         if stopwords in STOPWORDS:
             return cls(stopwords, stemmer)
@@ -83,11 +83,11 @@ class Analyzer:
         self.settings = settings
         self._stop = settings.stop_set()
         self._stem = _stemmer(settings.stemmer)
-        self._known: dict[str, str | None] = {}
+        self._term_of_word: dict[str, str | None] = {}
 
     def terms(self, text: str) -> list[str]:
         """The terms of a text, in order, without stop words."""
-        known = self._known
+        known = self._term_of_word
         found = []
         for word in WORD.findall(text.lower()):
             term = known[word] if word in known else self.term(word)
@@ -98,7 +98,7 @@ class Analyzer:
     def term(self, word: str) -> str | None:
         """The term of one lower-case word; None for a stop word."""
         term = None if word in self._stop else self._stem(word)
-        self._known[word] = term
+        self._term_of_word[word] = term
         return term
 
     def spans(self, text: str) -> list[tuple[int, int, str]]:

@@ -38,7 +38,7 @@ def idf(patients: int, document_frequency: int) -> float:
     return math.log(1.0 + (patients - document_frequency + 0.5) / (document_frequency + 0.5))
 
 
-def norms(
+def length_norms(
     lengths: NDArray[Any], average_length: float, settings: BM25Settings
 ) -> NDArray[np.float64]:
     """norm(d) of every note, shape (notes,)."""

@@ -11,7 +11,7 @@ from patientdx.errors import IndexFolderError
 
 
 @cache
-def native() -> ModuleType | None:
+def load_native() -> ModuleType | None:
     """The compiled module, or None."""
     try:
         from . import _native
@@ -20,9 +20,9 @@ def native() -> ModuleType | None:
     return _native
 
 
-def needed() -> ModuleType:
+def require_native() -> ModuleType:
     """The compiled module. Raises IndexFolderError where it was not built."""
-    module = native()
+    module = load_native()
     if module is None:
         raise IndexFolderError(
             "the compiled engine was not built on this machine",

@@ -5,11 +5,11 @@ from typing import NamedTuple
 import numpy as np
 
 from .analysis import Analyzer
-from .bm25 import BM25Settings, norms
+from .bm25 import BM25Settings, length_norms
 from .scoring.statistics import WeightedTerms
 from .segments.segment import Segment
 
-TELLING = 0.25
+MIN_MARKED_SHARE = 0.25
 """Terms below this part of the greatest share are not marked in passages."""
 
 
@@ -37,7 +37,7 @@ class Passage(NamedTuple):
     matches: tuple[tuple[int, int], ...]
 
 
-def explain(
+def explain_score(
     segment: Segment,
     s: int,
     note: int,
@@ -46,7 +46,7 @@ def explain(
     settings: BM25Settings,
 ) -> Explanation:
     """The explanation of one note's score. No second index is needed: postings are asked."""
-    norm = float(norms(segment.lengths[note : note + 1], average_length, settings)[0])
+    norm = float(length_norms(segment.lengths[note : note + 1], average_length, settings)[0])
     total = 0.0
     shares = []
     numbers = query.numbers[s].tolist()
@@ -60,7 +60,7 @@ def explain(
     return Explanation(segment.ids[note], float(np.float32(total)), tuple(shares))
 
 
-def passages(
+def find_passages(
     text: str,
     shares: tuple[TermShare, ...],
     analyzer: Analyzer,
@@ -73,7 +73,7 @@ def passages(
     Each term counts once over all passages, so that they differ in what they show. Words that
     add little (function words, mostly) are not marked.
     """
-    least = TELLING * max((share.share for share in shares), default=0.0)
+    least = MIN_MARKED_SHARE * max((share.share for share in shares), default=0.0)
     value = {share.term: share.share for share in shares if share.share >= least}
     spans = [span for span in analyzer.spans(text) if span[2] in value]
     chosen: list[Passage] = []
@@ -85,7 +85,7 @@ def passages(
         if not new:
             break
         used |= new
-        chosen.append(_cut(text, inside, width))
+        chosen.append(_widen_to_words(text, inside, width))
         spans = [span for span in spans if span not in inside]
     return chosen
 
@@ -108,7 +108,7 @@ def _best_window(
     return window
 
 
-def _cut(text: str, inside: list[tuple[int, int, str]], width: int) -> Passage:
+def _widen_to_words(text: str, inside: list[tuple[int, int, str]], width: int) -> Passage:
     """The window widened to whole words on both sides."""
     first, last = inside[0][0], inside[-1][1]
     spare = max(0, width - (last - first)) // 2

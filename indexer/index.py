@@ -12,8 +12,8 @@ from patientdx.records import Filter, Hit, Patient, Query
 
 from .analysis import Analyzer
 from .bm25 import BM25Settings
-from .explain import Explanation, explain
-from .scoring.ranking import Ranking, Scored, as_hits, keys_of
+from .explain import Explanation, explain_score
+from .scoring.ranking import Ranking, ScoredNotes, sort_keys, to_hits
 from .scoring.scorer import Engine, Scorer
 from .scoring.statistics import Statistics, WeightedTerms, query_counts
 from .segments.segment import Segment
@@ -95,7 +95,7 @@ class Index:
     ) -> list[list[Hit]]:
         """The k best hits of each query; only hits with a score above zero."""
         rankings = self.rank(queries, k, where)
-        return [as_hits(self._segments, ranking) for ranking in rankings]
+        return [to_hits(self._segments, ranking) for ranking in rankings]
 
     def rank(
         self, queries: Sequence[Query], k: int = 10, where: Filter | None = None
@@ -117,10 +117,10 @@ class Index:
         dropped = len(where.exclude_ids)
         wanted = min(k + dropped, max(1, self.manifest.notes))
         rest = replace(where, exclude_ids=frozenset())
-        rankings = self._scorer.top(queries, wanted, rest) if queries else []
+        rankings = self._scorer.rank(queries, wanted, rest) if queries else []
         if not dropped:
             return rankings
-        return [self._without(ranking, where.exclude_ids, k) for ranking in rankings]
+        return [self._drop_excluded(ranking, where.exclude_ids, k) for ranking in rankings]
 
     def similar(
         self,
@@ -131,10 +131,10 @@ class Index:
         other_articles: bool = False,
     ) -> list[Hit]:
         """The k patients most like one of the index; never that patient."""
-        others = self.others(patient_id, where, other_articles=other_articles)
+        others = self.exclusion_filter(patient_id, where, other_articles=other_articles)
         return self.search(self.text(patient_id), k, others)
 
-    def others(
+    def exclusion_filter(
         self, patient_id: str, where: Filter | None = None, *, other_articles: bool = False
     ) -> Filter:
         """A filter that a patient of the index does not pass, nor who `where` leaves out.
@@ -144,7 +144,7 @@ class Index:
         """
         where = where or Filter()
         where = replace(where, exclude_ids=where.exclude_ids | {patient_id})
-        return self._other_articles(self.patient(patient_id), where) if other_articles else where
+        return self._exclude_article(self.patient(patient_id), where) if other_articles else where
 
     def ranks_many(
         self,
@@ -158,7 +158,7 @@ class Index:
         """
         filters = where or [None] * len(queries)
         return [
-            self._ranks(self.weigh(query), wanted, one or Filter())
+            self._ranks_of_query(self.weigh(query), wanted, one or Filter())
             for query, wanted, one in zip(queries, doc_ids, filters, strict=True)
         ]
 
@@ -166,14 +166,14 @@ class Index:
         """Which terms the score of a patient is made of. `weigh` the query first for many."""
         s, note = self._locate(doc_id)
         weighed = self.weigh(query) if isinstance(query, Query) else query
-        return explain(self._segments[s], s, note, weighed, self.average_length, self.bm25)
+        return explain_score(self._segments[s], s, note, weighed, self.average_length, self.bm25)
 
     def patient(self, doc_id: str) -> Patient:
         """A patient of the index. Raises NotFoundError."""
         s, note = self._locate(doc_id)
         return self._segments[s].store[note]
 
-    def facts(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """What the index holds and how it was made, for display."""
         manifest = self.manifest
         fields = sorted({f for segment in manifest.segments for f in segment.fields})
@@ -232,13 +232,13 @@ class Index:
             f"no patient {shown_id(doc_id)} in this index", hint="see the ids: index info --ids"
         )
 
-    def _without(self, ranking: Ranking, excluded: frozenset[str], k: int) -> Ranking:
+    def _drop_excluded(self, ranking: Ranking, excluded: frozenset[str], k: int) -> Ranking:
         gone = {self._locate(i) for i in excluded if i in self}
         pairs = zip(ranking.segments.tolist(), ranking.notes.tolist(), strict=True)
         keep = [i for i, pair in enumerate(pairs) if pair not in gone][:k]
         return Ranking(ranking.segments[keep], ranking.notes[keep], ranking.scores[keep])
 
-    def _other_articles(self, patient: Patient, where: Filter) -> Filter:
+    def _exclude_article(self, patient: Patient, where: Filter) -> Filter:
         for name in ARTICLE_FIELDS:
             if name in patient.metadata:
                 same = (name, str(patient.metadata[name]))
@@ -252,32 +252,32 @@ class Index:
         siblings = {i for s in self._segments for i in s.ids.with_prefix(article + "-")}
         return replace(where, exclude_ids=where.exclude_ids | siblings)
 
-    def _ranks(
+    def _ranks_of_query(
         self, query: WeightedTerms, doc_ids: Sequence[str], where: Filter
     ) -> list[int | None]:
-        places = [self._allowed_place(doc_id, where) for doc_id in doc_ids]
+        places = [self._locate_allowed(doc_id, where) for doc_id in doc_ids]
         rest = replace(where, exclude_ids=frozenset())
         scores = [self._scorer.score_of(query, *place) if place else 0.0 for place in places]
         wanted = [score for score in scores if score > 0]
         if not wanted:
             return [None] * len(doc_ids)
-        found = self._scorer.at_least([query], [min(wanted)], rest)[0]
+        found = self._scorer.scores_at_least([query], [min(wanted)], rest)[0]
         gone = [self._locate(i) for i in where.exclude_ids if i in self]
         return [
             self._rank_among(found, place, score, gone) if place and score > 0 else None
             for place, score in zip(places, scores, strict=True)
         ]
 
-    def _allowed_place(self, doc_id: str, where: Filter) -> tuple[int, int] | None:
+    def _locate_allowed(self, doc_id: str, where: Filter) -> tuple[int, int] | None:
         if doc_id in where.exclude_ids or doc_id not in self:
             return None
         s, note = self._locate(doc_id)
-        mask = self._scorer.mask(s, replace(where, exclude_ids=frozenset()))
+        mask = self._scorer.allowed_mask(s, replace(where, exclude_ids=frozenset()))
         return (s, note) if mask is None or mask[note] else None
 
     def _rank_among(
         self,
-        found: Sequence[Scored],
+        found: Sequence[ScoredNotes],
         place: tuple[int, int],
         score: float,
         gone: Sequence[tuple[int, int]],
@@ -291,7 +291,7 @@ class Index:
             rank = segment.ids.rank[place[1]] if ties is None else ties
             bits = np.float32(score).view(np.uint32)
             key = (np.uint64(bits) << np.uint64(32)) | np.uint64(rank)
-            keys = keys_of(segment, scored)
+            keys = sort_keys(segment, scored)
             above = keys > key if ties is None else keys >= key
             dropped = [note for t, note in gone if t == s]
             if dropped:

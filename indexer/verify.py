@@ -7,9 +7,8 @@ from typing import NamedTuple
 from patientdx.errors import IndexFolderError
 
 from .storage.container import ContainerReader
-from .storage.locking import NAME as LOCK_NAME
-from .storage.manifest import LEFTOVERS, Manifest, StoredFile, read_manifest
-from .storage.manifest import NAME as MANIFEST_NAME
+from .storage.manifest import LEFTOVERS, MANIFEST_NAME, Manifest, StoredFile, read_manifest
+from .storage.writer_lock import LOCK_NAME
 
 
 class Damage(NamedTuple):
@@ -19,7 +18,7 @@ class Damage(NamedTuple):
     part: str
 
 
-def verify(folder: Path | str) -> tuple[Manifest, list[Damage]]:
+def verify_index(folder: Path | str) -> tuple[Manifest, list[Damage]]:
     """The committed state and all damage found.
 
     Raises IndexFolderError when the manifest itself cannot be read.
@@ -27,34 +26,34 @@ def verify(folder: Path | str) -> tuple[Manifest, list[Damage]]:
     folder = Path(folder)
     while True:
         manifest = read_manifest(folder)
-        damage = list(_damage(folder, manifest))
+        damage = list(_find_damage(folder, manifest))
         # A writer may have committed and removed old files meanwhile.
         if not damage or read_manifest(folder) == manifest:
             return manifest, damage
 
 
-def _damage(folder: Path, manifest: Manifest) -> Iterator[Damage]:
+def _find_damage(folder: Path, manifest: Manifest) -> Iterator[Damage]:
     lock = folder / LOCK_NAME
     if lock.exists() and lock.stat().st_size:
         yield Damage(lock, "should be empty")
     for segment in manifest.segments:
-        yield from _file_damage(folder, segment.file)
+        yield from _find_file_damage(folder, segment.file)
         if segment.deletions:
-            yield from _file_damage(folder, segment.deletions)
+            yield from _find_file_damage(folder, segment.deletions)
     known = manifest.files | {MANIFEST_NAME, LOCK_NAME}
     for path in sorted(folder.iterdir()):
-        # What a writer left that was killed, or is at work, is no damage: see `writing`.
+        # What a writer left that was killed, or is at work, is no damage: see `writer`.
         leftover = path.name.startswith(".") or path.suffix in LEFTOVERS
         if path.name not in known and not leftover:
             yield Damage(path, "does not belong to the index")
 
 
-def _file_damage(folder: Path, stored: StoredFile) -> Iterator[Damage]:
+def _find_file_damage(folder: Path, stored: StoredFile) -> Iterator[Damage]:
     path = folder / stored.name
     try:
         reader = ContainerReader(path, stored.sections)
     except IndexFolderError as error:
         yield Damage(path, error.message.removeprefix(f"{path}: "))
         return
-    for section in reader.damaged():
+    for section in reader.damaged_sections():
         yield Damage(path, f"section `{section}`")

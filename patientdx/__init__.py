@@ -41,12 +41,12 @@ _ROOMS = {
     "PhraseSettings": "expander",
     "RRF": "expander",
     "StrategyResources": "expander",
-    "add_patients": "indexer.writing",
-    "build_index": "indexer.writing",
-    "compact_index": "indexer.writing",
+    "add_patients": "indexer.writer",
+    "build_index": "indexer.writer",
+    "compact_index": "indexer.writer",
     "compare_systems": "evaluator",
     "cross_validate": "evaluator",
-    "delete_patients": "indexer.writing",
+    "delete_patients": "indexer.writer",
     "evaluate_run": "evaluator",
     "evaluate_searcher": "evaluator",
     "expanded_searcher": "expander",
@@ -57,12 +57,7 @@ _ROOMS = {
     "verify_index": "indexer.verify",
 }
 _ORIGINAL = {
-    "add_patients": "add",
-    "build_index": "build",
-    "compact_index": "compact",
-    "delete_patients": "delete",
     "tune_searcher": "tune",
-    "verify_index": "verify",
 }
 
 __all__ = sorted([*_KERNEL, *_ROOMS])  # noqa: PLE0605 - a list of names, computed from the tables

@@ -11,7 +11,7 @@ from indexer.analysis import AnalysisSettings
 from indexer.bm25 import BM25Settings
 from indexer.index import Index
 from indexer.scoring.ranking import Ranking
-from indexer.writing import build
+from indexer.writer import build_index
 from patientdx.records import Patient, Query
 
 from .base import K1, B, Engine
@@ -33,7 +33,7 @@ class Ours(Engine):
         # It analyses the texts itself; that its tokens are the same, the exactness check shows.
         del tokens
         analysis = AnalysisSettings("english" if self.words.stop else "none", "none")
-        build(folder, patients(notes), analysis=analysis, bm25=BM25Settings(K1, B))
+        build_index(folder, patients(notes), analysis=analysis, bm25=BM25Settings(K1, B))
 
     def open(self, folder: Path, *, threads: int, mmap: bool) -> None:
         del mmap
@@ -69,7 +69,7 @@ class Ours(Engine):
 
     def make(self, notes: Iterable[Note], folder: Path, *, stemmer: str, threads: int) -> None:
         del threads
-        build(folder, patients(notes), analysis=AnalysisSettings("none", stemmer))
+        build_index(folder, patients(notes), analysis=AnalysisSettings("none", stemmer))
 
 
 def _same(one: Ranking, other: Ranking) -> bool:

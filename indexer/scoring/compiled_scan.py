@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.compiled import needed
+from indexer.compiled import require_native
 from indexer.segments.segment import Segment
 from indexer.storage.layout import BYTE_TF_MAX, DENSE, OFFSET_BITS
 
-from .ranking import Scored
+from .ranking import ScoredNotes
 
 if TYPE_CHECKING:
     from indexer._native import Scan
@@ -37,7 +37,7 @@ class SegmentQuery(NamedTuple):
     weights: NDArray[np.float64]
 
 
-def within_range(weights: NDArray[np.float64]) -> bool:
+def weights_fit_float32(weights: NDArray[np.float64]) -> bool:
     """True where float32 can hold the weights without under- or overflow."""
     return not len(weights) or bool(weights.min() > 1e-25 and weights.max() < 1e25)
 
@@ -47,7 +47,7 @@ class CompiledScanner:
 
     def __init__(self, segment: Segment, norm: NDArray[np.float64]) -> None:
         self._segment = segment
-        self._native = needed()
+        self._native = require_native()
         layout, arrays = segment.layout, segment.arrays
         self._blocks = layout.blocks(segment.notes)
         padded = np.ones(self._blocks * layout.block_docs + _MAX_BLOCK, dtype=np.float64)
@@ -72,10 +72,10 @@ class CompiledScanner:
                 segment.ids.rank,
             ),
         )
-        self._relative_error = self._error(float(padded.max()))
+        self._relative_error = self._share_error_bound(float(padded.max()))
         self._allowed: NDArray[np.uint8] | None = None
 
-    def filtered(self, allowed: NDArray[np.bool_] | None) -> "CompiledScanner":
+    def with_mask(self, allowed: NDArray[np.bool_] | None) -> "CompiledScanner":
         """The same scanner, restricted to the notes that are allowed."""
         if allowed is None:
             return self
@@ -83,7 +83,7 @@ class CompiledScanner:
         other._allowed = allowed.view(np.uint8)  # noqa: SLF001 - a copy of this very class
         return other
 
-    def batches(self, queries: int, k: int) -> int:
+    def batch_size(self, queries: int, k: int) -> int:
         """How many queries to take at once so that candidates fit the memory set for them."""
         return max(1, min(BATCH_QUERIES, queries, BATCH_BYTES // (20 * self._capacity(k))))
 
@@ -92,7 +92,7 @@ class CompiledScanner:
         queries: Sequence[SegmentQuery],
         k: int,
         floors: Sequence[float] | None = None,
-    ) -> list[Scored | None]:
+    ) -> list[ScoredNotes | None]:
         """The k best notes of each query, best first, with exact scores.
 
         `floors` gives, per query, a score below which notes are of no interest. None stands for
@@ -138,7 +138,7 @@ class CompiledScanner:
             weights[q, arrays.place[query.numbers[dense]]] = query.weights[dense]
         return weights
 
-    def _error(self, norm: float) -> float:
+    def _share_error_bound(self, norm: float) -> float:
         """Bound on the error of float32 sums of dense shares, relative to the sum of weights.
 
         n products of rounded factors, summed: (n + 8) * 2^-24. Columns that are cut at 255 add
@@ -149,7 +149,7 @@ class CompiledScanner:
         cut = norm if bool(np.any(arrays.kind[owners] == DENSE)) else 0.0
         return (int(arrays.dense_rows.shape[1]) + 8) * _UNIT32 + cut / (BYTE_TF_MAX + cut)
 
-    def _finish(self, scan: "Scan", q: int, k: int) -> Scored | None:
+    def _finish(self, scan: "Scan", q: int, k: int) -> ScoredNotes | None:
         notes, scores = np.empty(k, dtype=np.uint32), np.empty(k, dtype=np.float32)
         count = scan.finish(q, notes, scores)
-        return None if count < 0 else Scored(notes[:count].astype(np.int64), scores[:count])
+        return None if count < 0 else ScoredNotes(notes[:count].astype(np.int64), scores[:count])

@@ -26,7 +26,7 @@ def score_notes(
         else:
             notes, tfs = segment.postings(number)
             if notes.max(initial=0) >= segment.notes:
-                raise segment.damaged()
+                raise segment.damage_error()
             totals[notes] += weight * (tfs / (tfs + norm[notes]))
     return totals.astype(np.float32)
 

@@ -10,7 +10,7 @@ from indexer.segments.segment import Segment
 from patientdx.records import Hit
 
 
-class Scored(NamedTuple):
+class ScoredNotes(NamedTuple):
     """Notes of one segment with float32 scores, in any order."""
 
     notes: NDArray[np.int64]
@@ -25,7 +25,7 @@ class Ranking(NamedTuple):
     scores: NDArray[np.float32]
 
 
-def keys_of(segment: Segment, scored: Scored) -> NDArray[np.uint64]:
+def sort_keys(segment: Segment, scored: ScoredNotes) -> NDArray[np.uint64]:
     """One integer a note that orders notes as hits are ordered, within a segment.
 
     The bits of a positive float32 are in the order of its values; below them stands the rank
@@ -35,17 +35,17 @@ def keys_of(segment: Segment, scored: Scored) -> NDArray[np.uint64]:
     return np.asarray((bits << np.uint64(32)) | segment.ids.rank[scored.notes].astype(np.uint64))
 
 
-def best(segment: Segment, scored: Scored, k: int) -> Scored:
+def top_notes(segment: Segment, scored: ScoredNotes, k: int) -> ScoredNotes:
     """The k best notes of a segment, best first."""
-    keys = keys_of(segment, scored)
+    keys = sort_keys(segment, scored)
     if len(keys) > 4 * k:
         kept = np.argpartition(keys, len(keys) - k)[len(keys) - k :]
-        scored, keys = Scored(scored.notes[kept], scored.scores[kept]), keys[kept]
+        scored, keys = ScoredNotes(scored.notes[kept], scored.scores[kept]), keys[kept]
     order = np.argsort(keys)[::-1][:k]
-    return Scored(scored.notes[order], scored.scores[order])
+    return ScoredNotes(scored.notes[order], scored.scores[order])
 
 
-def merge(segments: Sequence[Segment], found: Sequence[Scored], k: int) -> Ranking:
+def merge_rankings(segments: Sequence[Segment], found: Sequence[ScoredNotes], k: int) -> Ranking:
     """The k best over all segments, from the k best of each."""
     if len(found) == 1:
         only = found[0]
@@ -64,7 +64,7 @@ def merge(segments: Sequence[Segment], found: Sequence[Scored], k: int) -> Ranki
     )
 
 
-def as_hits(segments: Sequence[Segment], ranking: Ranking) -> list[Hit]:
+def to_hits(segments: Sequence[Segment], ranking: Ranking) -> list[Hit]:
     """A ranking with ids."""
     ids: list[str] = [""] * len(ranking.notes)
     for s in np.unique(ranking.segments).tolist():

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.bm25 import BM25Settings, norms
-from indexer.compiled import native
+from indexer.bm25 import BM25Settings, length_norms
+from indexer.compiled import load_native
 from indexer.segments.columns import check_fields
 from indexer.segments.segment import Segment
 from patientdx.records import Filter
 
 from .numpy_scan import score_notes
-from .ranking import Ranking, Scored, best, merge
+from .ranking import Ranking, ScoredNotes, merge_rankings, top_notes
 from .statistics import WeightedTerms
 
 if TYPE_CHECKING:
@@ -41,23 +41,23 @@ class Scorer:
         threads: int = 1,
     ) -> None:
         self._segments = segments
-        self._norms = [norms(s.lengths, average_length, settings) for s in segments]
-        self._compiled = engine == "compiled" or (engine == "auto" and native() is not None)
+        self._norms = [length_norms(s.lengths, average_length, settings) for s in segments]
+        self._compiled = engine == "compiled" or (engine == "auto" and load_native() is not None)
         self._threads = threads
         self._scanners: dict[int, CompiledScanner] = {}
-        self._allowed = lru_cache(maxsize=4)(self._allowed_notes)
+        self._masks = lru_cache(maxsize=4)(self._allowed_masks)
 
-    def top(
+    def rank(
         self, queries: Sequence[WeightedTerms], k: int, where: Filter | None = None
     ) -> list[Ranking]:
         """The k best notes of each query."""
-        masks = self._allowed(where or Filter())
+        masks = self._masks(where or Filter())
         if not self._compiled:
-            return [self._top_numpy(query, k, masks) for query in queries]
+            return [self._rank_numpy(query, k, masks) for query in queries]
         if not self._segments:
-            return [merge([], [], k) for _ in queries]
-        rows = [self._segment_top(s, queries, k, masks[s]) for s in range(len(self._segments))]
-        return [merge(self._segments, found, k) for found in zip(*rows, strict=True)]
+            return [merge_rankings([], [], k) for _ in queries]
+        rows = [self._top_of_segment(s, queries, k, masks[s]) for s in range(len(self._segments))]
+        return [merge_rankings(self._segments, found, k) for found in zip(*rows, strict=True)]
 
     def score_of(self, query: WeightedTerms, s: int, note: int) -> float:
         """The exact score of one note of segment s."""
@@ -69,15 +69,15 @@ class Scorer:
                 total += weight * (tf / (tf + norm))
         return float(np.float32(total))
 
-    def mask(self, s: int, where: Filter) -> NDArray[np.bool_] | None:
+    def allowed_mask(self, s: int, where: Filter) -> NDArray[np.bool_] | None:
         """The live notes of segment s that pass a filter; None when all do."""
-        return self._allowed(where)[s]
+        return self._masks(where)[s]
 
-    def at_least(
+    def scores_at_least(
         self, queries: Sequence[WeightedTerms], floors: Sequence[float], where: Filter | None
-    ) -> list[list[Scored]]:
+    ) -> list[list[ScoredNotes]]:
         """Per query and segment, all notes that score at least the floor (and some below)."""
-        masks = self._allowed(where or Filter())
+        masks = self._masks(where or Filter())
         result = []
         for query, floor in zip(queries, floors, strict=True):
             per_segment = []
@@ -91,43 +91,45 @@ class Scorer:
             result.append(per_segment)
         return result
 
-    def _allowed_notes(self, where: Filter) -> list[NDArray[np.bool_] | None]:
+    def _allowed_masks(self, where: Filter) -> list[NDArray[np.bool_] | None]:
         check_fields(where, [segment.entry.fields for segment in self._segments])
         masks = []
         for segment in self._segments:
             mask = segment.live_mask
             if not where.is_empty:
-                allowed = segment.columns.allowed(where)
+                allowed = segment.columns.matching_notes(where)
                 mask = allowed if mask is None else allowed & mask
             masks.append(mask)
         return masks
 
-    def _top_numpy(
+    def _rank_numpy(
         self, query: WeightedTerms, k: int, masks: Sequence[NDArray[np.bool_] | None]
     ) -> Ranking:
         found = [
-            best(segment, self._scores_numpy(query, s, masks[s]), k)
+            top_notes(segment, self._scores_numpy(query, s, masks[s]), k)
             for s, segment in enumerate(self._segments)
         ]
-        return merge(self._segments, found, k)
+        return merge_rankings(self._segments, found, k)
 
-    def _scores_numpy(self, query: WeightedTerms, s: int, mask: NDArray[np.bool_] | None) -> Scored:
+    def _scores_numpy(
+        self, query: WeightedTerms, s: int, mask: NDArray[np.bool_] | None
+    ) -> ScoredNotes:
         segment = self._segments[s]
         scores = score_notes(segment, query.numbers[s], query.weights, self._norms[s])
         hit = scores > 0 if mask is None else (scores > 0) & mask
         notes = np.flatnonzero(hit)
-        return Scored(notes, scores[notes])
+        return ScoredNotes(notes, scores[notes])
 
-    def _segment_top(
+    def _top_of_segment(
         self, s: int, queries: Sequence[WeightedTerms], k: int, mask: NDArray[np.bool_] | None
-    ) -> list[Scored]:
-        size = self._scanner(s).batches(-(-len(queries) // max(1, self._threads)), k)
+    ) -> list[ScoredNotes]:
+        size = self._scanner(s).batch_size(-(-len(queries) // max(1, self._threads)), k)
         parts = [queries[i : i + size] for i in range(0, len(queries), size)]
 
-        def run(part: Sequence[WeightedTerms]) -> list[Scored]:
+        def run(part: Sequence[WeightedTerms]) -> list[ScoredNotes]:
             found = self._scan(s, part, k, mask, None)
             return [
-                one or best(self._segments[s], self._scores_numpy(query, s, mask), k)
+                one or top_notes(self._segments[s], self._scores_numpy(query, s, mask), k)
                 for query, one in zip(part, found, strict=True)
             ]
 
@@ -146,15 +148,15 @@ class Scorer:
         k: int,
         mask: NDArray[np.bool_] | None,
         floors: Sequence[float] | None,
-    ) -> list[Scored | None]:
+    ) -> list[ScoredNotes | None]:
         """Compiled scan of one segment; None where a query must be scored by NumPy."""
-        from .compiled_scan import SegmentQuery, within_range
+        from .compiled_scan import SegmentQuery, weights_fit_float32
 
-        held = [_held(query, s, SegmentQuery) for query in queries]
-        fits = [within_range(query.weights) for query in held]
+        held = [_segment_query(query, s, SegmentQuery) for query in queries]
+        fits = [weights_fit_float32(query.weights) for query in held]
         usable = [query for query, fit in zip(held, fits, strict=True) if fit]
         floor = [f for f, fit in zip(floors, fits, strict=True) if fit] if floors else None
-        scanner = self._scanner(s).filtered(mask)
+        scanner = self._scanner(s).with_mask(mask)
         ranked = iter(scanner.search(usable, k, floor) if usable else [])
         return [next(ranked) if fit else None for fit in fits]
 
@@ -167,7 +169,7 @@ class Scorer:
         return self._scanners[s]
 
 
-def _held(query: WeightedTerms, s: int, kind: "type[SegmentQuery]") -> "SegmentQuery":
+def _segment_query(query: WeightedTerms, s: int, kind: "type[SegmentQuery]") -> "SegmentQuery":
     """The terms of a query that segment s holds."""
     numbers = query.numbers[s]
     held = numbers >= 0

@@ -34,7 +34,7 @@ class Statistics:
     def __init__(self, segments: Sequence[Segment], patients: int) -> None:
         self._segments = segments
         self._patients = patients
-        self._known: dict[str, tuple[float, tuple[int, ...]] | None] = {}
+        self._entries: dict[str, tuple[float, tuple[int, ...]] | None] = {}
 
     def document_frequency(self, term: str) -> int:
         """Number of live notes that hold a term."""
@@ -45,7 +45,7 @@ class Statistics:
         """Terms with query weights, ready to be scored. Terms of no live note fall away."""
         found = []
         for term, count in counts.items():
-            entry = self._known[term] if term in self._known else self._look_up(term)
+            entry = self._entries[term] if term in self._entries else self._look_up(term)
             if entry is not None and count > 0:
                 found.append((term, count * entry[0], entry[1]))
         found.sort()
@@ -68,7 +68,7 @@ class Statistics:
             if df
             else None
         )
-        self._known[term] = entry
+        self._entries[term] = entry
         return entry
 
 

@@ -29,7 +29,7 @@ class SegmentArrays(NamedTuple):
     large_values: NDArray[np.uint32]
 
     @classmethod
-    def of(cls, container: ContainerReader) -> "SegmentArrays":
+    def read(cls, container: ContainerReader) -> "SegmentArrays":
         """The arrays of a container."""
         return cls(
             container.array("term_df"),
@@ -51,7 +51,7 @@ class SegmentArrays(NamedTuple):
         """Number of blocked terms."""
         return int(self.pointers.shape[1]) // 3
 
-    def sound(self, notes: int, layout: Layout) -> bool:
+    def is_consistent(self, notes: int, layout: Layout) -> bool:
         """True when no pointer leads out of its array."""
         rows, blocks = self.rows, layout.blocks(notes)
         kinds = np.minimum(self.kind, DENSE)
@@ -70,10 +70,10 @@ class SegmentArrays(NamedTuple):
             and np.all(rare_end <= len(self.rare_notes))
             and np.all(self.pointers[:, 1:] >= self.pointers[:, :-1])
             and np.all((self.base >= 0) & (ends <= len(self.entries)))
-            and below(self.large_keys >> np.uint64(32), len(self.kind))
+            and all_below(self.large_keys >> np.uint64(32), len(self.kind))
         )
 
 
-def below(numbers: NDArray[Any], limit: int) -> bool:
+def all_below(numbers: NDArray[Any], limit: int) -> bool:
     """True when all of the numbers are."""
     return not len(numbers) or int(numbers.max()) < limit

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.compiled import needed
+from indexer.compiled import require_native
 from indexer.storage.container import ContainerWriter
 from indexer.storage.layout import BYTE_TF_MAX, ENTRY_TF_MAX, OFFSET_BITS, ROW_LANES
 
 from .postings import Run
 
 
-class Shape(NamedTuple):
+class SegmentShape(NamedTuple):
     """The sizes of a segment, and whether the compiled engine is at hand."""
 
     notes: int
@@ -25,28 +25,30 @@ class Shape(NamedTuple):
     compiled: bool
 
 
-class Rows(NamedTuple):
+class TermRows(NamedTuple):
     """Terms of one kind: how many, and the row of each provisional id (-1 for other terms)."""
 
     number: int
     of_term: NDArray[np.int32]
 
 
-def rows_of(chosen: NDArray[np.int64], terms: int) -> Rows:
+def assign_rows(chosen: NDArray[np.int64], terms: int) -> TermRows:
     """Rows in the order of `chosen`, which lists provisional ids."""
     of_term = np.full(terms, -1, dtype=np.int32)
     of_term[chosen] = np.arange(len(chosen), dtype=np.int32)
-    return Rows(len(chosen), of_term)
+    return TermRows(len(chosen), of_term)
 
 
-def write_blocked(writer: ContainerWriter, runs: Sequence[Run], rows: Rows, shape: Shape) -> None:
+def write_blocked(
+    writer: ContainerWriter, runs: Sequence[Run], rows: TermRows, shape: SegmentShape
+) -> None:
     """`blocked_pointers[block]` holds, for each term, where the entries of notes that hold it
     once, twice and more often begin, relative to `blocked_base[block]`.
     """
     pointers = np.zeros((shape.blocks, 3 * rows.number + 1), dtype=np.uint32)
-    place = _place_compiled if shape.compiled else _place
+    place = _encode_compiled if shape.compiled else _encode_numpy
     with writer.stream("blocked_entries", "u2") as section:
-        for run, first, last in _by_blocks(runs, shape):
+        for run, first, last in _runs_with_blocks(runs, shape):
             own = rows.of_term[run.terms]
             section.write(place(run, own, shape.block_docs, pointers[first:last]))
     writer.add("blocked_pointers", pointers)
@@ -54,15 +56,15 @@ def write_blocked(writer: ContainerWriter, runs: Sequence[Run], rows: Rows, shap
     writer.add("blocked_base", np.cumsum(totals) - totals)
 
 
-def _by_blocks(runs: Sequence[Run], shape: Shape) -> Iterator[tuple[Run, int, int]]:
+def _runs_with_blocks(runs: Sequence[Run], shape: SegmentShape) -> Iterator[tuple[Run, int, int]]:
     """Each run with its first block and the one after its last."""
     firsts = [run.first_note // shape.block_docs for run in runs]
     for run, first, last in zip(runs, firsts, [*firsts[1:], shape.blocks], strict=True):
         yield run, first, last
-        run.forget()
+        run.release_pages()
 
 
-def _place_compiled(
+def _encode_compiled(
     run: Run, rows: NDArray[np.int32], block_docs: int, pointers: NDArray[np.uint32]
 ) -> NDArray[np.uint16]:
     """Postings as 16-bit entries in stored order; fills `pointers`. `rows` are those of the
@@ -70,13 +72,13 @@ def _place_compiled(
     """
     entries = np.empty(int(np.diff(run.starts)[rows >= 0].sum()), dtype=np.uint16)
     counts = np.zeros(len(pointers) * (pointers.shape[1] - 1) + 1, dtype=np.int64)
-    needed().place_blocked(
+    require_native().place_blocked(
         rows, run.starts, run.notes, run.tfs, block_docs, counts, pointers, entries
     )
     return entries
 
 
-def _place(
+def _encode_numpy(
     run: Run, rows: NDArray[np.int32], block_docs: int, pointers: NDArray[np.uint32]
 ) -> NDArray[Any]:
     """The same in NumPy."""
@@ -92,26 +94,28 @@ def _place(
     return entry[np.argsort(group, kind="stable")]
 
 
-def write_dense(writer: ContainerWriter, runs: Sequence[Run], rows: Rows, shape: Shape) -> None:
+def write_dense(
+    writer: ContainerWriter, runs: Sequence[Run], rows: TermRows, shape: SegmentShape
+) -> None:
     """Frequencies twice: in columns, for scans of few terms, and in rows, for whole notes.
 
     Columns have the shape (blocks, dense terms, block_docs), rows (notes, dense terms rounded up
     to a multiple of ROW_LANES).
     """
     with writer.stream("dense_tfs", "u1", (rows.number, shape.block_docs)) as section:
-        for run, first, last in _by_blocks(runs, shape):
-            section.write(_columns(run, rows, last - first, shape.block_docs))
+        for run, first, last in _runs_with_blocks(runs, shape):
+            section.write(_dense_columns(run, rows, last - first, shape.block_docs))
     stride = -(-rows.number // ROW_LANES) * ROW_LANES
     with writer.stream("dense_rows", "u1", (stride,)) as section:
-        for run, first, last in _by_blocks(runs, shape) if rows.number else ():
-            columns = _columns(run, rows, last - first, shape.block_docs)
+        for run, first, last in _runs_with_blocks(runs, shape) if rows.number else ():
+            columns = _dense_columns(run, rows, last - first, shape.block_docs)
             by_note = columns.transpose(0, 2, 1).reshape(-1, rows.number)
             filled = np.zeros((len(by_note), stride), dtype=np.uint8)
             filled[:, : rows.number] = by_note
             section.write(filled[: shape.notes - run.first_note])
 
 
-def _columns(run: Run, rows: Rows, blocks: int, block_docs: int) -> NDArray[np.uint8]:
+def _dense_columns(run: Run, rows: TermRows, blocks: int, block_docs: int) -> NDArray[np.uint8]:
     """The columns of a run's blocks."""
     columns = np.zeros((blocks, rows.number, block_docs), dtype=np.uint8)
     own = rows.of_term[run.terms]

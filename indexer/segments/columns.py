@@ -12,7 +12,7 @@ from indexer.storage.container import ContainerReader, ContainerWriter
 from patientdx.errors import InputError
 from patientdx.records import Filter, Patient
 
-from .notes import Ids
+from .notes import PatientIds
 
 SEX_CODES = {"F": 1, "M": 2}
 
@@ -61,12 +61,12 @@ class ColumnsBuilder:
 class Columns:
     """Answers which notes of a segment pass a filter."""
 
-    def __init__(self, container: ContainerReader, fields: Sequence[str], ids: Ids) -> None:
+    def __init__(self, container: ContainerReader, fields: Sequence[str], ids: PatientIds) -> None:
         self._container = container
         self._fields = {name: f"field_{i}" for i, name in enumerate(fields)}
         self._ids = ids
 
-    def allowed(self, where: Filter) -> NDArray[np.bool_]:
+    def matching_notes(self, where: Filter) -> NDArray[np.bool_]:
         """True for each note that passes, shape (notes,)."""
         keep = np.ones(len(self._ids), dtype=bool)
         if where.sex is not None:
@@ -76,9 +76,9 @@ class Columns:
         if where.age is not None:
             keep &= self._age_between(*where.age)
         for field, value in where.where:
-            keep &= self._equals(field, value)
+            keep &= self._field_equals(field, value)
         for field, value in where.exclude_where:
-            keep &= ~self._equals(field, value)
+            keep &= ~self._field_equals(field, value)
         for patient_id in where.exclude_ids:
             note = self._ids.find(patient_id)
             if note is not None:
@@ -95,7 +95,7 @@ class Columns:
             known &= ages <= high
         return known
 
-    def _equals(self, field: str, value: str) -> NDArray[np.bool_]:
+    def _field_equals(self, field: str, value: str) -> NDArray[np.bool_]:
         section = self._fields.get(field)
         if section is None:
             return np.zeros(len(self._ids), dtype=bool)

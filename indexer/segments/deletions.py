@@ -14,7 +14,7 @@ from indexer.storage.manifest import Manifest, SegmentEntry, StoredFile
 from .segment import Segment
 
 
-def without(
+def delete_from_segments(
     folder: Path,
     manifest: Manifest,
     entries: Sequence[SegmentEntry],
@@ -30,11 +30,11 @@ def without(
             changed.append(entry)
         elif len(notes) < entry.live_notes:
             name = f"deletions-{manifest.generation + 1:06d}-{s}.pdx"
-            changed.append(_with_deletions(folder / name, segment, notes, analyzer))
+            changed.append(_write_deletions(folder / name, segment, notes, analyzer))
     return changed
 
 
-def _with_deletions(
+def _write_deletions(
     path: Path, segment: Segment, notes: set[int], analyzer: Analyzer
 ) -> SegmentEntry:
     """Writes which notes are gone and what they take from the document frequencies."""
@@ -47,7 +47,9 @@ def _with_deletions(
     gone = np.union1d(segment.deleted, np.array(sorted(notes), dtype=np.int64))
     terms = np.array(sorted(lost), dtype=np.uint32)
     counts = np.array([lost[t] for t in terms.tolist()], dtype=np.uint32)
-    stored = _stored(path, {"notes": gone.astype(np.uint32), "terms": terms, "counts": counts})
+    stored = _store_arrays(
+        path, {"notes": gone.astype(np.uint32), "terms": terms, "counts": counts}
+    )
     tokens = int(segment.lengths[sorted(notes)].sum(dtype=np.int64))
     entry = segment.entry
     return replace(
@@ -58,7 +60,7 @@ def _with_deletions(
     )
 
 
-def _stored(path: Path, arrays: Mapping[str, NDArray[np.uint32]]) -> StoredFile:
+def _store_arrays(path: Path, arrays: Mapping[str, NDArray[np.uint32]]) -> StoredFile:
     writer = ContainerWriter(path)
     try:
         for name, array in arrays.items():

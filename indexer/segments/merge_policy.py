@@ -5,7 +5,7 @@ from indexer.storage.manifest import Manifest
 MAX_SEGMENTS = 8
 
 
-def to_fold(manifest: Manifest) -> tuple[list[int], list[int]]:
+def choose_segments_to_merge(manifest: Manifest) -> tuple[list[int], list[int]]:
     """Segments to keep and to fold into the next one, so that at most MAX_SEGMENTS remain.
 
     When there are too many, the smaller half goes: each note is rewritten a logarithmic number

@@ -19,29 +19,31 @@ FRAME_NOTES = 16
 LEVEL = 1
 
 
-def content_of(patients: Sequence[Patient]) -> bytes:
+def encode_frame(patients: Sequence[Patient]) -> bytes:
     """What a frame of up to FRAME_NOTES patients holds: a line of JSON about them, then the notes
     as they are, one after another. Raises InputError for a field that cannot be encoded.
     """
-    texts = [_encoded(patient, patient.text) for patient in patients]
-    rows = [_row(patient, len(text)) for patient, text in zip(patients, texts, strict=True)]
+    texts = [_encode(patient, patient.text) for patient in patients]
+    rows = [
+        _metadata_row(patient, len(text)) for patient, text in zip(patients, texts, strict=True)
+    ]
     about = json.dumps(rows, ensure_ascii=False, default=str)
     try:
         return b"\n".join([about.encode("utf-8"), b"".join(texts)])
     except UnicodeEncodeError:
         for patient, row in zip(patients, rows, strict=True):
-            _encoded(patient, json.dumps(row, ensure_ascii=False, default=str))
+            _encode(patient, json.dumps(row, ensure_ascii=False, default=str))
         raise  # not reached: one of them must have raised
 
 
-def compressor() -> "ZstdCompressor":
+def make_compressor() -> "ZstdCompressor":
     """What frames are compressed with, one after another: zstd, with a checksum."""
     import zstandard
 
     return zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
 
 
-def _encoded(patient: Patient, text: str) -> bytes:
+def _encode(patient: Patient, text: str) -> bytes:
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:
@@ -50,7 +52,7 @@ def _encoded(patient: Patient, text: str) -> bytes:
         ) from None
 
 
-def _row(patient: Patient, size: int) -> list[Any]:
+def _metadata_row(patient: Patient, size: int) -> list[Any]:
     return [
         patient.patient_id,
         size,
@@ -62,8 +64,8 @@ def _row(patient: Patient, size: int) -> list[Any]:
     ]
 
 
-def _patients(content: bytes) -> Iterator[Patient]:
-    """The inverse of `content_of`. Raises ValueError for bytes that it never writes."""
+def _decode_frame(content: bytes) -> Iterator[Patient]:
+    """The inverse of `encode_frame`. Raises ValueError for bytes that it never writes."""
     about, _, texts = content.partition(b"\n")
     at = 0
     for patient_id, size, title, age, sex, metadata, derived in json.loads(about):
@@ -95,7 +97,7 @@ class NoteStore:
         start, end = int(self._offsets[frame]), int(self._offsets[frame + 1])
         try:
             content = zstandard.ZstdDecompressor().decompress(self._frames[start:end])
-            return list(_patients(content))
+            return list(_decode_frame(content))
         except (zstandard.ZstdError, ValueError, TypeError):
             raise IndexFolderError(
                 f"{self._path}: the stored notes are damaged",
@@ -103,7 +105,7 @@ class NoteStore:
             ) from None
 
 
-class Ids:
+class PatientIds:
     """Patient ids of a segment: by note number, and note number by id."""
 
     def __init__(self, container: ContainerReader) -> None:
@@ -120,7 +122,7 @@ class Ids:
     def _sorted(self) -> NDArray[np.uint32]:
         """Notes in order of their ids; checked when first used, since searches can do without."""
         if len(self._order) and int(self._order.max()) >= len(self._order):
-            raise self._damaged()
+            raise self._damage_error()
         return self._order
 
     def __getitem__(self, note: int) -> str:
@@ -165,9 +167,9 @@ class Ids:
         try:
             return str(raw, "utf-8")
         except UnicodeDecodeError:
-            raise self._damaged() from None
+            raise self._damage_error() from None
 
-    def _damaged(self) -> IndexFolderError:
+    def _damage_error(self) -> IndexFolderError:
         return IndexFolderError(
             f"{self._path}: the stored ids are damaged",
             hint="see `index verify`; restore the index from a copy",

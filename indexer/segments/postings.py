@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.compiled import needed
+from indexer.compiled import require_native
 
 RUN_NOTES = 1 << 16
 RUN_POSTINGS = 1 << 22
 
 
-class Counts(NamedTuple):
+class NotePostings(NamedTuple):
     """Postings by note: note i holds terms[starts[i]:starts[i+1]], each tfs[...] times."""
 
     terms: NDArray[np.uint32]
@@ -43,7 +43,7 @@ class Run:
     tfs: NDArray[np.uint32]
     maps: tuple[mmap.mmap, ...] = ()
 
-    def forget(self) -> None:
+    def release_pages(self) -> None:
         """Gives back the memory of pages that were read; they are read again where needed."""
         for mapped in self.maps:
             if hasattr(mmap, "MADV_DONTNEED"):
@@ -69,13 +69,13 @@ class RunCollector:
         self.compiled = compiled
         self._folder = folder
         self._block_docs = block_docs
-        self._pending: list[Counts] = []
+        self._pending: list[NotePostings] = []
         self._pending_notes = 0
         self._pending_postings = 0
         self._first_note = 0
         self.runs: list[Run] = []
 
-    def add(self, counts: Counts) -> None:
+    def add(self, counts: NotePostings) -> None:
         """Takes the counts of the next notes, at most RUN_NOTES less a block of them."""
         notes = len(counts.lengths)
         full = self._pending_postings + len(counts.terms) > RUN_POSTINGS
@@ -93,37 +93,39 @@ class RunCollector:
         """The same for the first notes of what is pending."""
         if not notes:
             return
-        whole, rest = _cut(self._pending, notes)
-        run = (_compiled_run if self.compiled else _sorted_run)(whole, self._first_note)
-        self.runs.append(_spilled(run, self._folder / f"run-{len(self.runs):05d}"))
+        whole, rest = _split_pending(self._pending, notes)
+        run = (_sort_run_compiled if self.compiled else _sort_run_numpy)(whole, self._first_note)
+        self.runs.append(_spill_run(run, self._folder / f"run-{len(self.runs):05d}"))
         self._first_note += notes
         self._pending = rest
         self._pending_notes -= notes
         self._pending_postings = sum(len(counts.terms) for counts in rest)
 
 
-def _cut(pending: Sequence[Counts], notes: int) -> tuple[list[Counts], list[Counts]]:
+def _split_pending(
+    pending: Sequence[NotePostings], notes: int
+) -> tuple[list[NotePostings], list[NotePostings]]:
     """The counts of the first notes, and those of the others."""
-    whole: list[Counts] = []
-    rest: list[Counts] = []
+    whole: list[NotePostings] = []
+    rest: list[NotePostings] = []
     for counts in pending:
         taken = min(notes, len(counts.lengths))
         for part, first, last in ((whole, 0, taken), (rest, taken, len(counts.lengths))):
             if last > first:
-                part.append(_part(counts, first, last))
+                part.append(_slice_postings(counts, first, last))
         notes -= taken
     return whole, rest
 
 
-def _part(counts: Counts, first: int, last: int) -> Counts:
+def _slice_postings(counts: NotePostings, first: int, last: int) -> NotePostings:
     start, end = int(counts.starts[first]), int(counts.starts[last])
     starts = counts.starts[first : last + 1] - start
-    return Counts(
+    return NotePostings(
         counts.terms[start:end], counts.tfs[start:end], starts, counts.lengths[first:last]
     )
 
 
-def _sorted_run(pending: Sequence[Counts], first_note: int) -> Run:
+def _sort_run_numpy(pending: Sequence[NotePostings], first_note: int) -> Run:
     terms = np.concatenate([counts.terms for counts in pending])
     tfs = np.concatenate([counts.tfs for counts in pending])
     sizes = np.concatenate([np.diff(counts.starts) for counts in pending])
@@ -140,26 +142,26 @@ def _sorted_run(pending: Sequence[Counts], first_note: int) -> Run:
     return Run(first_note, terms[starts], bounds, notes[order], tfs[order])
 
 
-def _compiled_run(pending: Sequence[Counts], first_note: int) -> Run:
+def _sort_run_compiled(pending: Sequence[NotePostings], first_note: int) -> Run:
     terms = np.concatenate([counts.terms for counts in pending])
     tfs = np.concatenate([counts.tfs for counts in pending])
     sizes = np.concatenate([np.diff(counts.starts) for counts in pending])
     bounds = np.concatenate([[0], np.cumsum(sizes)])
     ends = np.zeros(int(terms.max(initial=0)) + 2, dtype=np.int64)
     notes, out = np.empty(len(terms), np.uint16), np.empty(len(terms), np.uint32)
-    needed().sort_by_term(terms, tfs, bounds, ends, notes, out)
+    require_native().sort_by_term(terms, tfs, bounds, ends, notes, out)
     starts = np.concatenate([[0], ends[:-1]])
     present = np.flatnonzero(starts[1:] > starts[:-1])
     bounds = np.append(starts[present], len(terms))
     return Run(first_note, present.astype(np.uint32), bounds, notes, out)
 
 
-def _spilled(run: Run, stem: Path) -> Run:
+def _spill_run(run: Run, stem: Path) -> Run:
     """The run with its postings mapped from disk rather than held in memory."""
     if not len(run.notes):
         return run
-    notes = _spill(run.notes, stem.with_suffix(".notes"))
-    tfs = _spill(run.tfs, stem.with_suffix(".tfs"))
+    notes = _spill_array(run.notes, stem.with_suffix(".notes"))
+    tfs = _spill_array(run.tfs, stem.with_suffix(".tfs"))
     return Run(
         run.first_note,
         run.terms,
@@ -170,7 +172,7 @@ def _spilled(run: Run, stem: Path) -> Run:
     )
 
 
-def _spill(array: NDArray[Any], path: Path) -> mmap.mmap:
+def _spill_array(array: NDArray[Any], path: Path) -> mmap.mmap:
     """The array on disk, mapped. Written by a file object, which raises where the disk is full."""
     with path.open("wb") as file:
         file.write(array.data)
@@ -186,7 +188,7 @@ def document_frequencies(runs: Sequence[Run], terms: int) -> NDArray[np.int64]:
     return frequencies
 
 
-def merged(
+def merge_runs(
     runs: Sequence[Run], order: NDArray[np.int64], frequencies: NDArray[np.int64], budget: int
 ) -> Iterator[tuple[int, Postings]]:
     """Postings of chosen terms by ranges, at most about `budget` postings at a time.
@@ -196,18 +198,18 @@ def merged(
     """
     rank = np.full(len(frequencies), -1, dtype=np.int64)
     rank[order] = np.arange(len(order))
-    located = [_by_rank(run, rank) for run in runs]
+    located = [_rows_by_rank(run, rank) for run in runs]
     totals = frequencies[order]
     ends = np.cumsum(totals)
     first = 0
     while first < len(order):
         done = ends[first] - totals[first]
         last = max(first + 1, int(np.searchsorted(ends, done + budget, "right")))
-        yield first, _gather(runs, located, totals, first, last)
+        yield first, _gather_postings(runs, located, totals, first, last)
         first = last
 
 
-def _by_rank(run: Run, rank: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _rows_by_rank(run: Run, rank: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The wanted terms of a run: (ranks in ascending order, rows of the run)."""
     ranks = rank[run.terms]
     order = np.argsort(ranks, kind="stable")
@@ -215,7 +217,7 @@ def _by_rank(run: Run, rank: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDAr
     return ranks[order], order
 
 
-def _gather(
+def _gather_postings(
     runs: Sequence[Run],
     located: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
     totals: NDArray[np.int64],
@@ -230,17 +232,17 @@ def _gather(
         low, high = np.searchsorted(ranks, [first, last])
         chosen, local = rows[low:high], ranks[low:high] - first
         sizes = run.starts[chosen + 1] - run.starts[chosen]
-        within = ranges(sizes)
+        within = concatenated_ranges(sizes)
         source = np.repeat(run.starts[chosen], sizes) + within
         target = np.repeat(cursor[local], sizes) + within
         notes[target] = run.notes[source].astype(np.uint32) + np.uint32(run.first_note)
         tfs[target] = run.tfs[source]
         cursor[local] += sizes
-        run.forget()
+        run.release_pages()
     return Postings(counts, notes, tfs)
 
 
-def ranges(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+def concatenated_ranges(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     """0..sizes[0]-1, 0..sizes[1]-1, ..."""
     total = int(sizes.sum())
     return np.arange(total, dtype=np.int64) - np.repeat(np.cumsum(sizes) - sizes, sizes)

@@ -13,10 +13,10 @@ from indexer.storage.layout import BLOCKED, BYTE_TF_MAX, DENSE, ENTRY_TF_MAX, OF
 from indexer.storage.manifest import SegmentEntry
 from patientdx.errors import IndexFolderError
 
-from .arrays import SegmentArrays, below
+from .arrays import SegmentArrays, all_below
 from .columns import Columns
-from .notes import Ids, NoteStore
-from .postings import ranges
+from .notes import NoteStore, PatientIds
+from .postings import concatenated_ranges
 
 
 class TermPostings(NamedTuple):
@@ -38,7 +38,7 @@ class Segment:
             if entry.deletions
             else None
         )
-        self._check()
+        self._check_arrays()
 
     @property
     def notes(self) -> int:
@@ -46,9 +46,9 @@ class Segment:
         return self.entry.notes
 
     @cached_property
-    def ids(self) -> Ids:
+    def ids(self) -> PatientIds:
         """Patient ids."""
-        return Ids(self.container)
+        return PatientIds(self.container)
 
     @cached_property
     def store(self) -> NoteStore:
@@ -124,14 +124,14 @@ class Segment:
     @cached_property
     def arrays(self) -> SegmentArrays:
         """The postings as arrays, for the engines."""
-        return SegmentArrays.of(self.container)
+        return SegmentArrays.read(self.container)
 
     def postings(self, number: int) -> TermPostings:
         """All postings of a term, whichever way they are stored."""
         arrays = self.arrays
         kind, place = int(arrays.kind[number]), int(arrays.place[number])
         if kind == BLOCKED:
-            return self._blocked(number, place)
+            return self._blocked_postings(number, place)
         if kind == DENSE:
             tfs = self.frequencies(number)
             notes = np.flatnonzero(tfs)
@@ -139,14 +139,14 @@ class Segment:
         end = place + int(arrays.df[number])
         notes = arrays.rare_notes[place:end].astype(np.int64)
         return TermPostings(
-            notes, self._true(number, notes, arrays.rare_tfs[place:end], BYTE_TF_MAX)
+            notes, self._exact_frequencies(number, notes, arrays.rare_tfs[place:end], BYTE_TF_MAX)
         )
 
     def frequencies(self, number: int) -> NDArray[np.float64]:
         """Frequencies of a dense term in all notes, shape (notes,)."""
         place = int(self.arrays.place[number])
         tfs = self.arrays.dense_tfs[:, place].reshape(-1)[: self.notes]
-        return self._true(number, np.arange(self.notes), tfs, BYTE_TF_MAX)
+        return self._exact_frequencies(number, np.arange(self.notes), tfs, BYTE_TF_MAX)
 
     def frequency(self, number: int, note: int) -> float:
         """How often one note holds a term; 0.0 where it does not."""
@@ -155,7 +155,7 @@ class Segment:
         block, offset = divmod(note, self.layout.block_docs)
         if kind == DENSE:
             tf = int(arrays.dense_tfs[block, place, offset])
-            return self._one(number, note, tf, BYTE_TF_MAX)
+            return self._exact_frequency(number, note, tf, BYTE_TF_MAX)
         if kind == BLOCKED:
             low, high = (
                 int(arrays.base[block]) + int(arrays.pointers[block, 3 * place + i]) for i in (0, 3)
@@ -163,28 +163,30 @@ class Segment:
             entries = arrays.entries[low:high]
             at = np.flatnonzero((entries & ((1 << OFFSET_BITS) - 1)) == offset)
             tf = int(entries[at[0]] >> OFFSET_BITS) + 1 if len(at) else 0
-            return self._one(number, note, tf, ENTRY_TF_MAX)
+            return self._exact_frequency(number, note, tf, ENTRY_TF_MAX)
         end = place + int(arrays.df[number])
         first = place + int(np.searchsorted(arrays.rare_notes[place:end], note))
         held = first < end and int(arrays.rare_notes[first]) == note
-        return self._one(number, note, int(arrays.rare_tfs[first]) if held else 0, BYTE_TF_MAX)
+        return self._exact_frequency(
+            number, note, int(arrays.rare_tfs[first]) if held else 0, BYTE_TF_MAX
+        )
 
-    def _one(self, number: int, note: int, tf: int, limit: int) -> float:
-        return float(self._true(number, np.array([note]), np.array([tf]), limit)[0])
+    def _exact_frequency(self, number: int, note: int, tf: int, limit: int) -> float:
+        return float(self._exact_frequencies(number, np.array([note]), np.array([tf]), limit)[0])
 
-    def _blocked(self, number: int, row: int) -> TermPostings:
+    def _blocked_postings(self, number: int, row: int) -> TermPostings:
         arrays = self.arrays
         first = arrays.pointers[:, 3 * row].astype(np.int64)
         sizes = arrays.pointers[:, 3 * row + 3] - first
-        entries = arrays.entries[np.repeat(arrays.base + first, sizes) + ranges(sizes)]
+        entries = arrays.entries[np.repeat(arrays.base + first, sizes) + concatenated_ranges(sizes)]
         entries = entries.astype(np.int64)
         blocks = np.repeat(np.arange(len(sizes)), sizes)
         notes = blocks * self.layout.block_docs + (entries & ((1 << OFFSET_BITS) - 1))
         order = np.argsort(notes)
         notes, tfs = notes[order], (entries[order] >> OFFSET_BITS) + 1
-        return TermPostings(notes, self._true(number, notes, tfs, ENTRY_TF_MAX))
+        return TermPostings(notes, self._exact_frequencies(number, notes, tfs, ENTRY_TF_MAX))
 
-    def _true(
+    def _exact_frequencies(
         self, number: int, notes: NDArray[np.int64], tfs: NDArray[Any], limit: int
     ) -> NDArray[np.float64]:
         """Frequencies with those that filled their field looked up in the side table."""
@@ -193,8 +195,8 @@ class Segment:
         if len(full):
             keys = (np.uint64(number) << np.uint64(32)) | notes[full].astype(np.uint64)
             at = np.searchsorted(self.arrays.large_keys, keys)
-            if not below(at, len(self.arrays.large_values)):
-                raise self.damaged()
+            if not all_below(at, len(self.arrays.large_values)):
+                raise self.damage_error()
             exact[full] = self.arrays.large_values[at]
         return exact
 
@@ -203,26 +205,26 @@ class Segment:
         offsets = self.container.array("term_offsets").astype(np.int64)
         return self.container.raw("terms"), offsets
 
-    def _check(self) -> None:
+    def _check_arrays(self) -> None:
         """Guards the engines, which trust these arrays, against damaged files."""
         sound = (
-            _ascending(self.container.array("term_offsets"))
-            and _ascending(self.container.array("note_offsets"))
-            and self.arrays.sound(self.notes, self.layout)
-            and self._deletions_are_sound()
+            _is_ascending(self.container.array("term_offsets"))
+            and _is_ascending(self.container.array("note_offsets"))
+            and self.arrays.is_consistent(self.notes, self.layout)
+            and self._deletions_are_consistent()
         )
         if not sound:
-            raise self.damaged()
+            raise self.damage_error()
 
-    def _deletions_are_sound(self) -> bool:
+    def _deletions_are_consistent(self) -> bool:
         if self._deletions is None:
             return True
         notes, terms, counts = map(self._deletions.array, ("notes", "terms", "counts"))
         df = self.arrays.df
-        known = below(notes, self.notes) and below(terms, len(df))
+        known = all_below(notes, self.notes) and all_below(terms, len(df))
         return known and bool(np.all(counts <= df[terms]))
 
-    def damaged(self) -> IndexFolderError:
+    def damage_error(self) -> IndexFolderError:
         """The error to raise for bytes that cannot be what was written."""
         return IndexFolderError(
             f"{self.container.path}: the file is damaged",
@@ -230,5 +232,5 @@ class Segment:
         )
 
 
-def _ascending(offsets: NDArray[Any]) -> bool:
+def _is_ascending(offsets: NDArray[Any]) -> bool:
     return bool(np.all(offsets[1:] >= offsets[:-1]))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.analysis import AnalysisSettings, Analyzer
-from indexer.compiled import native
+from indexer.compiled import load_native
 from indexer.storage.container import ContainerWriter, SectionStream
 from indexer.storage.layout import Layout
 from indexer.storage.manifest import SegmentEntry, StoredFile
@@ -20,7 +20,7 @@ from patientdx.errors import InputError
 from patientdx.records import Patient
 
 from .columns import ColumnsBuilder
-from .notes import FRAME_NOTES, compressor, content_of, write_ids
+from .notes import FRAME_NOTES, encode_frame, make_compressor, write_ids
 from .postings import RunCollector
 from .term_counter import CompiledCounter, PythonCounter, TermCounter
 from .term_writer import write_terms
@@ -46,17 +46,17 @@ def write_segment(
     writer = ContainerWriter(path)
     try:
         with tempfile.TemporaryDirectory(prefix=".runs-", dir=path.parent) as folder:
-            compiled = native() is not None
+            compiled = load_native() is not None
             counter = (CompiledCounter if compiled else PythonCounter)(Analyzer(analysis))
             runs = RunCollector(Path(folder), layout.block_docs, compiled=compiled)
-            segment = _Segment(writer, layout, counter, runs)
-            return segment.write(_chunks(patients), progress or (lambda _: None))
+            segment = _SegmentCollector(writer, layout, counter, runs)
+            return segment.write(_split_chunks(patients), progress or (lambda _: None))
     except BaseException:
         writer.abandon()
         raise
 
 
-class _Segment:
+class _SegmentCollector:
     """The parts of a segment while it is being collected.
 
     Three threads work on it: the caller's reads patients, one compresses notes, one counts
@@ -75,7 +75,7 @@ class _Segment:
         self._seen: set[bytes] = set()
         self._lengths: list[NDArray[np.uint32]] = []
         self._frames = [0]
-        self._compressor = compressor()
+        self._compressor = make_compressor()
         self._digest = hashlib.blake2b(digest_size=16)
 
     def write(self, chunks: Iterator[list[Patient]], progress: Progress) -> SegmentEntry:
@@ -102,10 +102,10 @@ class _Segment:
             done += len(self._lengths[-1])
             progress(done)
 
-        with ThreadPoolExecutor(1) as compressor, ThreadPoolExecutor(1) as counting:
+        with ThreadPoolExecutor(1) as compressing, ThreadPoolExecutor(1) as counting:
             for chunk in chunks:
-                self._take(chunk)
-                frames = compressor.submit(self._compress, chunk)
+                self._register(chunk)
+                frames = compressing.submit(self._compress, chunk)
                 waiting.append((frames, counting.submit(self._count, chunk)))
                 if len(waiting) > CHUNKS_AHEAD:
                     settle()
@@ -116,7 +116,7 @@ class _Segment:
         """The frames of a chunk; called for one chunk after another."""
         frames = []
         for start in range(0, len(chunk), FRAME_NOTES):
-            content = content_of(chunk[start : start + FRAME_NOTES])
+            content = encode_frame(chunk[start : start + FRAME_NOTES])
             self._digest.update(content)
             frames.append(self._compressor.compress(content))
         return frames
@@ -127,7 +127,7 @@ class _Segment:
         self._runs.add(counts)
         return counts.lengths
 
-    def _take(self, chunk: list[Patient]) -> None:
+    def _register(self, chunk: list[Patient]) -> None:
         for patient in chunk:
             try:
                 raw = patient.patient_id.encode("utf-8")
@@ -163,7 +163,7 @@ class _Segment:
         )
 
 
-def _chunks(patients: Iterable[Patient]) -> Iterator[list[Patient]]:
+def _split_chunks(patients: Iterable[Patient]) -> Iterator[list[Patient]]:
     """Lists of CHUNK_NOTES patients, a multiple of the notes in a frame."""
     rest = iter(patients)
     while chunk := list(islice(rest, CHUNK_NOTES)):

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.analysis import WORD, Analyzer
-from indexer.compiled import needed
+from indexer.compiled import require_native
 
-from .postings import Counts
+from .postings import NotePostings
 
-_WIDE = 0x10000
-_ASK_PYTHON = 0xFFFF
+_BASIC_PLANE = 0x10000
+_NEEDS_PYTHON = 0xFFFF
 
 
 class TermCounter(Protocol):
@@ -30,7 +30,7 @@ class TermCounter(Protocol):
         """Terms by provisional id."""
         ...
 
-    def count(self, texts: Sequence[str]) -> Counts:
+    def count(self, texts: Sequence[str]) -> NotePostings:
         """The postings of the next notes."""
         ...
 
@@ -42,7 +42,7 @@ class _TermIds:
         self.terms: list[str] = []
         self._ids: dict[str, int] = {}
 
-    def number(self, term: str) -> int:
+    def id_of(self, term: str) -> int:
         """The id of a term, a new one if it is new."""
         known = self._ids.get(term)
         if known is None:
@@ -59,18 +59,18 @@ class PythonCounter:
         self.terms = self._ids.terms
         self._analyzer = analyzer
 
-    def count(self, texts: Sequence[str]) -> Counts:
+    def count(self, texts: Sequence[str]) -> NotePostings:
         """The postings of the next notes."""
         terms: list[int] = []
         tfs: list[int] = []
         starts, lengths = [0], []
         for text in texts:
             frequencies = Counter(self._analyzer.terms(text))
-            terms += map(self._ids.number, frequencies)
+            terms += map(self._ids.id_of, frequencies)
             tfs += frequencies.values()
             starts.append(len(terms))
             lengths.append(frequencies.total())
-        return Counts(
+        return NotePostings(
             np.array(terms, dtype=np.uint32),
             np.array(tfs, dtype=np.uint32),
             np.array(starts, dtype=np.int64),
@@ -85,21 +85,21 @@ class CompiledCounter:
         self._ids = _TermIds()
         self.terms = self._ids.terms
         self._analyzer = analyzer
-        self._words = needed().Words(folding())
+        self._words = require_native().Words(case_folding_table())
         self._term_of_word = np.zeros(0, dtype=np.int32)
 
-    def count(self, texts: Sequence[str]) -> Counts:
+    def count(self, texts: Sequence[str]) -> NotePostings:
         """The postings of the next notes."""
-        tokens = self._words.split(self._readable(texts))
-        self._learn()
+        tokens = self._words.split(self._prepare_texts(texts))
+        self._assign_terms()
         terms, tfs = np.empty(tokens, dtype=np.uint32), np.empty(tokens, dtype=np.uint32)
         starts = np.empty(len(texts) + 1, dtype=np.int64)
         lengths = np.empty(len(texts), dtype=np.uint32)
         place = np.full(len(self.terms), -1, dtype=np.int64)
         size = self._words.count(self._term_of_word, place, terms, tfs, starts, lengths)
-        return Counts(terms[:size].copy(), tfs[:size].copy(), starts, lengths)
+        return NotePostings(terms[:size].copy(), tfs[:size].copy(), starts, lengths)
 
-    def _readable(self, texts: Sequence[str]) -> list[str | bytes]:
+    def _prepare_texts(self, texts: Sequence[str]) -> list[str | bytes]:
         """The notes; those beyond the engine's tables with their words found by Python."""
         notes: list[str | bytes] = list(texts)
         try:
@@ -112,28 +112,28 @@ class CompiledCounter:
             notes[i] = " ".join(words).encode("utf-8", "surrogatepass")
         return notes
 
-    def _learn(self) -> None:
+    def _assign_terms(self) -> None:
         """Finds the term of each word that appeared for the first time."""
         new = self._words.words(len(self._term_of_word))
         ids = np.empty(len(new), dtype=np.int32)
         for i, word in enumerate(new):
             term = self._analyzer.term(word)
-            ids[i] = -1 if term is None else self._ids.number(term)
+            ids[i] = -1 if term is None else self._ids.id_of(term)
         self._term_of_word = np.concatenate([self._term_of_word, ids])
 
 
 @cache
-def folding() -> NDArray[np.uint16]:
+def case_folding_table() -> NDArray[np.uint16]:
     """The lower case of each word character of the basic plane; 0 for characters of no word.
 
     0xFFFF marks those that only Python can put in lower case: capital sigma, whose lower case
     depends on its neighbours, and what becomes more than one character.
     """
-    table = np.zeros(_WIDE, dtype=np.uint16)
-    for code in range(_WIDE):
+    table = np.zeros(_BASIC_PLANE, dtype=np.uint16)
+    for code in range(_BASIC_PLANE):
         lower = chr(code).lower()
         if len(lower) > 1 or lower > "\uffff" or code == ord("\u03a3"):
-            table[code] = _ASK_PYTHON
+            table[code] = _NEEDS_PYTHON
         elif lower.isalnum() or lower == "_":
             table[code] = ord(lower)
     return table

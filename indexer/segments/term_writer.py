@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from indexer.storage.container import ContainerWriter
 from indexer.storage.layout import BLOCKED, BYTE_TF_MAX, DENSE, ENTRY_TF_MAX, RARE, Layout
 
-from .block_writer import Shape, rows_of, write_blocked, write_dense
-from .postings import Run, RunCollector, document_frequencies, merged
+from .block_writer import SegmentShape, assign_rows, write_blocked, write_dense
+from .postings import Run, RunCollector, document_frequencies, merge_runs
 
 MERGE_POSTINGS = 1 << 21
 
@@ -26,13 +26,13 @@ def write_terms(
     raw = [term.encode("utf-8") for term in terms]
     order = np.array(sorted(range(len(raw)), key=raw.__getitem__), dtype=np.int64)
     df = document_frequencies(runs, len(raw))
-    kinds = _kinds(df[order], notes, layout)
+    kinds = _choose_kinds(df[order], notes, layout)
     _write_dictionary(writer, [raw[i] for i in order], df[order], kinds)
     chosen = {kind: order[np.flatnonzero(kinds == kind)] for kind in (RARE, BLOCKED, DENSE)}
     _write_rare(writer, runs, chosen[RARE], df)
-    shape = Shape(notes, layout.blocks(notes), layout.block_docs, collected.compiled)
-    write_blocked(writer, runs, rows_of(chosen[BLOCKED], len(df)), shape)
-    write_dense(writer, runs, rows_of(chosen[DENSE], len(df)), shape)
+    shape = SegmentShape(notes, layout.blocks(notes), layout.block_docs, collected.compiled)
+    write_blocked(writer, runs, assign_rows(chosen[BLOCKED], len(df)), shape)
+    write_dense(writer, runs, assign_rows(chosen[DENSE], len(df)), shape)
     _write_large(writer, runs, order, kinds)
 
 
@@ -51,14 +51,14 @@ def _write_large(
         notes = run.notes[at[full]].astype(np.uint64) + np.uint64(run.first_note)
         keys.append((terms[full].astype(np.uint64) << np.uint64(32)) | notes)
         values.append(run.tfs[at[full]])
-        run.forget()
+        run.release_pages()
     all_keys, all_values = np.concatenate(keys), np.concatenate(values)
     by_key = np.argsort(all_keys)
     writer.add("large_keys", all_keys[by_key])
     writer.add("large_values", all_values[by_key])
 
 
-def _kinds(df: NDArray[np.int64], notes: int, layout: Layout) -> NDArray[np.uint8]:
+def _choose_kinds(df: NDArray[np.int64], notes: int, layout: Layout) -> NDArray[np.uint8]:
     kinds = np.full(len(df), RARE, dtype=np.uint8)
     kinds[df >= layout.blocked_per_block * layout.blocks(notes)] = BLOCKED
     if notes >= layout.dense_min_notes:
@@ -95,7 +95,7 @@ def _write_rare(
 ) -> None:
     tfs: list[NDArray[np.uint8]] = []
     with writer.stream("rare_notes", "u4") as section:
-        for _, postings in merged(runs, chosen, df, MERGE_POSTINGS):
+        for _, postings in merge_runs(runs, chosen, df, MERGE_POSTINGS):
             section.write(postings.notes)
             tfs.append(np.minimum(postings.tfs, BYTE_TF_MAX).astype(np.uint8))
     writer.add("rare_tfs", np.concatenate([np.zeros(0, np.uint8), *tfs]))

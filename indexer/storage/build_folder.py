@@ -9,23 +9,22 @@ from pathlib import Path
 
 from patientdx.errors import IndexFolderError
 
-from .locking import NAME as LOCK_NAME
-from .locking import writer_lock
+from .writer_lock import LOCK_NAME, writer_lock
 
 _ATTEMPTS = 10
 
 
 @contextmanager
-def build_folder(target: Path) -> Iterator[Path]:
+def temporary_build_folder(target: Path) -> Iterator[Path]:
     """A new, locked folder on the target's disk; removed if the block fails.
 
     Folders of builds that were killed are removed first. That may hit a folder whose build has
     not locked it yet: such a build notices and takes another.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    _sweep_abandoned(target)
+    _remove_abandoned(target)
     with ExitStack() as stack:
-        folder = _claimed(target, stack)
+        folder = _create_locked_folder(target, stack)
         try:
             yield folder
         except BaseException:
@@ -33,7 +32,7 @@ def build_folder(target: Path) -> Iterator[Path]:
             raise
 
 
-def _claimed(target: Path, stack: ExitStack) -> Path:
+def _create_locked_folder(target: Path, stack: ExitStack) -> Path:
     for _ in range(_ATTEMPTS):
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.building-", dir=target.parent))
         with suppress(IndexFolderError):
@@ -43,7 +42,7 @@ def _claimed(target: Path, stack: ExitStack) -> Path:
     raise IndexFolderError(f"{target}: no folder to build in could be kept")
 
 
-def _sweep_abandoned(target: Path) -> None:
+def _remove_abandoned(target: Path) -> None:
     """Removes build folders whose process is gone: their lock is free, or there is none yet."""
     for path in target.parent.glob(f".{glob.escape(target.name)}.building-*"):
         with suppress(IndexFolderError, OSError):

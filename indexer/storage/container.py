@@ -119,8 +119,8 @@ class ContainerReader:
     def __init__(self, path: Path, sections: Mapping[str, Section]) -> None:
         self.path = path
         self.sections = sections
-        expected = max((_end(section) for section in sections.values()), default=0)
-        self._map, self._handle = _mapped(path, expected)
+        expected = max((_padded_end(section) for section in sections.values()), default=0)
+        self._map, self._handle = _open_mapped(path, expected)
         # The file may be removed by a later commit: this descriptor keeps what is mapped readable.
         weakref.finalize(self, os.close, self._handle)
 
@@ -136,7 +136,7 @@ class ContainerReader:
         section = self.sections[name]
         return memoryview(self._map)[section.offset : section.offset + section.size]
 
-    def damaged(self) -> list[str]:
+    def damaged_sections(self) -> list[str]:
         """Names of the sections whose bytes do not match their checksum."""
         view = memoryview(self._map)
         return [
@@ -146,18 +146,18 @@ class ContainerReader:
         ]
 
 
-def _end(section: Section) -> int:
+def _padded_end(section: Section) -> int:
     return section.offset + section.size + -(section.offset + section.size) % ALIGNMENT
 
 
 def _checksum(view: memoryview, section: Section) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    for start in range(section.offset, _end(section), _CHUNK):
-        digest.update(view[start : min(start + _CHUNK, _end(section))])
+    for start in range(section.offset, _padded_end(section), _CHUNK):
+        digest.update(view[start : min(start + _CHUNK, _padded_end(section))])
     return digest.hexdigest()
 
 
-def _mapped(path: Path, expected: int) -> tuple[mmap.mmap | bytes, int]:
+def _open_mapped(path: Path, expected: int) -> tuple[mmap.mmap | bytes, int]:
     """The mapped file and a descriptor of it."""
     try:
         handle = os.open(path, os.O_RDONLY)
@@ -166,13 +166,13 @@ def _mapped(path: Path, expected: int) -> tuple[mmap.mmap | bytes, int]:
     except OSError as error:
         raise IndexFolderError(f"{path}: cannot be read ({error.strerror})") from None
     try:
-        return _map_of(path, handle, expected), handle
+        return _map_descriptor(path, handle, expected), handle
     except BaseException:
         os.close(handle)
         raise
 
 
-def _map_of(path: Path, handle: int, expected: int) -> mmap.mmap | bytes:
+def _map_descriptor(path: Path, handle: int, expected: int) -> mmap.mmap | bytes:
     try:
         size = os.fstat(handle).st_size
         mapped = mmap.mmap(handle, 0, access=mmap.ACCESS_READ) if size else b""

@@ -20,7 +20,7 @@ from patientdx.errors import IndexFolderError, InputError
 from .container import Section
 from .layout import Layout
 
-NAME = "manifest.json"
+MANIFEST_NAME = "manifest.json"
 FORMAT = "patientdx-index"
 VERSION = 2
 LEFTOVERS = frozenset({".pdx", ".tmp"})
@@ -122,7 +122,7 @@ class Manifest:
         """Identifies this state: settings, notes and deletions."""
         return _digest(self._content())
 
-    def next(self, segments: tuple[SegmentEntry, ...], corpus: tuple[str, ...]) -> "Manifest":
+    def successor(self, segments: tuple[SegmentEntry, ...], corpus: tuple[str, ...]) -> "Manifest":
         """The state that follows this one."""
         return replace(self, generation=self.generation + 1, segments=segments, corpus=corpus)
 
@@ -154,7 +154,7 @@ class Manifest:
         try:
             data = json.loads(raw)
             if data["format"] == FORMAT and data["version"] != VERSION:
-                raise _foreign(path, data["version"] > VERSION, data["version"])
+                raise _version_error(path, data["version"] > VERSION, data["version"])
             manifest = cls._from_json(data)
             whole = manifest.to_bytes() == raw
         except _NOT_A_MANIFEST:
@@ -178,7 +178,7 @@ class Manifest:
 
 def read_manifest(folder: Path) -> Manifest:
     """The committed state of an index folder. Raises IndexFolderError when there is none."""
-    path = folder / NAME
+    path = folder / MANIFEST_NAME
     try:
         raw = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -190,20 +190,20 @@ def read_manifest(folder: Path) -> Manifest:
     return Manifest.from_bytes(raw, path)
 
 
-def commit(folder: Path, manifest: Manifest) -> None:
+def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Makes `manifest` the state of the folder: written aside, synced, renamed.
 
-    It will survive a power cut once the folder has been synced too, see `confirm`.
+    It will survive a power cut once the folder has been synced too, see `sync_commit`.
     """
-    temporary = folder / f"{NAME}.tmp"
+    temporary = folder / f"{MANIFEST_NAME}.tmp"
     with temporary.open("wb") as file:
         file.write(manifest.to_bytes())
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(folder / NAME)
+    temporary.replace(folder / MANIFEST_NAME)
 
 
-def confirm(changed: Path, parent: Path) -> None:
+def sync_commit(changed: Path, parent: Path) -> None:
     """Makes the rename that changed an index durable. Raises IndexFolderError."""
     try:
         sync_folder(parent)
@@ -223,7 +223,7 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _foreign(path: Path, newer: bool, version: int) -> IndexFolderError:
+def _version_error(path: Path, newer: bool, version: int) -> IndexFolderError:
     reads = f"the index has format version {version}, this program reads version {VERSION}"
     again = "build the index again with this version: index build --replace"
     return IndexFolderError(

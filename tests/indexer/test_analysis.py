@@ -83,7 +83,7 @@ def test_a_stop_list_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "stop.txt"
     path.write_text("\ufeffPatient man-made  # not: woman\n\n# only this\nÉté\n", encoding="utf-8")
     assert read_stopwords(path) == ("made", "man", "patient", "été")
-    chosen = AnalysisSettings.choose(str(path), "none")
+    chosen = AnalysisSettings.from_options(str(path), "none")
     assert AnalysisSettings.from_json(chosen.to_json()) == chosen
     path.unlink()  # the words are kept, not the path
     assert Analyzer(chosen).terms("This patient, a woman, l'été, Man") == [
@@ -97,7 +97,7 @@ def test_a_stop_list_that_cannot_be_used(tmp_path: Path, content: bytes | None) 
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InputError, match=r"stop\.txt: the stop list"):
-        AnalysisSettings.choose(str(path), "none")
+        AnalysisSettings.from_options(str(path), "none")
 
 
 @settings(max_examples=EXAMPLES)

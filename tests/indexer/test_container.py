@@ -49,7 +49,7 @@ def test_arrays_come_back(
         assert reader.array(name).tobytes() == array.tobytes()
         assert bytes(reader.raw(name)) == array.tobytes()
         assert sections[name].offset % ALIGNMENT == 0
-    assert reader.damaged() == []
+    assert reader.damaged_sections() == []
 
 
 def test_a_section_in_pieces(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_an_array_larger_than_a_chunk(tmp_path: Path) -> None:
     sections = written(tmp_path / "x.pdx", {"large": array})
     reader = ContainerReader(tmp_path / "x.pdx", sections)
     assert np.array_equal(reader.array("large"), array)
-    assert reader.damaged() == []
+    assert reader.damaged_sections() == []
 
 
 def test_arrays_are_read_only(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_arrays_are_read_only(tmp_path: Path) -> None:
 
 def test_an_empty_container(tmp_path: Path) -> None:
     assert written(tmp_path / "x.pdx", {}) == {}
-    assert ContainerReader(tmp_path / "x.pdx", {}).damaged() == []
+    assert ContainerReader(tmp_path / "x.pdx", {}).damaged_sections() == []
 
 
 def test_every_changed_byte_shows(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_every_changed_byte_shows(tmp_path: Path) -> None:
     for at in range(len(raw)):
         path.write_bytes(raw[:at] + bytes([raw[at] ^ 1 << at % 8]) + raw[at + 1 :])
         # Padding belongs to the section before it.
-        assert ContainerReader(path, sections).damaged() == [names[at]]
+        assert ContainerReader(path, sections).damaged_sections() == [names[at]]
 
 
 @pytest.mark.parametrize("change", [-1, -64, 1, 64])

@@ -20,10 +20,10 @@ from paths import ROOT
 
 from indexer.index import Index
 from indexer.segments.merge_policy import MAX_SEGMENTS
-from indexer.storage.locking import NAME as LOCK
-from indexer.storage.manifest import NAME as MANIFEST
-from indexer.verify import verify
-from indexer.writing import add, build, compact, delete
+from indexer.storage.manifest import MANIFEST_NAME as MANIFEST
+from indexer.storage.writer_lock import LOCK_NAME as LOCK
+from indexer.verify import verify_index
+from indexer.writer import add_patients, build_index, compact_index, delete_patients
 from patientdx.errors import IndexFolderError
 from patientdx.records import Patient, Query
 
@@ -88,7 +88,7 @@ def test_builds_that_are_killed(tmp_path: Path) -> None:
         assert folder.exists() or not acknowledged
         if folder.exists():
             built += 1
-            assert verify(folder)[1] == []
+            assert verify_index(folder)[1] == []
             check_state(folder, 1)
     assert built < KILLS  # some were killed in time
     shutil.rmtree(folder, ignore_errors=True)
@@ -111,7 +111,7 @@ def test_changes_that_are_killed(tmp_path: Path) -> None:
         generation = Index.open(folder).manifest.generation
         # All that was acknowledged is there, and at most one commit more.
         assert generation - (last + len(acknowledged)) in {0, 1}
-        manifest, damage = verify(folder)
+        manifest, damage = verify_index(folder)
         assert (manifest.generation, damage) == (generation, [])
         check_state(folder, generation)
         last = generation
@@ -122,11 +122,11 @@ def test_changes_that_are_killed(tmp_path: Path) -> None:
 NEW = [Patient("new", "w1 w2 w3")]
 Write = Callable[[Path], object]
 WRITES: dict[str, Write] = {
-    "add": lambda folder: add(folder, NEW),
-    "update": lambda folder: add(folder, [Patient("g1-3", "w5")], update=True),
-    "delete": lambda folder: delete(folder, ["g1-3", "small-2"]),
-    "compact": compact,
-    "rebuild": lambda folder: build(folder, NEW, replace_existing=True),
+    "add": lambda folder: add_patients(folder, NEW),
+    "update": lambda folder: add_patients(folder, [Patient("g1-3", "w5")], update=True),
+    "delete": lambda folder: delete_patients(folder, ["g1-3", "small-2"]),
+    "compact": compact_index,
+    "rebuild": lambda folder: build_index(folder, NEW, replace_existing=True),
 }
 
 
@@ -134,10 +134,10 @@ WRITES: dict[str, Write] = {
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An index so full of segments that the next addition folds some of them."""
     folder = tmp_path_factory.mktemp("base") / "index"
-    build(folder, writer.patients(1), layout=writer.LAYOUT)
+    build_index(folder, writer.patients(1), layout=writer.LAYOUT)
     for i in range(1, MAX_SEGMENTS):
-        add(folder, [Patient(f"small-{i}", f"w{i} w1 other")])
-    delete(folder, ["g1-5"])
+        add_patients(folder, [Patient(f"small-{i}", f"w{i} w1 other")])
+    delete_patients(folder, ["g1-5"])
     return folder
 
 
@@ -156,7 +156,7 @@ def check_failure(base: Path, folder: Path, write: Write) -> bool:
     made = "the change was made" in message
     assert made or "the index is as it was" in message
     assert (seen(folder) == seen(base)) != made
-    assert verify(folder)[1] == []
+    assert verify_index(folder)[1] == []
     assert clean(folder)
     return True
 
@@ -225,7 +225,7 @@ def test_a_disk_that_is_full(tmp_path: Path, base: Path, name: str) -> None:
 @pytest.mark.parametrize("size", [0, 1, 100, 4000, 10_000, 20_000])
 def test_a_build_on_a_disk_that_is_full(tmp_path: Path, size: int) -> None:
     with pytest.raises(IndexFolderError, match="writing failed"), limited(size):
-        build(tmp_path / "index", writer.patients(1))
+        build_index(tmp_path / "index", writer.patients(1))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -237,7 +237,7 @@ def test_a_call_of_a_build_that_fails(
     for n in range(100):
         with monkeypatch.context() as patch:
             patch.setattr(os, call, nth(iter(range(10_000)), getattr(os, call), n))
-            message = failure(lambda target: build(target, NEW), folder)
+            message = failure(lambda target: build_index(target, NEW), folder)
         if message is None:
             assert n > 0
             return
@@ -245,5 +245,5 @@ def test_a_call_of_a_build_that_fails(
         assert folder.exists() == made
         assert {path.name for path in tmp_path.iterdir()} == ({"index"} if made else set())
         if made:
-            assert verify(folder)[1] == []
+            assert verify_index(folder)[1] == []
             shutil.rmtree(folder)

@@ -30,7 +30,7 @@ def opened(world: World, bm25: BM25Settings, threads: tuple[int, ...] = (1, 2)) 
 
 def fields_are_known(index: Index, where: Filter | None) -> bool:
     asked = {name for name, _ in (*where.where, *where.exclude_where)} if where else set()
-    return asked <= set(index.facts()["fields"])
+    return asked <= set(index.describe()["fields"])
 
 
 def check_search(

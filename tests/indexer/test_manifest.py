@@ -12,7 +12,14 @@ from indexer.analysis import AnalysisSettings
 from indexer.bm25 import BM25Settings
 from indexer.storage.container import Section
 from indexer.storage.layout import Layout
-from indexer.storage.manifest import NAME, Manifest, SegmentEntry, StoredFile, commit, read_manifest
+from indexer.storage.manifest import (
+    MANIFEST_NAME,
+    Manifest,
+    SegmentEntry,
+    StoredFile,
+    read_manifest,
+    write_manifest,
+)
 from patientdx.errors import IndexFolderError
 
 PATH = Path("folder/manifest.json")
@@ -54,7 +61,7 @@ def test_what_it_counts() -> None:
 
 
 def test_the_next_state() -> None:
-    following = MANIFEST.next(SEGMENTS[1:], ("other",))
+    following = MANIFEST.successor(SEGMENTS[1:], ("other",))
     assert (following.generation, following.segments) == (4, SEGMENTS[1:])
     assert following.corpus == ("other",)
     assert following.digest != MANIFEST.digest
@@ -139,12 +146,12 @@ def test_an_older_version_is_to_be_built_again() -> None:
 
 
 def test_commit_and_read(tmp_path: Path) -> None:
-    commit(tmp_path, MANIFEST)
+    write_manifest(tmp_path, MANIFEST)
     assert read_manifest(tmp_path) == MANIFEST
-    following = MANIFEST.next((), ())
-    commit(tmp_path, following)
+    following = MANIFEST.successor((), ())
+    write_manifest(tmp_path, following)
     assert read_manifest(tmp_path) == following
-    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+    assert [path.name for path in tmp_path.iterdir()] == [MANIFEST_NAME]
 
 
 def test_no_index(tmp_path: Path) -> None:
@@ -157,6 +164,6 @@ def test_no_index(tmp_path: Path) -> None:
 
 
 def test_a_manifest_that_cannot_be_read(tmp_path: Path) -> None:
-    (tmp_path / NAME).mkdir()
+    (tmp_path / MANIFEST_NAME).mkdir()
     with pytest.raises(IndexFolderError, match="cannot be read"):
         read_manifest(tmp_path)

@@ -13,7 +13,7 @@ from oracle import tokens_by
 from indexer.analysis import AnalysisSettings
 from indexer.bm25 import BM25Settings
 from indexer.index import Index
-from indexer.writing import build
+from indexer.writer import build_index
 from patientdx.records import Hit, Patient, Query
 from patientdx.sample import sample_folder
 
@@ -34,7 +34,7 @@ def patients() -> list[Patient]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, patients: list[Patient]) -> Path:
     folder = tmp_path_factory.mktemp("peers") / "index"
-    build(folder, patients, analysis=CHOSEN)
+    build_index(folder, patients, analysis=CHOSEN)
     return folder
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from small_index import TINY, check, notes
 
-from indexer.writing import add, build, delete
+from indexer.writer import add_patients, build_index, delete_patients
 from patientdx.errors import IndexFolderError, InputError, NotFoundError
 from patientdx.records import Patient
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    build(tmp_path / "index", notes(0, 30), layout=TINY)
+    build_index(tmp_path / "index", notes(0, 30), layout=TINY)
     return tmp_path / "index"
 
 
@@ -39,7 +39,7 @@ def test_what_cannot_be_added_changes_nothing(
     folder: Path, patients: Iterator[Patient], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        add(folder, patients)
+        add_patients(folder, patients)
     check(folder, notes(0, 30))
 
 
@@ -51,32 +51,32 @@ def test_a_build_that_fails_leaves_nothing(
     tmp_path: Path, patients: Iterator[Patient], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        build(tmp_path / "index", patients)
+        build_index(tmp_path / "index", patients)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_cannot_be_deleted_changes_nothing(folder: Path) -> None:
     with pytest.raises(NotFoundError, match="no patient `nobody`"):
-        delete(folder, ["p1", "nobody"])
-    delete(folder, ["p1"])
+        delete_patients(folder, ["p1", "nobody"])
+    delete_patients(folder, ["p1"])
     with pytest.raises(NotFoundError, match="no patient `p1`"):
-        delete(folder, ["p1"])
+        delete_patients(folder, ["p1"])
     check(folder, [one for one in notes(0, 30) if one.patient_id != "p1"])
 
 
 def test_where_an_index_may_be_built(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds an index already"):
-        build(folder, notes(0, 3))
+        build_index(folder, notes(0, 3))
     check(folder, notes(0, 30))
     other = tmp_path / "other"
     other.mkdir()
     (other / "mine.txt").write_text("mine")
     for replace_existing in (False, True):
         with pytest.raises(InputError, match="is not an index"):
-            build(other, notes(0, 3), replace_existing=replace_existing)
+            build_index(other, notes(0, 3), replace_existing=replace_existing)
     assert [path.name for path in other.iterdir()] == ["mine.txt"]
     with pytest.raises(IndexFolderError):
-        build(other / "mine.txt", notes(0, 3))
+        build_index(other / "mine.txt", notes(0, 3))
     (tmp_path / "empty").mkdir()
-    build(tmp_path / "empty", notes(0, 3))
+    build_index(tmp_path / "empty", notes(0, 3))
     check(tmp_path / "empty", notes(0, 3))

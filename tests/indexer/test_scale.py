@@ -10,8 +10,8 @@ from indexer.analysis import AnalysisSettings
 from indexer.index import Index
 from indexer.scoring.scorer import Engine
 from indexer.storage.layout import BLOCKED, DENSE, RARE, Layout
-from indexer.verify import verify
-from indexer.writing import build, delete
+from indexer.verify import verify_index
+from indexer.writer import build_index, delete_patients
 from patientdx.records import Filter, Patient, Query
 
 ANALYSIS = AnalysisSettings("none", "none")
@@ -59,8 +59,8 @@ def oracle() -> Oracle:
 @pytest.fixture(scope="module", params=LAYOUTS)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scale") / "index"
-    build(folder, notes(), analysis=ANALYSIS, layout=LAYOUTS[request.param])
-    delete(folder, GONE)
+    build_index(folder, notes(), analysis=ANALYSIS, layout=LAYOUTS[request.param])
+    delete_patients(folder, GONE)
     return folder
 
 
@@ -100,4 +100,4 @@ def test_all_kinds_of_terms_occur(folder: Path) -> None:
     index = Index.open(folder)
     kinds = {int(kind) for segment in index._segments for kind in segment.arrays.kind}
     assert kinds == {RARE, BLOCKED, DENSE}
-    assert verify(folder)[1] == []
+    assert verify_index(folder)[1] == []

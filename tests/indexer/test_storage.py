@@ -13,43 +13,45 @@ from indexer.bm25 import BM25Settings
 from indexer.index import Index
 from indexer.scoring.scorer import Engine
 from indexer.segments.merge_policy import MAX_SEGMENTS
-from indexer.storage.locking import writer_lock
-from indexer.storage.manifest import NAME as MANIFEST
-from indexer.writing import add, build, compact, delete
+from indexer.storage.manifest import MANIFEST_NAME as MANIFEST
+from indexer.storage.writer_lock import writer_lock
+from indexer.writer import add_patients, build_index, compact_index, delete_patients
 from patientdx.errors import IndexFolderError, NotFoundError
 from patientdx.records import Patient, Query
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    build(tmp_path / "index", notes(0, 30), layout=TINY)
+    build_index(tmp_path / "index", notes(0, 30), layout=TINY)
     return tmp_path / "index"
 
 
 def test_build_opens_what_it_built(tmp_path: Path) -> None:
-    index = build(tmp_path / "deep" / "index", notes(0, 30), layout=TINY, corpus=["x.jsonl"])
-    assert index.facts()["corpus"] == ["x.jsonl"]
-    assert index.facts()["patients"] == 30
+    index = build_index(tmp_path / "deep" / "index", notes(0, 30), layout=TINY, corpus=["x.jsonl"])
+    assert index.describe()["corpus"] == ["x.jsonl"]
+    assert index.describe()["patients"] == 30
     check(tmp_path / "deep" / "index", notes(0, 30))
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["index"]
 
 
 def test_add_delete_update_compact(folder: Path) -> None:
-    add(folder, notes(100, 10), corpus=["more"])
+    add_patients(folder, notes(100, 10), corpus=["more"])
     check(folder, notes(0, 30) + notes(100, 10))
-    delete(folder, ["p3", "p103", "p3"])
+    delete_patients(folder, ["p3", "p103", "p3"])
     left = [one for one in notes(0, 30) + notes(100, 10) if one.patient_id not in {"p3", "p103"}]
     check(folder, left)
-    add(folder, [Patient("p3", "w1 w1 w9"), Patient("p4", "w17")], update=True, corpus=["more"])
+    add_patients(
+        folder, [Patient("p3", "w1 w1 w9"), Patient("p4", "w17")], update=True, corpus=["more"]
+    )
     left = [one for one in left if one.patient_id != "p4"]
     left += [Patient("p3", "w1 w1 w9"), Patient("p4", "w17")]
     check(folder, left)
-    before = Index.open(folder).facts()
+    before = Index.open(folder).describe()
     assert before["segments"] == 3
     assert before["deleted"] == 3
-    compact(folder)
+    compact_index(folder)
     check(folder, left)
-    after = Index.open(folder).facts()
+    after = Index.open(folder).describe()
     assert (after["segments"], after["deleted"]) == (1, 0)
     assert after["corpus"] == before["corpus"] == ["more"]
     assert after["generation"] == 5
@@ -59,7 +61,7 @@ def test_segments_are_folded(folder: Path) -> None:
     everyone = notes(0, 30)
     for i in range(25):
         fresh = notes(100 + 10 * i, 1 + i % 4)
-        add(folder, fresh)
+        add_patients(folder, fresh)
         everyone += fresh
         assert len(Index.open(folder).manifest.segments) <= MAX_SEGMENTS
     check(folder, everyone)
@@ -70,43 +72,43 @@ def test_an_update_of_a_note_whose_segment_is_folded(folder: Path, wanted: str) 
     everyone = {one.patient_id: one for one in notes(0, 30)}
     for i in range(MAX_SEGMENTS - 1):
         fresh = notes(100 + 10 * i, 3)
-        add(folder, fresh)
+        add_patients(folder, fresh)
         everyone |= {one.patient_id: one for one in fresh}
     assert len(Index.open(folder).manifest.segments) == MAX_SEGMENTS
     changed = [Patient(wanted, "w0 w2"), Patient("fresh", "w1")]
-    add(folder, changed, update=True)
+    add_patients(folder, changed, update=True)
     assert len(Index.open(folder).manifest.segments) < MAX_SEGMENTS
     check(folder, list((everyone | {one.patient_id: one for one in changed}).values()))
 
 
 def test_all_deleted_and_begun_again(folder: Path) -> None:
-    add(folder, notes(50, 5))
-    delete(folder, [one.patient_id for one in notes(0, 30) + notes(50, 5)])
+    add_patients(folder, notes(50, 5))
+    delete_patients(folder, [one.patient_id for one in notes(0, 30) + notes(50, 5)])
     check(folder, [])
     index = Index.open(folder)
     assert index.search("w1") == []
     assert index.ranks_many(ASKED, [["p1"]] * 3) == [[None]] * 3
     assert "p1" not in index
-    compact(folder)
+    compact_index(folder)
     check(folder, [])
-    add(folder, notes(5, 20))
+    add_patients(folder, notes(5, 20))
     check(folder, notes(5, 20))
 
 
 def test_notes_without_words_are_kept_but_not_found(tmp_path: Path) -> None:
     folder = tmp_path / "index"
     patients = [Patient("a", "w1"), Patient("b", ""), Patient("c", "the of ...")]
-    build(folder, patients)
+    build_index(folder, patients)
     check(folder, patients)
-    delete(folder, ["a"])
+    delete_patients(folder, ["a"])
     check(folder, patients[1:])
 
 
 def test_compacting_what_holds_no_word(tmp_path: Path) -> None:
     folder = tmp_path / "index"
-    build(folder, [Patient("a", "w1"), Patient("b", "")])
-    delete(folder, ["a"])
-    compact(folder)
+    build_index(folder, [Patient("a", "w1"), Patient("b", "")])
+    delete_patients(folder, ["a"])
+    compact_index(folder)
     check(folder, [Patient("b", "")])
 
 
@@ -118,7 +120,9 @@ def test_a_changed_index_equals_a_fresh_one(case: Case, query: Query) -> None:
             return
         old = Index.open(world.folder)
         fresh_folder = world.folder.with_name("fresh")
-        fresh = build(fresh_folder, old.patients(), analysis=case.analysis, layout=case.layout)
+        fresh = build_index(
+            fresh_folder, old.patients(), analysis=case.analysis, layout=case.layout
+        )
         assert fresh.average_length == old.average_length
         assert fresh.manifest.tokens == old.manifest.tokens
         for engine in ("numpy", "compiled"):
@@ -129,8 +133,8 @@ def test_a_changed_index_equals_a_fresh_one(case: Case, query: Query) -> None:
 
 @pytest.mark.parametrize("engine", ["numpy", "compiled"])
 def test_readers_go_on_seeing_their_own_state(folder: Path, engine: Engine) -> None:
-    add(folder, notes(60, 9))
-    delete(folder, ["p2", "p61"])
+    add_patients(folder, notes(60, 9))
+    delete_patients(folder, ["p2", "p61"])
 
     def seen(index: Index) -> list[object]:
         return [
@@ -141,12 +145,12 @@ def test_readers_go_on_seeing_their_own_state(folder: Path, engine: Engine) -> N
     untouched, used = (Index.open(folder, engine=engine) for _ in range(2))
     expected = seen(used)
     changes = [
-        lambda: add(folder, notes(80, 4)),
-        lambda: delete(folder, ["p5", "p62"]),
-        lambda: add(folder, [Patient("p6", "w0")], update=True),
-        lambda: compact(folder),
-        lambda: delete(folder, [one.patient_id for one in Index.open(folder).patients()]),
-        lambda: build(folder, notes(60, 3), replace_existing=True),
+        lambda: add_patients(folder, notes(80, 4)),
+        lambda: delete_patients(folder, ["p5", "p62"]),
+        lambda: add_patients(folder, [Patient("p6", "w0")], update=True),
+        lambda: compact_index(folder),
+        lambda: delete_patients(folder, [one.patient_id for one in Index.open(folder).patients()]),
+        lambda: build_index(folder, notes(60, 3), replace_existing=True),
     ]
     for change in changes:
         change()
@@ -158,10 +162,10 @@ def test_readers_go_on_seeing_their_own_state(folder: Path, engine: Engine) -> N
 def test_one_writer_at_a_time(folder: Path) -> None:
     with writer_lock(folder):
         for write in (
-            lambda: add(folder, notes(70, 3)),
-            lambda: delete(folder, ["p1"]),
-            lambda: compact(folder),
-            lambda: build(folder, notes(0, 3), replace_existing=True),
+            lambda: add_patients(folder, notes(70, 3)),
+            lambda: delete_patients(folder, ["p1"]),
+            lambda: compact_index(folder),
+            lambda: build_index(folder, notes(0, 3), replace_existing=True),
         ):
             with pytest.raises(IndexFolderError, match="another process is writing"):
                 write()
@@ -173,16 +177,16 @@ def test_a_writer_within_a_writer(folder: Path) -> None:
     def patients() -> Iterator[Patient]:
         yield Patient("outer", "w1")
         with pytest.raises(IndexFolderError, match="another process is writing"):
-            add(folder, [Patient("inner", "w1")])
+            add_patients(folder, [Patient("inner", "w1")])
 
-    add(folder, patients())
+    add_patients(folder, patients())
     check(folder, [*notes(0, 30), Patient("outer", "w1")])
 
 
 def test_replacing_an_index(folder: Path) -> None:
-    add(folder, notes(90, 3))
+    add_patients(folder, notes(90, 3))
     settings_ = AnalysisSettings("none", "none")
-    index = build(
+    index = build_index(
         folder, notes(1, 3), analysis=settings_, bm25=BM25Settings(1.2, 0.75), replace_existing=True
     )
     assert index.manifest.analysis == settings_
@@ -193,13 +197,13 @@ def test_replacing_an_index(folder: Path) -> None:
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b'{"format": "patientdx-index", "version": 9}'])
 def test_replacing_an_index_that_cannot_be_read(folder: Path, damage: bytes) -> None:
-    add(folder, notes(90, 3))
+    add_patients(folder, notes(90, 3))
     (folder / MANIFEST).write_bytes(damage)
-    for write in (lambda: add(folder, notes(0, 1)), lambda: compact(folder)):
+    for write in (lambda: add_patients(folder, notes(0, 1)), lambda: compact_index(folder)):
         with pytest.raises(IndexFolderError):
             write()
     # What the hint of the error says.
-    build(folder, notes(0, 12), layout=TINY, replace_existing=True)
+    build_index(folder, notes(0, 12), layout=TINY, replace_existing=True)
     check(folder, notes(0, 12))
 
 
@@ -212,7 +216,7 @@ def test_patients_come_back_as_they_were(tmp_path: Path) -> None:
         ),
         *[Patient(f"é{i}", f"text {i}", age_years=float(i)) for i in range(40)],
     ]
-    index = build(tmp_path / "index", patients)
+    index = build_index(tmp_path / "index", patients)
     assert list(index.patients()) == patients
     assert [index.patient(one.patient_id) for one in reversed(patients)] == patients[::-1]
     assert index.text("8535945-1") == patients[0].full_text

@@ -13,9 +13,9 @@ from paths import ROOT, SUPPORT
 
 from indexer.index import Index
 from indexer.storage.layout import Layout
-from indexer.storage.locking import NAME as LOCK
-from indexer.verify import Damage, verify
-from indexer.writing import add, build, delete
+from indexer.storage.writer_lock import LOCK_NAME as LOCK
+from indexer.verify import Damage, verify_index
+from indexer.writer import add_patients, build_index, delete_patients
 from patientdx.errors import IndexFolderError
 from patientdx.records import Patient
 
@@ -41,10 +41,10 @@ def patient(number: int, rnd: Random) -> Patient:
 def made(folder: Path, layout: Layout) -> Path:
     """Three segments, two of them with deletions."""
     rnd = Random(5)
-    build(folder, [patient(i, rnd) for i in range(120)], layout=layout)
-    add(folder, [patient(i, rnd) for i in range(200, 260)])
-    add(folder, [patient(i, rnd) for i in range(300, 340)])
-    delete(folder, ["p3", "p50", "p210"])
+    build_index(folder, [patient(i, rnd) for i in range(120)], layout=layout)
+    add_patients(folder, [patient(i, rnd) for i in range(200, 260)])
+    add_patients(folder, [patient(i, rnd) for i in range(300, 340)])
+    delete_patients(folder, ["p3", "p50", "p210"])
     return folder
 
 
@@ -69,7 +69,7 @@ def test_a_changed_byte_is_found_and_does_no_harm(
     assert len(reports) == BYTES
     assert [one["where"] for one in reports if not one["detected"]] == []
     assert [one for one in reports if one["surprises"]] == []
-    assert verify(folder)[1] == []  # every byte was put back
+    assert verify_index(folder)[1] == []  # every byte was put back
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_sound_index(folder: Path) -> None:
-    manifest, damage = verify(folder)
+    manifest, damage = verify_index(folder)
     assert damage == []
     assert manifest == Index.open(folder).manifest
 
@@ -89,7 +89,7 @@ def test_every_byte_of_the_manifest_counts(folder: Path) -> None:
     for at in range(0, len(raw), 7):
         path.write_bytes(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :])
         with pytest.raises(IndexFolderError):
-            verify(folder)
+            verify_index(folder)
 
 
 def test_cut_missing_and_strange_files(folder: Path, tmp_path: Path) -> None:
@@ -97,16 +97,16 @@ def test_cut_missing_and_strange_files(folder: Path, tmp_path: Path) -> None:
         copy = tmp_path / f"copy of {name}"
         shutil.copytree(folder, copy)
         (copy / name).write_bytes((folder / name).read_bytes()[:-64])
-        (damage,) = verify(copy)[1]
+        (damage,) = verify_index(copy)[1]
         assert damage.path == copy / name
         assert "bytes where" in damage.part
         (copy / name).unlink()
-        assert verify(copy)[1] == [Damage(copy / name, "a file of the index is missing")]
+        assert verify_index(copy)[1] == [Damage(copy / name, "a file of the index is missing")]
         with pytest.raises(IndexFolderError, match="is missing"):
             Index.open(copy)
     (folder / "notes.txt").write_text("mine")
     (folder / LOCK).write_text("x")
-    parts = {damage.path.name: damage.part for damage in verify(folder)[1]}
+    parts = {damage.path.name: damage.part for damage in verify_index(folder)[1]}
     assert parts == {LOCK: "should be empty", "notes.txt": "does not belong to the index"}
 
 
@@ -114,9 +114,9 @@ def test_what_a_killed_writer_left_is_no_damage(folder: Path) -> None:
     (folder / "segment-000099.pdx").write_bytes(b"half")
     (folder / "manifest.json.tmp").write_bytes(b"half")
     (folder / ".runs-x").mkdir()
-    assert verify(folder)[1] == []
+    assert verify_index(folder)[1] == []
 
 
 def test_a_folder_without_an_index(tmp_path: Path) -> None:
     with pytest.raises(IndexFolderError, match="no index in"):
-        verify(tmp_path)
+        verify_index(tmp_path)

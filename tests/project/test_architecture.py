@@ -228,7 +228,7 @@ def test_every_module_s_all_is_true(name: str) -> None:
 
 
 def test_the_version_is_said_once() -> None:
-    from indexer.writing import SOFTWARE
+    from indexer.writer import SOFTWARE
 
     assert f"patientdx {patientdx.__version__}" == SOFTWARE
     said = [path for path in FILES if f'"{patientdx.__version__}"' in path.read_text("utf-8")]

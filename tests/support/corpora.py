@@ -18,7 +18,7 @@ from oracle import Oracle, tokens_by
 from indexer.analysis import AnalysisSettings
 from indexer.bm25 import BM25Settings
 from indexer.storage.layout import Layout
-from indexer.writing import add, build, compact, delete
+from indexer.writer import add_patients, build_index, compact_index, delete_patients
 from patientdx.records import Filter, Patient, Query
 
 EXAMPLES = int(os.environ.get("PATIENTDX_EXAMPLES", "200"))
@@ -155,7 +155,7 @@ def made(case: Case) -> Iterator[World]:
         # One note is sure to hold a word: an index of no words cannot be built.
         first = patient("first", "Quaternary", case.rnd)
         rest = patients(case.pool, case.rnd.sample(IDS, case.size), case.rnd)
-        build(world.folder, [first, *rest], analysis=case.analysis, layout=case.layout)
+        build_index(world.folder, [first, *rest], analysis=case.analysis, layout=case.layout)
         world.live = {one.patient_id: one for one in [first, *rest]}
         for change in case.changes:
             CHANGES[change](world, case)
@@ -176,7 +176,7 @@ def _update(world: World, case: Case) -> None:
 
 def _grow(world: World, fresh: list[Patient], *, update: bool) -> None:
     fresh[0] = replace(fresh[0], text="Quaternary")
-    add(world.folder, fresh, update=update)
+    add_patients(world.folder, fresh, update=update)
     for one in fresh:
         world.live.pop(one.patient_id, None)
         world.live[one.patient_id] = one
@@ -186,14 +186,14 @@ def _delete(world: World, case: Case) -> None:
     ids = sorted(world.live)
     share = case.rnd.choice([0.1, 0.5, 0.9, 1.0])
     gone = case.rnd.sample(ids, min(len(ids), 1 + int(share * len(ids))))
-    delete(world.folder, gone)
+    delete_patients(world.folder, gone)
     for i in gone:
         del world.live[i]
 
 
 def _compact(world: World, case: Case) -> None:
     if world.has_words or not world.live:
-        compact(world.folder)
+        compact_index(world.folder)
 
 
 CHANGES = {"add": _add, "update": _update, "delete": _delete, "compact": _compact}

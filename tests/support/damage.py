@@ -16,8 +16,8 @@ from random import Random
 
 from indexer.index import Index
 from indexer.scoring.scorer import Engine
-from indexer.storage.manifest import NAME, read_manifest
-from indexer.verify import verify
+from indexer.storage.manifest import MANIFEST_NAME, read_manifest
+from indexer.verify import verify_index
 from patientdx.errors import IndexFolderError, PatientDxError
 from patientdx.records import Filter, Query
 
@@ -37,7 +37,7 @@ def parts(folder: Path) -> list[tuple[str, int, int, str]]:
     manifest = read_manifest(folder)
     stored = [segment.file for segment in manifest.segments]
     stored += [segment.deletions for segment in manifest.segments if segment.deletions]
-    found = [(NAME, 0, (folder / NAME).stat().st_size, "manifest")]
+    found = [(MANIFEST_NAME, 0, (folder / MANIFEST_NAME).stat().st_size, "manifest")]
     for file in stored:
         found += [(file.name, s.offset, s.size, s.name) for s in file.sections.values() if s.size]
     return found
@@ -57,7 +57,7 @@ def uses(folder: Path, engine: Engine) -> Iterator[object]:
         yield lambda doc_id=doc_id: index.term_vector(doc_id)
         yield lambda doc_id=doc_id: index.document_frequency(doc_id.replace("p", "w"))
     yield lambda: list(index.patients())
-    yield index.facts
+    yield index.describe
 
 
 def surprises(folder: Path, engine: Engine) -> list[str]:
@@ -88,7 +88,7 @@ def place(error: Exception) -> str:
 
 def detected(folder: Path) -> bool:
     try:
-        return bool(verify(folder)[1])
+        return bool(verify_index(folder)[1])
     except IndexFolderError:
         return True
 

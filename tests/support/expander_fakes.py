@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from indexer.index import Index
-from indexer.writing import build
+from indexer.writer import build_index
 from patientdx.errors import ModelError
 from patientdx.protocols import GenerationSettings, Prompt
 from patientdx.records import Patient
@@ -60,5 +60,5 @@ class FailingGenerator(FakeGenerator):
 
 def index_of(folder: Path, texts: Sequence[str]) -> Index:
     """An index of notes, called p0, p1 …"""
-    build(folder, [Patient(f"p{number}", text) for number, text in enumerate(texts)])
+    build_index(folder, [Patient(f"p{number}", text) for number, text in enumerate(texts)])
     return Index.open(folder)

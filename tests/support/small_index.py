@@ -7,9 +7,9 @@ from oracle import Oracle, tokens_by
 
 from indexer.index import Index
 from indexer.storage.layout import Layout
-from indexer.storage.locking import NAME as LOCK
-from indexer.storage.manifest import NAME as MANIFEST
-from indexer.verify import verify
+from indexer.storage.manifest import MANIFEST_NAME as MANIFEST
+from indexer.storage.writer_lock import LOCK_NAME as LOCK
+from indexer.verify import verify_index
 from patientdx.records import Patient, Query
 
 TINY = Layout(block_docs=16, dense_share=0.4, dense_min_notes=4, blocked_per_block=1.5)
@@ -37,7 +37,7 @@ def check(folder: Path, patients: list[Patient]) -> None:
         assert index.size == len(patients)
         assert {one.patient_id: one for one in index.patients()} == oracle.patients
         assert index.search_many(ASKED, 1000) == [oracle.ranking(query) for query in ASKED]
-    assert verify(folder)[1] == []
+    assert verify_index(folder)[1] == []
     assert leftovers(folder) == set()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from indexer.index import Index
 from indexer.storage.layout import Layout
-from indexer.writing import add, build, compact, delete
+from indexer.writer import add_patients, build_index, compact_index, delete_patients
 from patientdx.records import Patient
 
 LAYOUT = Layout(block_docs=64, dense_share=0.3, dense_min_notes=4, blocked_per_block=1.5)
@@ -33,13 +33,13 @@ def change(folder: Path, generation: int) -> None:
     """The commit that makes this generation out of the one before."""
     gone = [one.patient_id for one in patients(generation - 1)[::2]]
     if generation % 11 == 0:
-        build(folder, patients(generation), layout=LAYOUT, replace_existing=True)
+        build_index(folder, patients(generation), layout=LAYOUT, replace_existing=True)
     elif generation % 7 == 0:
-        compact(folder)
+        compact_index(folder)
     elif generation % 3 == 0 and generation - 1 in state_of_adds(generation - 1):
-        delete(folder, gone)
+        delete_patients(folder, gone)
     else:
-        add(folder, patients(generation))
+        add_patients(folder, patients(generation))
 
 
 def state_of_adds(generation: int) -> dict[int, int]:
@@ -69,7 +69,7 @@ def state(generation: int) -> dict[str, str]:
 def main(mode: str, folder: Path, count: int) -> None:
     print("begun", flush=True)
     if mode == "build":
-        build(folder, patients(1), layout=LAYOUT)
+        build_index(folder, patients(1), layout=LAYOUT)
         print(1, flush=True)
         return
     generation = Index.open(folder).manifest.generation

@@ -21,28 +21,28 @@ from patientdx.records import Patient
 from .analysis import AnalysisSettings
 from .bm25 import BM25Settings
 from .index import Index
-from .segments.deletions import without
-from .segments.merge_policy import to_fold
+from .segments.deletions import delete_from_segments
+from .segments.merge_policy import choose_segments_to_merge
 from .segments.segment import Segment
 from .segments.segment_writer import Progress, write_segment
-from .storage.build_folder import build_folder
+from .storage.build_folder import temporary_build_folder
 from .storage.layout import Layout
-from .storage.locking import writer_lock
 from .storage.manifest import (
     LEFTOVERS,
+    MANIFEST_NAME,
     Manifest,
     SegmentEntry,
-    commit,
-    confirm,
     read_manifest,
+    sync_commit,
     sync_folder,
+    write_manifest,
 )
-from .storage.manifest import NAME as MANIFEST_NAME
+from .storage.writer_lock import writer_lock
 
 SOFTWARE = f"patientdx {__version__}"
 
 
-def build(
+def build_index(
     folder: Path | str,
     patients: Iterable[Patient],
     *,
@@ -77,11 +77,11 @@ def build(
         elif folder.exists() and any(folder.iterdir()):
             raise InputError(f"`{folder}` exists and is not an index", hint="name a new folder")
         else:
-            _build_aside(folder, manifest, patients, progress)
+            _build_new(folder, manifest, patients, progress)
     return Index.open(folder)
 
 
-def add(
+def add_patients(
     folder: Path | str,
     patients: Iterable[Patient],
     *,
@@ -96,52 +96,54 @@ def add(
     number stays bounded.
     """
     folder = Path(folder)
-    with _write_errors(folder), _writing(folder) as manifest:
+    with _write_errors(folder), _locked_manifest(folder) as manifest:
         index = Index.open(folder)
         replaced: list[str] = []
-        fresh = _checked(patients, index, replaced, update=update)
-        kept, folded = to_fold(manifest)
-        old = _patients_of(folder, manifest, folded)
+        fresh = _check_ids(patients, index, replaced, update=update)
+        kept, folded = choose_segments_to_merge(manifest)
+        old = _read_patients(folder, manifest, folded)
         # In an update the new notes come first: they tell which of the old ones they replace.
-        both = chain(fresh, _all_but(old, replaced)) if update else chain(old, fresh)
-        entry = _write(folder, manifest, both, progress)
+        both = chain(fresh, _skip_replaced(old, replaced)) if update else chain(old, fresh)
+        entry = _write_next_segment(folder, manifest, both, progress)
         segments = [manifest.segments[s] for s in kept]
         if replaced:
-            segments = without(folder, manifest, segments, replaced)
+            segments = delete_from_segments(folder, manifest, segments, replaced)
         names = (*manifest.corpus, *(c for c in corpus if c not in manifest.corpus))
-        _commit(folder, manifest.next((*segments, entry), names))
+        _commit_manifest(folder, manifest.successor((*segments, entry), names))
     return Index.open(folder)
 
 
-def delete(folder: Path | str, patient_ids: Sequence[str]) -> Index:
+def delete_patients(folder: Path | str, patient_ids: Sequence[str]) -> Index:
     """Deletes patients in one commit and opens the new state. Raises NotFoundError."""
     folder = Path(folder)
-    with _write_errors(folder), _writing(folder) as manifest:
+    with _write_errors(folder), _locked_manifest(folder) as manifest:
         index = Index.open(folder)
         for patient_id in patient_ids:
             if patient_id not in index:
                 raise NotFoundError(f"no patient {shown_id(patient_id)} in this index")
-        segments = without(folder, manifest, manifest.segments, patient_ids)
-        _commit(folder, manifest.next(tuple(segments), manifest.corpus))
+        segments = delete_from_segments(folder, manifest, manifest.segments, patient_ids)
+        _commit_manifest(folder, manifest.successor(tuple(segments), manifest.corpus))
     return Index.open(folder)
 
 
-def compact(folder: Path | str, *, progress: Progress | None = None) -> Index:
+def compact_index(folder: Path | str, *, progress: Progress | None = None) -> Index:
     """Rewrites all live notes as one segment; frees what deletions left."""
     folder = Path(folder)
-    with _write_errors(folder), _writing(folder) as manifest:
+    with _write_errors(folder), _locked_manifest(folder) as manifest:
         everyone = range(len(manifest.segments))
-        patients = _patients_of(folder, manifest, everyone)
-        segments = (_write(folder, manifest, patients, progress),) if manifest.notes else ()
-        _commit(folder, manifest.next(segments, manifest.corpus))
+        patients = _read_patients(folder, manifest, everyone)
+        segments = (
+            (_write_next_segment(folder, manifest, patients, progress),) if manifest.notes else ()
+        )
+        _commit_manifest(folder, manifest.successor(segments, manifest.corpus))
     return Index.open(folder)
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[Manifest]:
+def _locked_manifest(folder: Path) -> Iterator[Manifest]:
     """The state to change, under the writer's lock."""
     read_manifest(folder)
-    with writer_lock(folder), _swept(folder):
+    with writer_lock(folder), _clean_folder(folder):
         yield read_manifest(folder)
 
 
@@ -157,29 +159,29 @@ def _write_errors(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def _build_aside(
+def _build_new(
     folder: Path, manifest: Manifest, patients: Iterable[Patient], progress: Progress | None
 ) -> None:
-    with build_folder(folder) as aside:
-        entry = _with_words(_write(aside, manifest, patients, progress))
-        commit(aside, manifest.next((entry,), manifest.corpus))
+    with temporary_build_folder(folder) as aside:
+        entry = _require_tokens(_write_next_segment(aside, manifest, patients, progress))
+        write_manifest(aside, manifest.successor((entry,), manifest.corpus))
         sync_folder(aside)
         aside.chmod(0o755)
         aside.rename(folder)
-        confirm(folder, folder.parent)
+        sync_commit(folder, folder.parent)
 
 
 def _rebuild(
     folder: Path, manifest: Manifest, patients: Iterable[Patient], progress: Progress | None
 ) -> None:
     """A new generation in place: readers of the old state keep their files."""
-    with writer_lock(folder), _swept(folder):
+    with writer_lock(folder), _clean_folder(folder):
         manifest = replace(manifest, generation=_last_generation(folder))
-        entry = _with_words(_write(folder, manifest, patients, progress))
-        _commit(folder, manifest.next((entry,), manifest.corpus))
+        entry = _require_tokens(_write_next_segment(folder, manifest, patients, progress))
+        _commit_manifest(folder, manifest.successor((entry,), manifest.corpus))
 
 
-def _with_words(entry: SegmentEntry) -> SegmentEntry:
+def _require_tokens(entry: SegmentEntry) -> SegmentEntry:
     """An index nobody can search is a mistake; notes without words beside others are not."""
     if not entry.live_tokens:
         raise InputError(
@@ -197,34 +199,34 @@ def _last_generation(folder: Path) -> int:
         return max(map(int, re.findall(r"(?:segment|deletions)-(\d+)", names)), default=0)
 
 
-def _write(
+def _write_next_segment(
     folder: Path, manifest: Manifest, patients: Iterable[Patient], progress: Progress | None
 ) -> SegmentEntry:
     path = folder / f"segment-{manifest.generation + 1:06d}.pdx"
     return write_segment(path, patients, manifest.analysis, manifest.layout, progress)
 
 
-def _commit(folder: Path, manifest: Manifest) -> None:
+def _commit_manifest(folder: Path, manifest: Manifest) -> None:
     sync_folder(folder)
-    commit(folder, manifest)
-    confirm(folder, folder)
+    write_manifest(folder, manifest)
+    sync_commit(folder, folder)
     with suppress(OSError):  # the next writer tries again
-        _sweep(folder)
+        _remove_leftovers(folder)
 
 
 @contextmanager
-def _swept(folder: Path) -> Iterator[None]:
+def _clean_folder(folder: Path) -> Iterator[None]:
     """Removes what a writer that was killed left behind, and what this one leaves if it fails."""
-    _sweep(folder)
+    _remove_leftovers(folder)
     try:
         yield
     except BaseException:
         with suppress(OSError):
-            _sweep(folder)
+            _remove_leftovers(folder)
         raise
 
 
-def _sweep(folder: Path) -> None:
+def _remove_leftovers(folder: Path) -> None:
     """Removes what the committed state does not use; nothing where that cannot be read."""
     try:
         keep = read_manifest(folder).files
@@ -237,7 +239,7 @@ def _sweep(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _checked(
+def _check_ids(
     patients: Iterable[Patient], index: Index, replaced: list[str], *, update: bool
 ) -> Iterator[Patient]:
     for patient in patients:
@@ -251,7 +253,7 @@ def _checked(
         yield patient
 
 
-def _all_but(patients: Iterable[Patient], replaced: Sequence[str]) -> Iterator[Patient]:
+def _skip_replaced(patients: Iterable[Patient], replaced: Sequence[str]) -> Iterator[Patient]:
     """`patients` without those replaced, as known when the first one is asked for."""
     gone = set(replaced)
     for patient in patients:
@@ -259,7 +261,7 @@ def _all_but(patients: Iterable[Patient], replaced: Sequence[str]) -> Iterator[P
             yield patient
 
 
-def _patients_of(folder: Path, manifest: Manifest, chosen: Iterable[int]) -> Iterator[Patient]:
+def _read_patients(folder: Path, manifest: Manifest, chosen: Iterable[int]) -> Iterator[Patient]:
     entries = tuple(manifest.segments[s] for s in chosen)
     segments = [Segment(folder, entry, manifest.layout) for entry in entries]
     yield from Index(replace(manifest, segments=entries), segments).patients()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from patientdx.errors import IndexFolderError
 
-NAME = "writer.lock"
+LOCK_NAME = "writer.lock"
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def writer_lock(folder: Path) -> Iterator[None]:
     import fcntl
 
     try:
-        handle = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o644)
+        handle = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise IndexFolderError(
             f"{folder}: the index cannot be written to ({error.strerror})"
