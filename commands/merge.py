@@ -1,23 +1,33 @@
 """`merge`: two or more models into one, by a recipe, a preset or on the command line."""
 
 import shlex
-from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from patientdx.errors import MergeError, UsageError
+from workflows.merge_recipes import (
+    MergeSource,
+    PresetMerge,
+    ResolvedMerge,
+    TwoModelMerge,
+    resolve_merge,
+)
+from workflows.merges import Engine, check_merge, verify_merge
+from workflows.merges import merge as merge_models
 
-from . import options, output
-from .merge_inputs import Asked, Engine, Places, asked_recipe, job_of
+from . import options
+from .option_groups import Excludes, Mode, Needs, command, is_set
+from .output import RESEARCH, Output
 
 if TYPE_CHECKING:
-    from merger.planning.job import Job, Ready
+    from merger.merging import Merged
+    from patientdx.settings import Settings
+    from workflows.merges import MergeCheck
 
-Into = Annotated[Path | None, typer.Option("--into", help="Make this folder: the merged model.")]
-Given = Annotated[
+Models = Annotated[
     list[str] | None,
     typer.Argument(
         help="A recipe (MergeKit YAML); or models: folders, names of the model cache or of a hub, "
@@ -25,68 +35,165 @@ Given = Annotated[
         show_default=False,
     ),
 ]
-Method = Annotated[
-    str | None, typer.Option("--method", help="Merge two models by slerp or linear.")
-]
-Weight = Annotated[
-    float | None,
-    typer.Option("--weight", help="MergeKit's t: 0 is the first model (the base), 1 the second."),
-]
-PresetName = Annotated[
-    str | None, typer.Option("--preset", help="A recipe that ships, Math first; see --presets.")
-]
-Dtype = Annotated[
-    str | None, typer.Option("--dtype", help="Of --method: bfloat16, float16 or float32.")
-]
-EngineName = Annotated[
-    Engine,
-    typer.Option(
-        "--engine", help="stream (ours; what only MergeKit can do goes to it) or mergekit."
-    ),
+Into = Annotated[
+    Path | None, typer.Option("--into", help="Folder to make, which will hold the merged model.")
 ]
 Check = Annotated[
     bool, typer.Option("--check", help="Compare the inputs tensor by tensor, merge nothing.")
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Tell whether the merge is possible, merge nothing.")
+    bool, typer.Option("--dry-run", help="Show whether the merge is possible, merge nothing.")
 ]
 Verify = Annotated[
     Path | None, typer.Option("--verify", help="Make this merge again and compare every byte.")
 ]
 ShowRecipe = Annotated[bool, typer.Option("--show-recipe", help="Print the recipe, merge nothing.")]
 ListPresets = Annotated[bool, typer.Option("--presets", help="List the recipes that ship.")]
-AllowUnsound = Annotated[
-    bool,
-    typer.Option("--allow-unsound", help="Merge although rope_theta or activations differ."),
-]
-ShardSize = Annotated[
-    float, typer.Option("--shard-size", min=0.001, help="Gigabytes of a file of weights.")
-]
-AllowFetch = Annotated[
-    bool, typer.Option("--allow-fetch", help="Allow this command to ask a hub for models.")
-]
-Hub = Annotated[str | None, typer.Option("--hub", help="Address of the hub.")]
 
 
+@dataclass(frozen=True)
+class RecipeOptions:
+    """Which merge is wanted, beside the models."""
+
+    method: Annotated[
+        str | None, typer.Option("--method", help="Merge two models by slerp or linear.")
+    ] = None
+    weight: Annotated[
+        float | None,
+        typer.Option(
+            "--weight", help="MergeKit's t: 0 is the first model (the base), 1 the second."
+        ),
+    ] = None
+    preset: Annotated[
+        str | None,
+        typer.Option("--preset", help="Name of a recipe that ships, Math first; see --presets."),
+    ] = None
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            "--dtype",
+            help="Number type of a merge by --method: bfloat16, float16 or float32.",
+        ),
+    ] = None
+
+    def source(self, models: list[str]) -> MergeSource:
+        """The merge that the options name. Raises UsageError where they name none."""
+        if self.method:
+            return self._two_models(models, self.method)
+        if self.preset:
+            return PresetMerge(self.preset, tuple(models))
+        if len(models) == 1:
+            return Path(models[0])
+        raise UsageError(
+            "a recipe, --preset or --method is needed",
+            hint="patientdx merge --method slerp --weight 0.4 A B --into OUT",
+        )
+
+    def _two_models(self, models: list[str], method: str) -> TwoModelMerge:
+        if len(models) != 2:
+            raise UsageError(
+                f"--method merges two models, and {len(models)} are named",
+                hint="name two; for more, write a recipe",
+            )
+        if self.weight is None:
+            raise UsageError(
+                "no --weight named", hint="0 is the first model, 1 the second: --weight 0.4"
+            )
+        return TwoModelMerge(models[0], models[1], self.weight, method, self.dtype)
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How models are found and merged."""
+
+    engine: Annotated[
+        Engine,
+        typer.Option(
+            "--engine",
+            help="Engine that merges: stream (ours; what only MergeKit can do goes to it) or "
+            "mergekit.",
+        ),
+    ] = "stream"
+    allow_unsound: Annotated[
+        bool,
+        typer.Option("--allow-unsound", help="Merge although rope_theta or activations differ."),
+    ] = False
+    allow_fetch: Annotated[
+        bool, typer.Option("--allow-fetch", help="Allow this command to ask a hub for models.")
+    ] = False
+    hub: Annotated[str | None, typer.Option("--hub", help="Address of the hub.")] = None
+
+    shard_size: Annotated[
+        float, typer.Option("--shard-size", min=0.001, help="Gigabytes of each file of weights.")
+    ] = 5.0
+
+    def check(
+        self, merge: ResolvedMerge, into: Path | None, output: Output, *, compare: bool
+    ) -> "MergeCheck":
+        """Check a merge, with a comparison of the weights or without."""
+        return check_merge(
+            merge,
+            into,
+            engine=self.engine,
+            allow_unsound=self.allow_unsound,
+            compare=compare,
+            settings=self._settings(),
+            monitor=output,
+        )
+
+    def merge(self, merge: ResolvedMerge, into: Path, output: Output) -> "Merged":
+        """Merge into a folder."""
+        return merge_models(
+            merge,
+            into,
+            engine=self.engine,
+            shard_size=int(self.shard_size * 1e9),
+            allow_unsound=self.allow_unsound,
+            settings=self._settings(),
+            monitor=output,
+        )
+
+    def _settings(self) -> "Settings":
+        """Settings of the environment, which the options override."""
+        settings = options.settings()
+        return replace(
+            settings,
+            allow_fetch=self.allow_fetch or settings.allow_fetch,
+            hub=self.hub or settings.hub,
+        )
+
+
+_RECIPE = frozenset({"models", "method", "weight", "preset", "dtype", "quiet"})
+_CHECK = _RECIPE | {"into", "engine", "allow_unsound", "allow_fetch", "hub", "as_json"}
+
+
+def _may_fetch(values: Any) -> bool:
+    return bool(values["allow_fetch"]) or options.settings().allow_fetch
+
+
+@command(
+    Excludes(("method", "preset")),
+    Excludes(("list_presets", "verify", "show_recipe", "check", "dry_run")),
+    Mode("list_presets", frozenset({"as_json", "quiet"})),
+    Mode("verify", frozenset({"models", "as_json", "quiet"})),
+    Mode("show_recipe", _RECIPE),
+    Mode("check", _CHECK),
+    Mode("dry_run", _CHECK),
+    Needs(("dtype",), is_set("method"), "--dtype goes with --method; a recipe has its own `dtype`"),
+    Needs(("hub",), _may_fetch, "--hub goes with --allow-fetch"),
+)
 def merge(
-    given: Given = None,
+    models: Models = None,
     into: Into = None,
-    method: Method = None,
-    weight: Weight = None,
-    preset: PresetName = None,
-    dtype: Dtype = None,
-    engine: EngineName = "stream",
+    *,
+    recipe: RecipeOptions,
+    engine: EngineOptions,
     check: Check = False,
     dry_run: DryRun = False,
     verify: Verify = None,
     show_recipe: ShowRecipe = False,
     list_presets: ListPresets = False,
-    allow_unsound: AllowUnsound = False,
-    shard_size: ShardSize = 5.0,
-    allow_fetch: AllowFetch = False,
-    hub: Hub = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    output: Output,
 ) -> None:
     """Merge language models into a new folder; no patient's data takes part.
 
@@ -96,150 +203,90 @@ def merge(
         patientdx merge --method slerp --weight 0.4 math-model medical-model --into merged
     """
     if list_presets:
-        _list_presets(as_json=as_json)
+        _list_presets(output)
         return
     if verify is not None:
-        _verify(verify, given or [], as_json=as_json, quiet=quiet)
+        _verify(verify, models or [], output)
         return
-    recipe, command = asked_recipe(Asked(given or [], method, weight, preset, dtype))
+    wanted = resolve_merge(recipe.source(models or []), recipe.weight)
     if show_recipe:
-        output.data(recipe.text.rstrip())
-        return
-    places = Places(allow_fetch, hub, quiet)
-    job = job_of(recipe, places, engine, int(shard_size * 1e9), unsound=allow_unsound)
-    if check or dry_run:
-        _check(job, into, as_json=as_json, quiet=quiet, cosines=check)
-        return
-    if into is None:
+        output.lines([wanted.recipe.text.rstrip()])
+    elif check or dry_run:
+        _show_check(engine.check(wanted, into, output, compare=check), output)
+    elif into is None:
         raise UsageError("no folder named to merge into", hint="give --into FOLDER")
-    _merge(job, into, command, as_json=as_json, quiet=quiet)
+    else:
+        _show_result(engine.merge(wanted, into, output), output)
 
 
-def _merge(job: "Job", into: Path, command: str, *, as_json: bool, quiet: bool) -> None:
-    from dataclasses import replace
-
-    from merger.merging import merge as merge_models
-
-    words = [command, "--into", shlex.quote(str(into))]
-    words += ["--engine", job.engine] if job.engine != "stream" else []
-    words += ["--allow-unsound"] if job.unsound else []
-    job = replace(job, command=" ".join(words))
-    with output.progress("merging (MB)", quiet=quiet) as tick:
-        done = merge_models(job, into, progress=lambda here, _: tick(here // 1_000_000))
-    for remark in done.remarks:
-        output.say(f"note: {remark}", quiet=quiet)
-    cosines = done.cosines
-    if as_json:
-        facts = {**asdict(done), "folder": str(into)}
-        output.json_data(facts | {"cosines": cosines.plain() if cosines else None})
+def _show_result(result: "Merged", output: Output) -> None:
+    cosines, folder = result.cosines, str(result.folder)
+    if output.as_json:
+        facts = {**asdict(result), "folder": folder}
+        output.json(facts | {"cosines": cosines.plain() if cosines else None})
         return
-    output.data(str(into))
+    output.lines([folder])
     if cosines:
-        output.say(str(cosines), quiet=quiet)
-    output.say(f"{done.nbytes / 1e9:.2f} GB by {done.engine}; {output.RESEARCH}", quiet=quiet)
-    output.hint(f"patientdx merge --verify {shlex.quote(str(into))}", quiet=quiet)
+        output.notice(str(cosines))
+    output.notice(f"{result.nbytes / 1e9:.2f} GB by {result.engine}; {RESEARCH}")
+    output.hint(f"patientdx merge --verify {shlex.quote(folder)}")
 
 
-def _check(job: "Job", into: Path | None, *, as_json: bool, quiet: bool, cosines: bool) -> None:
-    """The report of `--check`, or without `cosines` what can be told without reading weights."""
-    import tempfile
-
-    from merger.planning.guards import check_place
-    from merger.planning.job import opened
-
-    if into is not None:
-        check_place(into)
-    with tempfile.TemporaryDirectory() as near, opened(job, Path(near) / "check") as ready:
-        if into is not None:
-            check_place(into, ready.nbytes)
-        facts: dict[str, Any] = {
-            "engine": ready.engine,
-            "inputs": [str(ref) for ref in job.recipe.inputs],
-            "bytes": ready.nbytes,
-            "remarks": list(ready.remarks),
-        }
-        if cosines:
-            facts |= _cosines(job, ready, quiet=quiet)
-    if as_json:
-        output.json_data(facts)
+def _show_check(check: "MergeCheck", output: Output) -> None:
+    if output.as_json:
+        output.json(_check_data(check))
         return
-    for remark in ready.remarks:
-        output.say(f"note: {remark}", quiet=quiet)
-    for row in facts.get("tensors", ()):
-        told = "-" if row["cosine"] is None else f"{row['cosine']:.6f}"
-        output.data(f"{told:>9}  {'linear' if row['fallback'] else '      '}  {row['name']}")
-    if facts.get("said"):
-        output.data(facts["said"])
-    output.data(f"these models can be merged: {ready.nbytes / 1e9:.2f} GB by {ready.engine}")
+    for remark in check.remarks:
+        output.notice(f"note: {remark}")
+    for row in check.tensors or ():
+        cosine = "-" if row.cosine is None else f"{row.cosine:.6f}"
+        output.lines([f"{cosine:>9}  {'linear' if row.fallback else '      '}  {row.name}"])
+    if check.cosines:
+        output.lines([str(check.cosines)])
+    output.lines([f"these models can be merged: {check.nbytes / 1e9:.2f} GB by {check.engine}"])
 
 
-def _cosines(job: "Job", ready: "Ready", *, quiet: bool) -> dict[str, Any]:
-    from merger.similarity import summary, tensor_reports
-
-    if ready.plan is None:
-        raise UsageError(
-            "--check compares the tensors of linear and slerp merges only",
-            hint="--dry-run tells whether this merge is possible",
-        )
-    with output.progress("comparing", len(ready.plan.tensors), quiet=quiet) as tick:
-        rows = list(tensor_reports(ready.plan, threads=job.threads, on_tensor=tick))
-    broken = [row.name for row in rows if not row.finite]
-    if broken:
-        raise MergeError(
-            f"{len(broken):,} tensors have NaN or infinite numbers, the first is {broken[0]}",
-            hint="one of the models is broken: fetch it again",
-        )
-    found = summary({row.name: row.cosine for row in rows if row.cosine is not None}, ready.plan)
-    return {
-        "tensors": [asdict(row) for row in rows],
-        "said": str(found) if found else "",
-        "summary": found.plain() if found else None,
+def _check_data(check: "MergeCheck") -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "engine": check.engine,
+        "inputs": list(check.inputs),
+        "bytes": check.nbytes,
+        "remarks": list(check.remarks),
+    }
+    if check.tensors is None:
+        return data
+    return data | {
+        "tensors": [asdict(row) for row in check.tensors],
+        "said": str(check.cosines) if check.cosines else "",
+        "summary": check.cosines.plain() if check.cosines else None,
     }
 
 
-def _verify(folder: Path, given: Sequence[str], *, as_json: bool, quiet: bool) -> None:
-    from merger.metadata.provenance import read_provenance
-    from merger.verify import verify
-
-    settings = options.settings()
-    names = [one.name for one in read_provenance(folder).inputs]
-    if given and len(given) != len(names):
-        raise UsageError(
-            f"the merge is of {len(names)} models, and {len(given)} are named",
-            hint=f"in this order: {', then '.join(names)}",
-        )
-    places = dict(zip(names, map(Path, given), strict=False))
-    with output.progress("merging again (MB)", quiet=quiet) as tick:
-        found = verify(
-            folder,
-            places=places,
-            threads=settings.threads,
-            cache=settings.cache,
-            progress=lambda here, _: tick(here // 1_000_000),
-        )
-    if as_json:
-        output.json_data({"same": list(found.same), "different": list(found.different)})
+def _verify(folder: Path, models: list[str], output: Output) -> None:
+    result = verify_merge(folder, models=models, settings=options.settings(), monitor=output)
+    if output.as_json:
+        output.json({"same": list(result.same), "different": list(result.different)})
     else:
-        for name in found.different:
-            output.data(f"{folder / name}: not as it was merged")
-    if found.different:
+        output.lines(f"{folder / name}: not as it was merged" for name in result.different)
+    if result.different:
         raise MergeError(
-            f"{folder}: {len(found.different)} files are not what the recipe gives",
-            hint=f"merge again: {found.provenance.command}",
+            f"{folder}: {len(result.different)} files are not what the recipe gives",
+            hint=f"merge again: {result.provenance.command}",
         )
-    output.say(f"{folder}: {len(found.same)} files, every byte as merged", quiet=quiet)
+    output.notice(f"{folder}: {len(result.same)} files, every byte as merged")
 
 
-def _list_presets(*, as_json: bool) -> None:
+def _list_presets(output: Output) -> None:
     from merger.recipes.presets import PUBLISHED, presets
 
-    found = presets()
-    if as_json:
-        output.json_data([{"name": one.name, "about": one.about} for one in found])
-        return
-    for one in found:
-        output.data(f"{one.name:<30} {one.about}")
-    output.say(
-        f"The ids of the models are inferred from the paper. Its authors published {PUBLISHED}: "
-        f"patientdx model get {PUBLISHED} --allow-fetch"
+    shipped = presets()
+    output.show(
+        lambda: [{"name": preset.name, "about": preset.about} for preset in shipped],
+        lambda: (f"{preset.name:<30} {preset.about}" for preset in shipped),
+        lambda: (preset.name for preset in shipped),
     )
+    if not output.as_json:
+        output.notice(
+            "The ids of the models are inferred from the paper. Its authors published "
+            f"{PUBLISHED}: patientdx model get {PUBLISHED} --allow-fetch"
+        )

@@ -33,6 +33,11 @@ def settings_from(environ: Mapping[str, str], home: Path) -> Settings:
     )
 
 
+def default_settings() -> Settings:
+    """Settings of a process that sets nothing, for calls from Python."""
+    return settings_from({}, Path.home())
+
+
 def _cache_folder(own: str | None, xdg: str | None, home: Path) -> Path:
     if own:
         return Path(own).expanduser()

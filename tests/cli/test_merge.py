@@ -274,6 +274,40 @@ def test_wrong_usage_is_told(args: tuple[str, ...], said: str, place: Path) -> N
     assert not (place / "o").exists()
 
 
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ("--presets --weight 7", "--weight has no effect with --presets"),
+        ("--presets --verify out", "--presets and --verify exclude each other"),
+        ("--presets r.yml", "MODELS has no effect with --presets"),
+        ("--presets --into out", "--into has no effect with --presets"),
+        ("--verify out --check", "--verify and --check exclude each other"),
+        ("--verify out --dry-run", "--verify and --dry-run exclude each other"),
+        ("--verify out --into new", "--into has no effect with --verify"),
+        ("--verify out --method slerp", "--method has no effect with --verify"),
+        ("--verify out --allow-fetch", "--allow-fetch has no effect with --verify"),
+        ("r.yml --show-recipe --into out", "--into has no effect with --show-recipe"),
+        ("r.yml --show-recipe --json", "--json has no effect with --show-recipe"),
+        ("r.yml --show-recipe --engine mergekit", "--engine has no effect with --show-recipe"),
+        ("r.yml --check --dry-run", "--check and --dry-run exclude each other"),
+        ("r.yml --check --shard-size 1", "--shard-size has no effect with --check"),
+        ("r.yml --dry-run --shard-size 1", "--shard-size has no effect with --dry-run"),
+        ("a b --method slerp --preset patientdx-7b", "--method and --preset exclude each other"),
+        ("--preset patientdx-7b --dtype float16", "--dtype has no effect here"),
+        ("r.yml --dtype float16 --into out", "--dtype has no effect here"),
+        ("r.yml --hub http://localhost --into out", "--hub has no effect here"),
+    ],
+)
+def test_options_without_effect_are_refused(args: str, said: str, place: Path) -> None:
+    before = digests(place)
+    outcome = run("merge", *args.split())
+    assert (outcome.code, outcome.out) == (2, "")
+    error, hint = (line for line in outcome.err.splitlines() if line)
+    assert error == f"error: {said}"
+    assert hint.startswith("hint: ")
+    assert digests(place) == before
+
+
 def test_models_of_a_hub_are_fetched_where_that_is_allowed(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,144 @@
+"""Which merge is wanted: a recipe, a preset or two models, resolved into one Recipe."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from patientdx.errors import UsageError
+
+if TYPE_CHECKING:
+    from merger.recipes.recipe import Recipe
+
+_SUFFIXES = frozenset({".yml", ".yaml"})
+
+
+@dataclass(frozen=True)
+class PresetMerge:
+    """A recipe that ships; `models` are folders or names instead of its own, in its order."""
+
+    name: str
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TwoModelMerge:
+    """Two models merged by `slerp` or `linear`: `weight` is the share of the second.
+
+    The first model is the base. `dtype` is that of the result: bfloat16, float16 or float32.
+    """
+
+    first: str
+    second: str
+    weight: float
+    method: str = "slerp"
+    dtype: str | None = None
+
+
+@dataclass(frozen=True)
+class ResolvedMerge:
+    """A recipe, and the shell command that merges by it but for `--into`."""
+
+    recipe: "Recipe"
+    command: str
+
+
+MergeSource: TypeAlias = "str | Path | Recipe | PresetMerge | TwoModelMerge | ResolvedMerge"
+"""A merge in any of the forms that workflows take.
+
+A string is the name of a preset, or else the path of a recipe.
+"""
+
+
+def resolve_merge(source: MergeSource, weight: float | None = None) -> ResolvedMerge:
+    """The recipe of a merge; `weight` replaces the t of a recipe of two models.
+
+    Raises InputError for a recipe that cannot be read, UsageError for a merge that is not one.
+    """
+    from merger.recipes.presets import preset
+    from merger.recipes.reader import parse_recipe, read_recipe
+
+    if isinstance(source, ResolvedMerge):
+        if weight is None:
+            return source
+        source = source.recipe
+    if isinstance(source, str):
+        source = _read_name(source)
+    if isinstance(source, TwoModelMerge):
+        return _resolve_two_models(source, weight)
+    if isinstance(source, PresetMerge):
+        recipe = parse_recipe(preset(source.name).text, source.name)
+        arguments, models = ["--preset", source.name], source.models
+    elif isinstance(source, Path):
+        recipe, arguments, models = read_recipe(source), [], (str(source),)
+    else:
+        recipe, arguments, models = source, [], ("mergekit_config.yml",)
+    command = _command(arguments, weight, models)
+    replacements = models if isinstance(source, PresetMerge) else ()
+    return ResolvedMerge(_change_recipe(recipe, replacements, weight), command)
+
+
+def plain_model(name: str) -> Any:
+    """A model as a recipe has it; the name of a folder may hold MergeKit's signs `+` and `@`."""
+    from merger.recipes.recipe import ModelRef
+
+    return ModelRef(name).plain() if Path(name).is_dir() else name
+
+
+def _read_name(name: str) -> Path | PresetMerge:
+    """The preset of a name, or a path; what is neither becomes an unknown preset."""
+    from merger.recipes.presets import presets
+
+    if name in {preset.name for preset in presets()}:
+        return PresetMerge(name)
+    path = Path(name)
+    return path if path.exists() or path.suffix in _SUFFIXES else PresetMerge(name)
+
+
+def _resolve_two_models(merge: TwoModelMerge, weight: float | None) -> ResolvedMerge:
+    from merger.recipes.reader import parse_recipe
+    from merger.recipes.writer import two_model_recipe, written
+
+    share = float(merge.weight if weight is None else weight)
+    first, second = plain_model(merge.first), plain_model(merge.second)
+    data = two_model_recipe(merge.method, first, second, share, merge.dtype)
+    models = (merge.first, merge.second)
+    command = _command(["--method", merge.method], share, models, merge.dtype)
+    return ResolvedMerge(parse_recipe(written(data), "the command line"), command)
+
+
+def _command(
+    arguments: Sequence[str],
+    weight: float | None,
+    models: Sequence[str],
+    dtype: str | None = None,
+) -> str:
+    words = ["patientdx", "merge", *arguments]
+    words += ["--weight", f"{weight:g}"] if weight is not None else []
+    words += ["--dtype", dtype] if dtype else []
+    return shlex.join([*words, *models])
+
+
+def _change_recipe(recipe: "Recipe", models: Sequence[str], weight: float | None) -> "Recipe":
+    """The recipe with other models, if any, and at another weight; its own text if unchanged."""
+    from merger.recipes.reader import parse_recipe
+    from merger.recipes.writer import renamed, weighted, written
+
+    data = original = recipe.plain()
+    if models:
+        _check_number(recipe, models)
+        names = zip(recipe.inputs, models, strict=True)
+        data = renamed(data, {ref: plain_model(name) for ref, name in names})
+    if weight is not None:
+        data = weighted(data, float(weight))
+    return recipe if data == original else parse_recipe(written(data), recipe.name)
+
+
+def _check_number(recipe: "Recipe", models: Sequence[str]) -> None:
+    if len(models) != len(recipe.inputs):
+        names = ", then ".join(map(str, recipe.inputs))
+        raise UsageError(
+            f"the preset is of {len(recipe.inputs)} models, and {len(models)} are named",
+            hint=f"in this order: {names}",
+        )

@@ -1,0 +1,221 @@
+"""Merging: models are found or fetched, merged into a folder, compared, and verified."""
+
+import shlex
+import tempfile
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from patientdx.errors import MergeError, UsageError
+from patientdx.settings import Settings, default_settings
+
+from .merge_recipes import MergeSource, ResolvedMerge, resolve_merge
+from .monitor import LOG, Monitor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from merger.merging import Merged
+    from merger.planning.job import Job, Ready
+    from merger.similarity import CosineSummary, TensorReport
+    from merger.verify import Verified
+
+Engine = Literal["stream", "mergekit"]
+SHARD_SIZE = 5_000_000_000
+"""Bytes of a file of weights."""
+
+
+@dataclass(frozen=True)
+class MergeCheck:
+    """A merge that is possible: by which engine, of how many bytes, and what to know of it.
+
+    `tensors` compares the inputs tensor by tensor, and `cosines` sums that up; both are None
+    for a check that read no weights.
+    """
+
+    engine: str
+    inputs: tuple[str, ...]
+    nbytes: int
+    remarks: tuple[str, ...]
+    tensors: "tuple[TensorReport, ...] | None" = None
+    cosines: "CosineSummary | None" = None
+
+
+def merge(
+    recipe: MergeSource,
+    into: Path | str,
+    *,
+    weight: float | None = None,
+    engine: Engine = "stream",
+    shard_size: int = SHARD_SIZE,
+    allow_unsound: bool = False,
+    settings: Settings | None = None,
+    monitor: Monitor = LOG,
+) -> "Merged":
+    """Merge models into a new folder, which appears whole or not at all.
+
+    `recipe` is a recipe, its path, the name of a preset, a PresetMerge or a TwoModelMerge, and
+    `weight` replaces its t. What the streaming engine cannot do goes to MergeKit, with a notice.
+    Raises PatientDxError for inputs that cannot be merged and a folder that is not empty.
+    """
+    from merger.merging import merge as merge_job
+
+    into = Path(into)
+    resolved = resolve_merge(recipe, weight)
+    job = prepare_job(resolved, settings, monitor)
+    command = [resolved.command, "--into", shlex.quote(str(into))]
+    command += ["--engine", engine] if engine != "stream" else []
+    command += ["--allow-unsound"] if allow_unsound else []
+    job = replace(
+        job,
+        engine=engine,
+        unsound=allow_unsound,
+        shard_size=shard_size,
+        command=" ".join(command),
+    )
+    with show_megabytes(monitor, "merging (MB)") as on_progress:
+        result = merge_job(job, into, progress=on_progress)
+    for remark in result.remarks:
+        monitor.notice(f"note: {remark}")
+    return result
+
+
+def check_merge(
+    recipe: MergeSource,
+    into: Path | str | None = None,
+    *,
+    weight: float | None = None,
+    engine: Engine = "stream",
+    allow_unsound: bool = False,
+    compare: bool = True,
+    settings: Settings | None = None,
+    monitor: Monitor = LOG,
+) -> MergeCheck:
+    """Whether a merge is possible, without merging anything.
+
+    With `compare` the weights of the inputs are read and compared. Raises PatientDxError where
+    the merge is not possible, also for an `into` that cannot be written.
+    """
+    from merger.planning.guards import check_place
+    from merger.planning.job import opened
+
+    target = None if into is None else Path(into)
+    job = prepare_job(resolve_merge(recipe, weight), settings, monitor)
+    job = replace(job, engine=engine, unsound=allow_unsound)
+    if target is not None:
+        check_place(target)
+    with tempfile.TemporaryDirectory() as scratch, opened(job, Path(scratch) / "check") as ready:
+        if target is not None:
+            check_place(target, ready.nbytes)
+        check = MergeCheck(
+            engine=ready.engine,
+            inputs=tuple(map(str, job.recipe.inputs)),
+            nbytes=ready.nbytes,
+            remarks=ready.remarks,
+        )
+        return _compare_tensors(check, job, ready, monitor) if compare else check
+
+
+def verify_merge(
+    folder: Path | str,
+    *,
+    models: Sequence[Path | str] = (),
+    settings: Settings | None = None,
+    monitor: Monitor = LOG,
+) -> "Verified":
+    """Make a merge again in a hidden folder and compare every byte.
+
+    `models` are the folders of the inputs, in their order, where they have moved. Raises
+    MergeError for a folder that is no merge of ours and for inputs that are not as they were.
+    """
+    from merger.metadata.provenance import read_provenance
+    from merger.verify import verify
+
+    settings = settings or default_settings()
+    folder = Path(folder)
+    names = [facts.name for facts in read_provenance(folder).inputs]
+    if models and len(models) != len(names):
+        raise UsageError(
+            f"the merge is of {len(names)} models, and {len(models)} are named",
+            hint=f"in this order: {', then '.join(names)}",
+        )
+    with show_megabytes(monitor, "merging again (MB)") as on_progress:
+        return verify(
+            folder,
+            places=dict(zip(names, map(Path, models), strict=False)),
+            threads=settings.threads,
+            cache=settings.cache,
+            progress=on_progress,
+        )
+
+
+def prepare_job(
+    merge: ResolvedMerge, settings: Settings | None = None, monitor: Monitor = LOG
+) -> "Job":
+    """The job of a recipe whose models are found, or fetched where the settings allow it.
+
+    Raises ModelError and FetchError for models that are not here.
+    """
+    from merger.planning.job import Job
+
+    settings = settings or default_settings()
+    refs = merge.recipe.inputs
+    folders = {ref: locate_model(ref.base, settings, monitor) for ref in refs}
+    adapters = {ref: locate_model(ref.adapter, settings, monitor) for ref in refs if ref.adapter}
+    return Job(
+        merge.recipe,
+        folders,
+        adapters,
+        threads=settings.threads,
+        cache=settings.cache,
+        command=merge.command,
+    )
+
+
+def locate_model(name: str, settings: Settings, monitor: Monitor = LOG) -> Path:
+    """The folder of a model, fetched where the settings allow it.
+
+    Raises ModelError and FetchError for a model that is not here, MergeError for a file.
+    """
+    from patientdx.fetching.model_cache import get, located
+
+    if settings.allow_fetch:
+        with monitor.progress(f"fetching {name}") as progress:
+            path = get(name, settings.cache, hub=settings.hub, allowed=True, on_progress=progress)
+    else:
+        path = located(name, settings.cache)
+    if not path.is_dir():
+        raise MergeError(
+            f"`{name}` is a file; models are merged from folders of safetensors",
+            hint="name a folder with config.json and model.safetensors",
+        )
+    return path
+
+
+@contextmanager
+def show_megabytes(monitor: Monitor, label: str) -> "Iterator[Callable[[int, int], None]]":
+    """Report bytes that are written as megabytes."""
+    with monitor.progress(label) as progress:
+        yield lambda done, _total: progress(done // 1_000_000)
+
+
+def _compare_tensors(check: MergeCheck, job: "Job", ready: "Ready", monitor: Monitor) -> MergeCheck:
+    from merger.similarity import summary, tensor_reports
+
+    if ready.plan is None:
+        raise UsageError(
+            "--check compares the tensors of linear and slerp merges only",
+            hint="--dry-run shows whether this merge is possible",
+        )
+    with monitor.progress("comparing", len(ready.plan.tensors)) as progress:
+        rows = tuple(tensor_reports(ready.plan, threads=job.threads, on_tensor=progress))
+    broken = [row.name for row in rows if not row.finite]
+    if broken:
+        raise MergeError(
+            f"{len(broken):,} tensors have NaN or infinite numbers, the first is {broken[0]}",
+            hint="one of the models is broken: fetch it again",
+        )
+    cosines = {row.name: row.cosine for row in rows if row.cosine is not None}
+    return replace(check, tensors=rows, cosines=summary(cosines, ready.plan))
