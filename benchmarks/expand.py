@@ -97,7 +97,11 @@ def ways(model: HfModel, args: argparse.Namespace) -> Iterator[Timed]:
     tokens = [model.words.prompt(one, args.new)[0] for one in asked]
     settings = GenerationSettings(max_new_tokens=args.new)
     model.generate(asked[:1], settings)  # warms up
-    yield timed(f"ours, batch {model.batch}", lambda: model.generate(asked, settings))
+
+    def ours() -> list[str]:
+        return [completion.text for completion in model.generate(asked, settings)]
+
+    yield timed(f"ours, batch {model.batch}", ours)
     yield timed("`model.generate`, one by one", lambda: one_by_one(model, tokens, args.new))
     for batch in args.batches:
         run = partial(by_pipeline, model, tokens, args.new, batch)

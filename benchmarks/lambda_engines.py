@@ -80,7 +80,7 @@ def _ordered(tensor: Any) -> Any:
 def said(folder: Path) -> str:
     """What a merge writes after a question, by transformers."""
     model = HfModel.load(folder, ModelSettings(dtype="bfloat16"))
-    return model.generate(["What is 12 + 30?"], GenerationSettings(max_new_tokens=8))[0]
+    return model.generate(["What is 12 + 30?"], GenerationSettings(max_new_tokens=8))[0].text
 
 
 def compared(

@@ -17,7 +17,13 @@ from .hits import Finding
 
 if TYPE_CHECKING:
     from evaluator import TunedSettings
-    from expander import GenerationProgress, PhraseSearcher, StrategyResources, SystemSettings
+    from expander import (
+        GenerationProgress,
+        PhraseSearcher,
+        ReplyCounts,
+        StrategyResources,
+        SystemSettings,
+    )
     from indexer.index import Index
     from patientdx.protocols import Expander, Searcher
 
@@ -69,8 +75,9 @@ def means(
 
     needs = {need for name in names if name in STRATEGIES for need in STRATEGIES[name].needs}
     with ExitStack() as stack:
+        cached = generator(asked, stack, on_done) if "generator" in needs else None
         made = StrategyResources(
-            generator=generator(asked, stack, on_done) if "generator" in needs else None,
+            generator=cached,
             searcher=index,
             corpus=index,
             vocabulary=[
@@ -80,23 +87,18 @@ def means(
             where=where,
         )
         yield made
-        _say_what_failed(made, quiet=asked.quiet)
+        if cached is not None:
+            _report_failures(cached.counts, quiet=asked.quiet)
 
 
-def _say_what_failed(means: "StrategyResources", *, quiet: bool) -> None:
-    generator = means.generator
-    if generator is None:
-        return
-    counts = getattr(generator, "counts", None)
-    if counts is not None and counts.failed:
+def _report_failures(counts: "ReplyCounts", *, quiet: bool) -> None:
+    if counts.failed:
         output.say(
             f"{output.counted(counts.failed, 'query', 'queries')} went on unexpanded", quiet=quiet
         )
-    if generator.cut:
-        output.say(
-            f"{output.counted(generator.cut, 'note')} cut in the middle to fit the model's context",
-            quiet=quiet,
-        )
+    if counts.truncated:
+        notes = output.counted(counts.truncated, "note")
+        output.say(f"{notes} cut in the middle to fit the model's context", quiet=quiet)
 
 
 def built(

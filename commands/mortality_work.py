@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from evaluator.mortality.predictions import Outcomes, Prediction
     from evaluator.mortality.scoring import Asked
     from patientdx.models import ModelSettings
+    from patientdx.protocols import ModelDescription
 
 
 @dataclass
@@ -49,7 +50,7 @@ class Work:
             AnswerStore(store) as kept,
         ):
             self.digests[name] = opened.digest
-            self.formats[name] = ran_with(opened, settings)
+            self.formats[name] = describe_model(opened.description)
             for task in self.tasks:
                 label = f"{name}: {task}"
                 with output.progress(label, len(self.places), quiet=self.quiet) as tick:
@@ -224,15 +225,12 @@ def draw(found: "Evaluation", paths: Sequence[Path]) -> None:
         plot_curves(found, task, named)
 
 
-def ran_with(model: object, settings: "ModelSettings") -> str:
-    """Number type, prompt format and context: as loaded where a model tells, else as asked for."""
-    dtype = getattr(getattr(model, "module", None), "dtype", settings.dtype)
-    chat = getattr(getattr(model, "words", None), "chat", None)
-    shown = settings.prompt_format if chat is None else "chat" if chat else "raw"
-    told = [f"dtype {str(dtype).removeprefix('torch.')}", f"prompt format {shown}"]
-    told += [f"quantized {settings.quantize}"] if settings.quantize != "none" else []
-    told += [f"context {settings.context:,}"] if settings.context else []
-    return ", ".join(told)
+def describe_model(model: "ModelDescription") -> str:
+    """Number type, prompt format, quantization and context of a model, for the report."""
+    facts = [f"dtype {model.dtype}", f"prompt format {model.prompt_format}"]
+    facts += [f"quantized {model.quantization}"] if model.quantization != "none" else []
+    facts += [f"context {model.context:,}"] if model.context else []
+    return ", ".join(facts)
 
 
 def _weight(text: str | None) -> float | None:

@@ -10,7 +10,7 @@ from patientdx.errors import UsageError
 
 from . import output
 from .merge_inputs import job_of
-from .mortality_work import ran_with
+from .mortality_work import describe_model
 from .tune_merge_live import SHARD, Asked, Family, scorers, unscored
 from .tune_merge_sources import Source
 
@@ -116,7 +116,7 @@ def run_private(
 
 
 def _notes(source: Source, asked: Asked) -> dict[str, str]:
-    return {**source.notes(), "models": ran_with(None, asked.settings)}
+    return {**source.notes(), "models": describe_model(asked.settings.describe())}
 
 
 def check_into(families: Sequence[Family], into: Path | None) -> None:

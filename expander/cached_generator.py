@@ -2,11 +2,18 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from patientdx.errors import InputError, ModelError, ReplyError
-from patientdx.protocols import GREEDY, GenerationSettings, Generator, Prompt
+from patientdx.protocols import (
+    GREEDY,
+    Completion,
+    GenerationSettings,
+    Generator,
+    ModelDescription,
+    Prompt,
+)
 
 from .reply_cache import ReplyCache, reply_key
 
@@ -16,29 +23,37 @@ Origin = Literal["model", "cache", "failed"]
 class ModelReply(NamedTuple):
     """The reply to a prompt and where it came from; the text of a failed one is empty."""
 
-    text: str
+    completion: Completion
     origin: Origin
+
+    @property
+    def text(self) -> str:
+        """The text of the completion."""
+        return self.completion.text
 
 
 class GenerationProgress(NamedTuple):
     """A step of progress: the prompts answered from the cache, or by the batch that just ended.
 
-    `texts` are the replies that the model wrote in this step, `tokens` their number of tokens.
+    `texts` are the replies that the model wrote in this step, `tokens` their number of tokens as
+    far as the backend counts them, `truncated` the number of prompts shortened for the context.
     """
 
     prompts: int
     origin: Origin
     texts: tuple[str, ...] = ()
     tokens: int = 0
+    truncated: int = 0
 
 
 @dataclass
 class ReplyCounts:
-    """Number of prompts answered by the model, answered from the cache, and failed."""
+    """Number of prompts answered by the model, from the cache, failed, and shortened to fit."""
 
     model: int = 0
     cache: int = 0
     failed: int = 0
+    truncated: int = 0
 
 
 class CachedGenerator:
@@ -76,23 +91,17 @@ class CachedGenerator:
         self._give_up_after = give_up_after
         self._on_progress = on_progress
         self._on_failure = on_failure
-        self._reported_tokens = generator.written
 
     @property
-    def cut(self) -> int:
-        """Number of prompts that the model had to shorten."""
-        return self._generator.cut
-
-    @property
-    def written(self) -> int:
-        """Number of tokens that the model wrote, including replies that could not be stored."""
-        return self._generator.written
+    def description(self) -> ModelDescription:
+        """How the model is run."""
+        return self._generator.description
 
     def generate(
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
-    ) -> list[str]:
-        """One continuation per prompt; empty for prompts that failed."""
-        return [reply.text for reply in self.replies(prompts, settings)]
+    ) -> list[Completion]:
+        """One completion per prompt; empty for failed prompts, without usage for cached ones."""
+        return [reply.completion for reply in self.replies(prompts, settings)]
 
     def replies(
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
@@ -101,7 +110,7 @@ class CachedGenerator:
         keys = [reply_key(self.digest, prompt, settings, self._scope) for prompt in prompts]
         prompt_of = dict(zip(keys, prompts, strict=True))
         cached = self._cache.find(list(prompt_of)) if self._cache is not None else {}
-        replies = {key: ModelReply(text, "cache") for key, text in cached.items()}
+        replies = {key: ModelReply(Completion(text), "cache") for key, text in cached.items()}
         occurrences = Counter(keys)
         self._report(replies, occurrences)
         missing = {key: prompt for key, prompt in prompt_of.items() if key not in replies}
@@ -118,30 +127,33 @@ class CachedGenerator:
         failed_batches = 0
         for start in range(0, len(keys), self.batch):
             batch = keys[start : start + self.batch]
-            texts: Sequence[str | None] = [None] * len(batch)
+            completions: Sequence[Completion | None] = [None] * len(batch)
             if failed_batches < self._give_up_after:
-                texts = self._generate_batch([missing[key] for key in batch], settings)
-            pairs = list(zip(batch, texts, strict=True))
-            written = {key: text for key, text in pairs if text is not None}
+                completions = self._generate_batch([missing[key] for key in batch], settings)
+            pairs = list(zip(batch, completions, strict=True))
+            written = {key: completion for key, completion in pairs if completion is not None}
             failed_batches = 0 if written else failed_batches + 1
             if written and self._cache is not None:
-                self._cache.store(written)
-            yield {key: ModelReply(text, "model") for key, text in written.items()}
-            yield {key: ModelReply("", "failed") for key, text in pairs if text is None}
+                self._cache.store({key: completion.text for key, completion in written.items()})
+            yield {key: ModelReply(completion, "model") for key, completion in written.items()}
+            failed = ModelReply(Completion(""), "failed")
+            yield {key: failed for key, completion in pairs if completion is None}
 
     def _generate_batch(
         self, prompts: list[str | Prompt], settings: GenerationSettings
-    ) -> list[str | None]:
-        """The model's replies to one batch; None where it fails."""
-        texts: Sequence[str | None]
+    ) -> list[Completion | None]:
+        """The model's completions of one batch; None where it fails."""
+        completions: Sequence[Completion | None]
         try:
-            texts = self._generator.generate(prompts, settings)
-            _check_reply_count(texts, prompts)
+            completions = self._generator.generate(prompts, settings)
+            _check_reply_count(completions, prompts)
         except ModelError as error:
-            texts = error.replies if isinstance(error, ReplyError) else [None] * len(prompts)
+            completions = [None] * len(prompts)
+            if isinstance(error, ReplyError):
+                completions = error.completions
             if self._on_failure is not None:
-                self._on_failure(error, sum(text is None for text in texts))
-        return [None if text is None else _encodable(text) for text in texts]
+                self._on_failure(error, completions.count(None))
+        return [completion and _encodable(completion) for completion in completions]
 
     def _report(
         self, replies: Mapping[bytes, ModelReply], occurrences: Mapping[bytes, int]
@@ -150,23 +162,31 @@ class CachedGenerator:
         if not replies:
             return
         origin = next(iter(replies.values())).origin
-        texts = tuple(reply.text for reply in replies.values() if reply.origin == "model")
-        tokens, self._reported_tokens = self.written - self._reported_tokens, self.written
-        prompts = sum(occurrences[key] for key in replies)
-        setattr(self.counts, origin, getattr(self.counts, origin) + prompts)
+        completions = [reply.completion for reply in replies.values()]
+        progress = GenerationProgress(
+            prompts=sum(occurrences[key] for key in replies),
+            origin=origin,
+            texts=tuple(completion.text for completion in completions if origin == "model"),
+            tokens=sum(completion.completion_tokens or 0 for completion in completions),
+            truncated=sum(completion.truncated for completion in completions),
+        )
+        setattr(self.counts, origin, getattr(self.counts, origin) + progress.prompts)
+        self.counts.truncated += progress.truncated
         if self._on_progress is not None:
-            self._on_progress(GenerationProgress(prompts, origin, texts, tokens))
+            self._on_progress(progress)
 
 
 def _length(prompt: str | Prompt) -> int:
     return len(prompt if isinstance(prompt, str) else prompt.text)
 
 
-def _encodable(text: str) -> str:
-    """The text as the cache returns it: lone surrogates, which UTF-8 cannot encode, replaced."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+def _encodable(completion: Completion) -> Completion:
+    """With its text as the cache returns it: lone surrogates, which UTF-8 lacks, replaced."""
+    return replace(completion, text=completion.text.encode("utf-8", "replace").decode("utf-8"))
 
 
-def _check_reply_count(texts: Sequence[str], prompts: Sequence[str | Prompt]) -> None:
-    if len(texts) != len(prompts):
-        raise ModelError(f"the model returned {len(texts)} replies to {len(prompts)} prompts")
+def _check_reply_count(
+    completions: Sequence[Completion | None], prompts: Sequence[str | Prompt]
+) -> None:
+    if len(completions) != len(prompts):
+        raise ModelError(f"the model returned {len(completions)} replies to {len(prompts)} prompts")

@@ -8,7 +8,7 @@ PatientDxError
 ├── CacheError          a cache of replies that is damaged, foreign, or cannot be written
 ├── FetchError          a download that was not allowed or did not arrive whole
 ├── ModelError          a language model that is missing or cannot do what was asked
-│   └── ReplyError      prompts that a model did not answer (holds the replies that did come)
+│   └── ReplyError      prompts that a model did not answer (holds the other completions)
 ├── MergeError          models that cannot be merged
 ├── EvaluationError     figures that cannot be computed from what was given
 └── ExtraMissingError   an optional package that is not installed
@@ -17,6 +17,8 @@ Messages are one sentence and never hold patient text; the hint names the next c
 """
 
 from collections.abc import Sequence
+
+from .protocols import Completion
 
 
 class PatientDxError(Exception):
@@ -62,13 +64,13 @@ class ModelError(PatientDxError):
 
 
 class ReplyError(ModelError):
-    """Some prompts of a batch got no usable reply; `replies` has None in their places."""
+    """Some prompts of a batch got no usable reply; `completions` has None in their places."""
 
     def __init__(
-        self, message: str, replies: Sequence[str | None], *, hint: str | None = None
+        self, message: str, completions: Sequence[Completion | None], *, hint: str | None = None
     ) -> None:
         super().__init__(message, hint=hint)
-        self.replies = list(replies)
+        self.completions = list(completions)
 
 
 class MergeError(PatientDxError):

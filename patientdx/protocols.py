@@ -5,7 +5,7 @@ Batches in, batches out, in the same order. Every model has a `digest`, which ke
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from .records import Filter, Hit, Query
 
@@ -111,6 +111,40 @@ class Prompt:
         return self.before + self.note + self.after
 
 
+StopReason = Literal["stop", "length"]
+"""Why a completion ended: at an end token or stop string, or at `max_new_tokens`."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """The text a model wrote for one prompt, with its token usage.
+
+    Counts and the stop reason are None where the backend does not report them. `truncated` says
+    that the prompt was shortened to fit the context.
+    """
+
+    text: str
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    truncated: bool = False
+    stop_reason: StopReason | None = None
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """How a model is run, for reports; "auto" and 0 are choices left to the backend.
+
+    `dtype`, `prompt_format` and `device` are the actual ones where the backend knows them, else
+    those of the settings. `context` is the limit set by the user, in tokens.
+    """
+
+    dtype: str = "auto"
+    prompt_format: str = "auto"
+    quantization: str = "none"
+    context: int = 0
+    device: str = "auto"
+
+
 class Choice(NamedTuple):
     """What a model makes of a question with given answers.
 
@@ -126,47 +160,37 @@ class Choice(NamedTuple):
 
 @runtime_checkable
 class LanguageModel(Protocol):
-    """What every language model tells of itself.
-
-    `digest` changes with whatever changes its answers, `batch` is how many prompts it likes at
-    once, `cut` how many prompts have been shortened so far because the context was too short,
-    `written` how many tokens it has written so far (0 for a server that does not tell).
-    """
+    """Properties shared by all language models."""
 
     @property
     def name(self) -> str:
-        """Its name, for people."""
+        """Name shown to users."""
         ...
 
     @property
     def digest(self) -> str:
-        """Its name, for caches."""
+        """Cache key of the model: changes with everything that changes its output."""
         ...
 
     @property
     def batch(self) -> int:
-        """Prompts at once."""
+        """Preferred number of prompts per call."""
         ...
 
     @property
-    def cut(self) -> int:
-        """Prompts that were cut."""
-        ...
-
-    @property
-    def written(self) -> int:
-        """Tokens that were written."""
+    def description(self) -> ModelDescription:
+        """How the model is run."""
         ...
 
 
 @runtime_checkable
 class Generator(LanguageModel, Protocol):
-    """A language model that writes."""
+    """A language model that generates text."""
 
     def generate(
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
-    ) -> list[str]:
-        """One continuation a prompt. Raises ReplyError, which holds the replies that did come."""
+    ) -> list[Completion]:
+        """One completion per prompt. Raises ReplyError, which holds those that succeeded."""
         ...
 
 

@@ -55,8 +55,8 @@ class PromptedExpander(ABC):
             return []
         if isinstance(self.generator, CachedGenerator):
             return self.generator.replies(prompts, self.generation)
-        texts = self.generator.generate(prompts, self.generation)
-        return [ModelReply(text, "model") for text in texts]
+        completions = self.generator.generate(prompts, self.generation)
+        return [ModelReply(completion, "model") for completion in completions]
 
 
 def fill_prompt(template: str, note: str, values: Mapping[str, str] | None = None) -> Prompt:

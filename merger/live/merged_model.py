@@ -18,7 +18,14 @@ from merger.planning.merge_plan import MergePlan, TensorTask
 from patientdx.errors import MergeError
 from patientdx.models.settings import DEFAULTS, ModelSettings, Warn, unheard
 from patientdx.models.torch.model import HfModel
-from patientdx.protocols import GREEDY, Choice, GenerationSettings, Prompt
+from patientdx.protocols import (
+    GREEDY,
+    Choice,
+    Completion,
+    GenerationSettings,
+    ModelDescription,
+    Prompt,
+)
 
 from .blends import Blend, blends, pairs_of
 from .host_weights import HostWeights, mixed_many
@@ -159,14 +166,9 @@ class MergedModel:
         return self._model.batch
 
     @property
-    def cut(self) -> int:
-        """Prompts that were cut."""
-        return self._model.cut
-
-    @property
-    def written(self) -> int:
-        """Tokens that were written."""
-        return self._model.written
+    def description(self) -> ModelDescription:
+        """How the model is run."""
+        return self._model.description
 
     @property
     def module(self) -> Any:
@@ -180,8 +182,8 @@ class MergedModel:
 
     def generate(
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
-    ) -> list[str]:
-        """One continuation a prompt, by the weights of now."""
+    ) -> list[Completion]:
+        """One completion per prompt, by the current weights."""
         return self._model.generate(prompts, settings)
 
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:

@@ -7,6 +7,7 @@ and is asked through that door: so a request can be interrupted, and tokens can 
 import os
 import secrets
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,18 @@ from typing import Any
 from patientdx.capabilities import require
 from patientdx.errors import ModelError
 from patientdx.fetching.model_cache import model_folder
-from patientdx.protocols import GREEDY, Choice, GenerationSettings, Prompt
+from patientdx.protocols import (
+    GREEDY,
+    Choice,
+    Completion,
+    GenerationSettings,
+    ModelDescription,
+    Prompt,
+)
 from patientdx.storage.file_digests import digest_of
 
 from .answers import Answers, Tokens
-from .http.concurrency import Reply, each, texts, tokens_of
+from .http.concurrency import completions, each
 from .http.llama_api import LlamaApi
 from .http.wire import Address, UnansweredError, Wire
 from .prompts import as_prompt, fitted
@@ -32,13 +40,20 @@ class LlamaCppModel:
     """A GGUF file."""
 
     def __init__(
-        self, server: Any, api: LlamaApi, *, name: str, digest: str, batch: int, chat: bool
+        self,
+        server: Any,
+        api: LlamaApi,
+        *,
+        name: str,
+        digest: str,
+        batch: int,
+        chat: bool,
+        description: ModelDescription,
     ) -> None:
         self.name = name
         self.digest = digest
         self.batch = batch
-        self.cut = 0
-        self.written = 0
+        self.description = description
         self._server = server  # llama.cpp runs as long as this lives
         self._api = api
         self._chat = chat
@@ -63,19 +78,26 @@ class LlamaCppModel:
             chat=chat,
             kv="float32" if settings.dtype == "float32" else "float16",
         )
-        return cls(server, api, name=path.stem, digest=digest, batch=batch, chat=chat)
+        return cls(
+            server,
+            api,
+            name=path.stem,
+            digest=digest,
+            batch=batch,
+            chat=chat,
+            description=settings.describe(),
+        )
 
     def generate(
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
-    ) -> list[str]:
-        """One continuation a prompt. Raises ReplyError, which holds the replies that did come."""
+    ) -> list[Completion]:
+        """One completion per prompt. Raises ReplyError, which holds those that succeeded."""
 
-        def ask(prompt: str | Prompt) -> Reply:
-            return self._api.complete(self._tokens(prompt, settings.max_new_tokens), settings)
+        def complete(prompt: str | Prompt) -> Completion:
+            tokens, truncated = self._tokens(prompt, settings.max_new_tokens)
+            return replace(self._api.complete(tokens, settings), truncated=truncated)
 
-        replies = each(ask, prompts, self.batch, self._api.wire)
-        self.written += tokens_of(replies)
-        return texts(replies)
+        return completions(each(complete, prompts, self.batch, self._api.wire))
 
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
         """Log-probabilities of the tokens of each continuation given its prompt."""
@@ -106,28 +128,26 @@ class LlamaCppModel:
         forms = Answers.of([[self._api.form(question, one) for one in group] for group in answers])
         settings = GenerationSettings(max_new_tokens=new_tokens)
         for place, prompt in enumerate(prompts):
-            before = self.cut
-            tokens = self._tokens(prompt, max(new_tokens, forms.longest))
+            tokens, truncated = self._tokens(prompt, max(new_tokens, forms.longest))
             told: dict[Tokens, float] = {}
             for form in (form for group in forms.groups for form in group):
                 values = self._api.form_logprobs(tokens, form)
                 told |= {form[: at + 1]: value for at, value in enumerate(values)}
             reply = self._api.complete(tokens, settings)
-            yield {place: Choice(forms.logprobs(told), reply.text, len(tokens), self.cut > before)}
+            yield {place: Choice(forms.logprobs(told), reply.text, len(tokens), truncated)}
 
     def close(self) -> None:
         """Ends llama.cpp and frees its memory."""
         self._server = None
 
-    def _tokens(self, prompt: str | Prompt, new: int) -> list[int]:
-        """The tokens of a prompt in the model's template, cut where the context is too short."""
+    def _tokens(self, prompt: str | Prompt, new: int) -> tuple[list[int], bool]:
+        """Tokens of a prompt in the model's template, and whether it was cut for the context."""
         tokens = self._api.tokens(self._shown(as_prompt(prompt).text))
         room = self._api.context - new
         if len(tokens) <= room:
-            return tokens
+            return tokens, False
         text, _ = fitted(prompt, room, lambda text: len(self._api.tokens(self._shown(text))))
-        self.cut += 1
-        return self._api.tokens(self._shown(text))
+        return self._api.tokens(self._shown(text)), True
 
     def _shown(self, text: str) -> str:
         return self._api.rendered(text) if self._chat else text

@@ -5,7 +5,14 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from patientdx.errors import ModelError
-from patientdx.protocols import GREEDY, Choice, GenerationSettings, Prompt
+from patientdx.protocols import (
+    GREEDY,
+    Choice,
+    Completion,
+    GenerationSettings,
+    ModelDescription,
+    Prompt,
+)
 
 from .prompts import as_prompt
 from .refusals import cannot
@@ -19,7 +26,7 @@ class ScriptedModel:
     """Answers from a list (in turn), a mapping (by prompt) or a function of the prompt.
 
     `score` gives the log-probabilities of a continuation given its prompt. `calls` counts
-    calls of the model, `asked` keeps every prompt; `written` counts words.
+    calls of the model, `asked` keeps every prompt. A token is a word.
     """
 
     def __init__(
@@ -34,8 +41,7 @@ class ScriptedModel:
         self.name = name
         self.digest = digest or hashlib.sha256(f"scripted {name}".encode()).hexdigest()
         self.batch = batch
-        self.cut = 0
-        self.written = 0
+        self.description = ModelDescription()
         self.calls = 0
         self.asked: list[str] = []
         self._answers = answers
@@ -43,12 +49,10 @@ class ScriptedModel:
 
     def generate(
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
-    ) -> list[str]:
+    ) -> list[Completion]:
         """The scripted answers, ended at the first stop string. Raises ModelError without one."""
         self.calls += 1
-        replies = [stopped(self._answer(as_prompt(one).text), settings.stop) for one in prompts]
-        self.written += sum(len(reply.split()) for reply in replies)
-        return replies
+        return [self._complete(as_prompt(prompt).text, settings) for prompt in prompts]
 
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
         """What `score` says. Raises ModelError where there is none."""
@@ -81,6 +85,10 @@ class ScriptedModel:
                 )
                 for at, text in enumerate(texts)
             }
+
+    def _complete(self, prompt: str, settings: GenerationSettings) -> Completion:
+        text = stopped(self._answer(prompt), settings.stop)
+        return Completion(text, len(prompt.split()), len(text.split()), stop_reason="stop")
 
     def _log_sum(self, prompt: str, forms: Sequence[str]) -> float:
         score = self._score or (lambda _prompt, _form: ())

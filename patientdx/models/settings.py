@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from patientdx.protocols import ModelDescription
+
 Backend = Literal["auto", "llamacpp", "hf", "vllm", "server"]
 DType = Literal["auto", "bfloat16", "float16", "float32"]
 Quantize = Literal["none", "nf4"]
@@ -43,6 +45,22 @@ class ModelSettings:
     allow_remote: bool = False
     timeout_s: float = 300.0
     attempts: int = 4
+
+    def describe(
+        self, *, dtype: str | None = None, chat: bool | None = None, device: str | None = None
+    ) -> ModelDescription:
+        """How a model opened with these settings is run, with what its backend knows better.
+
+        `chat` says whether prompts go through a chat template.
+        """
+        prompt_format = self.prompt_format if chat is None else "chat" if chat else "raw"
+        return ModelDescription(
+            dtype=self.dtype if dtype is None else dtype,
+            prompt_format=prompt_format,
+            quantization=self.quantize,
+            context=self.context,
+            device=self.device if device is None else device,
+        )
 
 
 DEFAULTS = ModelSettings()

@@ -8,7 +8,7 @@ from typing import Any
 from patientdx.capabilities import require
 from patientdx.errors import ModelError
 from patientdx.fetching.model_cache import model_folder
-from patientdx.protocols import GREEDY, Choice, GenerationSettings, Prompt
+from patientdx.protocols import GREEDY, Choice, Completion, GenerationSettings, Prompt
 from patientdx.storage.file_digests import digest_of
 
 from .answers import Answers, Tokens
@@ -28,8 +28,7 @@ class VllmModel:
         self.name = name
         self.digest = digest
         self.batch = settings.batch or _BATCH
-        self.cut = 0
-        self.written = 0
+        self.description = settings.describe()
         self._engine = engine
         config = engine.llm_engine.model_config
         words = Words.of(engine.get_tokenizer(), config.hf_config, settings, name)
@@ -64,12 +63,11 @@ class VllmModel:
 
     def generate(
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
-    ) -> list[str]:
-        """One continuation a prompt."""
+    ) -> list[Completion]:
+        """One completion per prompt."""
         from vllm import SamplingParams
 
         fitted = self._words.prompts(prompts, settings.max_new_tokens)
-        self.cut += sum(cut for _, cut in fitted)
         params = SamplingParams(
             max_tokens=settings.max_new_tokens,
             temperature=settings.temperature,
@@ -79,10 +77,9 @@ class VllmModel:
             stop=list(settings.stop) or None,
         )
         replies = self._run([tokens for tokens, _ in fitted], params)
-        self.written += sum(len(one.outputs[0].token_ids) for one in replies)
         return [
-            stopped(self._words.text(self._without_end(one.outputs[0].token_ids)), settings.stop)
-            for one in replies
+            self._completion(fit, reply.outputs[0], settings)
+            for fit, reply in zip(fitted, replies, strict=True)
         ]
 
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
@@ -117,7 +114,6 @@ class VllmModel:
             return
         forms = Answers.of([self._words.forms(prompts[0], group) for group in answers])
         fitted = self._words.prompts(prompts, max(new_tokens, forms.longest))
-        self.cut += sum(cut for _, cut in fitted)
         for start in range(0, len(fitted), self.batch):
             some = fitted[start : start + self.batch]
             told = self._weighed([tokens for tokens, _ in some], forms, new_tokens)
@@ -127,6 +123,18 @@ class VllmModel:
                     zip(some, told, strict=True)
                 )
             }
+
+    def _completion(
+        self, fitted: tuple[list[int], bool], output: Any, settings: GenerationSettings
+    ) -> Completion:
+        tokens, truncated = fitted
+        return Completion(
+            stopped(self._words.text(self._without_end(output.token_ids)), settings.stop),
+            prompt_tokens=len(tokens),
+            completion_tokens=len(output.token_ids),
+            truncated=truncated,
+            stop_reason="length" if output.finish_reason == "length" else "stop",
+        )
 
     def close(self) -> None:
         """Lets go of the engine."""

@@ -1,9 +1,11 @@
 """A model behind a cache: order, batches, repeated prompts, failures, interruptions, progress."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from completion_texts import texts
 from expander_fakes import GREEDY, FailingGenerator, FakeGenerator
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from expander.cached_generator import CachedGenerator, GenerationProgress, ModelReply, ReplyCounts
 from expander.reply_cache import ReplyCache
 from patientdx.errors import InputError, ModelError, ReplyError
-from patientdx.protocols import GenerationSettings, Generator, Prompt
+from patientdx.protocols import Completion, GenerationSettings, Generator, Prompt
 
 
 @given(st.lists(st.text(max_size=3), max_size=30), st.integers(1, 7))
@@ -20,7 +22,7 @@ def test_every_prompt_gets_its_reply_and_is_asked_once(prompts: list[str], batch
     seen: list[GenerationProgress] = []
     generator = CachedGenerator(model, None, batch, on_progress=seen.append)
     expected = [f"<{prompt.encode('utf-8', 'replace')!r}>" for prompt in prompts]
-    assert generator.generate(prompts) == expected
+    assert texts(generator.generate(prompts)) == expected
     assert sorted(model.asked) == sorted(set(prompts))
     assert all(len(asked) == batch for asked in model.batches[:-1])
     lengths = [len(prompt) for prompt in model.asked]
@@ -42,10 +44,10 @@ def test_only_what_is_missing_is_asked_for(tmp_path: Path) -> None:
         CachedGenerator(model, cache).generate(["a", "b"])
         again = CachedGenerator(model, cache, 1, on_progress=seen.append)
         assert again.replies(["b", "c", "b", "dd"]) == [
-            ModelReply("B", "cache"),
-            ModelReply("C", "model"),
-            ModelReply("B", "cache"),
-            ModelReply("DD", "model"),
+            ModelReply(Completion("B"), "cache"),
+            ModelReply(Completion("C"), "model"),
+            ModelReply(Completion("B"), "cache"),
+            ModelReply(Completion("DD"), "model"),
         ]
     assert model.batches == [["a", "b"], ["dd"], ["c"]]
     assert seen == [
@@ -91,21 +93,29 @@ def test_a_failed_batch_is_counted_and_not_stored(tmp_path: Path) -> None:
 def test_a_model_that_keeps_failing_is_left_alone() -> None:
     model = FailingGenerator(lambda number: number != 0)
     generator = CachedGenerator(model, None, 1, give_up_after=3)
-    assert generator.generate([str(number) for number in range(9)]).count("") == 8
+    assert texts(generator.generate([str(number) for number in range(9)])).count("") == 8
     assert len(model.batches) == 4
     assert generator.counts == ReplyCounts(model=1, failed=8)
+
+
+def test_only_failures_in_a_row_count_towards_giving_up() -> None:
+    model = FailingGenerator(lambda number: number % 3 != 2)
+    generator = CachedGenerator(model, None, 1, give_up_after=3)
+    generator.generate([str(number) for number in range(9)])
+    assert len(model.batches) == 9
+    assert generator.counts == ReplyCounts(model=3, failed=6)
 
 
 def test_a_model_that_loses_replies_has_failed() -> None:
     class Short(FakeGenerator):
         def generate(
             self, prompts: Sequence[str], settings: GenerationSettings = GREEDY
-        ) -> list[str]:
+        ) -> list[Completion]:
             return [super().generate(prompts, settings)[0]]
 
     told: list[ModelError] = []
     generator = CachedGenerator(Short(), None, on_failure=lambda error, _: told.append(error))
-    assert generator.generate(["a", "b"]) == ["", ""]
+    assert texts(generator.generate(["a", "b"])) == ["", ""]
     assert "1 replies to 2 prompts" in told[0].message
 
 
@@ -113,7 +123,7 @@ def test_an_interrupted_run_keeps_its_finished_batches(tmp_path: Path) -> None:
     class Interrupted(FakeGenerator):
         def generate(
             self, prompts: Sequence[str], settings: GenerationSettings = GREEDY
-        ) -> list[str]:
+        ) -> list[Completion]:
             if len(self.batches) == 3:
                 raise KeyboardInterrupt
             return super().generate(prompts, settings)
@@ -134,7 +144,7 @@ def test_replies_that_no_encoding_can_write_are_the_same_from_model_and_cache(
 ) -> None:
     with ReplyCache(tmp_path / "replies.sqlite3") as cache:
         generator = CachedGenerator(FakeGenerator(lambda _: "half \ud83d"), cache)
-        assert generator.generate(["p"]) == generator.generate(["p"]) == ["half ?"]
+        assert texts(generator.generate(["p"])) == texts(generator.generate(["p"])) == ["half ?"]
 
 
 def test_senseless_sizes_are_refused() -> None:
@@ -147,9 +157,9 @@ class HalfGenerator(FakeGenerator):
 
     def generate(
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
-    ) -> list[str]:
-        texts = super().generate(prompts, settings)
-        kept = [text if i % 2 else None for i, text in enumerate(texts)]
+    ) -> list[Completion]:
+        completions = super().generate(prompts, settings)
+        kept = [completion if i % 2 else None for i, completion in enumerate(completions)]
         raise ReplyError("some replies could not be read", kept)
 
 
@@ -163,7 +173,7 @@ def test_the_replies_that_did_come_are_kept(tmp_path: Path) -> None:
         assert told == [2]
         assert generator.counts == ReplyCounts(model=2, failed=2)
         again = CachedGenerator(FakeGenerator(str.lower), cache)
-        assert again.generate(["aaaa", "bbb", "cc", "d"]) == ["aaaa", "BBB", "cc", "D"]
+        assert texts(again.generate(["aaaa", "bbb", "cc", "d"])) == ["aaaa", "BBB", "cc", "D"]
 
 
 def test_prompts_of_equal_text_with_other_notes_are_two(tmp_path: Path) -> None:
@@ -173,10 +183,33 @@ def test_prompts_of_equal_text_with_other_notes_are_two(tmp_path: Path) -> None:
     assert model.asked == ["a b c", "a b c"]
 
 
-def test_the_model_tells_how_many_it_likes_at_once_and_had_to_cut() -> None:
-    model = FakeGenerator()
-    model.batch, model.cut = 2, 7
-    generator = CachedGenerator(model, None)
-    generator.generate(["a", "bb", "ccc"])
-    assert [len(batch) for batch in model.batches] == [2, 1]
-    assert (generator.batch, generator.cut) == (2, 7)
+class CountingGenerator(FakeGenerator):
+    """Reports the usage of a model whose tokens are characters and whose context is two."""
+
+    def generate(
+        self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
+    ) -> list[Completion]:
+        return [
+            replace(
+                completion,
+                completion_tokens=len(completion.text),
+                truncated=len(completion.text) > 2,
+            )
+            for completion in super().generate(prompts, settings)
+        ]
+
+
+def test_usage_of_each_batch_is_summed(tmp_path: Path) -> None:
+    model = CountingGenerator(str.upper)
+    model.batch = 2
+    steps: list[GenerationProgress] = []
+    with ReplyCache(tmp_path / "replies.sqlite3") as cache:
+        generator = CachedGenerator(model, cache, on_progress=steps.append)
+        generator.generate(["a", "bbb", "cccc"])
+        assert [len(batch) for batch in model.batches] == [2, 1]
+        assert [(step.tokens, step.truncated) for step in steps] == [(7, 2), (1, 0)]
+        assert generator.batch == 2
+        assert generator.counts.truncated == 2
+        again = CachedGenerator(model, cache)
+        assert again.generate(["bbb"]) == [Completion("BBB")]
+        assert again.counts.truncated == 0

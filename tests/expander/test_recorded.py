@@ -11,7 +11,7 @@ from expander.cached_generator import ModelReply
 from expander.expansions import Expansion, expansion_row
 from expander.strategies.recorded import RecordedExpander, read_expansions
 from patientdx.errors import InputError
-from patientdx.protocols import Expander
+from patientdx.protocols import Completion, Expander
 from patientdx.records import Query
 
 weights = st.dictionaries(st.text(max_size=4), st.floats(0.001, 1e6), max_size=4)
@@ -23,7 +23,9 @@ def test_rows_give_the_expanded_query_back(
 ) -> None:
     query = Query("q", "a note")
     expanded = Query("q", "" if is_reduced else query.text, words, terms)
-    row = expansion_row(Expansion(query, expanded, ModelReply("x", "model")), with_reply=True)
+    row = expansion_row(
+        Expansion(query, expanded, ModelReply(Completion("x"), "model")), with_reply=True
+    )
     expander = RecordedExpander({"q": json.loads(json.dumps(row))})
     assert expander.expand_many([query]) == [expanded]
 

@@ -195,10 +195,12 @@ def test_it_writes_and_reads_like_any_model(pair: list[Path]) -> None:
     merged.at(1)
     settings = GenerationSettings(max_new_tokens=8)
     assert merged.generate(PROMPTS, settings) == alone.generate(PROMPTS, settings)
+    assert not any(completion.truncated for completion in merged.generate(PROMPTS, settings))
     pairs = [("the patient", " has a fever"), ("", "chills")]
     assert merged.logprobs(pairs) == alone.logprobs(pairs)
     assert merged.at(0.5).logprobs(pairs) != alone.logprobs(pairs)
-    assert (merged.name, merged.batch, merged.cut) == ("merge", alone.batch, 0)
+    assert (merged.name, merged.batch) == ("merge", alone.batch)
+    assert merged.description == alone.description
     merged.close()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from indexer.index import Index
 from indexer.writer import build_index
 from patientdx.errors import ModelError
-from patientdx.protocols import GenerationSettings, Prompt
+from patientdx.protocols import Completion, GenerationSettings, ModelDescription, Prompt
 from patientdx.records import Patient
 
 GREEDY = GenerationSettings()
@@ -23,8 +23,7 @@ class FakeGenerator:
         self.name = "fake"
         self.digest = digest
         self.batch = 64
-        self.cut = 0
-        self.written = 0
+        self.description = ModelDescription()
         self.batches: list[list[str]] = []
         self.settings: list[GenerationSettings] = []
         self._answer = answer
@@ -35,11 +34,11 @@ class FakeGenerator:
 
     def generate(
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
-    ) -> list[str]:
+    ) -> list[Completion]:
         texts = [prompt if isinstance(prompt, str) else prompt.text for prompt in prompts]
         self.batches.append(texts)
         self.settings.append(settings)
-        return [self._answer(text) for text in texts]
+        return [Completion(self._answer(text)) for text in texts]
 
 
 class FailingGenerator(FakeGenerator):
@@ -51,11 +50,11 @@ class FailingGenerator(FakeGenerator):
 
     def generate(
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
-    ) -> list[str]:
-        texts = super().generate(prompts, settings)
+    ) -> list[Completion]:
+        completions = super().generate(prompts, settings)
         if self._failing(len(self.batches) - 1):
             raise ModelError("the server is down")
-        return texts
+        return completions
 
 
 def index_of(folder: Path, texts: Sequence[str]) -> Index:

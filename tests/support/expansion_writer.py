@@ -11,7 +11,7 @@ from pathlib import Path
 
 from expander.cached_generator import CachedGenerator
 from expander.reply_cache import ReplyCache
-from patientdx.protocols import GenerationSettings
+from patientdx.protocols import Completion, GenerationSettings, ModelDescription
 
 PROMPTS = [f"note {number}" for number in range(200)]
 BATCH = 8
@@ -22,7 +22,8 @@ class LoggingModel:
 
     name = "logging"
     digest = "logging"
-    written = 0
+    batch = BATCH
+    description = ModelDescription()
 
     def __init__(self, log: Path, seconds: float) -> None:
         self._log = log
@@ -32,19 +33,20 @@ class LoggingModel:
         self,
         prompts: Sequence[str],
         settings: GenerationSettings,  # noqa: ARG002
-    ) -> list[str]:
+    ) -> list[Completion]:
         with self._log.open("a", encoding="utf-8") as stream:
             stream.writelines(f"{prompt}\n" for prompt in prompts)
             stream.flush()
             os.fsync(stream.fileno())
         time.sleep(self._seconds)
-        return [f"reply to {prompt}" for prompt in prompts]
+        return [Completion(f"reply to {prompt}") for prompt in prompts]
 
 
 def replies(cache: Path, log: Path, seconds: float) -> list[str]:
     """All replies, from the model or from the cache."""
     with ReplyCache(cache) as opened:
-        return CachedGenerator(LoggingModel(log, seconds), opened, BATCH).generate(PROMPTS)
+        generator = CachedGenerator(LoggingModel(log, seconds), opened, BATCH)
+        return [reply.text for reply in generator.replies(PROMPTS)]
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from patientdx.models import ModelSettings
 from patientdx.models.http.server import ServerModel
 from patientdx.models.torch.model import HfModel
 from patientdx.models.vllm import VllmModel
-from patientdx.protocols import GenerationSettings, Prompt
+from patientdx.protocols import Completion, GenerationSettings, Prompt
 from patientdx.settings import settings_from
 
 NEAR = 1e-2
@@ -34,6 +34,10 @@ NOTES = [
 PROMPTS = [Prompt(ASK, note, "\nKeywords:") for note in NOTES]
 PAIRS = [(note, f" {text}") for note in NOTES[:2] for text in ("He has gout.", "Asthma", NOTES[2])]
 PAIRS += [("", note) for note in NOTES]
+
+
+def texts(completions: list[Completion]) -> list[str]:
+    return [completion.text for completion in completions]
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +107,8 @@ def parts_at_a_near_tie(hf: HfModel, prompt: Prompt) -> bool:
 
 
 def check(hf: HfModel, other: Any) -> None:
-    expected = hf.generate(PROMPTS, SETTINGS)
-    found = other.generate(PROMPTS, SETTINGS)
+    expected = texts(hf.generate(PROMPTS, SETTINGS))
+    found = texts(other.generate(PROMPTS, SETTINGS))
     assert len(set(expected)) == len(PROMPTS)
     for prompt, one, two in zip(PROMPTS, expected, found, strict=True):
         assert one == two or parts_at_a_near_tie(hf, prompt)
@@ -133,15 +137,17 @@ def test_the_engine_weighs_answers_as_transformers_does(hf: HfModel, engine: Vll
 
 
 def test_the_engine_cuts_and_counts_long_notes(engine: VllmModel) -> None:
-    engine.generate([Prompt(ASK, "gout " * 3000)], SETTINGS)
-    assert engine.cut == 1
+    (completion,) = engine.generate([Prompt(ASK, "gout " * 3000)], SETTINGS)
+    assert completion.truncated
 
 
 def test_the_engine_stops_and_samples(hf: HfModel, engine: VllmModel) -> None:
     stop = GenerationSettings(max_new_tokens=40, stop=(",", "."))
-    assert engine.generate(PROMPTS[:2], stop) == hf.generate(PROMPTS[:2], stop)
+    assert texts(engine.generate(PROMPTS[:2], stop)) == texts(hf.generate(PROMPTS[:2], stop))
     sampled = GenerationSettings(max_new_tokens=20, temperature=1.0, seed=5)
-    assert engine.generate(PROMPTS[:2], sampled) == engine.generate(PROMPTS[:2], sampled)
+    assert texts(engine.generate(PROMPTS[:2], sampled)) == texts(
+        engine.generate(PROMPTS[:2], sampled)
+    )
 
 
 def test_the_server_writes_as_transformers_does(hf: HfModel, server: ServerModel) -> None:

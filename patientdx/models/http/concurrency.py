@@ -2,21 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from patientdx.errors import ReplyError
+from patientdx.protocols import Completion
 
 from .wire import UnansweredError, Wire
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
-
-
-class Reply(NamedTuple):
-    """A text, and of how many tokens its model made it (0 where that was not told)."""
-
-    text: str
-    tokens: int
 
 
 def each(
@@ -41,23 +35,15 @@ def each(
         wire.resume()
 
 
-def tokens_of(outcomes: Sequence[Reply | UnansweredError]) -> int:
-    """Tokens that were written in all."""
-    return sum(one.tokens for one in outcomes if isinstance(one, Reply))
-
-
-def texts(outcomes: Sequence[Reply | UnansweredError]) -> list[str]:
-    """The replies. Raises ReplyError, with those that came, where one is missing."""
-    errors = [one for one in outcomes if isinstance(one, UnansweredError)]
+def completions(outcomes: Sequence[Completion | UnansweredError]) -> list[Completion]:
+    """The completions. Raises ReplyError, with those that succeeded, where one is missing."""
+    answered = [None if isinstance(outcome, UnansweredError) else outcome for outcome in outcomes]
+    errors = [outcome for outcome in outcomes if isinstance(outcome, UnansweredError)]
     if not errors:
-        return [one.text for one in outcomes if isinstance(one, Reply)]
+        return [completion for completion in answered if completion is not None]
     last = errors[-1]
     count = f" ({len(errors):,} of {len(outcomes):,} prompts)" if len(outcomes) > 1 else ""
-    raise ReplyError(
-        f"{last.message}{count}",
-        [one.text if isinstance(one, Reply) else None for one in outcomes],
-        hint=last.hint,
-    )
+    raise ReplyError(f"{last.message}{count}", answered, hint=last.hint)
 
 
 def _outcome(ask: Callable[[], _Out]) -> _Out | UnansweredError:

@@ -11,9 +11,8 @@ from typing import Any
 
 from patientdx.models.prompts import beginning, split
 from patientdx.models.tokenizer import too_long
-from patientdx.protocols import GenerationSettings
+from patientdx.protocols import Completion, GenerationSettings
 
-from .concurrency import Reply
 from .wire import Wire
 
 _MOST_FORCED = 256  # tokens in one grammar
@@ -46,8 +45,11 @@ class LlamaApi:
         found: str = self.wire.ask("/apply-template", body, lambda it: _string(it["prompt"]))
         return found
 
-    def complete(self, tokens: Sequence[int], settings: GenerationSettings) -> Reply:
-        """A continuation. Nothing of other requests is reused: the same tokens get the same."""
+    def complete(self, tokens: Sequence[int], settings: GenerationSettings) -> Completion:
+        """Completion of a prompt.
+
+        Nothing of other requests is reused, so that equal tokens get equal completions.
+        """
         body = {
             "prompt": list(tokens),
             "n_predict": settings.max_new_tokens,
@@ -55,12 +57,10 @@ class LlamaApi:
             "cache_prompt": False,
             **_sampling(settings),
         }
-        found: Reply = self.wire.ask(
-            "/completion",
-            body,
-            lambda it: Reply(_string(it["content"]), int(it.get("tokens_predicted", 0))),
+        completion: Completion = self.wire.ask(
+            "/completion", body, lambda answer: _completion(answer, len(tokens))
         )
-        return found
+        return completion
 
     def logprobs(self, prompt: str, continuation: str) -> list[float]:
         """Log-probabilities of the tokens of a continuation. Raises ModelError for a long one."""
@@ -123,6 +123,15 @@ def _sampling(settings: GenerationSettings) -> Mapping[str, object]:
         "seed": settings.seed,
         "samplers": ["temperature"],
     }
+
+
+def _completion(answer: Any, prompt_tokens: int) -> Completion:
+    return Completion(
+        _string(answer["content"]),
+        prompt_tokens=prompt_tokens,
+        completion_tokens=int(answer["tokens_predicted"]) if "tokens_predicted" in answer else None,
+        stop_reason="length" if answer.get("stop_type") == "limit" else "stop",
+    )
 
 
 def _logprob(token: Mapping[str, Any]) -> float:

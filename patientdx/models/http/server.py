@@ -3,16 +3,16 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from patientdx.errors import ModelError
 from patientdx.models.prompts import as_prompt, fitted, split
 from patientdx.models.refusals import cannot
 from patientdx.models.settings import DEFAULTS, ModelSettings, Warn, unheard
-from patientdx.protocols import GREEDY, Choice, GenerationSettings, Prompt
+from patientdx.protocols import GREEDY, Choice, Completion, GenerationSettings, Prompt, StopReason
 
-from .concurrency import Reply, each, texts, tokens_of
+from .concurrency import completions, each
 from .llama_api import LlamaApi
 from .wire import Address, Sleep, UnansweredError, Wire
 
@@ -43,8 +43,7 @@ class ServerModel:
     ) -> None:
         self.name = about.name
         self.batch = settings.batch or _BATCH
-        self.cut = 0
-        self.written = 0
+        self.description = settings.describe()
         self.digest = _digest(wire.address, about, settings)
         self._wire = wire
         self._about = about
@@ -79,15 +78,14 @@ class ServerModel:
 
     def generate(
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
-    ) -> list[str]:
-        """One continuation a prompt. Raises ReplyError, which holds the replies that did come."""
+    ) -> list[Completion]:
+        """One completion per prompt. Raises ReplyError, which holds those that succeeded."""
 
-        def ask(prompt: str | Prompt) -> Reply:
-            return self._reply(self._fitted(prompt, settings.max_new_tokens), settings)
+        def complete(prompt: str | Prompt) -> Completion:
+            text, truncated = self._fitted(prompt, settings.max_new_tokens)
+            return replace(self._reply(text, settings), truncated=truncated)
 
-        replies = each(ask, prompts, self.batch, self._wire)
-        self.written += tokens_of(replies)
-        return texts(replies)
+        return completions(each(complete, prompts, self.batch, self._wire))
 
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
         """Log-probabilities of the tokens of each continuation given its prompt.
@@ -113,7 +111,7 @@ class ServerModel:
     def close(self) -> None:
         """Nothing is held between requests."""
 
-    def _reply(self, text: str, settings: GenerationSettings) -> Reply:
+    def _reply(self, text: str, settings: GenerationSettings) -> Completion:
         if not self._chat:
             return self._ask("/v1/completions", {"prompt": text}, settings, _text_of)
         try:
@@ -129,7 +127,7 @@ class ServerModel:
 
     def _ask(
         self, path: str, body: Mapping[str, Any], settings: GenerationSettings, read: Any
-    ) -> Reply:
+    ) -> Completion:
         self._may_choose = self._may_choose and self._chat
         asked: dict[str, Any] = {
             "model": self.name,
@@ -141,20 +139,20 @@ class ServerModel:
             asked["stop"] = list(settings.stop)
         if settings.temperature > 0:
             asked |= {"seed": settings.seed, "top_p": 1.0}
-        reply: Reply = self._wire.ask(path, asked, lambda it: Reply(read(it), _tokens_in(it)))
-        return reply
+        completion: Completion = self._wire.ask(
+            path, asked, lambda answer: _completion(read(answer), answer)
+        )
+        return completion
 
-    def _fitted(self, prompt: str | Prompt, new: int) -> str:
-        """The prompt's text, cut where the context is known to be too short."""
+    def _fitted(self, prompt: str | Prompt, new: int) -> tuple[str, bool]:
+        """Text of a prompt, and whether it was cut because the context is known to be short."""
         whole = as_prompt(prompt)
         if not self._context:
-            return whole.text
+            return whole.text, False
         room = self._context - new - (_TEMPLATE if self._chat else 0)
         if len(whole.text.encode()) <= room:  # a token has a byte or more
-            return whole.text
-        text, cut = fitted(whole, room, self._count)
-        self.cut += cut
-        return text
+            return whole.text, False
+        return fitted(whole, room, self._count)
 
     def _count(self, text: str) -> int:
         """Tokens of a text: counted by the server where it can, else estimated from above."""
@@ -244,11 +242,25 @@ def _digest(address: Address, about: _About, settings: ModelSettings) -> str:
     return f"unverified-{found.hexdigest()}"
 
 
-def _tokens_in(answer: Any) -> int:
-    """Tokens of a reply, by the server's own count; 0 where it gives none."""
+def _completion(text: str, answer: Any) -> Completion:
     usage = answer.get("usage")
-    told = usage.get("completion_tokens") if isinstance(usage, dict) else None
-    return told if isinstance(told, int) else 0
+    counts = usage if isinstance(usage, dict) else {}
+    return Completion(
+        text,
+        prompt_tokens=_int_or_none(counts.get("prompt_tokens")),
+        completion_tokens=_int_or_none(counts.get("completion_tokens")),
+        stop_reason=_stop_reason(answer["choices"][0].get("finish_reason")),
+    )
+
+
+def _int_or_none(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _stop_reason(value: object) -> StopReason | None:
+    if value == "length":
+        return "length"
+    return "stop" if value == "stop" else None
 
 
 def _text_of(answer: Any) -> str:

@@ -9,7 +9,7 @@ from patientdx.fetching.model_cache import model_folder
 from patientdx.models.answers import Answers
 from patientdx.models.settings import DEFAULTS, ModelSettings, Warn, unheard
 from patientdx.models.tokenizer import Words, stopped
-from patientdx.protocols import GREEDY, Choice, GenerationSettings, Prompt
+from patientdx.protocols import GREEDY, Choice, Completion, GenerationSettings, Prompt
 from patientdx.storage.file_digests import digest_of
 
 from .choices import Weighed, Weigher
@@ -43,12 +43,15 @@ class HfModel:
         self.digest = digest
         on_gpu = str(model.device).startswith("cuda")
         self.batch = settings.batch or (_BATCH_ON_GPU if on_gpu else _BATCH_ON_CPU)
-        self.cut = 0
-        self.written = 0
         self.module = model
         self.words = Words.of(tokenizer, model.config, settings, name)
         told = getattr(model.generation_config, "eos_token_id", None)
         self.ends = self.words.ends(told)
+        self.description = settings.describe(
+            dtype=str(model.dtype).removeprefix("torch."),
+            chat=self.words.chat,
+            device=str(model.device),
+        )
         self._plain = has_plain_attention(model)
         self._warn = warn
 
@@ -96,18 +99,25 @@ class HfModel:
 
     def generate(
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
-    ) -> list[str]:
-        """One continuation a prompt. Raises ModelError where a single prompt exceeds the memory."""
+    ) -> list[Completion]:
+        """One completion per prompt. Raises ModelError where a single prompt exceeds the memory."""
         fitted = self.words.prompts(prompts, settings.max_new_tokens)
-        self.cut += sum(cut for _, cut in fitted)
         asked = [tokens for tokens, _ in fitted]
         if self._plain:
             decoder = Decoder(self.module, self.ends, settings, self.words.text)
             replies = decoder.run(asked, self.batch, self._warn)
         else:
             replies = [generate_alone(self.module, one, settings, self.ends) for one in asked]
-        self.written += sum(map(len, replies))
-        return [stopped(self.words.text(reply), settings.stop) for reply in replies]
+        return [
+            Completion(
+                stopped(self.words.text(reply), settings.stop),
+                prompt_tokens=len(tokens),
+                completion_tokens=len(reply),
+                truncated=truncated,
+                stop_reason="length" if len(reply) >= settings.max_new_tokens else "stop",
+            )
+            for (tokens, truncated), reply in zip(fitted, replies, strict=True)
+        ]
 
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
         """Log-probabilities of the tokens of each continuation given its prompt.
@@ -137,7 +147,6 @@ class HfModel:
             return
         forms = Answers.of([self.words.forms(prompts[0], group) for group in answers])
         fitted = self.words.prompts(prompts, max(new_tokens, forms.longest))
-        self.cut += sum(cut for _, cut in fitted)
         asked = [tokens for tokens, _ in fitted]
         for found in self._weighed(asked, forms, new_tokens):
             yield {

@@ -18,6 +18,7 @@ pytest.importorskip("xllamacpp", reason="needs the extra local")
 
 import tiny_models
 import torch
+from completion_texts import texts
 
 from patientdx.errors import ModelError
 from patientdx.models import ModelSettings, open_model
@@ -93,11 +94,11 @@ def parts_at_a_near_tie(four: Four, prompt: str | Prompt, one: str, other: str) 
 
 def test_all_write_the_same(four: Four) -> None:
     asked = prompts(24)
-    expected = four.hf.generate(asked, SETTINGS)
+    expected = texts(four.hf.generate(asked, SETTINGS))
     assert len(set(expected)) > 20
     for name, model in four.others.items():
         for prompt, one, other in zip(
-            asked, expected, model.generate(asked, SETTINGS), strict=True
+            asked, expected, texts(model.generate(asked, SETTINGS)), strict=True
         ):
             assert whole(one) == whole(other) or parts_at_a_near_tie(four, prompt, one, other), name
 
@@ -123,33 +124,43 @@ def test_long_texts_are_read_in_stretches(four: Four, monkeypatch: pytest.Monkey
 
 def test_all_end_at_stop_strings(four: Four) -> None:
     asked = prompts(6, seed=2)
-    replies = four.hf.generate(asked, SETTINGS)
+    replies = texts(four.hf.generate(asked, SETTINGS))
     stop = next(text[at] for text in replies for at in range(4, len(text)) if text[at].isalpha())
     settings = GenerationSettings(max_new_tokens=32, stop=(stop,))
     expected = [whole(text.partition(stop)[0]) for text in replies]
     for model in (four.hf, four.gguf, four.llama, four.server):
-        assert [whole(text) for text in model.generate(asked, settings)] == expected
+        assert [whole(text) for text in texts(model.generate(asked, settings))] == expected
 
 
 def test_all_cut_long_notes_alike(four: Four) -> None:
     asked = Prompt("Note: ", "fever and chills " * 300, " Words?")
     for model in (four.hf, four.gguf, four.llama, four.server):
-        before = model.cut
-        assert len(model.generate([asked, "short"], SETTINGS)) == 2
-        assert model.cut == before + 1
-    assert four.llama._tokens(asked, 32) == four.hf.words.prompt(asked, 32)[0]
+        completions = model.generate([asked, "short"], SETTINGS)
+        assert [completion.truncated for completion in completions] == [True, False]
+    assert four.llama._tokens(asked, 32) == four.hf.words.prompt(asked, 32)
+
+
+def test_all_count_tokens_alike(four: Four) -> None:
+    short = GenerationSettings(max_new_tokens=3)
+    expected = four.hf.generate(["the patient", "fever and chills"], short)
+    for model in (four.gguf, four.llama, four.server):
+        completions = model.generate(["the patient", "fever and chills"], short)
+        for completion, reference in zip(completions, expected, strict=True):
+            assert completion.prompt_tokens == reference.prompt_tokens
+            assert completion.stop_reason == reference.stop_reason == "length"
+            assert completion.completion_tokens == reference.completion_tokens == 3
 
 
 def test_llama_cpp_answers_alike_again_and_in_batches(four: Four) -> None:
     """What it keeps of other prompts does not show in an answer."""
     asked = prompts(5, seed=3)
-    first = four.llama.generate(asked, SETTINGS)
-    assert four.llama.generate(asked[::-1], SETTINGS)[::-1] == first
+    first = texts(four.llama.generate(asked, SETTINGS))
+    assert texts(four.llama.generate(asked[::-1], SETTINGS))[::-1] == first
     many = LlamaCppModel.load(
         four.path, ModelSettings(dtype="float32", threads=1, context=512, batch=3)
     )
     assert many._api.context == 512
-    for prompt, one, other in zip(asked, first, many.generate(asked, SETTINGS), strict=True):
+    for prompt, one, other in zip(asked, first, texts(many.generate(asked, SETTINGS)), strict=True):
         assert whole(one) == whole(other) or parts_at_a_near_tie(four, prompt, one, other)
     many.close()
 
@@ -159,8 +170,8 @@ def test_sampling_has_a_seed(four: Four) -> None:
     settings = GenerationSettings(max_new_tokens=12, temperature=1.5, seed=3)
     other = GenerationSettings(max_new_tokens=12, temperature=1.5, seed=4)
     for model in (four.llama, four.server):
-        assert model.generate(asked, settings) == model.generate(asked, settings)
-        assert model.generate(asked, settings) != model.generate(asked, other)
+        assert texts(model.generate(asked, settings)) == texts(model.generate(asked, settings))
+        assert texts(model.generate(asked, settings)) != texts(model.generate(asked, other))
 
 
 def test_the_door_of_llama_cpp_has_a_lock(four: Four) -> None:

@@ -11,6 +11,7 @@ pytest.importorskip("transformers", reason="needs the extra hf")
 
 import tiny_models
 import torch
+from completion_texts import texts
 
 from patientdx.errors import ModelError
 from patientdx.models import ModelSettings
@@ -76,7 +77,7 @@ def by_full_softmax(model: HfModel, prompt: Prompt, forms: Any) -> float:
 
 def check(model: HfModel, asked: list[Prompt], *, new: int = 2) -> None:
     found = chosen(model, asked, new=new)
-    replies = model.generate(asked, GenerationSettings(max_new_tokens=new))
+    replies = texts(model.generate(asked, GenerationSettings(max_new_tokens=new)))
     for prompt, choice, reply in zip(asked, found, replies, strict=True):
         expected = [by_full_softmax(model, prompt, forms) for forms in ANSWERS]
         assert choice.logprobs == pytest.approx(expected, abs=1e-4)
@@ -235,7 +236,7 @@ def test_a_long_record_loses_the_middle_of_its_long_sections(net: Any, words: An
     short, long = "Short one stays. ", "begin " + "the patient has pain " * 60 + "end. "
     prompt = Prompt("Record: ", short + long, " Dead?", (short, long))
     (found,) = chosen(model, [prompt])
-    assert (found.cut, model.cut) == (True, 1)
+    assert found.cut
     assert 80 < found.tokens <= 118
     longest = max(len(form) for group in ANSWERS for form in model.words.forms(prompt, group))
     text = model.words.text(model.words.prompt(prompt, longest)[0])

@@ -55,7 +55,7 @@ def test_it_offers_both_protocols(path: Path) -> None:
     model = open_model(str(path), ModelSettings(threads=1, context=256))
     assert isinstance(model, Generator)
     assert isinstance(model, Scorer)
-    assert (model.name, model.batch, model.cut) == ("tiny", 1, 0)
+    assert (model.name, model.batch) == ("tiny", 1)
     with pytest.raises(ModelError, match="longer than the context of 256") as raised:
         model.logprobs([("", f"{SECRET} " * 300)])
     assert SECRET not in str(raised.value)

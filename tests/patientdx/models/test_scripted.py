@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from completion_texts import texts
 
 from patientdx.errors import ExtraMissingError, ModelError
 from patientdx.models import ModelSettings, ScriptedModel, open_model
@@ -12,16 +13,16 @@ from patientdx.protocols import GenerationSettings, Generator, Prompt, Scorer
 
 def test_a_list_answers_in_turn() -> None:
     model = ScriptedModel(["one", "two", "three"])
-    assert model.generate(["a", "b"]) == ["one", "two"]
-    assert model.generate(["c"]) == ["three"]
+    assert texts(model.generate(["a", "b"])) == ["one", "two"]
+    assert texts(model.generate(["c"])) == ["three"]
     assert (model.calls, model.asked) == (2, ["a", "b", "c"])
     with pytest.raises(ModelError, match="no answer number 4"):
         model.generate(["Zaphodine"])
 
 
 def test_a_mapping_and_a_function_answer_by_the_prompt() -> None:
-    assert ScriptedModel({"ab": "yes"}).generate([Prompt("a", "b")]) == ["yes"]
-    assert ScriptedModel(str.upper).generate(["a", "b"]) == ["A", "B"]
+    assert texts(ScriptedModel({"ab": "yes"}).generate([Prompt("a", "b")])) == ["yes"]
+    assert texts(ScriptedModel(str.upper).generate(["a", "b"])) == ["A", "B"]
     with pytest.raises(ModelError) as raised:
         ScriptedModel({}).generate(["Zaphodine"])
     assert "Zaphodine" not in str(raised.value)
@@ -29,7 +30,10 @@ def test_a_mapping_and_a_function_answer_by_the_prompt() -> None:
 
 def test_a_reply_ends_at_its_first_stop_string() -> None:
     settings = GenerationSettings(stop=("###", "\n"))
-    assert ScriptedModel(["ab\ncd###", "plain"]).generate(["", ""], settings) == ["ab", "plain"]
+    assert texts(ScriptedModel(["ab\ncd###", "plain"]).generate(["", ""], settings)) == [
+        "ab",
+        "plain",
+    ]
 
 
 def test_it_scores_by_a_function_or_says_who_can() -> None:

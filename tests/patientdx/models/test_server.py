@@ -4,12 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from completion_texts import texts
 from fault_server import CHAT, FAST, PLAIN, SECRET, Answer, Script, failure, in_turn, reply, serving
 
 from patientdx.errors import ModelError, ReplyError
 from patientdx.models.http.server import ServerModel
 from patientdx.models.settings import ModelSettings
-from patientdx.protocols import GenerationSettings, Prompt
+from patientdx.protocols import Completion, GenerationSettings, Prompt
 
 
 def connected(url: str, settings: ModelSettings = FAST, **options: Any) -> ServerModel:
@@ -29,9 +30,9 @@ def test_replies_come_in_the_order_of_the_prompts(suffix: str) -> None:
     with serving(script) as url:
         model = connected(url + suffix, ModelSettings(batch=4))
         prompts = [f"prompt {i}" for i in range(20)]
-        assert model.generate(prompts) == [f"<{prompt}>" for prompt in prompts]
-        assert model.generate([]) == []
-    assert (model.name, model.batch, model.cut) == ("tiny", 4, 0)
+        assert texts(model.generate(prompts)) == [f"<{prompt}>" for prompt in prompts]
+        assert texts(model.generate([])) == []
+    assert (model.name, model.batch) == ("tiny", 4)
     assert model.digest.startswith("unverified-")
 
 
@@ -82,19 +83,19 @@ def test_a_model_without_a_template_gets_plain_prompts() -> None:
     script.paths[PLAIN] = lambda body: Answer({"choices": [{"text": body["prompt"].upper()}]})
     with serving(script) as url:
         model = connected(url)
-        assert model.generate(["a", "b"]) == ["A", "B"]
+        assert texts(model.generate(["a", "b"])) == ["A", "B"]
         assert len(script.bodies(CHAT)) == 1
         with pytest.raises(ReplyError, match="answered 400"):
             connected(url, ModelSettings(prompt_format="chat")).generate(["a"])
         script.paths[CHAT] = echo
-        assert connected(url, ModelSettings(prompt_format="raw")).generate(["a"]) == ["A"]
+        assert texts(connected(url, ModelSettings(prompt_format="raw")).generate(["a"])) == ["A"]
 
 
 def test_what_passes_is_tried_again() -> None:
     bad = [failure(500), failure(503), failure(429, Retry_After="7")]
     with serving(Script(in_turn(*bad, reply("at last")))) as url:
         model = connected(url)
-        assert model.generate([SECRET]) == ["at last"]
+        assert texts(model.generate([SECRET])) == ["at last"]
     assert model.waits == [1.0, 2.0, 7.0]  # type: ignore[attr-defined]
 
 
@@ -120,7 +121,7 @@ def test_garbage_is_tried_again_and_then_given_up(garbage: Answer) -> None:
         model = connected(url)
         with pytest.raises(ReplyError, match="cannot be understood") as raised:
             model.generate(["a", SECRET, "b"])
-    assert raised.value.replies == ["good", None, "good"]
+    assert raised.value.completions == [Completion("good"), None, Completion("good")]
     assert "1 of 3 prompts" in raised.value.message
     assert len(script.bodies()) == 2 + FAST.attempts
     assert SECRET not in f"{raised.value} {raised.value.hint} {raised.value.__cause__}"
@@ -128,7 +129,7 @@ def test_garbage_is_tried_again_and_then_given_up(garbage: Answer) -> None:
 
 def test_a_null_reply_is_an_empty_one() -> None:
     with serving(Script(lambda _: reply(None))) as url:
-        assert connected(url).generate(["a"]) == [""]
+        assert texts(connected(url).generate(["a"])) == [""]
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 422])
@@ -149,7 +150,7 @@ def test_after_a_failure_the_next_prompts_do_not_wait() -> None:
                 model.generate([SECRET] * 5)
         assert len(script.bodies()) == FAST.attempts + 4 + 5 + 5
         script.paths[CHAT] = in_turn(reply("up"), failure(500), reply("again"))
-        assert model.generate(["a", "b"]) == ["up", "again"]
+        assert texts(model.generate(["a", "b"])) == ["up", "again"]
 
 
 def test_a_server_that_went_down_is_told() -> None:
@@ -190,14 +191,36 @@ def test_a_long_note_is_cut_where_the_context_is_known(context: Any, count: bool
     with serving(script) as url:
         model = connected(url)
         asked = Prompt("Words of: ", "gout " * 2000, "Answer:")
-        (text,) = model.generate([asked], GenerationSettings(max_new_tokens=50))
+        (completion,) = model.generate([asked], GenerationSettings(max_new_tokens=50))
+        text = completion.text
+        assert completion.truncated
         assert text.startswith("<Words of: gout")
         assert text.endswith("Answer:>")
         room = 300 - 50 - 64
         tokens = len(text.split()) if count else len(text[1:-1].encode()) / 3
         assert 0.9 * room < tokens <= room
-        model.generate(["short"])
-        assert model.cut == 1
+        assert not model.generate(["short"])[0].truncated
+
+
+@pytest.mark.parametrize(
+    ("usage", "finish", "expected"),
+    [
+        (
+            {"prompt_tokens": 7, "completion_tokens": 3},
+            "length",
+            Completion("yes", 7, 3, stop_reason="length"),
+        ),
+        ({"completion_tokens": 3}, "stop", Completion("yes", None, 3, stop_reason="stop")),
+        ({"completion_tokens": "many"}, "tool_calls", Completion("yes")),
+        (None, None, Completion("yes")),
+    ],
+)
+def test_a_completion_carries_the_usage_that_the_server_reports(
+    usage: Any, finish: Any, expected: Completion
+) -> None:
+    choice = {"message": {"content": "yes"}, "finish_reason": finish}
+    with serving(Script(lambda _: Answer({"choices": [choice], "usage": usage}))) as url:
+        assert connected(url).generate(["a"]) == [expected]
 
 
 def tokenized(body: Any) -> Answer:

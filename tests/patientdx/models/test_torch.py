@@ -13,6 +13,7 @@ pytest.importorskip("transformers", reason="needs the extra hf")
 
 import tiny_models
 import torch
+from completion_texts import texts
 
 from patientdx.errors import ModelError
 from patientdx.models import ModelSettings, open_model
@@ -64,10 +65,10 @@ def by_transformers(model: HfModel, prompt: str, settings: GenerationSettings = 
 def test_a_batch_gives_what_each_prompt_alone_gives(net: Any, words: Any, batch: int) -> None:
     model = wrapped(net, words, ModelSettings(batch=batch))
     asked = prompts(17)
-    replies = model.generate(asked, SHORT)
+    replies = texts(model.generate(asked, SHORT))
     assert replies == [by_transformers(model, prompt) for prompt in asked]
     assert len({len(reply) for reply in replies}) > 5  # they end at different steps
-    assert model.generate([], SHORT) == []
+    assert texts(model.generate([], SHORT)) == []
 
 
 def test_a_window_of_attention_is_kept_in_batches(words: Any) -> None:
@@ -89,7 +90,9 @@ def test_a_window_of_attention_is_kept_in_batches(words: Any) -> None:
     )
     model = wrapped(net.eval(), words, ModelSettings(batch=4))
     asked = prompts(9)
-    assert model.generate(asked, SHORT) == [by_transformers(model, prompt) for prompt in asked]
+    assert texts(model.generate(asked, SHORT)) == [
+        by_transformers(model, prompt) for prompt in asked
+    ]
     check_scores(model, [("the patient", " has a fever and chills"), ("", tiny_models.WORDS)])
 
 
@@ -102,19 +105,21 @@ def test_models_with_a_state_answer_one_by_one(words: Any) -> None:
     )
     model = wrapped(MambaForCausalLM(config).eval(), words)
     asked = prompts(3)
-    assert model.generate(asked, SHORT) == [by_transformers(model, prompt) for prompt in asked]
+    assert texts(model.generate(asked, SHORT)) == [
+        by_transformers(model, prompt) for prompt in asked
+    ]
     check_scores(model, [("the patient", " has a fever"), ("the patient", " pain")])
 
 
 def test_sampling_depends_on_the_seed_and_not_on_the_batch(net: Any, words: Any) -> None:
     asked = prompts(6)
     settings = GenerationSettings(max_new_tokens=12, temperature=1.5, seed=3)
-    together = wrapped(net, words, ModelSettings(batch=6)).generate(asked, settings)
-    alone = wrapped(net, words, ModelSettings(batch=1)).generate(asked, settings)
+    together = texts(wrapped(net, words, ModelSettings(batch=6)).generate(asked, settings))
+    alone = texts(wrapped(net, words, ModelSettings(batch=1)).generate(asked, settings))
     other = GenerationSettings(max_new_tokens=12, temperature=1.5, seed=4)
     assert together == alone
-    assert together != wrapped(net, words).generate(asked, other)
-    assert together != wrapped(net, words).generate(asked, SHORT)
+    assert together != texts(wrapped(net, words).generate(asked, other))
+    assert together != texts(wrapped(net, words).generate(asked, SHORT))
 
 
 def test_sampling_follows_the_probabilities(net: Any, words: Any) -> None:
@@ -135,13 +140,13 @@ def test_sampling_follows_the_probabilities(net: Any, words: Any) -> None:
 def test_a_reply_ends_at_stop_strings_and_numbers(net: Any, words: Any) -> None:
     model = wrapped(net, words)
     asked = prompts(5)
-    whole = model.generate(asked, SHORT)
+    whole = texts(model.generate(asked, SHORT))
     stop = whole[0][4:6]
-    cut = model.generate(asked, GenerationSettings(max_new_tokens=24, stop=(stop, "never")))
+    cut = texts(model.generate(asked, GenerationSettings(max_new_tokens=24, stop=(stop, "never"))))
     assert cut == [reply.partition(stop)[0] for reply in whole]
     assert cut[0] != whole[0]
-    assert model.generate(asked, GenerationSettings(max_new_tokens=0)) == [""] * 5
-    few = model.generate(asked, GenerationSettings(max_new_tokens=3))
+    assert texts(model.generate(asked, GenerationSettings(max_new_tokens=0))) == [""] * 5
+    few = texts(model.generate(asked, GenerationSettings(max_new_tokens=3)))
     assert all(len(model.words.tokens(one)) <= 9 for one in few)
 
 
@@ -166,8 +171,9 @@ def test_a_long_note_is_cut_and_counted(net: Any, words: Any) -> None:
     text = words.decode(tokens)
     assert "Note: fever" in text
     assert " Words?<|im_end|>" in text
-    model.generate([asked, "short", asked], GenerationSettings(max_new_tokens=20))
-    assert model.cut == 2
+    completions = model.generate([asked, "short", asked], GenerationSettings(max_new_tokens=20))
+    assert [completion.truncated for completion in completions] == [True, False, True]
+    assert completions[0].prompt_tokens == len(tokens)
     with pytest.raises(ModelError, match="question alone") as raised:
         model.generate([Prompt(SECRET * 100, "a note")])
     assert SECRET not in f"{raised.value} {raised.value.hint}"
@@ -258,7 +264,7 @@ def test_the_batch_is_halved_when_memory_runs_out(net: Any, words: Any) -> None:
     warnings: list[str] = []
     narrow = wrapped(Narrow(net, 3), words, ModelSettings(batch=8), warn=warnings.append)
     asked = prompts(11)
-    assert narrow.generate(asked, SHORT) == wrapped(net, words).generate(asked, SHORT)
+    assert texts(narrow.generate(asked, SHORT)) == texts(wrapped(net, words).generate(asked, SHORT))
     assert [one.partition(":")[0] for one in warnings] == [
         "out of memory with 8 prompts at once",
         "out of memory with 4 prompts at once",
@@ -285,7 +291,7 @@ def test_a_folder_is_what_was_saved(tmp_path: Path, net: Any, words: Any) -> Non
     model = open_model(str(folder), ModelSettings(cache=tmp_path / "cache"))
     assert model.name == "tiny"
     asked = prompts(3)
-    assert model.generate(asked, SHORT) == wrapped(net, words).generate(asked, SHORT)
+    assert texts(model.generate(asked, SHORT)) == texts(wrapped(net, words).generate(asked, SHORT))
     again = open_model(str(folder), ModelSettings(cache=tmp_path / "cache"))
     assert again.digest == model.digest
     low = open_model(str(folder), ModelSettings(dtype="bfloat16"))

@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from completion_texts import texts
 from fault_server import SECRET, Answer, Script, reply, serving
 from paths import ROOT
 
@@ -66,7 +67,7 @@ def test_no_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "http://192.0.2.1:9")
     with serving(Script(lambda _: reply("direct"))) as url:
         model = open_model(url, ModelSettings(timeout_s=5))
-        assert model.generate(["a"]) == ["direct"]
+        assert texts(model.generate(["a"])) == ["direct"]
 
 
 def test_no_redirect_is_followed() -> None:
