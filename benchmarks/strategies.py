@@ -22,7 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from evaluator import Evaluation, Setting, build_sets_table, grid, render, tune
 from expander import PhraseSearcher, PhraseSettings, StrategyResources, make_strategy
-from expander.concepts.vocabulary import Concept, read_vocabulary
+from expander.concepts.concept import Concept
+from expander.concepts.vocabulary import read_vocabulary
 from expander.systems.system import build_system, parse_system
 from indexer.bm25 import BM25Settings
 from indexer.index import Index

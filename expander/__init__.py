@@ -1,8 +1,9 @@
 """Query expansion and fusion: strategies, the reply cache, and the searchers built from them."""
 
 from .cached_generator import CachedGenerator, GenerationProgress, ModelReply, ReplyCounts
+from .concepts.concept import Concept, ConceptName
 from .concepts.finder import ConceptFinder, Mention
-from .concepts.vocabulary import Concept, Name, read_vocabulary
+from .concepts.vocabulary import read_vocabulary
 from .expansions import Expansion, expand_queries, expansion_row
 from .fusion.methods import NORMS, RRF, Fusion, ScoreFusion
 from .fusion.ranx import FUSIONS, RANX_METHODS, RanxFusion, make_fusion
@@ -36,6 +37,7 @@ __all__ = [
     "CachedGenerator",
     "Concept",
     "ConceptFinder",
+    "ConceptName",
     "ExpandedSearcher",
     "Expansion",
     "FusedSearcher",
@@ -47,7 +49,6 @@ __all__ = [
     "KeywordsSettings",
     "Mention",
     "ModelReply",
-    "Name",
     "PhraseSearcher",
     "PhraseSettings",
     "PromptedExpander",

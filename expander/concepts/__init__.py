@@ -1,1 +1,1 @@
-"""Concepts in notes: vocabularies of names, finding them in a text, and what is negated."""
+"""Concepts in notes: reading vocabularies, finding their names in a text, and negation."""

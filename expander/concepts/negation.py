@@ -1,9 +1,9 @@
-"""Which words of a note are denied: "no fever", "denies pain", "rash was absent".
+"""Negation: which words of a note are negated ("no fever", "denies pain", "rash was absent").
 
-After NegEx (Chapman et al. 2001, doi:10.1006/jbin.2001.1029): phrases open a scope before or
-after themselves, others only look like a denial, others end a scope. Unlike NegEx, which looks
-five words far, a denial reaches to the end of its sentence or to the next finite verb, because
-notes deny whole lists ("There was no X, Y or Z"). The lists are short and English.
+After NegEx (Chapman et al. 2001, doi:10.1006/jbin.2001.1029): some phrases open a negated scope
+before or after themselves, others only look like negations, others end a scope. NegEx limits a
+scope to five words; here it extends to the end of the sentence or to the next finite verb, because
+notes negate whole lists ("There was no X, Y or Z"). The phrase lists are short and English.
 """
 
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ admitted; diagnosed; confirmed; exhibited; showing; revealing; presenting
 """
 
 
-def _phrases() -> dict[tuple[str, ...], _Kind]:
+def _load_phrases() -> dict[tuple[str, ...], _Kind]:
     kinds: tuple[tuple[_Kind, str], ...] = (
         ("end", _END),
         ("before", _BEFORE),
@@ -60,42 +60,42 @@ def _phrases() -> dict[tuple[str, ...], _Kind]:
     return {tuple(phrase.split()): kind for kind, phrases in kinds for phrase in phrases.split(";")}
 
 
-_PHRASES = _phrases()
-_LONGEST = max(map(len, _PHRASES))
-_BACKWARD = 12  # words that a denial after its finding may reach back
+_PHRASES = _load_phrases()
+_MAX_PHRASE = max(map(len, _PHRASES))
+_MAX_BACKWARD = 12  # words that a negation after its finding may reach back
 
 
-def denied_words(words: Sequence[Word]) -> list[bool]:
-    """For each word of a text, whether it is denied."""
-    denied: list[bool] = []
+def find_negated(words: Sequence[Word]) -> list[bool]:
+    """For each word of a text, whether it is negated."""
+    negated: list[bool] = []
     for _, sentence in groupby(words, key=lambda word: word.sentence):
-        denied += _in_sentence([word.text.lower() for word in sentence])
-    return denied
+        negated += _negated_in_sentence([word.text.lower() for word in sentence])
+    return negated
 
 
-def _in_sentence(words: list[str]) -> list[bool]:
-    denied = [False] * len(words)
-    is_open, since, i = False, 0, 0
+def _negated_in_sentence(words: list[str]) -> list[bool]:
+    negated = [False] * len(words)
+    is_open, scope_start, i = False, 0, 0
     while i < len(words):
         length, kind = _phrase_at(words, i)
         if kind == "end":
-            # In "denies that he had fever" the verb belongs to what is denied.
-            is_open = is_open and "that" in words[since:i] and length == 1
-            since = i + length
+            # In "denies that he had fever" the verb belongs to the negated clause.
+            is_open = is_open and "that" in words[scope_start:i] and length == 1
+            scope_start = i + length
         elif kind == "before":
             is_open = True
         elif kind == "after":
-            for j in range(max(since, i - _BACKWARD), i):
-                denied[j] = True
+            for j in range(max(scope_start, i - _MAX_BACKWARD), i):
+                negated[j] = True
         elif kind is None:
-            denied[i] = is_open
+            negated[i] = is_open
         i += length
-    return denied
+    return negated
 
 
 def _phrase_at(words: list[str], start: int) -> tuple[int, _Kind | None]:
-    """The longest phrase that begins at a word, as its length and kind; (1, None) for none."""
-    for length in range(min(_LONGEST, len(words) - start), 0, -1):
+    """Length and kind of the longest phrase that begins at a word; (1, None) without one."""
+    for length in range(min(_MAX_PHRASE, len(words) - start), 0, -1):
         kind = _PHRASES.get(tuple(words[start : start + length]))
         if kind is not None:
             return length, kind

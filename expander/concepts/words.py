@@ -1,4 +1,4 @@
-"""The words of a text where they stand, with the sentence and the clause that each is in."""
+"""The words of a text, each with the sentence and the clause that it belongs to."""
 
 import re
 from typing import NamedTuple
@@ -9,22 +9,23 @@ _CLAUSE_END = re.compile(r"[,:()\[\]]|\s[-–—]\s")
 
 
 class Word(NamedTuple):
-    """One word as written. `sentence` and `clause` are numbers that rise through the text."""
+    """A word as written. `sentence` and `clause` are numbers that increase through the text."""
 
     text: str
     sentence: int
     clause: int
 
 
-def words_of(text: str) -> list[Word]:
-    """The words of a text in order, found as the index finds them."""
-    found: list[Word] = []
+def split_words(text: str) -> list[Word]:
+    """The words of a text in order, split as the index splits them."""
+    words: list[Word] = []
     sentence = clause = end = 0
     for match in _WORD.finditer(text):
         gap = text[end : match.start()]
-        new_sentence = bool(found) and _SENTENCE_END.search(gap) is not None
-        sentence += new_sentence
-        clause += new_sentence or (bool(found) and _CLAUSE_END.search(gap) is not None)
-        found.append(Word(match.group(), sentence, clause))
+        starts_sentence = bool(words) and _SENTENCE_END.search(gap) is not None
+        starts_clause = bool(words) and _CLAUSE_END.search(gap) is not None
+        sentence += starts_sentence
+        clause += starts_sentence or starts_clause
+        words.append(Word(match.group(), sentence, clause))
         end = match.end()
-    return found
+    return words

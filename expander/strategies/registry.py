@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from expander.concepts.vocabulary import Concept
+from expander.concepts.concept import Concept
 from patientdx.errors import UsageError
 from patientdx.protocols import CorpusView, Expander, Generator, Searcher
 from patientdx.records import Filter, Query

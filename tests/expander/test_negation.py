@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expander.concepts.negation import denied_words
-from expander.concepts.words import words_of
+from expander.concepts.negation import find_negated
+from expander.concepts.words import split_words
 
 LITTLE = {"and", "or", "the", "that", "she", "have", "a"}
 
@@ -46,8 +46,8 @@ LITTLE = {"and", "or", "the", "that", "she", "have", "a"}
     ],
 )
 def test_scopes(marked: str) -> None:
-    words = words_of(marked)
-    denied = denied_words(words_of(marked.lower()))
+    words = split_words(marked)
+    denied = find_negated(split_words(marked.lower()))
     # Whether little words are inside a scope does not matter.
     found = {word.text for word, flag in zip(words, denied, strict=True) if flag} - LITTLE
     assert found == {word.text for word in words if word.text.isupper()}
@@ -59,16 +59,16 @@ PARTS = ("no", "not", "fever", "was", "absent", "but", ",", ".", ";", "that", "d
 @given(st.lists(st.sampled_from(PARTS)))
 def test_every_word_gets_an_answer_and_sentences_are_independent(parts: list[str]) -> None:
     text = " ".join(parts)
-    denied = denied_words(words_of(text))
-    assert len(denied) == len(words_of(text))
-    after = denied_words(words_of(f"{text} . there is fever"))
+    denied = find_negated(split_words(text))
+    assert len(denied) == len(split_words(text))
+    after = find_negated(split_words(f"{text} . there is fever"))
     assert after[: len(denied)] == denied
     assert not any(after[len(denied) :])
 
 
 def test_words_know_their_sentence_and_clause() -> None:
-    words = words_of("Hb 8.5, low. No rash (or fever)")
+    words = split_words("Hb 8.5, low. No rash (or fever)")
     assert [word.text for word in words] == ["Hb", "8", "5", "low", "No", "rash", "or", "fever"]
     assert [word.sentence for word in words] == [0, 0, 0, 0, 1, 1, 1, 1]
     assert [word.clause for word in words] == [0, 0, 0, 1, 2, 2, 3, 3]
-    assert words_of("") == words_of("...") == []
+    assert split_words("") == split_words("...") == []

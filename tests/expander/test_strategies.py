@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from paths import ROOT
 
-from expander.concepts.vocabulary import Concept, Name
+from expander.concepts.concept import Concept, ConceptName
 from expander.prompts import read_prompt
 from expander.strategies.grounded import Grounded, GroundedSettings
 from expander.strategies.keywords import Keywords, KeywordsSettings
@@ -135,7 +135,7 @@ def test_queries_without_text_are_not_asked_about(index: Index) -> None:
     assert len(model.batches) == 1
 
 
-VOCABULARY = [Concept("X", (Name("gout"), Name("podagra")))]
+VOCABULARY = [Concept("X", (ConceptName("gout"), ConceptName("podagra")))]
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

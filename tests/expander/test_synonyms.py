@@ -4,21 +4,33 @@ import pytest
 from expander_fakes import index_of
 from paths import SHARED
 
+from expander.concepts.concept import Concept, ConceptName
 from expander.concepts.finder import ConceptFinder
-from expander.concepts.vocabulary import Concept, Name
 from expander.strategies.synonyms import Synonyms, SynonymsSettings
 from indexer.index import Index
 from patientdx.errors import InputError
 from patientdx.records import Query
 
 VOCABULARY = [
-    Concept("X:1", (Name("Epistaxis"), Name("Nosebleed"), Name("Bleeding nose", "RELATED"))),
-    Concept("X:2", (Name("Muscle weakness"), Name("Myasthenia"), Name("Weak muscles"))),
-    Concept("X:3", (Name("Proximal muscle weakness"), Name("Weakness of upper arms"))),
-    Concept("X:4", (Name("Atrial septal defect"), Name("ASD"))),
-    Concept("X:5", (Name("Gout"), Name("Podagra"))),
-    Concept("X:6", (Name("Gout"), Name("Uric arthritis"))),
-    Concept("X:7", (Name("Autism"), Name("AUT", found=False))),
+    Concept(
+        "X:1",
+        (
+            ConceptName("Epistaxis"),
+            ConceptName("Nosebleed"),
+            ConceptName("Bleeding nose", "RELATED"),
+        ),
+    ),
+    Concept(
+        "X:2",
+        (ConceptName("Muscle weakness"), ConceptName("Myasthenia"), ConceptName("Weak muscles")),
+    ),
+    Concept(
+        "X:3", (ConceptName("Proximal muscle weakness"), ConceptName("Weakness of upper arms"))
+    ),
+    Concept("X:4", (ConceptName("Atrial septal defect"), ConceptName("ASD"))),
+    Concept("X:5", (ConceptName("Gout"), ConceptName("Podagra"))),
+    Concept("X:6", (ConceptName("Gout"), ConceptName("Uric arthritis"))),
+    Concept("X:7", (ConceptName("Autism"), ConceptName("AUT", is_ambiguous=True))),
 ]
 NOTES = [
     "nosebleed epistaxis bleeding nose",
@@ -36,7 +48,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
 
 def found(index: Index, text: str) -> list[tuple[str, bool]]:
     mentions = ConceptFinder(VOCABULARY, index).find(text)
-    return [(VOCABULARY[n].concept_id, m.denied) for m in mentions for n in m.concepts]
+    return [(VOCABULARY[n].concept_id, m.negated) for m in mentions for n in m.concepts]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +115,7 @@ def test_a_concept_counts_once_and_denied_ones_add_nothing(index: Index) -> None
 
 
 def test_words_that_the_corpus_lacks_or_is_full_of_are_left_out(index: Index) -> None:
-    vocabulary = [Concept("X", (Name("gout"), Name("unheard common podagra")))]
+    vocabulary = [Concept("X", (ConceptName("gout"), ConceptName("unheard common podagra")))]
     strategy = Synonyms(corpus=index, vocabulary=vocabulary)
     (query,) = strategy.expand_many([Query("q", "gout")])
     assert query.weights == {"podagra": 0.3}
@@ -152,6 +164,6 @@ def test_what_phenopackets_deny_is_taken_for_denied(index: Index) -> None:
         ):
             mentions = finder.find(text)
             seen += len(mentions)
-            wrong += sum(mention.denied != expected for mention in mentions)
+            wrong += sum(mention.negated != expected for mention in mentions)
     assert seen > 3000
     assert wrong / seen < 0.01

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paths import SHARED
 
-from expander.concepts.vocabulary import Concept, Name, read_vocabulary
+from expander.concepts.concept import Concept, ConceptName
+from expander.concepts.vocabulary import read_vocabulary
 from patientdx.errors import InputError
 
 VOCAB = SHARED / "vocab"
@@ -61,10 +62,10 @@ def test_obo_terms_with_scopes_and_escapes(tmp_path: Path) -> None:
     assert concepts[1] == Concept(
         "X:2",
         (
-            Name("Epistaxis"),
-            Name("Nosebleed"),
-            Name('Bleeding "from" the nose, often', "NARROW"),
-            Name("Rhinorrhagia", "BROAD"),
+            ConceptName("Epistaxis"),
+            ConceptName("Nosebleed"),
+            ConceptName('Bleeding "from" the nose, often', "NARROW"),
+            ConceptName("Rhinorrhagia", "BROAD"),
         ),
         ("X:1",),
     )
@@ -108,8 +109,8 @@ def test_names_by_id(tmp_path: Path) -> None:
         'D:2\t"a\ttab"\tname\nD:2\tb (disorder)\tnarrow-synonym\nD:1\tNosebleed\trelated-synonym\n',
     )
     assert read_vocabulary(path) == [
-        Concept("D:1", (Name("epistaxis"), Name("nosebleed"))),
-        Concept("D:2", (Name("a\ttab"), Name("b", "NARROW"))),
+        Concept("D:1", (ConceptName("epistaxis"), ConceptName("nosebleed"))),
+        Concept("D:2", (ConceptName("a\ttab"), ConceptName("b", "NARROW"))),
     ]
 
 
@@ -120,12 +121,12 @@ def test_pairs_of_names_and_ambiguous_ones(tmp_path: Path) -> None:
         '"AF","amniotic fluid"\n"MI","Myocardial Infarction"\n"",""\n',
     )
     assert [concept.names for concept in read_vocabulary(path)] == [
-        (Name("myocardial infarction"), Name("MI")),
-        (Name("atrial flutter"), Name("AF", found=False)),
-        (Name("amniotic fluid"), Name("AF", found=False)),
+        (ConceptName("myocardial infarction"), ConceptName("MI")),
+        (ConceptName("atrial flutter"), ConceptName("AF", is_ambiguous=True)),
+        (ConceptName("amniotic fluid"), ConceptName("AF", is_ambiguous=True)),
     ]
     headless = write(tmp_path / "headless.csv", "gout,podagra\n")
-    assert read_vocabulary(headless)[0].names == (Name("podagra"), Name("gout"))
+    assert read_vocabulary(headless)[0].names == (ConceptName("podagra"), ConceptName("gout"))
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,7 @@ def test_real_vocabularies_are_whole() -> None:
     hpo = read_vocabulary(VOCAB / "hp.obo.gz")
     assert len(hpo) == 19_944 - 555
     by_id = {concept.concept_id: concept for concept in hpo}
-    assert Name("Nosebleed") in by_id["HP:0000421"].names
+    assert ConceptName("Nosebleed") in by_id["HP:0000421"].names
     below = read_vocabulary(VOCAB / "hp.obo.gz", root="HP:0000118")
     assert "HP:0012828" not in {concept.concept_id for concept in below}  # Severe
     listed = read_vocabulary(VOCAB / "do_term-names.tsv")
