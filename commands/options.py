@@ -37,6 +37,25 @@ TitleField = Annotated[str | None, typer.Option("--title-field", help="Column or
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out rows that cannot be used, and count them.")
 ]
+Sections = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sections",
+        help="Sections of the records: mortality, mortality-hard, or section names between "
+        "commas; may be repeated.",
+    ),
+]
+TemplatesFile = Annotated[
+    Path | None, typer.Option("--templates", help="File with the wording of the records (TOML).")
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of sample, folds and bootstrap.")]
+Resamples = Annotated[
+    int, typer.Option("--resamples", min=1, help="Number of resamples of the bootstrap by patient.")
+]
+AnswersFile = Annotated[
+    Path | None,
+    typer.Option("--answers", help="File that stores answers (default: in the cache folder)."),
+]
 AGE = re.compile(r"([0-9]+(?:\.[0-9]+)?)?(?:(-)([0-9]+(?:\.[0-9]+)?)?)?")
 
 

@@ -8,7 +8,7 @@ import typer
 
 from patientdx.errors import UsageError
 
-from . import asking, judged, mortality, options
+from . import asking, judged, model_options, options
 from .merge_inputs import Places
 from .tune_merge_live import METHODS, Asked, Family, Plan
 from .tune_merge_sources import Source, cohort_source, judged_source, text_source
@@ -118,6 +118,9 @@ AblationFiles = Annotated[
     ),
 ]
 
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write the report to this file.")]
+Form = Annotated[str, typer.Option("--format", help="text, markdown, latex or json.")]
+
 
 def tune_merge(
     given: Given = None,
@@ -143,19 +146,19 @@ def tune_merge(
     epsilon: Epsilon = None,
     sections: Task = "mortality",
     sample: Drawn = None,
-    seed: mortality.Seed = 0,
-    resamples: mortality.Resamples = 2000,
+    seed: options.Seed = 0,
+    resamples: options.Resamples = 2000,
     dtype: asking.Dtype = "auto",
     prompt_format: asking.PromptFormat = "auto",
-    batch: mortality.Batch = 0,
-    context: mortality.Context = 0,
-    answers: mortality.AnswersFile = None,
+    batch: model_options.Batch = 0,
+    context: model_options.ContextSize = 0,
+    answers: options.AnswersFile = None,
     into: Into = None,
     curve: CurveFile = None,
     plot: Plots = None,
     ablation: AblationFiles = None,
-    out: mortality.Out = None,
-    form: mortality.Form = "text",
+    out: Out = None,
+    form: Form = "text",
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
