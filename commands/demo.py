@@ -92,7 +92,7 @@ def _sample_index(folder: Path) -> "Index":
         index = Index.open(folder)
     except IndexFolderError:
         index = None
-    if index is not None and index.manifest.software == SOFTWARE:
+    if index is not None and index.describe()["software"] == SOFTWARE:
         return index
     patients = read_patients(sample_folder())
     return build_index(folder, patients, corpus=("the shipped sample",), replace_existing=True)

@@ -283,11 +283,11 @@ def _notes(
 
 def index_notes(opened: "Index", under: "Index") -> dict[str, str]:
     """What was searched, and how BM25 was set."""
-    analysis, bm25 = opened.manifest.analysis, under.bm25
+    facts, bm25 = opened.describe(), under.bm25
     return {
-        "corpus": f"{opened.size:,} patients, index {opened.manifest.digest[:12]}",
-        "system": f"bm25: k1 {bm25.k1}, b {bm25.b}, stop words {analysis.stopwords}, "
-        f"stemmer {analysis.stemmer}; identical ids dropped; RR over the whole ranking",
+        "corpus": f"{opened.size:,} patients, index {opened.digest[:12]}",
+        "system": f"bm25: k1 {bm25.k1}, b {bm25.b}, stop words {facts['stop_words']}, "
+        f"stemmer {facts['stemmer']}; identical ids dropped; RR over the whole ranking",
     }
 
 

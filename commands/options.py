@@ -140,11 +140,4 @@ def open_index(index: Path | None) -> "Index":
 
 def under(index: "Index", k1: float | None, b: float | None) -> "Index":
     """An index with k1 and b in place of its own where they are given."""
-    from indexer.bm25 import BM25Settings
-
-    if k1 is None and b is None:
-        return index
-    base = index.bm25
-    return index.with_settings(
-        BM25Settings(base.k1 if k1 is None else k1, base.b if b is None else b)
-    )
+    return index if k1 is None and b is None else index.with_bm25(k1, b)

@@ -171,7 +171,7 @@ class JudgedQueries:
         numbers = [STRATEGIES[name].Settings() for name in names]
         words = [read_prompt(name) for name in names if name in expansion.PROMPTED]
         asked = (self.metric.name, self.system, numbers, words, self.depth)
-        digest = repr((live.digest, asked, self.index.manifest.digest, self.index.bm25))
+        digest = repr((live.digest, asked, self.index.digest, self.index.bm25))
         with ScoreStore(_kept(live, "scores")) as store, ReplyCache(asking.cache_path()) as replies:
             factory = self._factory(live, replies)
             at_once = QUERIES_AT_ONCE

@@ -1,33 +1,21 @@
 """Explaining a hit: the share of each term in its score, and the passages that match."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from .analysis import Analyzer
+from patientdx.records import Explanation, TermShare
+
 from .bm25 import BM25Settings, length_norms
 from .scoring.statistics import WeightedTerms
 from .segments.segment import Segment
 
+Span: TypeAlias = tuple[int, int, str]
+"""(start, end, term) of a word in a text."""
+
 MIN_MARKED_SHARE = 0.25
 """Terms with a share below this fraction of the largest share are not marked in passages."""
-
-
-class TermShare(NamedTuple):
-    """Contribution of a term to a score: weight (query weight times idf) times impact."""
-
-    term: str
-    share: float
-    weight: float
-    tf: int
-
-
-class Explanation(NamedTuple):
-    """A score and the shares of its terms, largest first; in float64 they sum to the score."""
-
-    doc_id: str
-    score: float
-    shares: tuple[TermShare, ...]
 
 
 class Passage(NamedTuple):
@@ -62,36 +50,37 @@ def explain_score(
 
 def find_passages(
     text: str,
-    shares: tuple[TermShare, ...],
-    analyzer: Analyzer,
+    shares: Sequence[TermShare],
+    spans: Sequence[Span],
     *,
     width: int = 240,
     count: int = 2,
 ) -> list[Passage]:
     """The passages of a note, about `width` characters each, that contribute most to its score.
 
+    `spans` are those of the note's text, see `PatientIndex.spans`.
     Each term counts once over all passages, so that each passage shows new terms. Words with a
     small share (mostly function words) are not marked.
     """
     smallest = MIN_MARKED_SHARE * max((share.share for share in shares), default=0.0)
     value = {share.term: share.share for share in shares if share.share >= smallest}
-    spans = [span for span in analyzer.spans(text) if span[2] in value]
+    matches = [span for span in spans if span[2] in value]
     chosen: list[Passage] = []
     used: set[str] = set()
-    while spans and len(chosen) < count:
-        start, end = _best_window(spans, value, used, width)
-        inside = [span for span in spans if start <= span[0] and span[1] <= end]
+    while matches and len(chosen) < count:
+        start, end = _best_window(matches, value, used, width)
+        inside = [span for span in matches if start <= span[0] and span[1] <= end]
         new = {span[2] for span in inside} - used
         if not new:
             break
         used |= new
         chosen.append(_widen_to_words(text, inside, width))
-        spans = [span for span in spans if span not in inside]
+        matches = [span for span in matches if span not in inside]
     return chosen
 
 
 def _best_window(
-    spans: list[tuple[int, int, str]], value: dict[str, float], used: set[str], width: int
+    spans: Sequence[Span], value: dict[str, float], used: set[str], width: int
 ) -> tuple[int, int]:
     """(start, end) of the window whose terms outside `used` have the largest total share."""
     best, window = -1.0, (spans[0][0], spans[0][1])
@@ -109,7 +98,7 @@ def _best_window(
     return window
 
 
-def _widen_to_words(text: str, inside: list[tuple[int, int, str]], width: int) -> Passage:
+def _widen_to_words(text: str, inside: Sequence[Span], width: int) -> Passage:
     """The passage around the spans `inside`, extended to whole words on both sides."""
     first, last = inside[0][0], inside[-1][1]
     spare = max(0, width - (last - first)) // 2

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from patientdx.errors import IndexFolderError, InputError, NotFoundError, shown_id
-from patientdx.records import Filter, Hit, Patient, Query
+from patientdx.records import Explanation, Filter, Hit, Patient, Query
 
 from .analysis import Analyzer
 from .bm25 import BM25Settings
-from .explain import Explanation, explain_score
+from .explain import explain_score
 from .scoring.ranking import Ranking, ScoredNotes, sort_keys, to_hits
 from .scoring.scorer import Engine, Scorer
 from .scoring.statistics import Statistics, WeightedTerms, query_counts
@@ -75,8 +75,9 @@ class Index:
             return cls(manifest, segments, bm25=bm25, engine=engine, threads=threads)
         raise IndexFolderError(f"{folder}: the index changes too fast to be opened")
 
-    def with_settings(self, bm25: BM25Settings) -> "Index":
-        """The same state with another k1 and b; shares the open files."""
+    def with_bm25(self, k1: float | None = None, b: float | None = None) -> "Index":
+        """The same state with other BM25 parameters (None keeps one); shares the open files."""
+        bm25 = BM25Settings(self.bm25.k1 if k1 is None else k1, self.bm25.b if b is None else b)
         return Index(
             self.manifest, self._segments, bm25=bm25, engine=self._engine, threads=self._threads
         )
@@ -85,6 +86,11 @@ class Index:
     def size(self) -> int:
         """Number of live patients."""
         return self.manifest.notes
+
+    @property
+    def digest(self) -> str:
+        """Hash of the committed state: notes, deletions and stored settings."""
+        return self.manifest.digest
 
     def search(self, text: str, k: int = 10, where: Filter | None = None) -> list[Hit]:
         """The k best hits for a text."""
@@ -220,12 +226,16 @@ class Index:
         return counts
 
     def document_frequency(self, term: str) -> int:
-        """Number of live patients that hold an index term."""
+        """Number of live patients whose text contains an index term."""
         return self._statistics.document_frequency(term)
 
     def terms(self, text: str) -> list[str]:
-        """A text as index terms, in order."""
+        """The index terms of a text, in order."""
         return self.analyzer.terms(text)
+
+    def spans(self, text: str) -> list[tuple[int, int, str]]:
+        """(start, end, term) of each indexed word of a text, for highlighting."""
+        return self.analyzer.spans(text)
 
     def _locate(self, doc_id: str) -> tuple[int, int]:
         for s, segment in enumerate(self._segments):

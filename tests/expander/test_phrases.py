@@ -126,9 +126,7 @@ class Definition:
     ],
 )
 def test_it_computes_its_formulas(index: Index, settings: PhraseSettings) -> None:
-    from indexer.bm25 import BM25Settings
-
-    tuned = index.with_settings(BM25Settings(settings.k1, settings.b))
+    tuned = index.with_bm25(settings.k1, settings.b)
     searcher = PhraseSearcher(settings, searcher=tuned, corpus=tuned)
     definition = Definition(tuned, settings)
     random = Random(9)
