@@ -10,8 +10,8 @@ from patientdx.errors import MergeError, UsageError
 from . import options, output
 
 if TYPE_CHECKING:
-    from merger.planning.job import Job
-    from merger.recipes.recipe import Recipe
+    from merger.planning.job import MergeJob
+    from merger.recipes.recipe import MergeRecipe
 
 Engine = Literal["stream", "mergekit"]
 
@@ -55,11 +55,11 @@ def _folder(name: str, place: Path) -> Path:
     return place
 
 
-def asked_recipe(source: Asked) -> "tuple[Recipe, str]":
+def asked_recipe(source: Asked) -> "tuple[MergeRecipe, str]":
     """The recipe asked for, and the command that asks for it without the folder."""
-    from merger.recipes.presets import preset
+    from merger.recipes.presets import load_preset
     from merger.recipes.reader import parse_recipe, read_recipe
-    from merger.recipes.writer import renamed, weighted, written
+    from merger.recipes.writer import rename_models, set_weight, to_yaml
 
     given, weight = source.given, source.weight
     if sum(map(bool, (source.method, source.preset))) > 1:
@@ -70,11 +70,11 @@ def asked_recipe(source: Asked) -> "tuple[Recipe, str]":
     words += ["--dtype", source.dtype] if source.dtype else []
     command = shlex.join([*words, *given])
     if source.method:
-        return parse_recipe(written(_two_models(source)), "the command line"), command
+        return parse_recipe(to_yaml(_two_models(source)), "the command line"), command
     if source.dtype:
         raise UsageError("--dtype goes with --method", hint="a recipe tells its own `dtype`")
     if source.preset:
-        recipe = parse_recipe(preset(source.preset).text, source.preset)
+        recipe = parse_recipe(load_preset(source.preset).text, source.preset)
     elif len(given) == 1:
         recipe = read_recipe(Path(given[0]))
     else:
@@ -82,13 +82,13 @@ def asked_recipe(source: Asked) -> "tuple[Recipe, str]":
             "a recipe, --preset or --method is needed",
             hint="patientdx merge --method slerp --weight 0.4 A B --into OUT",
         )
-    data = recipe.plain()
+    data = recipe.to_dict()
     if source.preset and given:
-        data = renamed(data, _instead(recipe, given))
+        data = rename_models(data, _instead(recipe, given))
     if weight is not None:
-        data = weighted(data, weight)
-    if data != recipe.plain():
-        recipe = parse_recipe(written(data), recipe.name)
+        data = set_weight(data, weight)
+    if data != recipe.to_dict():
+        recipe = parse_recipe(to_yaml(data), recipe.name)
     return recipe, command
 
 
@@ -112,10 +112,10 @@ def plain_model(name: str) -> Any:
     """A model as a recipe names it; the name of a folder may hold MergeKit's own signs."""
     from merger.recipes.recipe import ModelRef
 
-    return ModelRef(name).plain() if Path(name).is_dir() else name
+    return ModelRef(name).to_yaml_value() if Path(name).is_dir() else name
 
 
-def _instead(recipe: "Recipe", given: Sequence[str]) -> Mapping[Any, Any]:
+def _instead(recipe: "MergeRecipe", given: Sequence[str]) -> Mapping[Any, Any]:
     """The folders given for the models of a preset, in its order."""
     if len(given) != len(recipe.inputs):
         listed = ", then ".join(map(str, recipe.inputs))
@@ -127,20 +127,20 @@ def _instead(recipe: "Recipe", given: Sequence[str]) -> Mapping[Any, Any]:
 
 
 def job_of(
-    recipe: "Recipe",
+    recipe: "MergeRecipe",
     places: Places,
     engine: Engine,
     shard_size: int,
     *,
     unsound: bool,
-) -> "Job":
+) -> "MergeJob":
     """The job of a recipe. Raises ModelError and FetchError for models that are not here."""
-    from merger.planning.job import Job
+    from merger.planning.job import MergeJob
 
     settings = options.settings()
     folders = {ref: places.located(ref.base) for ref in recipe.inputs}
     adapters = {ref: places.located(ref.adapter) for ref in recipe.inputs if ref.adapter}
-    return Job(
+    return MergeJob(
         recipe,
         folders,
         adapters,

@@ -17,7 +17,7 @@ from .tune_merge_sources import Live, Source
 if TYPE_CHECKING:
     from evaluator.selection import Axis, Candidate, Ledger, Strategy
     from merger.live.merged_model import MergedModel
-    from merger.recipes.recipe import Recipe
+    from merger.recipes.recipe import MergeRecipe
     from patientdx.models import ModelSettings
 
 REST = "rest"
@@ -38,7 +38,7 @@ class Family:
 
     name: str
     asked: AskedMerge
-    recipe_: "Recipe"
+    recipe_: "MergeRecipe"
     methods: tuple[str, ...]
 
     @classmethod
@@ -53,7 +53,7 @@ class Family:
             len(found.inputs) == 2
             or found.method not in METHODS[1:]
             or found.slices
-            or found.foreign
+            or found.mergekit_keys
         ):
             raise UsageError(
                 "weights of more than two models are searched for linear and multislerp only, "
@@ -61,7 +61,9 @@ class Family:
                 hint="slerp and linear are for two, linear and multislerp for more",
             )
         models = sorted(found.inputs, key=lambda one: one != found.base)
-        return cls._many(name, [one.plain() for one in models], (found.method,), found.dtype)
+        return cls._many(
+            name, [one.to_yaml_value() for one in models], (found.method,), found.dtype
+        )
 
     @classmethod
     def of(cls, name: str | None, models: Sequence[str], methods: Sequence[str]) -> "Family":
@@ -83,11 +85,11 @@ class Family:
         cls, name: str, models: Sequence[Any], methods: tuple[str, ...], dtype: str | None
     ) -> "Family":
         from merger.recipes.reader import parse_recipe
-        from merger.recipes.writer import weights_recipe, written
+        from merger.recipes.writer import many_model_recipe, to_yaml
 
-        data = weights_recipe("linear", models, [1.0] * len(models), dtype)
+        data = many_model_recipe("linear", models, [1.0] * len(models), dtype)
         return cls(
-            name, AskedMerge([], None, None, None, None), parse_recipe(written(data)), methods
+            name, AskedMerge([], None, None, None, None), parse_recipe(to_yaml(data)), methods
         )
 
     @property
@@ -118,27 +120,27 @@ class Family:
 
         return str(dict(candidate.values).get(METHOD, self.methods[0]))
 
-    def at(self, candidate: "Candidate", dtype: str | None) -> "tuple[Recipe, str]":
+    def at(self, candidate: "Candidate", dtype: str | None) -> "tuple[MergeRecipe, str]":
         """The recipe of a candidate, and the command that merges it, without the folder.
 
         `dtype` is that of the base's weights, which multislerp, done in float32, is written in.
         """
         from merger.recipes.reader import parse_recipe
-        from merger.recipes.writer import grouped, weights_recipe, written
+        from merger.recipes.writer import many_model_recipe, set_group_weights, to_yaml
 
         method, values = self.method(candidate), dict(candidate.values)
         if self.inputs > 2:
             wide = ("float32", dtype) if method == "multislerp" else (self.recipe_.dtype, None)
             shares = list(self.weights(candidate).values())
-            data = weights_recipe(method, self._plain(), shares, *wide)
+            data = many_model_recipe(method, self._plain(), shares, *wide)
         elif REST in values:
             groups = {name: one for name, one in values.items() if isinstance(one, float)}
-            data = grouped(self.recipe_.plain(), groups, REST, method)
+            data = set_group_weights(self.recipe_.to_dict(), groups, REST, method)
         else:
             one = self.asked._replace(weight=float(values["lambda"]))
             own = self.asked.method
             return asked_recipe(one._replace(method=method) if own else one)
-        return parse_recipe(written(data), self.name), "patientdx merge mergekit_config.yml"
+        return parse_recipe(to_yaml(data), self.name), "patientdx merge mergekit_config.yml"
 
     def weights(self, candidate: "Candidate") -> dict[str, float]:
         """What a candidate that is no choice by groups takes of each model."""
@@ -156,7 +158,9 @@ class Family:
 
     def _plain(self) -> list[Any]:
         base = self.recipe_.base
-        return [one.plain() for one in sorted(self.recipe_.inputs, key=lambda one: one != base)]
+        return [
+            one.to_yaml_value() for one in sorted(self.recipe_.inputs, key=lambda one: one != base)
+        ]
 
 
 @dataclass(frozen=True)
@@ -222,7 +226,7 @@ def scorers(family: Family, method: str | None, source: Source, asked: Asked) ->
     """A ledger over the live merge of some models; what it says is kept on disk as it comes."""
 
     def swap(candidate: "Candidate") -> object:
-        return model.at(family.point(candidate), method=method or family.method(candidate))
+        return model.remix(family.point(candidate), method=method or family.method(candidate))
 
     with _live(family, asked) as model:
         digest = repr((model.digest, method or family.methods[0]))
@@ -243,10 +247,10 @@ def unscored(source: Source) -> "Ledger":
 @contextmanager
 def _live(family: Family, asked: Asked) -> "Iterator[MergedModel]":
     from merger.live.merged_model import MergedModel
-    from merger.planning.job import opened
+    from merger.planning.job import prepare_merge
 
     job = job_of(family.recipe_, asked.places, "stream", SHARD, unsound=False)
-    with TemporaryDirectory() as near, opened(job, Path(near) / "live") as ready:
+    with TemporaryDirectory() as near, prepare_merge(job, Path(near) / "live") as ready:
         if ready.plan is None:
             raise UsageError("λ is searched for models merged by slerp, linear or multislerp")
         model = MergedModel.load(

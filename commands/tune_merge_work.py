@@ -121,13 +121,13 @@ def _notes(source: Source, asked: Asked) -> dict[str, str]:
 
 def check_into(families: Sequence[Family], into: Path | None) -> None:
     """Complains about a folder that cannot be written to before anything is paid for."""
-    from merger.planning.guards import check_place
+    from merger.outputs.destination import check_destination
 
     if into is None:
         return
     if len(families) != 1:
         raise UsageError("--into writes the merge of one pair", hint="name one pair")
-    check_place(into)
+    check_destination(into)
 
 
 def publish(
@@ -135,8 +135,8 @@ def publish(
 ) -> None:
     """Writes the chosen merge; its card tells how it was chosen."""
     from evaluator.selection import card_remarks
-    from merger.merging import carry_out
-    from merger.planning.job import opened
+    from merger.execution import run_merge
+    from merger.planning.job import prepare_merge
 
     recipe, command = family.at(chosen, _dtype(family, asked))
     job = replace(
@@ -144,21 +144,21 @@ def publish(
         command=f"{command} --into {shlex.quote(str(into))}",
     )
     with (
-        opened(job, into) as ready,
+        prepare_merge(job, into) as ready,
         output.progress("merging (MB)", quiet=asked.quiet) as tick,
     ):
         told = replace(ready, remarks=(*ready.remarks, *card_remarks(record)))
-        carry_out(job, told, into, lambda done, _: tick(done // 1_000_000))
+        run_merge(job, told, into, lambda done, _: tick(done // 1_000_000))
     output.say(f"written to {into}", quiet=asked.quiet)
 
 
 def _dtype(family: Family, asked: Asked) -> str | None:
     """What torch calls the dtype of the base's weights."""
     from merger.checkpoints.checkpoint import Checkpoint
-    from merger.planning.planner import torch_name
+    from merger.planning.recipe_resolver import torch_dtype_name
 
     base = Checkpoint.open(asked.places.located(family.recipe_.base.base))
-    return next((torch_name(one.dtype) for one in base.tensors.values()), None)
+    return next((torch_dtype_name(one.dtype) for one in base.tensors.values()), None)
 
 
 def _ablation(

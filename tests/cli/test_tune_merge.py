@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from cli import app
 from evaluator.cohorts import Bin, CohortMeta, Measured, Stay, write_cohort
-from merger.verify import verify
+from merger.verification import verify_merge
 
 SECRET = "Zaphodine"
 STAYS = 40
@@ -92,7 +92,7 @@ def test_the_whole_way(cohort: Path, models: list[Path], tmp_path: Path) -> None
     assert SECRET not in card
     assert "subject-" not in card
     assert f"--weight {pair['chosen']['lambda']:g}" in card
-    assert verify(tmp_path / "best").different == ()
+    assert verify_merge(tmp_path / "best").different == ()
 
 
 def test_the_scores_are_those_of_the_written_merge(
@@ -124,7 +124,7 @@ def test_epsilon_shows_the_choice_and_nothing_else(
     card = (into / "README.md").read_text()
     assert "ε = 1/2" in card
     assert "held" not in card
-    assert verify(into).different == ()
+    assert verify_merge(into).different == ()
     for more in (("--plot", "x.png"), ("--metric", "auprc"), ("--strategy", "halving")):
         run(
             *models[:2],
@@ -161,7 +161,7 @@ def test_groups_of_tensors_have_a_lambda_each(
     assert pair["chosen"].keys() == {"self_attn", "mlp", "rest"}
     recipe = (into / "mergekit_config.yml").read_text()
     assert "filter: self_attn" in recipe
-    assert verify(into).different == ()
+    assert verify_merge(into).different == ()
     run(*models[:2], *asked(cohort, tmp_path), "--groups", "mlp", code=2)
 
 
