@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from evaluator.cohorts import SECTIONS, read_cohort, read_templates, render
+from evaluator.cohorts import SECTIONS, read_cohort, read_templates, render_stay
 from evaluator.mortality.question import PAPER
 from patientdx.models import ModelSettings, located
 from patientdx.models.torch.model import HfModel
@@ -45,7 +45,7 @@ class Timed(NamedTuple):
 
 def prompts(cohort: Path, stays: int) -> list[Prompt]:
     words = read_templates()
-    records = (render(one, SECTIONS, templates=words) for one in read_cohort(cohort))
+    records = (render_stay(one, SECTIONS, templates=words) for one in read_cohort(cohort))
     return [PAPER.prompt([part.text for part in one]) for one in islice(records, stays)]
 
 

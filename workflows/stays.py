@@ -4,9 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evaluator.cohorts.cohort import Cohort
-from evaluator.cohorts.cohort_file import read_cohort
-from evaluator.cohorts.sections import Templates, parse_sections, render
+from evaluator.cohorts.cohort import Cohort, read_cohort
+from evaluator.cohorts.sections import Templates, parse_sections, render_stay
 from evaluator.mortality.predictions import Outcomes
 from evaluator.mortality.sampling import draw_places
 
@@ -95,7 +94,7 @@ class StayRecords:
         empty = 0
         for position, stay in enumerate(self._sample.cohort):
             if position in positions:
-                texts = render(stay, self._sections, templates=self._templates)
+                texts = render_stay(stay, self._sections, templates=self._templates)
                 empty += not texts
                 yield [section.text for section in texts]
         self.empty = empty

@@ -17,7 +17,7 @@ from live_merges import siblings
 from typer.testing import CliRunner
 
 from cli import app
-from evaluator.cohorts import Bin, CohortMeta, Measured, Stay, write_cohort
+from evaluator.cohorts import Bin, CohortMeta, Measurement, Stay, write_cohort
 from merger.verification import verify_merge
 
 SECRET = "Zaphodine"
@@ -34,7 +34,7 @@ def stay(number: int) -> Stay:
         sex="FM"[number % 2],
         unit="MICU",
         diagnoses=(SECRET,),
-        charts=(Measured("HR", rate),),
+        charts=(Measurement("HR", rate),),
         bins=tuple(Bin(0, step, rate + step) for step in range(2)),
         medications=(),
     )
