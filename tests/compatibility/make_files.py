@@ -61,7 +61,15 @@ from kept_files import (
     vllm_digest,
 )
 
-from evaluator.cohorts import Bin, CohortMeta, FlowStep, Measurement, Stay, read_cohort, write_cohort
+from evaluator.cohorts import (
+    Bin,
+    CohortMeta,
+    FlowStep,
+    Measurement,
+    Stay,
+    read_cohort,
+    write_cohort,
+)
 from evaluator.mortality.answer_store import AnswerStore
 from evaluator.mortality.scoring import ask
 from evaluator.selection.score_store import Score, ScoreStore
