@@ -24,7 +24,8 @@ from evaluator import Evaluation, Setting, build_sets_table, grid, render, tune
 from expander import PhraseSearcher, PhraseSettings, StrategyResources, make_strategy
 from expander.concepts.concept import Concept
 from expander.concepts.vocabulary import read_vocabulary
-from expander.systems.system import build_system, parse_system
+from expander.systems.builder import build_searcher
+from expander.systems.system import parse_system
 from indexer.index import Index
 from indexer.writer import build_index
 from patientdx.formats import evaluation_files, read_patients, read_qrels, read_queries
@@ -99,7 +100,7 @@ def searcher_of(
             return make_strategy(name, means)
 
         phrases = PhraseSearcher(PhraseSettings(k1, b), searcher=tuned, corpus=tuned)
-        return build_system(parse_system(system), tuned, strategy, phrases=phrases, depth=100)
+        return build_searcher(parse_system(system), tuned, strategy, phrases=phrases, depth=100)
 
     return made
 

@@ -150,7 +150,7 @@ def _systems(
     b: float | None,
 ) -> dict[str, "SystemSettings"]:
     """The systems by the names that tables show."""
-    from expander import SystemSettings, system_settings
+    from expander import SystemSettings, parse_system_settings
     from expander.systems.system import parse_system
 
     parsed = [parse_system(text) for text in given or ([] if settings else ["bm25"])]
@@ -158,7 +158,7 @@ def _systems(
     if len(systems) < len(parsed):
         raise UsageError("a system is named twice")
     for path in settings or ():
-        tuned = system_settings(expansion.read_settings(path).settings)
+        tuned = parse_system_settings(expansion.read_settings(path).settings)
         name = f"{tuned} [{path.stem}]"
         if name in systems:
             raise UsageError(f"two files of settings are called `{path.stem}`")
