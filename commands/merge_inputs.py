@@ -35,14 +35,14 @@ class Places(NamedTuple):
 
     def located(self, name: str) -> Path:
         """The folder of a model; fetched where that is allowed. Raises ModelError, FetchError."""
-        from patientdx.fetching.model_cache import get, located
+        from patientdx.fetching.model_cache import fetch_model, locate_model
 
         settings = options.settings()
         if not (self.allow_fetch or settings.allow_fetch):
-            return _folder(name, located(name, settings.cache))
+            return _folder(name, locate_model(name, settings.cache))
         with output.progress(f"fetching {name}", quiet=self.quiet) as tick:
             hub = self.hub or settings.hub
-            place = get(name, settings.cache, hub=hub, allowed=True, on_progress=tick)
+            place = fetch_model(name, settings.cache, hub=hub, allowed=True, on_progress=tick)
         return _folder(name, place)
 
 

@@ -9,7 +9,7 @@ import typer
 
 from patientdx.errors import UsageError
 from patientdx.records import Filter
-from patientdx.settings import Settings, settings_from
+from patientdx.settings import Settings, settings_from_environment
 
 if TYPE_CHECKING:
     from indexer.index import Index
@@ -61,7 +61,7 @@ AGE = re.compile(r"([0-9]+(?:\.[0-9]+)?)?(?:(-)([0-9]+(?:\.[0-9]+)?)?)?")
 
 def settings() -> Settings:
     """Settings from this process's environment."""
-    return settings_from(os.environ, Path.home())
+    return settings_from_environment(os.environ, Path.home())
 
 
 def api_key(file: Path | None) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from patientdx.errors import IndexFolderError, InputError, NotFoundError, shown_id
+from patientdx.errors import IndexFolderError, InputError, NotFoundError, describe_patient_id
 from patientdx.records import Explanation, Filter, Hit, Patient, Query
 
 from .analysis import Analyzer
@@ -243,7 +243,8 @@ class Index:
             if note is not None:
                 return s, note
         raise NotFoundError(
-            f"no patient {shown_id(doc_id)} in this index", hint="see the ids: index info --ids"
+            f"no patient {describe_patient_id(doc_id)} in this index",
+            hint="see the ids: index info --ids",
         )
 
     def _drop_excluded(self, ranking: Ranking, excluded: frozenset[str], k: int) -> Ranking:

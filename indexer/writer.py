@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 
 from patientdx import __version__
-from patientdx.errors import IndexFolderError, InputError, NotFoundError, shown_id
+from patientdx.errors import IndexFolderError, InputError, NotFoundError, describe_patient_id
 from patientdx.records import Patient
 
 from .analysis import AnalysisSettings
@@ -119,7 +119,7 @@ def delete_patients(folder: Path | str, patient_ids: Sequence[str]) -> Index:
         index = Index.open(folder)
         for patient_id in patient_ids:
             if patient_id not in index:
-                raise NotFoundError(f"no patient {shown_id(patient_id)} in this index")
+                raise NotFoundError(f"no patient {describe_patient_id(patient_id)} in this index")
         segments = delete_from_segments(folder, manifest, manifest.segments, patient_ids)
         _commit_manifest(folder, manifest.successor(tuple(segments), manifest.corpus))
     return Index.open(folder)

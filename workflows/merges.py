@@ -182,13 +182,15 @@ def locate_model(name: str, settings: Settings, monitor: Monitor = LOG) -> Path:
 
     Raises ModelError and FetchError for a model that is not here, MergeError for a file.
     """
-    from patientdx.fetching.model_cache import get, located
+    from patientdx.fetching.model_cache import fetch_model, locate_model
 
     if settings.allow_fetch:
         with monitor.progress(f"fetching {name}") as progress:
-            path = get(name, settings.cache, hub=settings.hub, allowed=True, on_progress=progress)
+            path = fetch_model(
+                name, settings.cache, hub=settings.hub, allowed=True, on_progress=progress
+            )
     else:
-        path = located(name, settings.cache)
+        path = locate_model(name, settings.cache)
     if not path.is_dir():
         raise MergeError(
             f"`{name}` is a file; models are merged from folders of safetensors",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from patientdx.capabilities import require
+from patientdx.capabilities import require_package
 from patientdx.errors import InputError
 
 from .file_format import METADATA_KEY, ROW_GROUP, VERSION, file_schema
@@ -86,7 +86,7 @@ def read_batches(path: Path, columns: Sequence[str]) -> Iterator["pa.RecordBatch
 
 @contextmanager
 def _open_parquet(path: Path) -> Iterator[Any]:
-    require("pyarrow", "mortality")
+    require_package("pyarrow", "mortality")
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from patientdx.capabilities import require
+from patientdx.capabilities import require_package
 from patientdx.errors import InputError, PatientDxError, UsageError
 
 from .spilling import spill_folder
@@ -67,7 +67,7 @@ class Database:
 
     def insert_rows(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Adds rows to an existing table."""
-        require("pyarrow", "mortality")
+        require_package("pyarrow", "mortality")
         import pyarrow as pa
 
         if rows:
@@ -85,7 +85,7 @@ def read_script(script: str) -> str:
 @contextmanager
 def open_database(options: DatabaseOptions, output: Path) -> Iterator[Database]:
     """A database in memory that spills to a private folder, which is removed at the end."""
-    require("duckdb", "mortality")
+    require_package("duckdb", "mortality")
     import duckdb
 
     with (

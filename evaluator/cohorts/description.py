@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from patientdx.capabilities import require
+from patientdx.capabilities import require_package
 from patientdx.errors import InputError
 
 from .cohort import Cohort
@@ -75,7 +75,7 @@ def describe_cohort(
 
 def load_token_counter(path: Path) -> TokenCounter:
     """A function that counts tokens by a `tokenizer.json`. Raises InputError for another file."""
-    require("tokenizers", "hf")
+    require_package("tokenizers", "hf")
     from tokenizers import Tokenizer
 
     try:

@@ -5,7 +5,7 @@ Rows come in groups, so that a cohort of any size is written and read in bounded
 
 from typing import TYPE_CHECKING
 
-from patientdx.capabilities import require
+from patientdx.capabilities import require_package
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,7 +18,7 @@ ROW_GROUP = 1024
 
 def file_schema() -> "pa.Schema":
     """The columns of a cohort file."""
-    require("pyarrow", "mortality")
+    require_package("pyarrow", "mortality")
     import pyarrow as pa
 
     text, texts = pa.string(), pa.list_(pa.string())

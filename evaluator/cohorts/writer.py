@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import patientdx
-from patientdx.capabilities import require
+from patientdx.capabilities import require_package
 from patientdx.formats import atomic_writer
 
 from .file_format import METADATA_KEY, ROW_GROUP, VERSION, file_schema
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @contextmanager
 def open_cohort_writer(path: Path) -> Iterator["CohortWriter"]:
     """A writer of stays in tables; the file appears when the block ends without an error."""
-    require("pyarrow", "mortality")
+    require_package("pyarrow", "mortality")
     import pyarrow.parquet as pq
 
     with (
@@ -52,7 +52,7 @@ class CohortWriter:
 
 def write_cohort(path: Path, stays: Iterable[Stay], meta: CohortMeta) -> None:
     """Writes stays, a row group in memory at a time."""
-    require("pyarrow", "mortality")
+    require_package("pyarrow", "mortality")
     import pyarrow as pa
 
     columns, remaining = file_schema(), iter(stays)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from patientdx.capabilities import require
+from patientdx.capabilities import require_package
 from patientdx.errors import InputError, UsageError
 from patientdx.records import Qrels, Run
 
@@ -96,7 +96,7 @@ class RanxFusion:
         return None if self.norm == "none" else self.norm
 
     def _check_params(self) -> None:
-        require("ranx", "report")
+        require_package("ranx", "report")
         method = import_module("ranx.fusion").fusion_switch(self.method)
         known = dict(inspect.signature(method).parameters)
         for name in ("runs", "name"):
@@ -110,7 +110,7 @@ class RanxFusion:
 
 
 def _import_ranx() -> Any:
-    require("ranx", "report")
+    require_package("ranx", "report")
     return _without_warnings(import_module, "ranx")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from merger.recipes.recipe import MergeRecipe, ModelRef
 from merger.recipes.writer import rename_models
-from patientdx.capabilities import require
+from patientdx.capabilities import require_package
 from patientdx.errors import MergeError
 
 
@@ -18,7 +18,7 @@ def mergekit_version() -> str:
     """The version of the MergeKit that is installed. Raises ExtraMissingError without one."""
     from importlib.metadata import version
 
-    require("mergekit", "merge")
+    require_package("mergekit", "merge")
     return version("mergekit")
 
 
@@ -37,7 +37,7 @@ def run_mergekit(
     vocabularies to the smallest. A tokenizer is written where the recipe speaks of one. Raises
     MergeError with what MergeKit says, and ExtraMissingError where it is not installed.
     """
-    require("mergekit", "merge")
+    require_package("mergekit", "merge")
     with _silence():
         from mergekit.config import MergeConfiguration
         from mergekit.io.tasks import LoaderCache

@@ -16,7 +16,7 @@ from merger.kernels.dispatch import THRESHOLD
 from merger.kernels.weighted_sums import WeightedSum
 from merger.planning.merge_plan import MergePlan, TensorTask
 from patientdx.errors import MergeError
-from patientdx.models.settings import DEFAULTS, ModelSettings, Warn, unheard
+from patientdx.models.settings import DEFAULTS, ModelSettings, Warn, ignore_warning
 from patientdx.models.torch.model import HfModel
 from patientdx.protocols import (
     GREEDY,
@@ -48,7 +48,7 @@ class MergedModel:
         settings: ModelSettings = DEFAULTS,
         *,
         name: str = "merge",
-        warn: Warn = unheard,
+        warn: Warn = ignore_warning,
     ) -> None:
         self._plan = plan
         self._name = name
@@ -79,7 +79,7 @@ class MergedModel:
         settings: ModelSettings = DEFAULTS,
         *,
         name: str = "merge",
-        warn: Warn = unheard,
+        warn: Warn = ignore_warning,
     ) -> "MergedModel":
         """A plan in memory; `files` are those that would lie beside the written weights.
 

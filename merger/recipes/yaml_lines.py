@@ -17,9 +17,9 @@ def yaml_module() -> Any:
     """PyYAML, which comes along with MergeKit."""
     from importlib import import_module
 
-    from patientdx.capabilities import require
+    from patientdx.capabilities import require_package
 
-    require("yaml", "merge")
+    require_package("yaml", "merge")
     return import_module("yaml")
 
 

