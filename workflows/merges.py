@@ -17,10 +17,10 @@ from .monitor import LOG, Monitor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from merger.execution import MergeResult
-    from merger.planning.job import MergeJob, PreparedMerge
+    from merger.merging import Merged
+    from merger.planning.job import Job, Ready
     from merger.similarity import CosineSummary, TensorReport
-    from merger.verification import Verification
+    from merger.verify import Verified
 
 Engine = Literal["stream", "mergekit"]
 SHARD_SIZE = 5_000_000_000
@@ -53,14 +53,14 @@ def merge(
     allow_unsound: bool = False,
     settings: Settings | None = None,
     monitor: Monitor = LOG,
-) -> "MergeResult":
+) -> "Merged":
     """Merge models into a new folder, which appears whole or not at all.
 
     `recipe` is a recipe, its path, the name of a preset, a PresetMerge or a TwoModelMerge, and
     `weight` replaces its t. What the streaming engine cannot do goes to MergeKit, with a notice.
     Raises PatientDxError for inputs that cannot be merged and a folder that is not empty.
     """
-    from merger.execution import merge as merge_job
+    from merger.merging import merge as merge_job
 
     into = Path(into)
     resolved = resolve_merge(recipe, weight)
@@ -98,27 +98,24 @@ def check_merge(
     With `compare` the weights of the inputs are read and compared. Raises PatientDxError where
     the merge is not possible, also for an `into` that cannot be written.
     """
-    from merger.outputs.destination import check_destination
-    from merger.planning.job import prepare_merge
+    from merger.planning.guards import check_place
+    from merger.planning.job import opened
 
     target = None if into is None else Path(into)
     job = prepare_job(resolve_merge(recipe, weight), settings, monitor)
     job = replace(job, engine=engine, unsound=allow_unsound)
     if target is not None:
-        check_destination(target)
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        prepare_merge(job, Path(scratch) / "check") as prepared,
-    ):
+        check_place(target)
+    with tempfile.TemporaryDirectory() as scratch, opened(job, Path(scratch) / "check") as ready:
         if target is not None:
-            check_destination(target, prepared.nbytes)
+            check_place(target, ready.nbytes)
         check = MergeCheck(
-            engine=prepared.engine,
+            engine=ready.engine,
             inputs=tuple(map(str, job.recipe.inputs)),
-            nbytes=prepared.nbytes,
-            remarks=prepared.remarks,
+            nbytes=ready.nbytes,
+            remarks=ready.remarks,
         )
-        return _compare_tensors(check, job, prepared, monitor) if compare else check
+        return _compare_tensors(check, job, ready, monitor) if compare else check
 
 
 def verify_merge(
@@ -127,14 +124,14 @@ def verify_merge(
     models: Sequence[Path | str] = (),
     settings: Settings | None = None,
     monitor: Monitor = LOG,
-) -> "Verification":
+) -> "Verified":
     """Make a merge again in a hidden folder and compare every byte.
 
     `models` are the folders of the inputs, in their order, where they have moved. Raises
     MergeError for a folder that is no merge of ours and for inputs that are not as they were.
     """
     from merger.metadata.provenance import read_provenance
-    from merger.verification import verify_merge as repeat_merge
+    from merger.verify import verify
 
     settings = settings or default_settings()
     folder = Path(folder)
@@ -145,9 +142,9 @@ def verify_merge(
             hint=f"in this order: {', then '.join(names)}",
         )
     with show_megabytes(monitor, "merging again (MB)") as on_progress:
-        return repeat_merge(
+        return verify(
             folder,
-            folders=dict(zip(names, map(Path, models), strict=False)),
+            places=dict(zip(names, map(Path, models), strict=False)),
             threads=settings.threads,
             cache=settings.cache,
             progress=on_progress,
@@ -156,18 +153,18 @@ def verify_merge(
 
 def prepare_job(
     merge: ResolvedMerge, settings: Settings | None = None, monitor: Monitor = LOG
-) -> "MergeJob":
+) -> "Job":
     """The job of a recipe whose models are found, or fetched where the settings allow it.
 
     Raises ModelError and FetchError for models that are not here.
     """
-    from merger.planning.job import MergeJob
+    from merger.planning.job import Job
 
     settings = settings or default_settings()
     refs = merge.recipe.inputs
     folders = {ref: locate_model(ref.base, settings, monitor) for ref in refs}
     adapters = {ref: locate_model(ref.adapter, settings, monitor) for ref in refs if ref.adapter}
-    return MergeJob(
+    return Job(
         merge.recipe,
         folders,
         adapters,
@@ -182,15 +179,13 @@ def locate_model(name: str, settings: Settings, monitor: Monitor = LOG) -> Path:
 
     Raises ModelError and FetchError for a model that is not here, MergeError for a file.
     """
-    from patientdx.fetching.model_cache import fetch_model, locate_model
+    from patientdx.fetching.model_cache import get, located
 
     if settings.allow_fetch:
         with monitor.progress(f"fetching {name}") as progress:
-            path = fetch_model(
-                name, settings.cache, hub=settings.hub, allowed=True, on_progress=progress
-            )
+            path = get(name, settings.cache, hub=settings.hub, allowed=True, on_progress=progress)
     else:
-        path = locate_model(name, settings.cache)
+        path = located(name, settings.cache)
     if not path.is_dir():
         raise MergeError(
             f"`{name}` is a file; models are merged from folders of safetensors",
@@ -206,18 +201,16 @@ def show_megabytes(monitor: Monitor, label: str) -> "Iterator[Callable[[int, int
         yield lambda done, _total: progress(done // 1_000_000)
 
 
-def _compare_tensors(
-    check: MergeCheck, job: "MergeJob", prepared: "PreparedMerge", monitor: Monitor
-) -> MergeCheck:
-    from merger.similarity import summarize_cosines, tensor_reports
+def _compare_tensors(check: MergeCheck, job: "Job", ready: "Ready", monitor: Monitor) -> MergeCheck:
+    from merger.similarity import summary, tensor_reports
 
-    if prepared.plan is None:
+    if ready.plan is None:
         raise UsageError(
             "--check compares the tensors of linear and slerp merges only",
             hint="--dry-run shows whether this merge is possible",
         )
-    with monitor.progress("comparing", len(prepared.plan.tensors)) as progress:
-        rows = tuple(tensor_reports(prepared.plan, threads=job.threads, on_tensor=progress))
+    with monitor.progress("comparing", len(ready.plan.tensors)) as progress:
+        rows = tuple(tensor_reports(ready.plan, threads=job.threads, on_tensor=progress))
     broken = [row.name for row in rows if not row.finite]
     if broken:
         raise MergeError(
@@ -225,4 +218,4 @@ def _compare_tensors(
             hint="one of the models is broken: fetch it again",
         )
     cosines = {row.name: row.cosine for row in rows if row.cosine is not None}
-    return replace(check, tensors=rows, cosines=summarize_cosines(cosines, prepared.plan))
+    return replace(check, tensors=rows, cosines=summary(cosines, ready.plan))

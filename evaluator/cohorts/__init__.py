@@ -1,18 +1,16 @@
 """Cohorts: stays in intensive care, how they were chosen, and their records as text."""
 
-from .cohort import Cohort, read_cohort
-from .metadata import CohortMeta, FlowStep
+from .cohort import SECTIONS, Bin, Cohort, CohortMeta, FlowStep, Measured, Stay
+from .cohort_file import read_cohort, write_cohort
 from .sections import (
     PRESETS,
     SectionText,
     Templates,
-    join_sections,
     parse_sections,
     read_templates,
-    render_stay,
+    record,
+    render,
 )
-from .stay import SECTIONS, Bin, Measurement, Stay
-from .writer import write_cohort
 
 __all__ = [
     "PRESETS",
@@ -21,14 +19,14 @@ __all__ = [
     "Cohort",
     "CohortMeta",
     "FlowStep",
-    "Measurement",
+    "Measured",
     "SectionText",
     "Stay",
     "Templates",
-    "join_sections",
     "parse_sections",
     "read_cohort",
     "read_templates",
-    "render_stay",
+    "record",
+    "render",
     "write_cohort",
 ]

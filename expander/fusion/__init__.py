@@ -1,1 +1,1 @@
-"""Fusion of rankings: several lists of hits per query become one list."""
+"""Fusion: several lists of hits a query, one list out; our own methods and those of ranx."""

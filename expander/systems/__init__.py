@@ -1,1 +1,1 @@
-"""Retrieval systems: expansion strategies and fusions combined into searchers, with settings."""
+"""Retrieval systems: strategies and fusions joined into searchers, with their settings."""

@@ -1,4 +1,4 @@
-"""The stored notes of a segment, compressed in frames, and their patient ids."""
+"""The notes themselves, compressed for display, and their ids."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -20,9 +20,8 @@ LEVEL = 1
 
 
 def encode_frame(patients: Sequence[Patient]) -> bytes:
-    """Encodes up to FRAME_NOTES patients: a line of JSON metadata, then the plain texts.
-
-    Raises InputError for a field that is not valid Unicode.
+    """What a frame of up to FRAME_NOTES patients holds: a line of JSON about them, then the notes
+    as they are, one after another. Raises InputError for a field that cannot be encoded.
     """
     texts = [_encode(patient, patient.text) for patient in patients]
     rows = [
@@ -38,7 +37,7 @@ def encode_frame(patients: Sequence[Patient]) -> bytes:
 
 
 def make_compressor() -> "ZstdCompressor":
-    """The compressor of frames: zstd with a checksum."""
+    """What frames are compressed with, one after another: zstd, with a checksum."""
     import zstandard
 
     return zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
@@ -66,7 +65,7 @@ def _metadata_row(patient: Patient, size: int) -> list[Any]:
 
 
 def _decode_frame(content: bytes) -> Iterator[Patient]:
-    """The inverse of `encode_frame`. Raises ValueError for damaged bytes."""
+    """The inverse of `encode_frame`. Raises ValueError for bytes that it never writes."""
     about, _, texts = content.partition(b"\n")
     at = 0
     for patient_id, size, title, age, sex, metadata, derived in json.loads(about):
@@ -76,7 +75,7 @@ def _decode_frame(content: bytes) -> Iterator[Patient]:
 
 
 class NoteStore:
-    """Reads the patients of a segment by note number."""
+    """Reads notes back by their number in the segment."""
 
     def __init__(self, container: ContainerReader) -> None:
         self._path = container.path
@@ -85,7 +84,7 @@ class NoteStore:
         self._frame = lru_cache(maxsize=64)(self._read)
 
     def __getitem__(self, note: int) -> Patient:
-        """The patient with a note number. Raises IndexFolderError if its frame is damaged."""
+        """One patient. Raises IndexFolderError where the stored bytes are damaged."""
         return self._frame(note // FRAME_NOTES)[note % FRAME_NOTES]
 
     def __iter__(self) -> Iterator[Patient]:
@@ -107,7 +106,7 @@ class NoteStore:
 
 
 class PatientIds:
-    """The patient ids of a segment: id by note number, and note number by id."""
+    """Patient ids of a segment: by note number, and note number by id."""
 
     def __init__(self, container: ContainerReader) -> None:
         self._path = container.path
@@ -121,7 +120,7 @@ class PatientIds:
 
     @cached_property
     def _sorted(self) -> NDArray[np.uint32]:
-        """Note numbers in order of their ids; checked on first use, as searches do not need it."""
+        """Notes in order of their ids; checked when first used, since searches can do without."""
         if len(self._order) and int(self._order.max()) >= len(self._order):
             raise self._damage_error()
         return self._order
@@ -136,19 +135,19 @@ class PatientIds:
         return [self._text(blob[a:b]) for a, b in zip(starts, ends, strict=True)]
 
     def find(self, patient_id: str) -> int | None:
-        """The note number of an id, by binary search; None if there is none."""
+        """The note with this id, by binary search over the sorted ids."""
         low = self.count_below(patient_id)
         if low < len(self._sorted) and self[int(self._sorted[low])] == patient_id:
             return int(self._sorted[low])
         return None
 
     def count_below(self, patient_id: str) -> int:
-        """Number of ids that precede this one in byte order."""
-        raw = patient_id.encode("utf-8", "surrogatepass")
+        """Number of ids that come before this one in byte order."""
+        wanted = patient_id.encode("utf-8", "surrogatepass")
         low, high = 0, len(self._sorted)
         while low < high:
             middle = (low + high) // 2
-            if bytes(self._raw(int(self._sorted[middle]))) < raw:
+            if bytes(self._raw(int(self._sorted[middle]))) < wanted:
                 low = middle + 1
             else:
                 high = middle
@@ -156,13 +155,13 @@ class PatientIds:
 
     def with_prefix(self, prefix: str) -> list[str]:
         """The ids that begin with `prefix`."""
-        matches = []
+        found = []
         for at in range(self.count_below(prefix), len(self._sorted)):
             patient_id = self[int(self._sorted[at])]
             if not patient_id.startswith(prefix):
                 break
-            matches.append(patient_id)
-        return matches
+            found.append(patient_id)
+        return found
 
     def _text(self, raw: memoryview) -> str:
         try:
@@ -181,7 +180,7 @@ class PatientIds:
 
 
 def write_ids(writer: ContainerWriter, ids: Sequence[bytes]) -> None:
-    """Writes the sections that `PatientIds` reads."""
+    """The sections that `Ids` reads."""
     offsets = np.zeros(len(ids) + 1, dtype=np.uint64)
     np.cumsum([len(raw) for raw in ids], out=offsets[1:])
     order = np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.uint32)

@@ -1,4 +1,4 @@
-"""Reading a segment: dictionary, postings, notes and columns of a memory-mapped file."""
+"""Reading a segment: dictionary, postings, notes and columns over a mapped file."""
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -20,14 +20,14 @@ from .postings import concatenated_ranges
 
 
 class TermPostings(NamedTuple):
-    """The notes that hold a term, ascending, and its frequency in each."""
+    """Notes that hold a term (ascending) and how often."""
 
     notes: NDArray[np.int64]
     tfs: NDArray[np.float64]
 
 
 class Segment:
-    """An immutable segment, and the notes deleted from it since."""
+    """One immutable segment, and which of its notes have been deleted since."""
 
     def __init__(self, folder: Path, entry: SegmentEntry, layout: Layout) -> None:
         self.entry = entry
@@ -42,27 +42,27 @@ class Segment:
 
     @property
     def notes(self) -> int:
-        """Number of notes, including deleted ones."""
+        """Number of notes, deleted ones included."""
         return self.entry.notes
 
     @cached_property
     def ids(self) -> PatientIds:
-        """The patient ids."""
+        """Patient ids."""
         return PatientIds(self.container)
 
     @cached_property
     def store(self) -> NoteStore:
-        """The stored patients."""
+        """The notes themselves."""
         return NoteStore(self.container)
 
     @cached_property
     def columns(self) -> Columns:
-        """The columns of age, sex and metadata."""
+        """Age, sex and metadata."""
         return Columns(self.container, self.entry.fields, self.ids)
 
     @cached_property
     def lengths(self) -> NDArray[np.uint32]:
-        """Number of tokens of each note."""
+        """Tokens of each note."""
         return self.container.array("lengths")
 
     @cached_property
@@ -74,7 +74,7 @@ class Segment:
 
     @cached_property
     def lost_df(self) -> Mapping[int, int]:
-        """Number of deleted notes that hold a term, by term number."""
+        """How many deleted notes held each term, by term number."""
         if self._deletions is None:
             return {}
         terms = self._deletions.array("terms").tolist()
@@ -82,7 +82,7 @@ class Segment:
 
     @cached_property
     def live_mask(self) -> NDArray[np.bool_] | None:
-        """Mask of the live notes; None if all are live."""
+        """True for each live note; None when all are."""
         if not len(self.deleted):
             return None
         mask = np.ones(self.notes, dtype=bool)
@@ -90,24 +90,24 @@ class Segment:
         return mask
 
     def find(self, patient_id: str) -> int | None:
-        """The number of the live note with an id; None if there is none."""
+        """The live note with this id."""
         note = self.ids.find(patient_id)
         if note is None or (self.live_mask is not None and not self.live_mask[note]):
             return None
         return note
 
     def term_number(self, term: str) -> int | None:
-        """The number of a term in the dictionary, by binary search; None if it is not there."""
-        raw = term.encode("utf-8", "surrogatepass")
+        """The number of a term in the dictionary, by binary search."""
+        wanted = term.encode("utf-8", "surrogatepass")
         blob, offsets = self._terms
         low, high = 0, len(offsets) - 1
         while low < high:
             middle = (low + high) // 2
-            if bytes(blob[offsets[middle] : offsets[middle + 1]]) < raw:
+            if bytes(blob[offsets[middle] : offsets[middle + 1]]) < wanted:
                 low = middle + 1
             else:
                 high = middle
-        if low < len(offsets) - 1 and bytes(blob[offsets[low] : offsets[low + 1]]) == raw:
+        if low < len(offsets) - 1 and bytes(blob[offsets[low] : offsets[low + 1]]) == wanted:
             return low
         return None
 
@@ -123,11 +123,11 @@ class Segment:
 
     @cached_property
     def arrays(self) -> SegmentArrays:
-        """The arrays of postings."""
+        """The postings as arrays, for the engines."""
         return SegmentArrays.read(self.container)
 
     def postings(self, number: int) -> TermPostings:
-        """All postings of a term, of any kind."""
+        """All postings of a term, whichever way they are stored."""
         arrays = self.arrays
         kind, place = int(arrays.kind[number]), int(arrays.place[number])
         if kind == BLOCKED:
@@ -149,7 +149,7 @@ class Segment:
         return self._exact_frequencies(number, np.arange(self.notes), tfs, BYTE_TF_MAX)
 
     def frequency(self, number: int, note: int) -> float:
-        """Frequency of a term in a note; 0.0 if the note lacks it."""
+        """How often one note holds a term; 0.0 where it does not."""
         arrays = self.arrays
         kind, place = int(arrays.kind[number]), int(arrays.place[number])
         block, offset = divmod(note, self.layout.block_docs)
@@ -189,7 +189,7 @@ class Segment:
     def _exact_frequencies(
         self, number: int, notes: NDArray[np.int64], tfs: NDArray[Any], limit: int
     ) -> NDArray[np.float64]:
-        """Frequencies as float64; those at the `limit` of their field come from the side table."""
+        """Frequencies with those that filled their field looked up in the side table."""
         exact = tfs.astype(np.float64)
         full = np.flatnonzero(tfs == limit)
         if len(full):
@@ -206,14 +206,14 @@ class Segment:
         return self.container.raw("terms"), offsets
 
     def _check_arrays(self) -> None:
-        """Raises IndexFolderError for inconsistent arrays, which the engines must never read."""
-        consistent = (
+        """Guards the engines, which trust these arrays, against damaged files."""
+        sound = (
             _is_ascending(self.container.array("term_offsets"))
             and _is_ascending(self.container.array("note_offsets"))
             and self.arrays.is_consistent(self.notes, self.layout)
             and self._deletions_are_consistent()
         )
-        if not consistent:
+        if not sound:
             raise self.damage_error()
 
     def _deletions_are_consistent(self) -> bool:
@@ -225,7 +225,7 @@ class Segment:
         return known and bool(np.all(counts <= df[terms]))
 
     def damage_error(self) -> IndexFolderError:
-        """The error to raise for inconsistent bytes."""
+        """The error to raise for bytes that cannot be what was written."""
         return IndexFolderError(
             f"{self.container.path}: the file is damaged",
             hint="see `index verify`; restore the index from a copy",

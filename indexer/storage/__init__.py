@@ -1,1 +1,1 @@
-"""The files of an index folder: containers of arrays, the manifest, the lock, build folders."""
+"""What an index folder holds on disk: containers of arrays, the manifest, locks, build folders."""

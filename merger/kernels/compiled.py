@@ -9,7 +9,7 @@ from types import ModuleType
 
 
 @cache
-def load_native() -> ModuleType | None:
+def native() -> ModuleType | None:
     """The compiled module, or None."""
     try:
         from . import _native
@@ -19,7 +19,7 @@ def load_native() -> ModuleType | None:
 
 
 @cache
-def kernel_variants() -> tuple[str, ...]:
+def engines() -> tuple[str, ...]:
     """Names of the engines that run on this machine, the fastest first; `numpy` is always there."""
-    module = load_native()
+    module = native()
     return (*(module.variants() if module else ()), "numpy")

@@ -8,7 +8,7 @@ import numpy as np
 _LANES = 4
 
 
-class WeightedSum(NamedTuple):
+class Sum(NamedTuple):
     """One weight an input.
 
     A `divisor` of 0 rounds every product and every sum. With any other the sum begins with +0,
@@ -19,18 +19,16 @@ class WeightedSum(NamedTuple):
     divisor: float = 0.0
 
 
-SumWeights: TypeAlias = WeightedSum | Sequence[float]
+Weights: TypeAlias = Sum | Sequence[float]
 """A sum, or the weights of one that has no divisor."""
 
 
-def as_weighted_sum(weights: SumWeights) -> WeightedSum:
+def sum_of(weights: Weights) -> Sum:
     """The sum that weights stand for."""
-    return weights if isinstance(weights, WeightedSum) else WeightedSum(tuple(weights))
+    return weights if isinstance(weights, Sum) else Sum(tuple(weights))
 
 
-def linear_sum(
-    weights: Sequence[float], *, divided: bool = True, wide: bool = False
-) -> WeightedSum:
+def linear_sum(weights: Sequence[float], *, divided: bool = True, wide: bool = False) -> Sum:
     """The sum of MergeKit 0.1.5's linear method, whose result is `divided` by that of the weights.
 
     Weights are rounded to float32 and added as torch adds up to seven numbers; `wide` is for
@@ -46,4 +44,4 @@ def linear_sum(
     total = lanes[0]
     for lane_sum in lanes[1:]:
         total = real(total + lane_sum)
-    return WeightedSum(tuple(map(float, weights)), float(total) if divided else 1.0)
+    return Sum(tuple(map(float, weights)), float(total) if divided else 1.0)

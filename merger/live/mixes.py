@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from merger.kernels.dispatch import Moments, slerp_weights
-from merger.kernels.weighted_sums import WeightedSum, linear_sum
+from merger.kernels.weighted_sums import Sum, linear_sum
 from patientdx.errors import MergeError
 
 METHODS = ("linear", "slerp", "multislerp")
@@ -17,7 +17,7 @@ EPSILON = 1e-8  # what multislerp adds to norms
 _CANCELLED = 1e-6  # lengths of means of unit vectors that are nothing but rounding
 
 
-class TensorMix(NamedTuple):
+class Mix(NamedTuple):
     """A method, and one weight an input that say how much of it there is.
 
     A linear sum is `divided` by that of the weights.
@@ -28,31 +28,29 @@ class TensorMix(NamedTuple):
     divided: bool = True
 
 
-TensorPoint: TypeAlias = float | Sequence[float] | TensorMix
+Spot: TypeAlias = float | Sequence[float] | Mix
 """One λ of two inputs (0: the first, which is the base), one weight an input, or a mix."""
 
-MergePoint: TypeAlias = (
-    TensorPoint | Mapping[str, TensorPoint] | Callable[[str], TensorPoint | None]
-)
+Point: TypeAlias = Spot | Mapping[str, Spot] | Callable[[str], Spot | None]
 """A spot for all tensors, or one for each by its name; where there is none the plan's counts."""
 
 
-def tensor_point(point: MergePoint, name: str) -> TensorPoint | None:
+def spot_of(point: Point, name: str) -> Spot | None:
     """What a point says of a tensor."""
     if isinstance(point, Mapping):
         return point.get(name)
     return point(name) if callable(point) else point
 
 
-def resolve_mix(spot: TensorPoint, method: str, inputs: int, base: int = 0) -> TensorMix:
+def mix_of(spot: Spot, method: str, inputs: int, base: int = 0) -> Mix:
     """The mix of a spot that names no method of its own; weights are made to add up to 1.
 
     Raises MergeError for what is no mix of so many inputs.
     """
-    if isinstance(spot, TensorMix):
+    if isinstance(spot, Mix):
         method, spot = spot.method, spot.weights
     if isinstance(spot, int | float):
-        spot = _split_lambda(float(spot), inputs, base)
+        spot = _ends(float(spot), inputs, base)
     weights = tuple(float(weight) for weight in spot)
     total = math.fsum(weights)
     if len(weights) != inputs:
@@ -65,10 +63,10 @@ def resolve_mix(spot: TensorPoint, method: str, inputs: int, base: int = 0) -> T
         raise MergeError(
             f"slerp is for two models, and there are {inputs}", hint="multislerp takes any number"
         )
-    return TensorMix(method, weights if total == 1 else tuple(weight / total for weight in weights))
+    return Mix(method, weights if total == 1 else tuple(weight / total for weight in weights))
 
 
-def _split_lambda(t: float, inputs: int, base: int) -> tuple[float, ...]:
+def _ends(t: float, inputs: int, base: int) -> tuple[float, ...]:
     if inputs != 2:
         raise MergeError(f"a single λ is for two models, and there are {inputs}: give weights")
     if not 0 <= t <= 1:
@@ -76,7 +74,7 @@ def _split_lambda(t: float, inputs: int, base: int) -> tuple[float, ...]:
     return (1 - t, t) if base == 0 else (t, 1 - t)
 
 
-class PairMoments(NamedTuple):
+class Pairs(NamedTuple):
     """Norms of the inputs' tensors of one name, and the moments of every two of them."""
 
     moments: Mapping[tuple[int, int], Moments]
@@ -95,21 +93,21 @@ class PairMoments(NamedTuple):
         return math.ldexp(math.sqrt(squares), exponent)
 
 
-def weighted_sum(mix: TensorMix, pairs: PairMoments) -> WeightedSum:
+def sum_weights(mix: Mix, pairs: Pairs) -> Sum:
     """The sum that a mix is. An input that is all of it is taken as it is.
 
     Raises MergeError where multislerp has no direction to go.
     """
     if sorted(mix.weights, key=abs) == [0.0] * (len(mix.weights) - 1) + [1.0]:
-        return WeightedSum(mix.weights)
+        return Sum(mix.weights)
     if mix.method == "linear":
         return linear_sum(mix.weights, divided=mix.divided, wide=pairs.wide)
     if mix.method == "slerp":
-        return WeightedSum(slerp_weights(mix.weights[1], pairs.cosine(0, 1), wide=pairs.wide))
-    return WeightedSum(_multislerp(mix.weights, pairs))
+        return Sum(slerp_weights(mix.weights[1], pairs.cosine(0, 1), wide=pairs.wide))
+    return Sum(_multislerp(mix.weights, pairs))
 
 
-def _multislerp(weights: tuple[float, ...], pairs: PairMoments) -> tuple[float, ...]:
+def _multislerp(weights: tuple[float, ...], pairs: Pairs) -> tuple[float, ...]:
     """MergeKit's multislerp without a base, as weights.
 
     With unit vectors uᵢ = xᵢ / (‖xᵢ‖ + ε) and m = Σ wᵢ uᵢ it projects onto the tangent space at

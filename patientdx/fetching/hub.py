@@ -121,7 +121,7 @@ def fetch_dataset(
     return report
 
 
-def fetch_repository(
+def fetch_model(
     repo: str,
     into: Path,
     *,

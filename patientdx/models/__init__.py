@@ -1,30 +1,23 @@
-"""Language models behind the protocols `Generator`, `Scorer` and `Chooser`; one module per backend.
+"""Language models behind two protocols, `Generator` and `Scorer`; one module a backend.
 
-The packages of a backend are imported when a model is opened, not before.
+Nothing here imports a backend's packages before a model is opened.
 """
 
-from patientdx.fetching.model_cache import (
-    KNOWN_MODELS,
-    StoredModel,
-    fetch_model,
-    list_models,
-    locate_model,
-    model_folder,
-)
+from patientdx.fetching.model_cache import KNOWN, StoredModel, get, located, model_folder, stored
 
 from .opening import Model, open_model
 from .scripted import ScriptedModel
 from .settings import ModelSettings
 
 __all__ = [
-    "KNOWN_MODELS",
+    "KNOWN",
     "Model",
     "ModelSettings",
     "ScriptedModel",
     "StoredModel",
-    "fetch_model",
-    "list_models",
-    "locate_model",
+    "get",
+    "located",
     "model_folder",
     "open_model",
+    "stored",
 ]

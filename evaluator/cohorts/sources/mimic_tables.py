@@ -1,20 +1,20 @@
-"""The tables of MIMIC-IV (1.0 to 3.x) and MIMIC-III, under the same names."""
+"""The tables of MIMIC-IV (1.0 to 3.x) and MIMIC-III, under our names."""
 
 from collections.abc import Mapping
 
-from .tables import SourceTable
+from .tables import Table
 
 _ITEM = ("itemid",)
-_DIAGNOSES = "records have no diagnoses"
-_TITLES = "diagnoses are shown by their codes"
-_LABELS = "quantities are shown by their numbers"
-_CHARTS = "records have no chart events"
-_MEDICATIONS = "records have no medications"
-_PROCEDURES = "records have no procedures"
-_OUTPUTS = "records have no output events"
+_DIAGNOSES = "records tell no diagnoses"
+_TITLES = "diagnoses are told by their codes"
+_LABELS = "quantities are told by their numbers"
+_CHARTS = "records tell no chart events"
+_MEDICATIONS = "records tell no medications"
+_PROCEDURES = "records tell no procedures"
+_OUTPUTS = "records tell no output events"
 
-MIMIC_IV: Mapping[str, SourceTable] = {
-    "stays": SourceTable(
+MIMIC_IV: Mapping[str, Table] = {
+    "stays": Table(
         "icustays",
         {
             "stay_id": ("stay_id",),
@@ -26,7 +26,7 @@ MIMIC_IV: Mapping[str, SourceTable] = {
         },
         optional=frozenset({"unit"}),
     ),
-    "patients": SourceTable(
+    "patients": Table(
         "patients",
         {
             "subject_id": ("subject_id",),
@@ -36,7 +36,7 @@ MIMIC_IV: Mapping[str, SourceTable] = {
         },
         constants={"birth": "NULL::VARCHAR"},
     ),
-    "admissions": SourceTable(
+    "admissions": Table(
         "admissions",
         {
             "hadm_id": ("hadm_id",),
@@ -47,7 +47,7 @@ MIMIC_IV: Mapping[str, SourceTable] = {
         },
         optional=frozenset({"race", "insurance"}),
     ),
-    "diagnoses": SourceTable(
+    "diagnoses": Table(
         "diagnoses_icd",
         {
             "hadm_id": ("hadm_id",),
@@ -55,15 +55,15 @@ MIMIC_IV: Mapping[str, SourceTable] = {
             "code": ("icd_code",),
             "version": ("icd_version",),
         },
-        missing_note=_DIAGNOSES,
+        without=_DIAGNOSES,
     ),
-    "titles": SourceTable(
+    "titles": Table(
         "d_icd_diagnoses",
         {"code": ("icd_code",), "version": ("icd_version",), "title": ("long_title",)},
-        missing_note=_TITLES,
+        without=_TITLES,
     ),
-    "items": SourceTable("d_items", {"item": _ITEM, "label": ("label",)}, missing_note=_LABELS),
-    "charts": SourceTable(
+    "items": Table("d_items", {"item": _ITEM, "label": ("label",)}, without=_LABELS),
+    "charts": Table(
         "chartevents",
         {
             "stay_id": ("stay_id",),
@@ -72,10 +72,10 @@ MIMIC_IV: Mapping[str, SourceTable] = {
             "value": ("valuenum",),
             "unit": ("valueuom",),
         },
-        missing_note=_CHARTS,
+        without=_CHARTS,
         constants={"error": "NULL::VARCHAR"},
     ),
-    "medications": SourceTable(
+    "medications": Table(
         "inputevents",
         {
             "stay_id": ("stay_id",),
@@ -86,27 +86,27 @@ MIMIC_IV: Mapping[str, SourceTable] = {
             "amount": ("amount",),
             "rate": ("rate",),
         },
-        missing_note=_MEDICATIONS,
+        without=_MEDICATIONS,
     ),
-    "procedures": SourceTable(
+    "procedures": Table(
         "procedureevents",
         {"stay_id": ("stay_id",), "time": ("starttime",), "item": _ITEM},
-        missing_note=_PROCEDURES,
+        without=_PROCEDURES,
     ),
-    "outputs": SourceTable(
+    "outputs": Table(
         "outputevents",
         {"stay_id": ("stay_id",), "time": ("charttime",), "item": _ITEM},
-        missing_note=_OUTPUTS,
+        without=_OUTPUTS,
     ),
 }
 
-MIMIC_III: Mapping[str, SourceTable] = {
-    "stays": SourceTable(
+MIMIC_III: Mapping[str, Table] = {
+    "stays": Table(
         "icustays",
         {**MIMIC_IV["stays"].columns, "stay_id": ("icustay_id",)},
         optional=frozenset({"unit"}),
     ),
-    "patients": SourceTable(
+    "patients": Table(
         "patients",
         {
             "subject_id": ("subject_id",),
@@ -117,35 +117,35 @@ MIMIC_III: Mapping[str, SourceTable] = {
         constants={"age": "NULL::VARCHAR"},
     ),
     "admissions": MIMIC_IV["admissions"],
-    "diagnoses": SourceTable(
+    "diagnoses": Table(
         "diagnoses_icd",
         {"hadm_id": ("hadm_id",), "position": ("seq_num",), "code": ("icd9_code",)},
-        missing_note=_DIAGNOSES,
+        without=_DIAGNOSES,
         constants={"version": "'9'"},
     ),
-    "titles": SourceTable(
+    "titles": Table(
         "d_icd_diagnoses",
         {"code": ("icd9_code",), "title": ("long_title",)},
-        missing_note=_TITLES,
+        without=_TITLES,
         constants={"version": "'9'"},
     ),
     "items": MIMIC_IV["items"],
-    "charts": SourceTable(
+    "charts": Table(
         "chartevents",
         {
             **MIMIC_IV["charts"].columns,
             "stay_id": ("icustay_id",),
             "error": ("error",),
         },
-        missing_note=_CHARTS,
+        without=_CHARTS,
         optional=frozenset({"error"}),
     ),
-    "metavision": SourceTable(
+    "metavision": Table(
         "inputevents_mv",
         {**MIMIC_IV["medications"].columns, "stay_id": ("icustay_id",)},
-        missing_note="records have no medications charted in MetaVision",
+        without="records tell no medications charted in MetaVision",
     ),
-    "carevue": SourceTable(
+    "carevue": Table(
         "inputevents_cv",
         {
             "stay_id": ("icustay_id",),
@@ -155,16 +155,16 @@ MIMIC_III: Mapping[str, SourceTable] = {
             "amount": ("amount",),
             "rate": ("rate",),
         },
-        missing_note="records have no medications charted in CareVue",
+        without="records tell no medications charted in CareVue",
     ),
-    "procedures": SourceTable(
+    "procedures": Table(
         "procedureevents_mv",
         {"stay_id": ("icustay_id",), "time": ("starttime",), "item": _ITEM},
-        missing_note=_PROCEDURES,
+        without=_PROCEDURES,
     ),
-    "outputs": SourceTable(
+    "outputs": Table(
         "outputevents",
         {"stay_id": ("icustay_id",), "time": ("charttime",), "item": _ITEM},
-        missing_note=_OUTPUTS,
+        without=_OUTPUTS,
     ),
 }
