@@ -37,7 +37,7 @@ def figures(name: str, folder: Path) -> Iterator[tuple[Row, list[float]]]:
                 folder / f"{name}-{stopwords}-{stemmer}", patients, analysis=analysis
             )
             for bm25 in WEIGHTS:
-                searcher = index.with_settings(bm25)
+                searcher = index.with_bm25(bm25.k1, bm25.b)
                 evaluation, _, _ = evaluate_searcher(searcher, queries, qrels, MEASURES)
                 yield (stopwords, stemmer, bm25), [evaluation.mean(m) for m in MEASURES]
 

@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from patientdx.models import ModelSettings, located
+from patientdx.models import ModelSettings, locate_model
 from patientdx.models.torch.model import HfModel
 from patientdx.protocols import GenerationSettings, Prompt
-from patientdx.settings import settings_from
+from patientdx.settings import settings_from_environment
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 SETS = ("phenopackets", "pmc_plus_e3c")
@@ -122,8 +122,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     settings = ModelSettings(dtype=args.dtype, batch=args.batch, threads=args.threads, context=2048)
-    cache = settings_from(os.environ, Path.home()).cache
-    model = HfModel.load(located(args.model, cache), settings)
+    cache = settings_from_environment(os.environ, Path.home()).cache
+    model = HfModel.load(locate_model(args.model, cache), settings)
     rows = list(ways(model, args))
     print("| way | s | CPU s | prompts/s | tokens/s | ours is faster by | by CPU | equal texts |")
     print("|---|--:|--:|--:|--:|--:|--:|--:|")

@@ -21,7 +21,7 @@ from siblings import INTO, Plan, judged_on, perplexity
 
 from merger.checkpoints.checkpoint import Checkpoint
 from merger.live.merged_model import MergedModel
-from merger.planning.planner import plan_merge
+from merger.planning.recipe_resolver import plan_merge
 from merger.recipes.reader import parse_recipe
 from patientdx.models.settings import ModelSettings
 from patientdx.storage.atomic import atomic_writer
@@ -51,7 +51,7 @@ def curve(merged: MergedModel, held_out: dict[str, list[str]], steps: int) -> li
         t = number / steps
         for method in METHODS if 0 < t < 1 else METHODS[:1]:
             began = time.perf_counter()
-            merged.at(t, method=method)
+            merged.remix(t, method=method)
             swap = time.perf_counter() - began
             found = {kind: perplexity(merged, some) for kind, some in held_out.items()}
             rows.append({"t": t, "method": method, "swap_seconds": swap, "perplexity": found})

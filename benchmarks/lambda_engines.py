@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lambda_curve import METHODS, live
 from siblings import INTO
 
+from merger.execution import merge
 from merger.live.merged_model import MergedModel
-from merger.merging import merge
-from merger.planning.job import Job
+from merger.planning.job import MergeJob
 from merger.recipes.reader import parse_recipe
 from patientdx.models.settings import ModelSettings
 from patientdx.models.torch.model import HfModel
@@ -43,7 +43,7 @@ def written(pair: list[Path], method: str, t: float, engine: Any, into: Path) ->
     recipe = parse_recipe(RECIPES[method].format(*pair, t, round(1 - t, 10)))
     folders = {ref: Path(ref.path) for ref in recipe.inputs}
     began = time.perf_counter()
-    merge(Job(recipe, folders, engine=engine), into)
+    merge(MergeJob(recipe, folders, engine=engine), into)
     return time.perf_counter() - began
 
 
@@ -90,7 +90,7 @@ def compared(
     folders = {engine: scratch / engine for engine in ENGINES}
     seconds = {e: round(written(pair, method, t, e, folders[e]), 2) for e in ENGINES}
     ours, theirs = (tensors(folders[engine]) for engine in ENGINES)
-    merged.at(t, method=method)
+    merged.remix(t, method=method)
     held = merged.module.state_dict()
     row: dict[str, Any] = {"t": t, "method": method, "seconds": seconds, **apart(ours, theirs)}
     row["live_apart"] = apart(ours, {name: held[name] for name in ours})["most_ulps"]

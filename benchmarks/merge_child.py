@@ -103,11 +103,11 @@ def ours_memory() -> dict[str, Any]:
     import numpy as np
 
     from merger.checkpoints.values import Values
-    from merger.live.blends import blends, pairs_of
-    from merger.live.host_weights import HostWeights, mixed_many
-    from merger.live.mixes import mix_of, sum_weights
+    from merger.live.host_weights import HostWeights, mix_many
+    from merger.live.live_tensors import measure_pairs, open_live_tensors
+    from merger.live.mixes import resolve_mix, weighted_sum
 
-    some = list(blends(merge_models.plan(Path(BASE), Path(OTHER), METHOD, TS[0])))
+    some = list(open_live_tensors(merge_models.plan(Path(BASE), Path(OTHER), METHOD, TS[0])))
     for blend in some:  # reads the inputs
         for values in blend.inputs:
             int(np.add.reduce(values.data[::4096], dtype=np.int64))
@@ -116,17 +116,18 @@ def ours_memory() -> dict[str, Any]:
         out.data[:] = 0
     with ThreadPoolExecutor(_cores()) as pool:
         begun = perf_counter()
-        pairs = pairs_of(some, pool)
+        pairs = measure_pairs(some, pool)
         host = HostWeights(live, some, pool)
         once = perf_counter() - begun
         rows = [
-            {name: sum_weights(mix_of(t, METHOD, 2, 0), pairs[name]) for name in live} for t in TS
+            {name: weighted_sum(resolve_mix(t, METHOD, 2, 0), pairs[name]) for name in live}
+            for t in TS
         ]
         spent = [_seconds(lambda row=row: host.write(row)) for row in rows]  # type: ignore[misc]
 
         def sweep() -> None:
             for blend in some:
-                mixed_many(blend, [row[blend.task.name] for row in rows], pool)
+                mix_many(blend, [row[blend.task.name] for row in rows], pool)
 
         together = _seconds(sweep)
     return {"once": once, "each": spent, "together": together / len(TS)}

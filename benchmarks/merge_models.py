@@ -12,7 +12,7 @@ from merger.checkpoints.checkpoint import Checkpoint
 from merger.checkpoints.headers import Slot
 from merger.checkpoints.values import Values
 from merger.kernels.dispatch import combine
-from merger.kernels.numpy_kernels import unpacked
+from merger.kernels.numpy_kernels import unpack
 from merger.outputs.shards import compose_index, lay_out
 from merger.planning.merge_plan import MergePlan, TensorTask
 
@@ -94,7 +94,7 @@ def _random(rng: np.random.Generator, count: int) -> Iterator[bytes]:
     for start in range(0, count, PIECE):
         numbers = rng.standard_normal(min(PIECE, count - start), np.float32)
         out = Values.empty(len(numbers), "BF16")
-        combine([Values.of(numbers)], [0.02], out)
+        combine([Values.from_array(numbers)], [0.02], out)
         yield out.data.tobytes()
 
 
@@ -134,7 +134,7 @@ def compare(ours: Path, theirs: Path, inputs: tuple[Path, Path]) -> Agreement:
 
 
 def _worst(parts: list[Values], where: np.ndarray) -> float:
-    x, y, a, b = (unpacked(part)[where].astype(np.float64) for part in parts)
+    x, y, a, b = (unpack(part)[where].astype(np.float64) for part in parts)
     step = np.ldexp(1.0, np.frexp(np.maximum(np.abs(y), 2.0**-126))[1] - 8)
     beyond = np.maximum(np.abs(x - y) - 2e-6 * (np.abs(a) + np.abs(b)), 0)
     return float(np.max(beyond / step))

@@ -34,17 +34,17 @@ def peak_gib() -> float:
 
 def ours(folder: Path, into: Path, memory: str, threads: int | None) -> dict[str, Any]:
     """Our cohort, and what it cost."""
-    from evaluator.cohorts.settings import Work
-    from evaluator.cohorts.sources.mimic import build_mimic
+    from evaluator.cohorts.builder import build_cohort
+    from evaluator.cohorts.database import DatabaseOptions
+    from evaluator.cohorts.sources.mimic import MimicReader
 
     laps: list[tuple[str, float]] = []
     start, cpu = time.perf_counter(), time.process_time()
-    made = build_mimic(
-        "mimic-iv",
-        folder,
+    made = build_cohort(
+        MimicReader("mimic-iv", folder),
         into,
-        work=Work(memory=memory, threads=threads),
-        say=lambda text: laps.append((text, time.perf_counter() - start)),
+        database_options=DatabaseOptions(memory=memory, threads=threads),
+        on_step=lambda text: laps.append((text, time.perf_counter() - start)),
     )
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     first = {step.of: step.left for step in made.flow if step.step == "all"}

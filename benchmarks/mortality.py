@@ -22,12 +22,12 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from evaluator.cohorts import SECTIONS, read_cohort, read_templates, render
+from evaluator.cohorts import SECTIONS, read_cohort, read_templates, render_stay
 from evaluator.mortality.question import PAPER
-from patientdx.models import ModelSettings, located
+from patientdx.models import ModelSettings, locate_model
 from patientdx.models.torch.model import HfModel
 from patientdx.protocols import Prompt
-from patientdx.settings import settings_from
+from patientdx.settings import settings_from_environment
 
 YES_NO = ((" yes",), (" no",))
 Pairs = list[tuple[float, ...]]
@@ -45,7 +45,7 @@ class Timed(NamedTuple):
 
 def prompts(cohort: Path, stays: int) -> list[Prompt]:
     words = read_templates()
-    records = (render(one, SECTIONS, templates=words) for one in read_cohort(cohort))
+    records = (render_stay(one, SECTIONS, templates=words) for one in read_cohort(cohort))
     return [PAPER.prompt([part.text for part in one]) for one in islice(records, stays)]
 
 
@@ -155,8 +155,8 @@ def main() -> None:
     settings = ModelSettings(
         dtype=args.dtype, threads=args.threads, context=4096, prompt_format="raw"
     )
-    cache = settings_from(os.environ, Path.home()).cache
-    model = HfModel.load(located(args.model, cache), settings)
+    cache = settings_from_environment(os.environ, Path.home()).cache
+    model = HfModel.load(locate_model(args.model, cache), settings)
     some = ways(model, prompts(args.cohort, args.stays), args.batches)
     rows = [middle(each) for each in in_turns(model, some, args.rounds)]
     first, _, *others = rows

@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sibling_texts import SHARED, SUBJECTS, chosen, packed, shortened, texts
 from sibling_training import FALLBACK, Progress, Training, cosines, train
 
-from patientdx.fetching.model_cache import located
+from patientdx.fetching.model_cache import locate_model
 from patientdx.models.torch.model import HfModel
 from patientdx.protocols import Scorer
 from patientdx.storage.atomic import atomic_writer
@@ -79,7 +79,7 @@ def make_instruct(plan: Plan) -> None:
     folder = plan.into / "instruct"
     if _recorded(folder, {"source": plan.source}):
         return
-    path = located(plan.source, plan.cache)
+    path = locate_model(plan.source, plan.cache)
     options: dict[str, Any] = {"gguf_file": path.name} if path.is_file() else {}
     place = path.parent if path.is_file() else path
     loaded = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32, **options)

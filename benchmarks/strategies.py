@@ -24,8 +24,8 @@ from evaluator import Evaluation, Setting, build_sets_table, grid, render, tune
 from expander import PhraseSearcher, PhraseSettings, StrategyResources, make_strategy
 from expander.concepts.concept import Concept
 from expander.concepts.vocabulary import read_vocabulary
-from expander.systems.system import build_system, parse_system
-from indexer.bm25 import BM25Settings
+from expander.systems.builder import build_searcher
+from expander.systems.system import parse_system
 from indexer.index import Index
 from indexer.writer import build_index
 from patientdx.formats import evaluation_files, read_patients, read_qrels, read_queries
@@ -92,15 +92,15 @@ def searcher_of(
     """What makes the searcher of a system under some k1 and b."""
 
     def made(settings: Mapping[str, object]) -> Searcher:
-        bm25 = BM25Settings(float(str(settings["k1"])), float(str(settings["b"])))
-        tuned = index.with_settings(bm25)
+        k1, b = float(str(settings["k1"])), float(str(settings["b"]))
+        tuned = index.with_bm25(k1, b)
         means = StrategyResources(generator, tuned, tuned, concepts)
 
         def strategy(name: str) -> Expander:
             return make_strategy(name, means)
 
-        phrases = PhraseSearcher(PhraseSettings(bm25.k1, bm25.b), searcher=tuned, corpus=tuned)
-        return build_system(parse_system(system), tuned, strategy, phrases=phrases, depth=100)
+        phrases = PhraseSearcher(PhraseSettings(k1, b), searcher=tuned, corpus=tuned)
+        return build_searcher(parse_system(system), tuned, strategy, phrases=phrases, depth=100)
 
     return made
 

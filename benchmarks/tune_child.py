@@ -57,19 +57,19 @@ def opened(folder: Path, settings: ModelSettings) -> HfModel:
 def ours(job: dict[str, Any], stays: Stays, settings: ModelSettings) -> dict[str, Any]:
     from merger.checkpoints.checkpoint import Checkpoint
     from merger.live.merged_model import MergedModel
-    from merger.planning.planner import plan_merge
+    from merger.planning.recipe_resolver import plan_merge
     from merger.recipes.reader import parse_recipe
-    from merger.recipes.writer import written
+    from merger.recipes.writer import to_yaml
 
     began = perf_counter()
-    made = parse_recipe(written(recipe(job["pair"], job["method"], 0.5)))
+    made = parse_recipe(to_yaml(recipe(job["pair"], job["method"], 0.5)))
     inputs = [Checkpoint.open(Path(one)) for one in job["pair"]]
     model = MergedModel.load(plan_merge(made, inputs), settings=settings)
     once = perf_counter() - began
     rows: Rows = []
     for t in job["lambdas"]:
         began = perf_counter()
-        model.at(t, method=job["method"])
+        model.remix(t, method=job["method"])
         swapped = perf_counter()
         odds = asked(model, stays)
         spent = {"make": swapped - began, "load": 0.0, "score": perf_counter() - swapped}
@@ -114,7 +114,7 @@ def main() -> None:
     import mergekit.merge  # noqa: F401 - off the clock, for both alike
 
     import merger.live.merged_model
-    import merger.planning.planner
+    import merger.planning.recipe_resolver
     import merger.recipes.reader  # noqa: F401
 
     way, job = sys.argv[1], json.loads(sys.argv[2])

@@ -40,7 +40,7 @@ def read_stays(cohort: Path | None, count: int, seed: int = 0) -> Stays:
     """So many stays, deaths and survivors in turn as long as there are deaths; or invented ones."""
     if cohort is None:
         return _made(count, seed)
-    from evaluator.cohorts import parse_sections, read_cohort, read_templates, render
+    from evaluator.cohorts import parse_sections, read_cohort, read_templates, render_stay
     from evaluator.selection import Instances
     from evaluator.selection.strategies.halving import in_turn
 
@@ -49,7 +49,7 @@ def read_stays(cohort: Path | None, count: int, seed: int = 0) -> Stays:
     chosen = in_turn(everybody, everybody.everywhere, seed, by_class=True)[:count]
     wanted, words, sections = set(chosen.tolist()), read_templates(), parse_sections("mortality")
     records = {
-        place: [one.text for one in render(stay, sections, templates=words)]
+        place: [one.text for one in render_stay(stay, sections, templates=words)]
         for place, stay in enumerate(opened)
         if place in wanted
     }

@@ -1,8 +1,9 @@
 """`cohort mimic-iv|mimic-iii|physionet2012|meds|show`: stays in intensive care as records."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -11,8 +12,9 @@ from patientdx.errors import UsageError
 from . import cohort_show, options, output
 
 if TYPE_CHECKING:
-    from evaluator.cohorts.redaction import Redaction
-    from evaluator.cohorts.settings import Work
+    from evaluator.cohorts.database import DatabaseOptions
+    from evaluator.cohorts.metadata import CohortMeta
+    from evaluator.cohorts.redaction import IdRedactor
 
 app = typer.Typer(help="Make and describe cohorts for mortality prediction.", no_args_is_help=True)
 
@@ -105,33 +107,29 @@ def _mimic(source: str) -> Callable[..., None]:
         as_json: options.Json = False,
         quiet: Quiet = False,
     ) -> None:
-        from evaluator.cohorts.settings import CohortSettings
-        from evaluator.cohorts.sources.mimic import build_mimic
-
-        made = build_mimic(
+        meta = _build(
             source,
-            folder,
+            (folder, icd_map),
             into,
-            CohortSettings(
-                min_age=min_age,
-                window_hours=window_hours,
-                gap_hours=gap_hours,
-                bin_hours=bin_hours,
-                outlier_percentile=outlier_percentile,
-                outlier_low_percentile=outlier_low_percentile,
-                unit_share=unit_share,
-                imputation=imputation,
-                diagnoses=diagnoses,
-                convert_icd9=convert_icd9,
-                root_length=root_length,
-                medication=medication,
-            ),
-            work=_work(memory, threads, spill),
-            icd_map=icd_map,
-            redact=_redaction(redact_ids, key_file),
-            say=lambda text: output.say(text, quiet=quiet),
+            {
+                "min_age": min_age,
+                "window_hours": window_hours,
+                "gap_hours": gap_hours,
+                "bin_hours": bin_hours,
+                "outlier_percentile": outlier_percentile,
+                "outlier_low_percentile": outlier_low_percentile,
+                "unit_share": unit_share,
+                "imputation": imputation,
+                "diagnoses": diagnoses,
+                "convert_icd9": convert_icd9,
+                "root_length": root_length,
+                "medication": medication,
+            },
+            _database_options(memory, threads, spill),
+            _redactor(redact_ids, key_file),
+            quiet=quiet,
         )
-        cohort_show.tell(made, into, as_json=as_json, quiet=quiet)
+        cohort_show.tell(meta, into, as_json=as_json, quiet=quiet)
 
     return command
 
@@ -179,25 +177,22 @@ def physionet2012(
     Example:
         patientdx cohort physionet2012 physionet2012 --into cohort.parquet
     """
-    from evaluator.cohorts.settings import CohortSettings
-    from evaluator.cohorts.sources.physionet import build_physionet
-
-    made = build_physionet(
-        folder,
+    meta = _build(
+        "physionet2012",
+        (folder, subset.lower()),
         into,
-        CohortSettings(
-            window_hours=window_hours,
-            bin_hours=bin_hours,
-            outlier_percentile=outlier_percentile,
-            outlier_low_percentile=outlier_low_percentile,
-            imputation=imputation,
-        ),
-        subset=subset.lower(),
-        work=_work(memory, threads, spill),
-        redact=_redaction(redact_ids, key_file),
-        say=lambda text: output.say(text, quiet=quiet),
+        {
+            "window_hours": window_hours,
+            "bin_hours": bin_hours,
+            "outlier_percentile": outlier_percentile,
+            "outlier_low_percentile": outlier_low_percentile,
+            "imputation": imputation,
+        },
+        _database_options(memory, threads, spill),
+        _redactor(redact_ids, key_file),
+        quiet=quiet,
     )
-    cohort_show.tell(made, into, as_json=as_json, quiet=quiet)
+    cohort_show.tell(meta, into, as_json=as_json, quiet=quiet)
 
 
 @app.command("meds")
@@ -238,43 +233,65 @@ def meds(
     Example:
         patientdx cohort meds meds --labels labels.parquet --into cohort.parquet
     """
-    from evaluator.cohorts.settings import CohortSettings
-    from evaluator.cohorts.sources.meds import MedsCodes, build_meds
+    from evaluator.cohorts.sources.meds import MedsCodes
 
-    made = build_meds(
-        folder,
-        labels,
+    codes = MedsCodes(diagnosis_codes, medication_codes, procedure_codes, output_codes)
+    meta = _build(
+        "meds",
+        (folder, labels, codes),
         into,
-        CohortSettings(
-            min_age=min_age,
-            window_hours=window_hours,
-            gap_hours=0,
-            bin_hours=bin_hours,
-            outlier_percentile=outlier_percentile,
-            outlier_low_percentile=outlier_low_percentile,
-            imputation=imputation,
-            diagnoses="prior",
-        ),
-        codes=MedsCodes(diagnosis_codes, medication_codes, procedure_codes, output_codes),
-        work=_work(memory, threads, spill),
-        redact=_redaction(redact_ids, key_file),
-        say=lambda text: output.say(text, quiet=quiet),
+        {
+            "min_age": min_age,
+            "window_hours": window_hours,
+            "bin_hours": bin_hours,
+            "outlier_percentile": outlier_percentile,
+            "outlier_low_percentile": outlier_low_percentile,
+            "imputation": imputation,
+        },
+        _database_options(memory, threads, spill),
+        _redactor(redact_ids, key_file),
+        quiet=quiet,
     )
-    cohort_show.tell(made, into, as_json=as_json, quiet=quiet)
+    cohort_show.tell(meta, into, as_json=as_json, quiet=quiet)
 
 
 app.command("show")(cohort_show.show)
 
 
-def _work(memory: str, threads: int | None, spill: Path | None) -> "Work":
-    from evaluator.cohorts.settings import Work
+def _build(
+    source_name: str,
+    inputs: tuple[object, ...],
+    into: Path,
+    settings: dict[str, Any],
+    database_options: "DatabaseOptions",
+    redactor: "IdRedactor | None",
+    *,
+    quiet: bool,
+) -> "CohortMeta":
+    """Builds a cohort file; `inputs` are the arguments of the source's reader."""
+    from evaluator.cohorts.builder import build_cohort
+    from evaluator.cohorts.sources.registry import COHORT_SOURCES
 
-    return Work(memory=memory, threads=threads or options.threads(), spill=spill)
+    source = COHORT_SOURCES[source_name]
+    return build_cohort(
+        source.reader(*inputs),
+        into,
+        replace(source.defaults, **settings),
+        database_options=database_options,
+        redactor=redactor,
+        on_step=lambda text: output.say(text, quiet=quiet),
+    )
 
 
-def _redaction(redact_ids: bool, key_file: Path | None) -> "Redaction | None":
-    from evaluator.cohorts.redaction import redaction
+def _database_options(memory: str, threads: int | None, spill: Path | None) -> "DatabaseOptions":
+    from evaluator.cohorts.database import DatabaseOptions
+
+    return DatabaseOptions(memory=memory, threads=threads or options.threads(), spill=spill)
+
+
+def _redactor(redact_ids: bool, key_file: Path | None) -> "IdRedactor | None":
+    from evaluator.cohorts.redaction import make_redactor
 
     if key_file is not None and not redact_ids:
         raise UsageError("--key-file goes with --redact-ids")
-    return redaction(key_file) if redact_ids else None
+    return make_redactor(key_file) if redact_ids else None

@@ -10,8 +10,8 @@ import typer
 from . import options, output
 
 if TYPE_CHECKING:
-    from evaluator.cohorts.cohort import Cohort, CohortMeta
-    from evaluator.cohorts.description import Description
+    from evaluator.cohorts import Cohort, CohortMeta
+    from evaluator.cohorts.description import CohortDescription
 
 SectionsOption = Annotated[
     list[str] | None,
@@ -41,13 +41,15 @@ def show(
         patientdx cohort show cohort.parquet
     """
     from evaluator.cohorts import parse_sections, read_cohort, read_templates
-    from evaluator.cohorts.description import describe, token_counter
+    from evaluator.cohorts.description import describe_cohort, load_token_counter
 
     opened, wording = read_cohort(cohort), read_templates(templates)
-    count = token_counter(tokenizer) if tokenizer else None
+    count = load_token_counter(tokenizer) if tokenizer else None
     by = f"tokens of {tokenizer.name}" if tokenizer else "words and marks"
     told = {
-        name: describe(opened, parse_sections(name), templates=wording, count=count, counted_by=by)
+        name: describe_cohort(
+            opened, parse_sections(name), templates=wording, count_tokens=count, counted_by=by
+        )
         for name in sections or ["mortality", "mortality-hard"]
     }
     if as_json:
@@ -72,7 +74,7 @@ def _how(cohort: "Cohort", by: str) -> None:
     output.data(output.RESEARCH)
 
 
-def _table(told: "dict[str, Description]") -> list[Sequence[str]]:
+def _table(told: "dict[str, CohortDescription]") -> list[Sequence[str]]:
     head = ("records", "stays", "deaths", "tokens", "characters", "digits", "letters", "spaces")
     rows: list[Sequence[str]] = [head]
     for name, one in told.items():

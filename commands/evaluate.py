@@ -150,7 +150,7 @@ def _systems(
     b: float | None,
 ) -> dict[str, "SystemSettings"]:
     """The systems by the names that tables show."""
-    from expander import SystemSettings, system_settings
+    from expander import SystemSettings, parse_system_settings
     from expander.systems.system import parse_system
 
     parsed = [parse_system(text) for text in given or ([] if settings else ["bm25"])]
@@ -158,7 +158,7 @@ def _systems(
     if len(systems) < len(parsed):
         raise UsageError("a system is named twice")
     for path in settings or ():
-        tuned = system_settings(expansion.read_settings(path).settings)
+        tuned = parse_system_settings(expansion.read_settings(path).settings)
         name = f"{tuned} [{path.stem}]"
         if name in systems:
             raise UsageError(f"two files of settings are called `{path.stem}`")
@@ -283,11 +283,11 @@ def _notes(
 
 def index_notes(opened: "Index", under: "Index") -> dict[str, str]:
     """What was searched, and how BM25 was set."""
-    analysis, bm25 = opened.manifest.analysis, under.bm25
+    facts, bm25 = opened.describe(), under.bm25
     return {
-        "corpus": f"{opened.size:,} patients, index {opened.manifest.digest[:12]}",
-        "system": f"bm25: k1 {bm25.k1}, b {bm25.b}, stop words {analysis.stopwords}, "
-        f"stemmer {analysis.stemmer}; identical ids dropped; RR over the whole ranking",
+        "corpus": f"{opened.size:,} patients, index {opened.digest[:12]}",
+        "system": f"bm25: k1 {bm25.k1}, b {bm25.b}, stop words {facts['stop_words']}, "
+        f"stemmer {facts['stemmer']}; identical ids dropped; RR over the whole ranking",
     }
 
 

@@ -109,10 +109,10 @@ def built(
     wrap: "Callable[[str, Searcher], Searcher] | None" = None,
 ) -> "Searcher":
     """The searcher of a system over an index, under the k1 and b that are set for it."""
-    from expander.systems.system import build_system
+    from expander.systems.builder import build_searcher
 
     tuned = options.under(index, chosen.k1, chosen.b)
-    return build_system(
+    return build_searcher(
         chosen.system,
         tuned,
         _strategy(chosen, tuned, given),
@@ -131,7 +131,7 @@ def expanded(
 
     tuned = options.under(index, chosen.k1, chosen.b)
     if PHRASES in chosen.system.leaves:
-        return _phrases(chosen, tuned).weighed([query], given.where)[0]
+        return _phrases(chosen, tuned).weigh_queries([query], given.where)[0]
     strategy = _strategy(chosen, tuned, given)
     for name in sorted(chosen.system.strategies):
         query = strategy(name).expand_many([query])[0]
@@ -145,13 +145,13 @@ def _strategy(
     from expander import make_strategy
 
     means = replace(given, searcher=tuned, corpus=tuned)
-    return lambda name: make_strategy(name, means, chosen.of(name))
+    return lambda name: make_strategy(name, means, chosen.strategy_settings(name))
 
 
 def _phrases(chosen: "SystemSettings", tuned: "Index") -> "PhraseSearcher":
     from expander import PhraseSearcher
 
-    settings = chosen.phrases(tuned.bm25.k1, tuned.bm25.b)
+    settings = chosen.phrase_settings(tuned.bm25.k1, tuned.bm25.b)
     return PhraseSearcher(settings, searcher=tuned, corpus=tuned)
 
 
@@ -182,14 +182,14 @@ def chosen_system(
 
     Raises UsageError for --fuse alone and for both ways at once.
     """
-    from expander import SystemSettings, system_settings
+    from expander import SystemSettings, parse_system_settings
     from expander.systems.system import parse_system
 
     if settings is None:
         return SystemSettings(parse_system(system_text(expand, fuse)), k1, b)
     if expand is not None or fuse is not None:
         raise UsageError("--settings names the system itself", hint="leave --expand and --fuse out")
-    found = system_settings(read_settings(settings).settings)
+    found = parse_system_settings(read_settings(settings).settings)
     return replace(found, k1=found.k1 if k1 is None else k1, b=found.b if b is None else b)
 
 

@@ -86,7 +86,8 @@ def print_hit(
     explanation = opened.explain(query, hit.doc_id)
     person = ", ".join(_person(patient.age_years, patient.sex, patient.derived))
     output.data(f"{rank:>3}. {output.strong(hit.doc_id)}  {hit.score:.3f}  {person}{moved}")
-    for passage in find_passages(patient.full_text, explanation.shares, opened.analyzer):
+    text = patient.full_text
+    for passage in find_passages(text, explanation.shares, opened.spans(text)):
         output.data(f"     … {output.marked(passage.text, passage.matches)} …")
     if explain:
         for share in explanation.shares[:SHARES_SHOWN]:
@@ -120,7 +121,8 @@ def _row(found: Finding, query: "WeightedTerms", rank: int, hit: Hit) -> dict[st
     opened = found.index
     patient = opened.patient(hit.doc_id)
     explanation = opened.explain(query, hit.doc_id)
-    shown = find_passages(patient.full_text, explanation.shares, opened.analyzer)
+    text = patient.full_text
+    shown = find_passages(text, explanation.shares, opened.spans(text))
     before = {} if found.ranks_before is None else {"bm25_rank": found.ranks_before.get(hit.doc_id)}
     return {
         "rank": rank,

@@ -23,7 +23,7 @@ from .option_groups import Excludes, Mode, Needs, command, is_set
 from .output import RESEARCH, Output
 
 if TYPE_CHECKING:
-    from merger.merging import Merged
+    from merger.execution import MergeResult
     from patientdx.settings import Settings
     from workflows.merges import MergeCheck
 
@@ -141,7 +141,7 @@ class EngineOptions:
             monitor=output,
         )
 
-    def merge(self, merge: ResolvedMerge, into: Path, output: Output) -> "Merged":
+    def merge(self, merge: ResolvedMerge, into: Path, output: Output) -> "MergeResult":
         """Merge into a folder."""
         return merge_models(
             merge,
@@ -219,11 +219,11 @@ def merge(
         _show_result(engine.merge(wanted, into, output), output)
 
 
-def _show_result(result: "Merged", output: Output) -> None:
+def _show_result(result: "MergeResult", output: Output) -> None:
     cosines, folder = result.cosines, str(result.folder)
     if output.as_json:
         facts = {**asdict(result), "folder": folder}
-        output.json(facts | {"cosines": cosines.plain() if cosines else None})
+        output.json(facts | {"cosines": cosines.to_dict() if cosines else None})
         return
     output.lines([folder])
     if cosines:
@@ -258,7 +258,7 @@ def _check_data(check: "MergeCheck") -> dict[str, Any]:
     return data | {
         "tensors": [asdict(row) for row in check.tensors],
         "said": str(check.cosines) if check.cosines else "",
-        "summary": check.cosines.plain() if check.cosines else None,
+        "summary": check.cosines.to_dict() if check.cosines else None,
     }
 
 
@@ -277,9 +277,9 @@ def _verify(folder: Path, models: list[str], output: Output) -> None:
 
 
 def _list_presets(output: Output) -> None:
-    from merger.recipes.presets import PUBLISHED, presets
+    from merger.recipes.presets import PUBLISHED, list_presets
 
-    shipped = presets()
+    shipped = list_presets()
     output.show(
         lambda: [{"name": preset.name, "about": preset.about} for preset in shipped],
         lambda: (f"{preset.name:<30} {preset.about}" for preset in shipped),

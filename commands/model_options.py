@@ -1,6 +1,6 @@
 """Options of language models, shared by all commands that run one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -26,9 +26,23 @@ PromptFormat = Annotated[
 ]
 
 
+Batch = Annotated[
+    int,
+    typer.Option(
+        "--batch", min=0, help="Largest number of prompts the model reads at once (0: automatic)."
+    ),
+]
+ContextSize = Annotated[
+    int,
+    typer.Option(
+        "--context", min=0, help="Tokens of a prompt and its reply at most (0: the model's limit)."
+    ),
+]
+
+
 @dataclass(frozen=True)
-class ModelOptions:
-    """How a language model is run; which model is for the command to say."""
+class LocalModelOptions:
+    """How a language model is run on this machine; which model is for the command to say."""
 
     backend: Annotated[
         Literal["auto", "llamacpp", "hf", "vllm", "server"],
@@ -46,6 +60,30 @@ class ModelOptions:
     devices: Annotated[
         int, typer.Option("--devices", min=1, help="Number of GPUs that share the model (vllm).")
     ] = 1
+
+    def model_settings(self, *, batch: int = 0, context: int = 0) -> "ModelSettings":
+        """The settings that open a model; 0 leaves `batch` and `context` to the backend."""
+        from patientdx.models import ModelSettings
+
+        environment = options.settings()
+        return ModelSettings(
+            backend=self.backend,
+            quantize=self.quantize,
+            dtype=self.dtype,
+            prompt_format=self.prompt_format,
+            device=self.device,
+            devices=self.devices,
+            batch=batch,
+            context=context,
+            threads=environment.threads,
+            cache=environment.cache,
+        )
+
+
+@dataclass(frozen=True)
+class ModelOptions(LocalModelOptions):
+    """How a language model is run, on this machine or by a server."""
+
     allow_remote: Annotated[
         bool,
         typer.Option("--allow-remote", help="Let PATIENT TEXT go to a server on another machine."),
@@ -63,24 +101,12 @@ class ModelOptions:
     ] = 300.0
 
     def model_settings(self, *, batch: int = 0, context: int = 0) -> "ModelSettings":
-        """The settings that open a model; 0 leaves `batch` and `context` to the backend."""
-        from patientdx.models import ModelSettings
-
-        environment = options.settings()
-        return ModelSettings(
-            backend=self.backend,
-            quantize=self.quantize,
-            dtype=self.dtype,
-            prompt_format=self.prompt_format,
-            device=self.device,
-            devices=self.devices,
+        """See LocalModelOptions."""
+        return replace(
+            super().model_settings(batch=batch, context=context),
             allow_remote=self.allow_remote,
             api_key=options.api_key(self.api_key_file),
             timeout_s=self.timeout,
-            batch=batch,
-            context=context,
-            threads=environment.threads,
-            cache=environment.cache,
         )
 
 

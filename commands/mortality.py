@@ -1,138 +1,153 @@
-"""`evaluate-mortality`: how well language models tell from a record who dies."""
+"""`evaluate-mortality`: how well language models predict death from records of stays."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from patientdx.errors import UsageError
 
-from . import asking, options
-from .mortality_work import open_work
+from . import options
+from .model_options import Batch, ContextSize, LocalModelOptions
+from .option_groups import Needs, command, is_set
+from .report_options import ONE_FORMAT, ReportOptions
 
-TASKS = ("mortality", "mortality-hard")
+if TYPE_CHECKING:
+    from workflows.mortality import ModelTraits
 
-CohortFile = Annotated[Path, typer.Argument(help="A cohort file, made by `patientdx cohort`.")]
 Models = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
-        help="NAME=MODEL or MODEL, a file, folder or known name; may be repeated: the others are "
-        "compared with the first.",
+        help="Model to evaluate, a file, folder or known name, as MODEL or NAME=MODEL; may be "
+        "repeated: the others are compared with the first.",
     ),
 ]
-Group = Annotated[
-    list[str] | None,
-    typer.Option("--group", help="NAME=GROUP of the main table, where the name does not tell."),
-]
-Weight = Annotated[list[str] | None, typer.Option("--lambda", help="NAME=λ of a merged model.")]
-Sections = Annotated[
+Groups = Annotated[
     list[str] | None,
     typer.Option(
-        "--sections",
-        help="mortality, mortality-hard, or section names between commas; may be repeated.",
+        "--group",
+        help="Group of a model in the main table, as NAME=GROUP (default: by the model's name).",
     ),
 ]
-Sample = Annotated[
-    int | None, typer.Option("--sample", min=1, help="So many stays, drawn by --seed.")
+Weights = Annotated[
+    list[str] | None, typer.Option("--lambda", help="Weight λ of a merged model, as NAME=λ.")
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Of draws: sample, folds, bootstrap.")]
-Resamples = Annotated[int, typer.Option("--resamples", min=1, help="Of the bootstrap by patient.")]
 Baselines = Annotated[
-    bool, typer.Option("--baselines/--no-baselines", help="Logistic regression and boosting.")
-]
-TemplatesFile = Annotated[Path | None, typer.Option("--templates", help="Words of the records.")]
-Batch = Annotated[int, typer.Option("--batch", min=0, help="Records at once, at most; 0: auto.")]
-Context = Annotated[int, typer.Option("--context", min=0, help="Tokens; 0: the model's own.")]
-AnswersFile = Annotated[
-    Path | None, typer.Option("--answers", help="Keeps answers here (default: in the cache).")
+    bool,
+    typer.Option(
+        "--baselines/--no-baselines", help="Also fit logistic regression and gradient boosting."
+    ),
 ]
 PredictionsFolder = Annotated[
-    Path | None, typer.Option("--predictions", help="Write predictions for meds-evaluation here.")
+    Path | None,
+    typer.Option("--predictions", help="Folder to write predictions for meds-evaluation to."),
 ]
 Plots = Annotated[
     list[Path] | None,
-    typer.Option("--plot", help="Draw curves: a .png or .svg file; a task is added to its name."),
+    typer.Option(
+        "--plot", help="File to draw curves in, .png or .svg; the task is added to its name."
+    ),
 ]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write the report to this file.")]
-Form = Annotated[str, typer.Option("--format", help="text, markdown, latex or json.")]
 
 
+@command(
+    ONE_FORMAT,
+    Needs(("group", "weight"), is_set("model"), "--group and --lambda describe models of --model"),
+    Needs(
+        (
+            *("templates", "answers", "batch", "context_size"),
+            *(field.name for field in fields(LocalModelOptions)),
+        ),
+        is_set("model"),
+        "baselines do not read records: name a language model by --model MODEL",
+    ),
+)
 def evaluate_mortality(
-    cohort: CohortFile,
+    cohort: Annotated[Path, typer.Argument(help="A cohort file, made by `patientdx cohort`.")],
     model: Models = None,
-    group: Group = None,
-    weight: Weight = None,
-    sections: Sections = None,
-    sample: Sample = None,
-    seed: Seed = 0,
-    resamples: Resamples = 2000,
+    group: Groups = None,
+    weight: Weights = None,
+    sections: options.Sections = None,
+    sample: Annotated[
+        int | None, typer.Option("--sample", min=1, help="Number of stays to draw by --seed.")
+    ] = None,
+    seed: options.Seed = 0,
+    resamples: options.Resamples = 2000,
     baselines: Baselines = True,
-    templates: TemplatesFile = None,
-    backend: asking.BackendName = "auto",
-    quantize: asking.Quantize = "none",
-    dtype: asking.Dtype = "auto",
-    prompt_format: asking.PromptFormat = "auto",
+    templates: options.TemplatesFile = None,
     batch: Batch = 0,
-    context: Context = 0,
-    answers: AnswersFile = None,
+    context_size: ContextSize = 0,
+    answers: options.AnswersFile = None,
     predictions: PredictionsFolder = None,
     plot: Plots = None,
-    out: Out = None,
-    form: Form = "text",
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    *,
+    engine: LocalModelOptions,
+    report: ReportOptions,
 ) -> None:
-    """Ask language models whether the patient of each stay dies, and report how well they tell.
+    """Ask language models whether the patient of each stay dies, and evaluate their answers.
 
-    Answers are kept as each batch completes: a command that was killed goes on where it stopped.
+    Answers are stored as each batch completes: a command that was interrupted goes on where it
+    stopped.
 
     Example:
         patientdx evaluate-mortality cohort.parquet --model math-model --sample 1000
     """
-    from patientdx.models import ModelSettings
+    from workflows import mortality, mortality_files
+    from workflows.stays import PAPER_TASKS
 
-    form = _format(form, as_json=as_json)
-    names = _named(model or [], "--model", alone=True)
-    if not names and not baselines:
+    _ = report.format_name  # a wrong name is an error before models run
+    models = _named(model, "--model", default_to_last_part=True)
+    if not models and not baselines:
         raise UsageError("nothing to evaluate", hint="give --model MODEL")
-    told = _named(group or [], "--group"), _named(weight or [], "--lambda")
-    settings = ModelSettings(
-        backend=backend,
-        quantize=quantize,
-        dtype=dtype,
-        prompt_format=prompt_format,
-        batch=batch,
-        context=context,
-        threads=options.settings().threads,
-        cache=options.settings().cache,
+    evaluation = mortality.evaluate_mortality(
+        cohort,
+        models,
+        traits=_traits(_named(group, "--group"), _named(weight, "--lambda")),
+        sections=sections or PAPER_TASKS,
+        templates=templates,
+        sample=sample,
+        seed=seed,
+        resamples=resamples,
+        baselines=baselines,
+        model_settings=engine.model_settings(batch=batch, context=context_size),
+        answers=answers,
+        settings=options.settings(),
+        monitor=report,
     )
-    work = open_work(cohort, sections or TASKS, templates, sample, seed, quiet=quiet)
-    for name, spec in names.items():
-        work.ask(name, spec, settings, answers or options.settings().cache / "answers.sqlite3")
-    if baselines:
-        work.add_baselines()
-    work.report(*told, resamples, form, predictions, plot or [], out)
+    if predictions is not None:
+        mortality_files.write_prediction_files(evaluation, predictions)
+    mortality_files.draw_curves(evaluation, plot or [])
+    report.write(evaluation.render)
 
 
-def _format(form: str, *, as_json: bool) -> str:
-    from evaluator import FORMATS
+def _traits(groups: dict[str, str], weights: dict[str, str]) -> "dict[str, ModelTraits]":
+    from workflows.mortality import ModelTraits
 
-    if form not in FORMATS:
-        hint = f"formats are {', '.join(FORMATS)}"
-        raise UsageError(f"`{form}` is not a format of reports", hint=hint)
-    return "json" if as_json else form
+    return {
+        name: ModelTraits(groups.get(name), _weight(weights.get(name))) for name in groups | weights
+    }
 
 
-def _named(given: Sequence[str], option: str, *, alone: bool = False) -> dict[str, str]:
-    """NAME=VALUE options; a value `alone` is named by its last part."""
-    found: dict[str, str] = {}
-    for one in given:
-        name, equals, value = one.partition("=")
-        if not equals and alone:
-            name, value = Path(one.rstrip("/")).name or one, one
-        if not name or not value or name in found:
+def _weight(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        raise UsageError(f"--lambda is NAME=NUMBER, not `{text}`") from None
+
+
+def _named(
+    values: Sequence[str] | None, option: str, *, default_to_last_part: bool = False
+) -> dict[str, str]:
+    """Values of an option of the form NAME=VALUE; the name may default to the path's last part."""
+    named: dict[str, str] = {}
+    for text in values or ():
+        name, equals, value = text.partition("=")
+        if not equals and default_to_last_part:
+            name, value = Path(text.rstrip("/")).name or text, text
+        if not name or not value or name in named:
             raise UsageError(f"{option}: names are different, as in NAME=VALUE")
-        found[name] = value
-    return found
+        named[name] = value
+    return named

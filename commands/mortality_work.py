@@ -152,14 +152,14 @@ class Work:
 
     def records(self, task: str) -> Iterator[Sequence[str]]:
         """The sections of each stay that is asked about, as text, and counts empty ones."""
-        from evaluator.cohorts import read_templates, render
+        from evaluator.cohorts import read_templates, render_stay
 
         words = read_templates(self.templates)
         chosen = set(self.places)
         self.empty[task] = 0
         for place, stay in enumerate(self.cohort):
             if place in chosen:
-                texts = render(stay, self.tasks[task], templates=words)
+                texts = render_stay(stay, self.tasks[task], templates=words)
                 self.empty[task] += not texts
                 yield [one.text for one in texts]
 

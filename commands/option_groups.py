@@ -114,8 +114,8 @@ def command(*rules: Rule) -> Callable[[Callable[..., None]], Callable[..., None]
         }
 
         @wraps(function)
-        def run(click_context: typer.Context, **values: Any) -> None:
-            call = _invocation(click_context, values)
+        def run(context: typer.Context, **values: Any) -> None:
+            call = _invocation(context, values)
             for rule in rules:
                 rule.check(call)
             collected = {
@@ -138,7 +138,7 @@ def _spread(
 ) -> list[inspect.Parameter]:
     """The parameters with each group replaced by its fields, all by keyword."""
     keyword = inspect.Parameter.KEYWORD_ONLY
-    spread = [inspect.Parameter("click_context", keyword, annotation=typer.Context)]
+    spread = [inspect.Parameter("context", keyword, annotation=typer.Context)]
     for name, parameter in signature.parameters.items():
         group = groups.get(name)
         if group is None:

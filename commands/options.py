@@ -9,7 +9,7 @@ import typer
 
 from patientdx.errors import UsageError
 from patientdx.records import Filter
-from patientdx.settings import Settings, settings_from
+from patientdx.settings import Settings, settings_from_environment
 
 if TYPE_CHECKING:
     from indexer.index import Index
@@ -37,12 +37,31 @@ TitleField = Annotated[str | None, typer.Option("--title-field", help="Column or
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out rows that cannot be used, and count them.")
 ]
+Sections = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sections",
+        help="Sections of the records: mortality, mortality-hard, or section names between "
+        "commas; may be repeated.",
+    ),
+]
+TemplatesFile = Annotated[
+    Path | None, typer.Option("--templates", help="File with the wording of the records (TOML).")
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of sample, folds and bootstrap.")]
+Resamples = Annotated[
+    int, typer.Option("--resamples", min=1, help="Number of resamples of the bootstrap by patient.")
+]
+AnswersFile = Annotated[
+    Path | None,
+    typer.Option("--answers", help="File that stores answers (default: in the cache folder)."),
+]
 AGE = re.compile(r"([0-9]+(?:\.[0-9]+)?)?(?:(-)([0-9]+(?:\.[0-9]+)?)?)?")
 
 
 def settings() -> Settings:
     """Settings from this process's environment."""
-    return settings_from(os.environ, Path.home())
+    return settings_from_environment(os.environ, Path.home())
 
 
 def api_key(file: Path | None) -> str | None:
@@ -121,11 +140,4 @@ def open_index(index: Path | None) -> "Index":
 
 def under(index: "Index", k1: float | None, b: float | None) -> "Index":
     """An index with k1 and b in place of its own where they are given."""
-    from indexer.bm25 import BM25Settings
-
-    if k1 is None and b is None:
-        return index
-    base = index.bm25
-    return index.with_settings(
-        BM25Settings(base.k1 if k1 is None else k1, base.b if b is None else b)
-    )
+    return index if k1 is None and b is None else index.with_bm25(k1, b)

@@ -121,7 +121,7 @@ def _candidates(
 ) -> tuple["System", list[dict[str, "Setting"]]]:
     """The system, and every combination of values; all of them are checked."""
     from evaluator import grid as combinations
-    from expander import default_axes, system_settings
+    from expander import default_axes, parse_system_settings
     from expander.systems.system import parse_system
 
     parsed = parse_system(system)
@@ -129,7 +129,7 @@ def _candidates(
     axes |= dict(_axis(one) for one in grid or ())
     candidates = combinations({"system": [str(parsed)], **axes})
     for one in candidates:
-        found = system_settings(one)
+        found = parse_system_settings(one)
         options.under(opened, found.k1, found.b)
     return parsed, candidates
 
@@ -161,7 +161,7 @@ def _tune(
     work: _Work,
 ) -> "Tuning":
     from evaluator import RunMemory, tune
-    from expander import system_settings
+    from expander import parse_system_settings
     from patientdx.formats import read_queries
 
     queries = list(read_queries(work.sources.queries))
@@ -175,7 +175,7 @@ def _tune(
     ):
 
         def searcher(settings: "Settings") -> "Searcher":
-            chosen = system_settings(settings)
+            chosen = parse_system_settings(settings)
             return expansion.built(chosen, opened, given, work.depth, _wrapper(memory, chosen))
 
         return tune(

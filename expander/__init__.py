@@ -5,8 +5,11 @@ from .concepts.concept import Concept, ConceptName
 from .concepts.finder import ConceptFinder, Mention
 from .concepts.vocabulary import read_vocabulary
 from .expansions import Expansion, expand_queries, expansion_row
-from .fusion.methods import NORMS, RRF, Fusion, ScoreFusion
-from .fusion.ranx import FUSIONS, RANX_METHODS, RanxFusion, make_fusion
+from .fusion.fusion import Fusion
+from .fusion.ranx import RANX_METHODS, RanxFusion
+from .fusion.registry import FUSIONS, make_fusion
+from .fusion.rrf import RRF
+from .fusion.score_fusion import NORMS, ScoreFusion
 from .prompts import read_prompt
 from .reply_cache import ReplyCache, clear_cache, reply_key
 from .strategies.grounded import Grounded, GroundedSettings
@@ -19,14 +22,18 @@ from .strategies.registry import STRATEGIES, Strategy, StrategyResources, make_s
 from .strategies.rm3 import Rm3, Rm3Settings
 from .strategies.rocchio import Rocchio, RocchioSettings
 from .strategies.synonyms import Synonyms, SynonymsSettings
-from .systems.phrases import PhraseSearcher, PhraseSettings
+from .systems.builder import build_searcher
+from .systems.phrase_settings import PhraseSettings
+from .systems.phrases import PhraseSearcher
 from .systems.searchers import (
-    ExpandedSearcher,
+    ExpandingRankingSearcher,
+    ExpandingSearcher,
     FusedSearcher,
-    RankingExpandedSearcher,
-    expanded_searcher,
+    expanding_searcher,
 )
-from .systems.settings import SystemSettings, default_axes, system_settings
+from .systems.settings import SystemSettings, parse_system_settings
+from .systems.system import System, parse_system
+from .systems.tuning_axes import default_axes
 
 __all__ = [
     "FUSIONS",
@@ -38,7 +45,8 @@ __all__ = [
     "Concept",
     "ConceptFinder",
     "ConceptName",
-    "ExpandedSearcher",
+    "ExpandingRankingSearcher",
+    "ExpandingSearcher",
     "Expansion",
     "FusedSearcher",
     "Fusion",
@@ -54,7 +62,6 @@ __all__ = [
     "PromptedExpander",
     "Query2Doc",
     "Query2DocSettings",
-    "RankingExpandedSearcher",
     "RanxFusion",
     "RecordedExpander",
     "Reduce",
@@ -70,17 +77,20 @@ __all__ = [
     "StrategyResources",
     "Synonyms",
     "SynonymsSettings",
+    "System",
     "SystemSettings",
+    "build_searcher",
     "clear_cache",
     "default_axes",
     "expand_queries",
-    "expanded_searcher",
+    "expanding_searcher",
     "expansion_row",
     "make_fusion",
     "make_strategy",
+    "parse_system",
+    "parse_system_settings",
     "read_expansions",
     "read_prompt",
     "read_vocabulary",
     "reply_key",
-    "system_settings",
 ]

@@ -1,1 +1,1 @@
-"""The retrieval core: an embedded, exact BM25 engine for whole-note queries."""
+"""An embedded BM25 engine with exact scores, built for queries as long as a whole note."""

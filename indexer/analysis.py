@@ -1,4 +1,4 @@
-"""Text to index terms: Unicode words, lower case, optional stop words and stemming."""
+"""Text analysis: Unicode words in lower case, with optional stop words and stemming."""
 
 import re
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ STOPWORDS = ("none", "english")
 
 @dataclass(frozen=True)
 class AnalysisSettings:
-    """What the index was built with.
+    """How an index turns text into terms.
 
-    `stopwords` is "none", "english" (the Snowball list) or "file"; `words` holds the list of a
-    file, so that an index needs nothing but itself. `stemmer` is "none", "porter" or "english"
-    (Snowball), by PyStemmer.
+    `stopwords` is "none", "english" (the Snowball list) or "file"; in the last case `words` holds
+    the words of the file, so that the index does not depend on it. `stemmer` is "none", "porter"
+    or "english" (both Snowball, by PyStemmer).
     """
 
     stopwords: str = "english"
@@ -34,7 +34,7 @@ class AnalysisSettings:
             raise InputError(f"unknown stop list `{self.stopwords}`", hint=f"one of {STOPWORDS}")
 
     def to_json(self) -> dict[str, Any]:
-        """As the manifest holds it."""
+        """The settings as stored in the manifest."""
         return {"stopwords": self.stopwords, "stemmer": self.stemmer, "words": list(self.words)}
 
     @classmethod
@@ -50,7 +50,7 @@ class AnalysisSettings:
         return cls("file", stemmer, read_stopwords(Path(stopwords)))
 
     def stop_set(self) -> frozenset[str]:
-        """The words to leave out, in lower case."""
+        """The stop words, in lower case."""
         if self.stopwords == "none":
             return frozenset()
         if self.stopwords == "file":
@@ -61,7 +61,10 @@ class AnalysisSettings:
 
 
 def read_stopwords(path: Path) -> tuple[str, ...]:
-    """The words of a stop list (white space between them, `#` begins a comment), lower case."""
+    """The words of a stop list file, in lower case and sorted.
+
+    Words are separated by white space; `#` starts a comment. Raises InputError.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -77,7 +80,7 @@ def read_stopwords(path: Path) -> tuple[str, ...]:
 
 
 class Analyzer:
-    """Turns texts into terms; remembers what became of each distinct word."""
+    """Turns texts into terms; caches the term of each distinct word."""
 
     def __init__(self, settings: AnalysisSettings) -> None:
         self.settings = settings
@@ -87,31 +90,31 @@ class Analyzer:
 
     def terms(self, text: str) -> list[str]:
         """The terms of a text, in order, without stop words."""
-        known = self._term_of_word
-        found = []
+        cache = self._term_of_word
+        terms = []
         for word in WORD.findall(text.lower()):
-            term = known[word] if word in known else self.term(word)
+            term = cache[word] if word in cache else self.term(word)
             if term is not None:
-                found.append(term)
-        return found
+                terms.append(term)
+        return terms
 
     def term(self, word: str) -> str | None:
-        """The term of one lower-case word; None for a stop word."""
+        """The term of a lower-case word; None for a stop word."""
         term = None if word in self._stop else self._stem(word)
         self._term_of_word[word] = term
         return term
 
     def spans(self, text: str) -> list[tuple[int, int, str]]:
-        """(start, end, term) of every word of a text that is indexed, for highlighting.
+        """(start, end, term) of each indexed word of a text, for highlighting.
 
-        Words are found in the text as it stands: where lower-casing changes the number of
-        characters, a word may be missed, never misplaced.
+        Words are matched in the original text: where lower-casing changes the number of
+        characters, a word may be missed but is never misplaced.
         """
-        found = []
+        spans = []
         for match in WORD.finditer(text):
             terms = self.terms(match.group())
-            found += [(match.start(), match.end(), term) for term in terms[:1]]
-        return found
+            spans += [(match.start(), match.end(), term) for term in terms[:1]]
+        return spans
 
 
 def _stemmer(name: str) -> Any:

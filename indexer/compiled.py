@@ -1,7 +1,7 @@
-"""The compiled engine, where it could be built: `_native`, made of the C files of `native/`.
+"""Access to the compiled engine `_native`, which is built from the C files in `native/`.
 
-Installing builds it if there is a C compiler; where there was none, NumPy and Python do the same
-work with the same results, many times slower.
+Installation builds it if there is a C compiler. Without one, NumPy and Python give the same
+results, many times slower.
 """
 
 from functools import cache
@@ -12,7 +12,7 @@ from patientdx.errors import IndexFolderError
 
 @cache
 def load_native() -> ModuleType | None:
-    """The compiled module, or None."""
+    """The compiled module; None if it was not built."""
     try:
         from . import _native
     except ImportError:
@@ -21,7 +21,7 @@ def load_native() -> ModuleType | None:
 
 
 def require_native() -> ModuleType:
-    """The compiled module. Raises IndexFolderError where it was not built."""
+    """The compiled module. Raises IndexFolderError if it was not built."""
     module = load_native()
     if module is None:
         raise IndexFolderError(

@@ -1,37 +1,25 @@
-"""Why a patient was found: the share of each term in the score, and where the words stand."""
+"""Explaining a hit: the share of each term in its score, and the passages that match."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from .analysis import Analyzer
+from patientdx.records import Explanation, TermShare
+
 from .bm25 import BM25Settings, length_norms
 from .scoring.statistics import WeightedTerms
 from .segments.segment import Segment
 
+Span: TypeAlias = tuple[int, int, str]
+"""(start, end, term) of a word in a text."""
+
 MIN_MARKED_SHARE = 0.25
-"""Terms below this part of the greatest share are not marked in passages."""
-
-
-class TermShare(NamedTuple):
-    """What one term adds to a score: weight (query weight times idf) times impact."""
-
-    term: str
-    share: float
-    weight: float
-    tf: int
-
-
-class Explanation(NamedTuple):
-    """The shares of a score, greatest first; they sum to it in float64."""
-
-    doc_id: str
-    score: float
-    shares: tuple[TermShare, ...]
+"""Terms with a share below this fraction of the largest share are not marked in passages."""
 
 
 class Passage(NamedTuple):
-    """A stretch of a note: its text and the (start, end) of matching words within it."""
+    """A part of a note: its text, and (start, end) of each matching word within that text."""
 
     text: str
     matches: tuple[tuple[int, int], ...]
@@ -45,7 +33,7 @@ def explain_score(
     average_length: float,
     settings: BM25Settings,
 ) -> Explanation:
-    """The explanation of one note's score. No second index is needed: postings are asked."""
+    """Explains the score of note `note` of segment number `s`, from its postings."""
     norm = float(length_norms(segment.lengths[note : note + 1], average_length, settings)[0])
     total = 0.0
     shares = []
@@ -56,43 +44,45 @@ def explain_score(
             share = weight * (tf / (tf + norm))
             total += share
             shares.append(TermShare(term, share, weight, int(tf)))
-    shares.sort(key=lambda one: (-one.share, one.term))
+    shares.sort(key=lambda entry: (-entry.share, entry.term))
     return Explanation(segment.ids[note], float(np.float32(total)), tuple(shares))
 
 
 def find_passages(
     text: str,
-    shares: tuple[TermShare, ...],
-    analyzer: Analyzer,
+    shares: Sequence[TermShare],
+    spans: Sequence[Span],
     *,
     width: int = 240,
     count: int = 2,
 ) -> list[Passage]:
-    """The stretches of a note, about `width` characters each, that hold most of its score.
+    """The passages of a note, about `width` characters each, that contribute most to its score.
 
-    Each term counts once over all passages, so that they differ in what they show. Words that
-    add little (function words, mostly) are not marked.
+    `spans` are those of the note's text, see `PatientIndex.spans`.
+    Each term counts once over all passages, so that each passage shows new terms. Words with a
+    small share (mostly function words) are not marked.
     """
-    least = MIN_MARKED_SHARE * max((share.share for share in shares), default=0.0)
-    value = {share.term: share.share for share in shares if share.share >= least}
-    spans = [span for span in analyzer.spans(text) if span[2] in value]
+    smallest = MIN_MARKED_SHARE * max((share.share for share in shares), default=0.0)
+    value = {share.term: share.share for share in shares if share.share >= smallest}
+    matches = [span for span in spans if span[2] in value]
     chosen: list[Passage] = []
     used: set[str] = set()
-    while spans and len(chosen) < count:
-        start, end = _best_window(spans, value, used, width)
-        inside = [span for span in spans if start <= span[0] and span[1] <= end]
+    while matches and len(chosen) < count:
+        start, end = _best_window(matches, value, used, width)
+        inside = [span for span in matches if start <= span[0] and span[1] <= end]
         new = {span[2] for span in inside} - used
         if not new:
             break
         used |= new
         chosen.append(_widen_to_words(text, inside, width))
-        spans = [span for span in spans if span not in inside]
+        matches = [span for span in matches if span not in inside]
     return chosen
 
 
 def _best_window(
-    spans: list[tuple[int, int, str]], value: dict[str, float], used: set[str], width: int
+    spans: Sequence[Span], value: dict[str, float], used: set[str], width: int
 ) -> tuple[int, int]:
+    """(start, end) of the window whose terms outside `used` have the largest total share."""
     best, window = -1.0, (spans[0][0], spans[0][1])
     for i, (start, _, _) in enumerate(spans):
         terms: set[str] = set()
@@ -102,14 +92,14 @@ def _best_window(
                 break
             end = stop
             terms.add(term)
-        worth = sum(value[term] for term in terms - used)
-        if worth > best:
-            best, window = worth, (start, max(end, spans[i][1]))
+        gain = sum(value[term] for term in terms - used)
+        if gain > best:
+            best, window = gain, (start, max(end, spans[i][1]))
     return window
 
 
-def _widen_to_words(text: str, inside: list[tuple[int, int, str]], width: int) -> Passage:
-    """The window widened to whole words on both sides."""
+def _widen_to_words(text: str, inside: Sequence[Span], width: int) -> Passage:
+    """The passage around the spans `inside`, extended to whole words on both sides."""
     first, last = inside[0][0], inside[-1][1]
     spare = max(0, width - (last - first)) // 2
     start, end = max(0, first - spare), min(len(text), last + spare)

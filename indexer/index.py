@@ -1,4 +1,4 @@
-"""The index as its users see it: open a folder, search, find similar patients, explain."""
+"""The `Index`: opens an index folder, searches it, finds similar patients, explains scores."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from patientdx.errors import IndexFolderError, InputError, NotFoundError, shown_id
-from patientdx.records import Filter, Hit, Patient, Query
+from patientdx.errors import IndexFolderError, InputError, NotFoundError, describe_patient_id
+from patientdx.records import Explanation, Filter, Hit, Patient, Query
 
 from .analysis import Analyzer
 from .bm25 import BM25Settings
-from .explain import Explanation, explain_score
+from .explain import explain_score
 from .scoring.ranking import Ranking, ScoredNotes, sort_keys, to_hits
 from .scoring.scorer import Engine, Scorer
 from .scoring.statistics import Statistics, WeightedTerms, query_counts
@@ -24,10 +24,10 @@ ARTICLE_FIELDS = ("PMID", "pmid")
 
 
 class Index:
-    """One committed state of an index, opened for reading.
+    """A committed state of an index, opened for reading.
 
-    It is a `Searcher`, a `RankingSearcher` and a `CorpusView`. Scores are exact: see `bm25`.
-    A writer may commit new states meanwhile; this object goes on seeing its own.
+    Implements `PatientIndex` of `patientdx.protocols`. Scores are exact, see `bm25`. Changes
+    committed after the index was opened are not visible to it.
     """
 
     def __init__(
@@ -59,24 +59,25 @@ class Index:
         engine: Engine = "auto",
         threads: int = 1,
     ) -> "Index":
-        """Opens the committed state. `bm25` replaces the k1 and b that the index was built with.
+        """Opens the committed state. `bm25` overrides the k1 and b stored in the index.
 
-        Raises IndexFolderError when there is no index, or one that is damaged or too new.
+        Raises IndexFolderError if there is no index, or if it is damaged or too new.
         """
         for attempt in range(_OPEN_ATTEMPTS):
             manifest = read_manifest(Path(folder))
             try:
                 segments = [Segment(Path(folder), s, manifest.layout) for s in manifest.segments]
             except IndexFolderError:
-                # A writer may have committed and removed old files between the two steps.
+                # A writer may have committed, and removed old files, since the manifest was read.
                 if read_manifest(Path(folder)) == manifest or attempt == _OPEN_ATTEMPTS - 1:
                     raise
                 continue
             return cls(manifest, segments, bm25=bm25, engine=engine, threads=threads)
         raise IndexFolderError(f"{folder}: the index changes too fast to be opened")
 
-    def with_settings(self, bm25: BM25Settings) -> "Index":
-        """The same state under other k1 and b; the files are shared, nothing is read again."""
+    def with_bm25(self, k1: float | None = None, b: float | None = None) -> "Index":
+        """The same state with other BM25 parameters (None keeps one); shares the open files."""
+        bm25 = BM25Settings(self.bm25.k1 if k1 is None else k1, self.bm25.b if b is None else b)
         return Index(
             self.manifest, self._segments, bm25=bm25, engine=self._engine, threads=self._threads
         )
@@ -86,8 +87,13 @@ class Index:
         """Number of live patients."""
         return self.manifest.notes
 
+    @property
+    def digest(self) -> str:
+        """Hash of the committed state: notes, deletions and stored settings."""
+        return self.manifest.digest
+
     def search(self, text: str, k: int = 10, where: Filter | None = None) -> list[Hit]:
-        """The k patients whose notes are most like a text."""
+        """The k best hits for a text."""
         return self.search_many([Query("query", text)], k, where)[0]
 
     def search_many(
@@ -100,25 +106,26 @@ class Index:
     def rank(
         self, queries: Sequence[Query], k: int = 10, where: Filter | None = None
     ) -> list[Ranking]:
-        """What `search_many` finds, as arrays of note numbers: for callers in a hurry."""
+        """The hits of `search_many` as arrays of note numbers, without looking up ids."""
         return self.rank_terms([self.weigh(query) for query in queries], k, where)
 
     def weigh(self, query: Query) -> WeightedTerms:
-        """A query as the terms the index knows, with their weights."""
+        """The terms of a query that occur in the index, with their weights."""
         return self._statistics.weigh(query_counts(query, self.analyzer))
 
     def rank_terms(
         self, queries: Sequence[WeightedTerms], k: int = 10, where: Filter | None = None
     ) -> list[Ranking]:
-        """`rank` for queries that were weighed before."""
+        """`rank` for queries that `weigh` has already processed."""
         if k < 1:
             raise InputError(f"k must be at least 1, not {k}")
         where = where or Filter()
-        dropped = len(where.exclude_ids)
-        wanted = min(k + dropped, max(1, self.manifest.notes))
-        rest = replace(where, exclude_ids=frozenset())
-        rankings = self._scorer.rank(queries, wanted, rest) if queries else []
-        if not dropped:
+        excluded = len(where.exclude_ids)
+        # Excluded ids are dropped afterwards, so that masks are cached for the other conditions.
+        depth = min(k + excluded, max(1, self.manifest.notes))
+        conditions = replace(where, exclude_ids=frozenset())
+        rankings = self._scorer.rank(queries, depth, conditions) if queries else []
+        if not excluded:
             return rankings
         return [self._drop_excluded(ranking, where.exclude_ids, k) for ranking in rankings]
 
@@ -130,17 +137,17 @@ class Index:
         *,
         other_articles: bool = False,
     ) -> list[Hit]:
-        """The k patients most like one of the index; never that patient."""
-        others = self.exclusion_filter(patient_id, where, other_articles=other_articles)
-        return self.search(self.text(patient_id), k, others)
+        """The k patients of the index most similar to one of its patients, without the latter."""
+        without_self = self.exclusion_filter(patient_id, where, other_articles=other_articles)
+        return self.search(self.text(patient_id), k, without_self)
 
     def exclusion_filter(
         self, patient_id: str, where: Filter | None = None, *, other_articles: bool = False
     ) -> Filter:
-        """A filter that a patient of the index does not pass, nor who `where` leaves out.
+        """`where`, which also excludes a patient of the index.
 
-        `other_articles` leaves out patients of the same article (same PMID, or where there is
-        none the same id up to its last hyphen, as PMC-Patients numbers them).
+        `other_articles` excludes all patients of the same article: those with the same PMID or,
+        without that field, with the same id up to the last hyphen, as in PMC-Patients.
         """
         where = where or Filter()
         where = replace(where, exclude_ids=where.exclude_ids | {patient_id})
@@ -152,29 +159,32 @@ class Index:
         doc_ids: Sequence[Sequence[str]],
         where: Sequence[Filter | None] | None = None,
     ) -> list[list[int | None]]:
-        """The exact one-based rank of each given patient in the whole ranking of its query.
+        """The exact one-based ranks of patients in the complete ranking of each query.
 
-        None where the patient is not in the index, is filtered out, or scores zero.
+        None for a patient that is not in the index, is filtered out, or scores zero.
         """
         filters = where or [None] * len(queries)
         return [
-            self._ranks_of_query(self.weigh(query), wanted, one or Filter())
-            for query, wanted, one in zip(queries, doc_ids, filters, strict=True)
+            self._ranks_of_query(self.weigh(query), ids, condition or Filter())
+            for query, ids, condition in zip(queries, doc_ids, filters, strict=True)
         ]
 
     def explain(self, query: Query | WeightedTerms, doc_id: str) -> Explanation:
-        """Which terms the score of a patient is made of. `weigh` the query first for many."""
+        """The share of each term in a patient's score.
+
+        To explain many hits of a query, pass what `weigh` returns for it.
+        """
         s, note = self._locate(doc_id)
-        weighed = self.weigh(query) if isinstance(query, Query) else query
-        return explain_score(self._segments[s], s, note, weighed, self.average_length, self.bm25)
+        weighted = self.weigh(query) if isinstance(query, Query) else query
+        return explain_score(self._segments[s], s, note, weighted, self.average_length, self.bm25)
 
     def patient(self, doc_id: str) -> Patient:
-        """A patient of the index. Raises NotFoundError."""
+        """The patient with an id. Raises NotFoundError."""
         s, note = self._locate(doc_id)
         return self._segments[s].store[note]
 
     def describe(self) -> dict[str, Any]:
-        """What the index holds and how it was made, for display."""
+        """Size, settings and origin of the index, for display."""
         manifest = self.manifest
         fields = sorted({f for segment in manifest.segments for f in segment.fields})
         return {
@@ -194,7 +204,7 @@ class Index:
         }
 
     def patients(self) -> Iterator[Patient]:
-        """All live patients, in the order in which they were added."""
+        """All live patients, in the order they were added."""
         for segment in self._segments:
             mask = segment.live_mask
             for note, patient in enumerate(segment.store):
@@ -216,12 +226,16 @@ class Index:
         return counts
 
     def document_frequency(self, term: str) -> int:
-        """Number of live patients that hold an index term."""
+        """Number of live patients whose text contains an index term."""
         return self._statistics.document_frequency(term)
 
     def terms(self, text: str) -> list[str]:
-        """A text as index terms, in order."""
+        """The index terms of a text, in order."""
         return self.analyzer.terms(text)
+
+    def spans(self, text: str) -> list[tuple[int, int, str]]:
+        """(start, end, term) of each indexed word of a text, for highlighting."""
+        return self.analyzer.spans(text)
 
     def _locate(self, doc_id: str) -> tuple[int, int]:
         for s, segment in enumerate(self._segments):
@@ -229,13 +243,14 @@ class Index:
             if note is not None:
                 return s, note
         raise NotFoundError(
-            f"no patient {shown_id(doc_id)} in this index", hint="see the ids: index info --ids"
+            f"no patient {describe_patient_id(doc_id)} in this index",
+            hint="see the ids: index info --ids",
         )
 
     def _drop_excluded(self, ranking: Ranking, excluded: frozenset[str], k: int) -> Ranking:
-        gone = {self._locate(i) for i in excluded if i in self}
+        dropped = {self._locate(i) for i in excluded if i in self}
         pairs = zip(ranking.segments.tolist(), ranking.notes.tolist(), strict=True)
-        keep = [i for i, pair in enumerate(pairs) if pair not in gone][:k]
+        keep = [i for i, pair in enumerate(pairs) if pair not in dropped][:k]
         return Ranking(ranking.segments[keep], ranking.notes[keep], ranking.scores[keep])
 
     def _exclude_article(self, patient: Patient, where: Filter) -> Filter:
@@ -247,7 +262,7 @@ class Index:
         if not hyphen:
             raise InputError(
                 f"patient `{patient.patient_id}` names no article",
-                hint="the field PMID, or ids such as 8535945-4, tell the article",
+                hint="the article is read from the field PMID or from ids such as 8535945-4",
             )
         siblings = {i for s in self._segments for i in s.ids.with_prefix(article + "-")}
         return replace(where, exclude_ids=where.exclude_ids | siblings)
@@ -256,15 +271,15 @@ class Index:
         self, query: WeightedTerms, doc_ids: Sequence[str], where: Filter
     ) -> list[int | None]:
         places = [self._locate_allowed(doc_id, where) for doc_id in doc_ids]
-        rest = replace(where, exclude_ids=frozenset())
+        conditions = replace(where, exclude_ids=frozenset())
         scores = [self._scorer.score_of(query, *place) if place else 0.0 for place in places]
-        wanted = [score for score in scores if score > 0]
-        if not wanted:
+        positive = [score for score in scores if score > 0]
+        if not positive:
             return [None] * len(doc_ids)
-        found = self._scorer.scores_at_least([query], [min(wanted)], rest)[0]
-        gone = [self._locate(i) for i in where.exclude_ids if i in self]
+        competitors = self._scorer.scores_at_least([query], [min(positive)], conditions)[0]
+        excluded = [self._locate(i) for i in where.exclude_ids if i in self]
         return [
-            self._rank_among(found, place, score, gone) if place and score > 0 else None
+            self._rank_among(competitors, place, score, excluded) if place and score > 0 else None
             for place, score in zip(places, scores, strict=True)
         ]
 
@@ -277,15 +292,15 @@ class Index:
 
     def _rank_among(
         self,
-        found: Sequence[ScoredNotes],
+        competitors: Sequence[ScoredNotes],
         place: tuple[int, int],
         score: float,
-        gone: Sequence[tuple[int, int]],
+        excluded: Sequence[tuple[int, int]],
     ) -> int:
-        """One more than the number of notes that come before this one."""
+        """One-based rank of the note at `place` among the competitors, which lists each segment."""
         own = self._segments[place[0]].ids[place[1]]
         before = 0
-        for s, scored in enumerate(found):
+        for s, scored in enumerate(competitors):
             segment = self._segments[s]
             ties = segment.ids.count_below(own) if s != place[0] else None
             rank = segment.ids.rank[place[1]] if ties is None else ties
@@ -293,7 +308,7 @@ class Index:
             key = (np.uint64(bits) << np.uint64(32)) | np.uint64(rank)
             keys = sort_keys(segment, scored)
             above = keys > key if ties is None else keys >= key
-            dropped = [note for t, note in gone if t == s]
+            dropped = [note for segment_number, note in excluded if segment_number == s]
             if dropped:
                 above &= ~np.isin(scored.notes, dropped)
             before += int(np.count_nonzero(above))

@@ -1,4 +1,4 @@
-"""Reading every byte of an index and checking it against what was committed."""
+"""Verifying an index: reads every byte and compares it with the committed checksums."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,22 +12,22 @@ from .storage.writer_lock import LOCK_NAME
 
 
 class Damage(NamedTuple):
-    """A file, and the part of it that does not match its checksum."""
+    """A file and the part of it that does not match its checksum."""
 
     path: Path
     part: str
 
 
 def verify_index(folder: Path | str) -> tuple[Manifest, list[Damage]]:
-    """The committed state and all damage found.
+    """The committed state of an index, and all damage to its files.
 
-    Raises IndexFolderError when the manifest itself cannot be read.
+    Raises IndexFolderError if the manifest cannot be read.
     """
     folder = Path(folder)
     while True:
         manifest = read_manifest(folder)
         damage = list(_find_damage(folder, manifest))
-        # A writer may have committed and removed old files meanwhile.
+        # A writer may have committed, and removed old files, in the meantime.
         if not damage or read_manifest(folder) == manifest:
             return manifest, damage
 
@@ -42,7 +42,7 @@ def _find_damage(folder: Path, manifest: Manifest) -> Iterator[Damage]:
             yield from _find_file_damage(folder, segment.deletions)
     known = manifest.files | {MANIFEST_NAME, LOCK_NAME}
     for path in sorted(folder.iterdir()):
-        # What a writer left that was killed, or is at work, is no damage: see `writer`.
+        # Files of an active or killed writer are not damage, see `writer`.
         leftover = path.name.startswith(".") or path.suffix in LEFTOVERS
         if path.name not in known and not leftover:
             yield Damage(path, "does not belong to the index")

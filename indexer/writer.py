@@ -1,9 +1,9 @@
-"""Changing an index: build, add, delete, compact. Each is one atomic commit.
+"""Building and changing an index: build, add, delete, compact. Each is one atomic commit.
 
-A build writes a temporary folder beside the target and renames it. Changes to an index that
-exists write new files under new names, then replace the manifest; files that no state uses any
-more are removed afterwards. A process killed at any moment leaves the state before or the state
-after, and at most files that the next writer removes.
+A build writes to a temporary folder beside the target and renames it. Changes to an existing
+index write files under new names, then replace the manifest, then remove the files that are no
+longer used. A process that is killed leaves either the old or the new state, plus perhaps some
+files that the next writer removes.
 """
 
 import re
@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 
 from patientdx import __version__
-from patientdx.errors import IndexFolderError, InputError, NotFoundError, shown_id
+from patientdx.errors import IndexFolderError, InputError, NotFoundError, describe_patient_id
 from patientdx.records import Patient
 
 from .analysis import AnalysisSettings
@@ -55,8 +55,8 @@ def build_index(
 ) -> Index:
     """Builds an index of `patients` and opens it.
 
-    `corpus` names the sources, for the record. Raises InputError where the folder exists and
-    `replace_existing` is not set, and IndexFolderError where it cannot be written.
+    `corpus` records the names of the sources. Raises InputError if the folder exists and
+    `replace_existing` is not set, IndexFolderError if it cannot be written.
     """
     folder = Path(folder)
     manifest = Manifest(
@@ -89,22 +89,21 @@ def add_patients(
     corpus: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Index:
-    """Adds patients in one commit and opens the new state.
+    """Adds patients in a single commit and opens the new state.
 
-    An id that is in the index raises InputError, unless `update` is set: then the new note
-    takes the place of the old one. Small segments are folded into the new one so that their
-    number stays bounded.
+    An id that is already in the index raises InputError, unless `update` is set: then the new
+    note replaces the old one. Small segments are merged into the new one to bound their number.
     """
     folder = Path(folder)
     with _write_errors(folder), _locked_manifest(folder) as manifest:
         index = Index.open(folder)
         replaced: list[str] = []
-        fresh = _check_ids(patients, index, replaced, update=update)
-        kept, folded = choose_segments_to_merge(manifest)
-        old = _read_patients(folder, manifest, folded)
-        # In an update the new notes come first: they tell which of the old ones they replace.
-        both = chain(fresh, _skip_replaced(old, replaced)) if update else chain(old, fresh)
-        entry = _write_next_segment(folder, manifest, both, progress)
+        new = _check_ids(patients, index, replaced, update=update)
+        kept, merged = choose_segments_to_merge(manifest)
+        old = _read_patients(folder, manifest, merged)
+        # In an update the new notes come first: which old ones they replace must be known.
+        notes = chain(new, _skip_replaced(old, replaced)) if update else chain(old, new)
+        entry = _write_next_segment(folder, manifest, notes, progress)
         segments = [manifest.segments[s] for s in kept]
         if replaced:
             segments = delete_from_segments(folder, manifest, segments, replaced)
@@ -114,24 +113,23 @@ def add_patients(
 
 
 def delete_patients(folder: Path | str, patient_ids: Sequence[str]) -> Index:
-    """Deletes patients in one commit and opens the new state. Raises NotFoundError."""
+    """Deletes patients in a single commit and opens the new state. Raises NotFoundError."""
     folder = Path(folder)
     with _write_errors(folder), _locked_manifest(folder) as manifest:
         index = Index.open(folder)
         for patient_id in patient_ids:
             if patient_id not in index:
-                raise NotFoundError(f"no patient {shown_id(patient_id)} in this index")
+                raise NotFoundError(f"no patient {describe_patient_id(patient_id)} in this index")
         segments = delete_from_segments(folder, manifest, manifest.segments, patient_ids)
         _commit_manifest(folder, manifest.successor(tuple(segments), manifest.corpus))
     return Index.open(folder)
 
 
 def compact_index(folder: Path | str, *, progress: Progress | None = None) -> Index:
-    """Rewrites all live notes as one segment; frees what deletions left."""
+    """Rewrites all live notes as a single segment, which frees the space of deleted ones."""
     folder = Path(folder)
     with _write_errors(folder), _locked_manifest(folder) as manifest:
-        everyone = range(len(manifest.segments))
-        patients = _read_patients(folder, manifest, everyone)
+        patients = _read_patients(folder, manifest, range(len(manifest.segments)))
         segments = (
             (_write_next_segment(folder, manifest, patients, progress),) if manifest.notes else ()
         )
@@ -141,7 +139,7 @@ def compact_index(folder: Path | str, *, progress: Progress | None = None) -> In
 
 @contextmanager
 def _locked_manifest(folder: Path) -> Iterator[Manifest]:
-    """The state to change, under the writer's lock."""
+    """Holds the writer lock; yields the current state."""
     read_manifest(folder)
     with writer_lock(folder), _clean_folder(folder):
         yield read_manifest(folder)
@@ -162,19 +160,19 @@ def _write_errors(folder: Path) -> Iterator[None]:
 def _build_new(
     folder: Path, manifest: Manifest, patients: Iterable[Patient], progress: Progress | None
 ) -> None:
-    with temporary_build_folder(folder) as aside:
-        entry = _require_tokens(_write_next_segment(aside, manifest, patients, progress))
-        write_manifest(aside, manifest.successor((entry,), manifest.corpus))
-        sync_folder(aside)
-        aside.chmod(0o755)
-        aside.rename(folder)
+    with temporary_build_folder(folder) as temporary:
+        entry = _require_tokens(_write_next_segment(temporary, manifest, patients, progress))
+        write_manifest(temporary, manifest.successor((entry,), manifest.corpus))
+        sync_folder(temporary)
+        temporary.chmod(0o755)
+        temporary.rename(folder)
         sync_commit(folder, folder.parent)
 
 
 def _rebuild(
     folder: Path, manifest: Manifest, patients: Iterable[Patient], progress: Progress | None
 ) -> None:
-    """A new generation in place: readers of the old state keep their files."""
+    """Writes a new generation in place; readers of the old state keep their files open."""
     with writer_lock(folder), _clean_folder(folder):
         manifest = replace(manifest, generation=_last_generation(folder))
         entry = _require_tokens(_write_next_segment(folder, manifest, patients, progress))
@@ -182,7 +180,10 @@ def _rebuild(
 
 
 def _require_tokens(entry: SegmentEntry) -> SegmentEntry:
-    """An index nobody can search is a mistake; notes without words beside others are not."""
+    """The entry, if any of its notes has a token. Raises InputError otherwise.
+
+    Single notes without tokens are allowed; an index that matches no query is a mistake.
+    """
     if not entry.live_tokens:
         raise InputError(
             "no note holds a word to index", hint="check the text field and the stop list"
@@ -191,7 +192,7 @@ def _require_tokens(entry: SegmentEntry) -> SegmentEntry:
 
 
 def _last_generation(folder: Path) -> int:
-    """The generation of the committed state, or of its files where the manifest is damaged."""
+    """The generation of the committed state or, if the manifest is damaged, of the newest file."""
     try:
         return read_manifest(folder).generation
     except IndexFolderError:
@@ -216,7 +217,7 @@ def _commit_manifest(folder: Path, manifest: Manifest) -> None:
 
 @contextmanager
 def _clean_folder(folder: Path) -> Iterator[None]:
-    """Removes what a writer that was killed left behind, and what this one leaves if it fails."""
+    """Removes the leftovers of killed writers and, if the block fails, those of this one."""
     _remove_leftovers(folder)
     try:
         yield
@@ -227,7 +228,7 @@ def _clean_folder(folder: Path) -> Iterator[None]:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Removes what the committed state does not use; nothing where that cannot be read."""
+    """Removes files that the committed state does not use, provided that it can be read."""
     try:
         keep = read_manifest(folder).files
     except IndexFolderError:
@@ -247,17 +248,17 @@ def _check_ids(
             if not update:
                 raise InputError(
                     f"patient `{patient.patient_id}` is in the index already",
-                    hint="index add --update puts the new note in place of the old one",
+                    hint="index add --update replaces the old note with the new one",
                 )
             replaced.append(patient.patient_id)
         yield patient
 
 
 def _skip_replaced(patients: Iterable[Patient], replaced: Sequence[str]) -> Iterator[Patient]:
-    """`patients` without those replaced, as known when the first one is asked for."""
-    gone = set(replaced)
+    """`patients` without those in `replaced`, which must be complete by the first iteration."""
+    skipped = set(replaced)
     for patient in patients:
-        if patient.patient_id not in gone:
+        if patient.patient_id not in skipped:
             yield patient
 
 

@@ -1,50 +1,51 @@
-"""Model merging: MergeKit's recipes, a streaming engine of our own, and MergeKit's.
+"""Merging language models: MergeKit's recipes, a streaming engine of our own, and MergeKit's.
 
-`read_recipe` and a `Job` tell what is to be merged; `merge` does it, `verify` does it again.
-`plan_merge` gives the plan that `write_merge` carries out.
+A `MergeJob` is a recipe and the folders of its models. `merge` carries it out, `verify_merge`
+repeats a merge and compares it. `plan_merge` makes the plan that `write_merge` carries out, and
+that `MergedModel` holds in memory.
 """
 
 from .checkpoints.checkpoint import Checkpoint
-from .engines.stream import Written, write_merge
+from .engines.stream import WriteReport, write_merge
+from .execution import MergeResult, merge
 from .live.merged_model import MergedModel
-from .live.mixes import Mix
-from .merging import Merged, merge
-from .planning.job import Job
+from .live.mixes import TensorMix
+from .planning.job import MergeJob
 from .planning.merge_plan import MergePlan, TensorTask
-from .planning.planner import plan_merge
-from .recipes.presets import PUBLISHED, Preset, preset, presets
+from .planning.recipe_resolver import plan_merge
+from .recipes.presets import PUBLISHED, Preset, list_presets, load_preset
 from .recipes.reader import parse_recipe, read_recipe
-from .recipes.recipe import ModelRef, Recipe
-from .recipes.schedule import Schedule, Share
-from .similarity import CosineSummary, TensorReport, summary, tensor_reports
-from .verify import Verified, verify
+from .recipes.recipe import MergeRecipe, ModelRef
+from .recipes.schedule import TensorWeights, WeightSchedule
+from .similarity import CosineSummary, TensorReport, summarize_cosines, tensor_reports
+from .verification import Verification, verify_merge
 
 __all__ = [
     "PUBLISHED",
     "Checkpoint",
     "CosineSummary",
-    "Job",
+    "MergeJob",
     "MergePlan",
-    "Merged",
+    "MergeRecipe",
+    "MergeResult",
     "MergedModel",
-    "Mix",
     "ModelRef",
     "Preset",
-    "Recipe",
-    "Schedule",
-    "Share",
+    "TensorMix",
     "TensorReport",
     "TensorTask",
-    "Verified",
-    "Written",
+    "TensorWeights",
+    "Verification",
+    "WeightSchedule",
+    "WriteReport",
+    "list_presets",
+    "load_preset",
     "merge",
     "parse_recipe",
     "plan_merge",
-    "preset",
-    "presets",
     "read_recipe",
-    "summary",
+    "summarize_cosines",
     "tensor_reports",
-    "verify",
+    "verify_merge",
     "write_merge",
 ]

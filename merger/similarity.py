@@ -58,7 +58,7 @@ class CosineSummary:
             f"the parameters; lowest cosine {self.lowest:.6f} ({self.lowest_name})"
         )
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
         shares = {"tensor_share": self.tensor_share, "parameter_share": self.parameter_share}
         return {**asdict(self), **shares}
@@ -70,11 +70,11 @@ def tensor_reports(
     """A report for each tensor of a plan, from one pass over its inputs."""
     with ThreadPoolExecutor(max(threads, 1)) as pool:
         for done, task in enumerate(plan.tensors, 1):
-            yield _report(plan, task, pool)
+            yield _report_tensor(plan, task, pool)
             on_tensor(done)
 
 
-def summary(cosines: Mapping[str, float], plan: MergePlan) -> CosineSummary | None:
+def summarize_cosines(cosines: Mapping[str, float], plan: MergePlan) -> CosineSummary | None:
     """The summary of cosines by name; None where there are none."""
     sizes = {task.name: prod(task.shape) for task in plan.tensors if task.name in cosines}
     if not sizes:
@@ -91,7 +91,7 @@ def summary(cosines: Mapping[str, float], plan: MergePlan) -> CosineSummary | No
     )
 
 
-def _report(plan: MergePlan, task: TensorTask, pool: ThreadPoolExecutor) -> TensorReport:
+def _report_tensor(plan: MergePlan, task: TensorTask, pool: ThreadPoolExecutor) -> TensorReport:
     cosine, finite = None, True
     if len(plan.inputs) == 2 and task.dtype in {"BF16", "F16", "F32", "F64"}:
         sides = [one.values(task.name) for one in plan.inputs]

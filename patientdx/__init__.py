@@ -49,7 +49,7 @@ _ROOMS = {
     "delete_patients": "indexer.writer",
     "evaluate_run": "evaluator",
     "evaluate_searcher": "evaluator",
-    "expanded_searcher": "expander",
+    "expanding_searcher": "expander",
     "make_fusion": "expander",
     "make_strategy": "expander",
     "plot_differences": "evaluator",

@@ -155,7 +155,7 @@ def machine(folder: Path, environ: Mapping[str, str]) -> Machine:
     )
 
 
-def require(package: str, extra: str) -> None:
+def require_package(package: str, extra: str) -> None:
     """Raises ExtraMissingError unless `package` (the name to import) is there, unimported."""
     if find_spec(package) is None:
         raise ExtraMissingError(package, extra)

@@ -92,7 +92,7 @@ class ExtraMissingError(PatientDxError):
         )
 
 
-def shown_id(patient_id: str) -> str:
+def describe_patient_id(patient_id: str) -> str:
     """An id for a message. What looks like text rather than an id is only described."""
     if len(patient_id) <= 80 and not any(c.isspace() for c in patient_id):
         return f"`{patient_id}`"

@@ -5,9 +5,9 @@ Batches in, batches out, in the same order. Every model has a `digest`, which ke
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from .records import Filter, Hit, Query
+from .records import Explanation, Filter, Hit, Patient, Query
 
 
 @runtime_checkable
@@ -23,7 +23,7 @@ class Searcher(Protocol):
 
 @runtime_checkable
 class RankingSearcher(Searcher, Protocol):
-    """A searcher that can tell the rank of given patients without listing the whole ranking."""
+    """A searcher that computes the ranks of patients without listing the complete ranking."""
 
     def ranks_many(
         self,
@@ -31,16 +31,16 @@ class RankingSearcher(Searcher, Protocol):
         doc_ids: Sequence[Sequence[str]],
         where: Sequence[Filter | None] | None = None,
     ) -> list[list[int | None]]:
-        """The one-based rank of each given patient; None where its score is zero.
+        """The one-based ranks of the patients `doc_ids[i]` for query i; None for a score of zero.
 
-        `where` holds one filter a query (or None for all).
+        `where` holds a filter for each query (or None for all).
         """
         ...
 
 
 @runtime_checkable
 class CorpusView(Protocol):
-    """What feedback and explanation need to know of an index."""
+    """Texts and term statistics of an index, for query expansion by feedback."""
 
     @property
     def size(self) -> int:
@@ -56,11 +56,89 @@ class CorpusView(Protocol):
         ...
 
     def document_frequency(self, term: str) -> int:
-        """Number of live patients that hold an index term."""
+        """Number of live patients whose text contains an index term."""
         ...
 
     def terms(self, text: str) -> list[str]:
-        """A text as index terms, in order."""
+        """The index terms of a text, in order."""
+        ...
+
+
+class BM25Parameters(Protocol):
+    """The parameters of BM25."""
+
+    @property
+    def k1(self) -> float:
+        """Saturation of term frequency, at least 0."""
+        ...
+
+    @property
+    def b(self) -> float:
+        """Strength of length normalisation, between 0 and 1."""
+        ...
+
+
+@runtime_checkable
+class PatientIndex(RankingSearcher, CorpusView, Protocol):
+    """An index of patients: what the commands and workflows need of a search engine.
+
+    `indexer.index.Index` is PatientDx's own; another engine (Lucene, Elasticsearch) implements
+    this protocol. It must provide
+
+    * an immutable state: all answers of an object come from one state of the index, identified by
+      `digest`, whatever is added or deleted meanwhile;
+    * BM25 scores as float32, hits ordered by score and then by descending id (`records.ranked`),
+      the same for the same query in any batch;
+    * weighted queries (`Query.weights` and `Query.terms`) and all conditions of `Filter`, which
+      restrict the hits but not the term statistics;
+    * `NotFoundError` for an unknown id, and `InputError` for invalid queries, filters or `k`.
+    """
+
+    @property
+    def digest(self) -> str:
+        """Hash of the patients and how they are indexed; keys caches, together with `bm25`."""
+        ...
+
+    @property
+    def bm25(self) -> BM25Parameters:
+        """The BM25 parameters in use."""
+        ...
+
+    def with_bm25(self, k1: float | None = None, b: float | None = None) -> "PatientIndex":
+        """The same state with other BM25 parameters; None keeps a parameter."""
+        ...
+
+    def patient(self, doc_id: str) -> Patient:
+        """The patient with an id."""
+        ...
+
+    def patients(self) -> Iterator[Patient]:
+        """All live patients, in the order they were added."""
+        ...
+
+    def exclusion_filter(
+        self, patient_id: str, where: Filter | None = None, *, other_articles: bool = False
+    ) -> Filter:
+        """`where`, which also excludes a patient; used to search for similar patients.
+
+        `other_articles` excludes all patients described in the same article.
+        """
+        ...
+
+    def explain(self, query: Query, doc_id: str) -> Explanation:
+        """The share of each query term in the score of a patient."""
+        ...
+
+    def spans(self, text: str) -> list[tuple[int, int, str]]:
+        """(start, end, term) of each indexed word of a text, for highlighting."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Size, settings and origin of the index, for display.
+
+        Has at least the keys `patients`, `corpus`, `stop_words`, `stemmer`, `bm25`, `digest` and
+        `software`.
+        """
         ...
 
 

@@ -18,6 +18,23 @@ class Hit(NamedTuple):
     score: float
 
 
+class TermShare(NamedTuple):
+    """Contribution of a term to a score: weight (query weight times idf) times impact."""
+
+    term: str
+    share: float
+    weight: float
+    tf: int
+
+
+class Explanation(NamedTuple):
+    """A score and the shares of its terms, largest first; in float64 they sum to the score."""
+
+    doc_id: str
+    score: float
+    shares: tuple[TermShare, ...]
+
+
 Run = dict[str, list[Hit]]
 """query_id -> hits, best first."""
 

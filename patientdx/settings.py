@@ -21,7 +21,7 @@ class Settings:
     hub: str
 
 
-def settings_from(environ: Mapping[str, str], home: Path) -> Settings:
+def settings_from_environment(environ: Mapping[str, str], home: Path) -> Settings:
     """Settings from an environment. Raises InputError for a value that cannot be used."""
     index = environ.get("PATIENTDX_INDEX")
     return Settings(
@@ -35,7 +35,7 @@ def settings_from(environ: Mapping[str, str], home: Path) -> Settings:
 
 def default_settings() -> Settings:
     """Settings of a process that sets nothing, for calls from Python."""
-    return settings_from({}, Path.home())
+    return settings_from_environment({}, Path.home())
 
 
 def _cache_folder(own: str | None, xdg: str | None, home: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Which merge is wanted: a recipe, a preset or two models, resolved into one Recipe."""
+"""Which merge is wanted: a recipe, a preset or two models, resolved into one MergeRecipe."""
 
 import shlex
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from patientdx.errors import UsageError
 
 if TYPE_CHECKING:
-    from merger.recipes.recipe import Recipe
+    from merger.recipes.recipe import MergeRecipe
 
 _SUFFIXES = frozenset({".yml", ".yaml"})
 
@@ -40,11 +40,11 @@ class TwoModelMerge:
 class ResolvedMerge:
     """A recipe, and the shell command that merges by it but for `--into`."""
 
-    recipe: "Recipe"
+    recipe: "MergeRecipe"
     command: str
 
 
-MergeSource: TypeAlias = "str | Path | Recipe | PresetMerge | TwoModelMerge | ResolvedMerge"
+MergeSource: TypeAlias = "str | Path | MergeRecipe | PresetMerge | TwoModelMerge | ResolvedMerge"
 """A merge in any of the forms that workflows take.
 
 A string is the name of a preset, or else the path of a recipe.
@@ -56,7 +56,7 @@ def resolve_merge(source: MergeSource, weight: float | None = None) -> ResolvedM
 
     Raises InputError for a recipe that cannot be read, UsageError for a merge that is not one.
     """
-    from merger.recipes.presets import preset
+    from merger.recipes.presets import load_preset
     from merger.recipes.reader import parse_recipe, read_recipe
 
     if isinstance(source, ResolvedMerge):
@@ -68,7 +68,7 @@ def resolve_merge(source: MergeSource, weight: float | None = None) -> ResolvedM
     if isinstance(source, TwoModelMerge):
         return _resolve_two_models(source, weight)
     if isinstance(source, PresetMerge):
-        recipe = parse_recipe(preset(source.name).text, source.name)
+        recipe = parse_recipe(load_preset(source.name).text, source.name)
         arguments, models = ["--preset", source.name], source.models
     elif isinstance(source, Path):
         recipe, arguments, models = read_recipe(source), [], (str(source),)
@@ -83,14 +83,14 @@ def plain_model(name: str) -> Any:
     """A model as a recipe has it; the name of a folder may hold MergeKit's signs `+` and `@`."""
     from merger.recipes.recipe import ModelRef
 
-    return ModelRef(name).plain() if Path(name).is_dir() else name
+    return ModelRef(name).to_yaml_value() if Path(name).is_dir() else name
 
 
 def _read_name(name: str) -> Path | PresetMerge:
     """The preset of a name, or a path; what is neither becomes an unknown preset."""
-    from merger.recipes.presets import presets
+    from merger.recipes.presets import list_presets
 
-    if name in {preset.name for preset in presets()}:
+    if name in {preset.name for preset in list_presets()}:
         return PresetMerge(name)
     path = Path(name)
     return path if path.exists() or path.suffix in _SUFFIXES else PresetMerge(name)
@@ -98,14 +98,14 @@ def _read_name(name: str) -> Path | PresetMerge:
 
 def _resolve_two_models(merge: TwoModelMerge, weight: float | None) -> ResolvedMerge:
     from merger.recipes.reader import parse_recipe
-    from merger.recipes.writer import two_model_recipe, written
+    from merger.recipes.writer import to_yaml, two_model_recipe
 
     share = float(merge.weight if weight is None else weight)
     first, second = plain_model(merge.first), plain_model(merge.second)
     data = two_model_recipe(merge.method, first, second, share, merge.dtype)
     models = (merge.first, merge.second)
     command = _command(["--method", merge.method], share, models, merge.dtype)
-    return ResolvedMerge(parse_recipe(written(data), "the command line"), command)
+    return ResolvedMerge(parse_recipe(to_yaml(data), "the command line"), command)
 
 
 def _command(
@@ -120,22 +120,24 @@ def _command(
     return shlex.join([*words, *models])
 
 
-def _change_recipe(recipe: "Recipe", models: Sequence[str], weight: float | None) -> "Recipe":
+def _change_recipe(
+    recipe: "MergeRecipe", models: Sequence[str], weight: float | None
+) -> "MergeRecipe":
     """The recipe with other models, if any, and at another weight; its own text if unchanged."""
     from merger.recipes.reader import parse_recipe
-    from merger.recipes.writer import renamed, weighted, written
+    from merger.recipes.writer import rename_models, set_weight, to_yaml
 
-    data = original = recipe.plain()
+    data = original = recipe.to_dict()
     if models:
         _check_number(recipe, models)
         names = zip(recipe.inputs, models, strict=True)
-        data = renamed(data, {ref: plain_model(name) for ref, name in names})
+        data = rename_models(data, {ref: plain_model(name) for ref, name in names})
     if weight is not None:
-        data = weighted(data, float(weight))
-    return recipe if data == original else parse_recipe(written(data), recipe.name)
+        data = set_weight(data, float(weight))
+    return recipe if data == original else parse_recipe(to_yaml(data), recipe.name)
 
 
-def _check_number(recipe: "Recipe", models: Sequence[str]) -> None:
+def _check_number(recipe: "MergeRecipe", models: Sequence[str]) -> None:
     if len(models) != len(recipe.inputs):
         names = ", then ".join(map(str, recipe.inputs))
         raise UsageError(

@@ -17,10 +17,10 @@ from .monitor import LOG, Monitor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from merger.merging import Merged
-    from merger.planning.job import Job, Ready
+    from merger.execution import MergeResult
+    from merger.planning.job import MergeJob, PreparedMerge
     from merger.similarity import CosineSummary, TensorReport
-    from merger.verify import Verified
+    from merger.verification import Verification
 
 Engine = Literal["stream", "mergekit"]
 SHARD_SIZE = 5_000_000_000
@@ -53,14 +53,14 @@ def merge(
     allow_unsound: bool = False,
     settings: Settings | None = None,
     monitor: Monitor = LOG,
-) -> "Merged":
+) -> "MergeResult":
     """Merge models into a new folder, which appears whole or not at all.
 
     `recipe` is a recipe, its path, the name of a preset, a PresetMerge or a TwoModelMerge, and
     `weight` replaces its t. What the streaming engine cannot do goes to MergeKit, with a notice.
     Raises PatientDxError for inputs that cannot be merged and a folder that is not empty.
     """
-    from merger.merging import merge as merge_job
+    from merger.execution import merge as merge_job
 
     into = Path(into)
     resolved = resolve_merge(recipe, weight)
@@ -98,24 +98,27 @@ def check_merge(
     With `compare` the weights of the inputs are read and compared. Raises PatientDxError where
     the merge is not possible, also for an `into` that cannot be written.
     """
-    from merger.planning.guards import check_place
-    from merger.planning.job import opened
+    from merger.outputs.destination import check_destination
+    from merger.planning.job import prepare_merge
 
     target = None if into is None else Path(into)
     job = prepare_job(resolve_merge(recipe, weight), settings, monitor)
     job = replace(job, engine=engine, unsound=allow_unsound)
     if target is not None:
-        check_place(target)
-    with tempfile.TemporaryDirectory() as scratch, opened(job, Path(scratch) / "check") as ready:
+        check_destination(target)
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        prepare_merge(job, Path(scratch) / "check") as prepared,
+    ):
         if target is not None:
-            check_place(target, ready.nbytes)
+            check_destination(target, prepared.nbytes)
         check = MergeCheck(
-            engine=ready.engine,
+            engine=prepared.engine,
             inputs=tuple(map(str, job.recipe.inputs)),
-            nbytes=ready.nbytes,
-            remarks=ready.remarks,
+            nbytes=prepared.nbytes,
+            remarks=prepared.remarks,
         )
-        return _compare_tensors(check, job, ready, monitor) if compare else check
+        return _compare_tensors(check, job, prepared, monitor) if compare else check
 
 
 def verify_merge(
@@ -124,14 +127,14 @@ def verify_merge(
     models: Sequence[Path | str] = (),
     settings: Settings | None = None,
     monitor: Monitor = LOG,
-) -> "Verified":
+) -> "Verification":
     """Make a merge again in a hidden folder and compare every byte.
 
     `models` are the folders of the inputs, in their order, where they have moved. Raises
     MergeError for a folder that is no merge of ours and for inputs that are not as they were.
     """
     from merger.metadata.provenance import read_provenance
-    from merger.verify import verify
+    from merger.verification import verify_merge as repeat_merge
 
     settings = settings or default_settings()
     folder = Path(folder)
@@ -142,9 +145,9 @@ def verify_merge(
             hint=f"in this order: {', then '.join(names)}",
         )
     with show_megabytes(monitor, "merging again (MB)") as on_progress:
-        return verify(
+        return repeat_merge(
             folder,
-            places=dict(zip(names, map(Path, models), strict=False)),
+            folders=dict(zip(names, map(Path, models), strict=False)),
             threads=settings.threads,
             cache=settings.cache,
             progress=on_progress,
@@ -153,18 +156,18 @@ def verify_merge(
 
 def prepare_job(
     merge: ResolvedMerge, settings: Settings | None = None, monitor: Monitor = LOG
-) -> "Job":
+) -> "MergeJob":
     """The job of a recipe whose models are found, or fetched where the settings allow it.
 
     Raises ModelError and FetchError for models that are not here.
     """
-    from merger.planning.job import Job
+    from merger.planning.job import MergeJob
 
     settings = settings or default_settings()
     refs = merge.recipe.inputs
     folders = {ref: locate_model(ref.base, settings, monitor) for ref in refs}
     adapters = {ref: locate_model(ref.adapter, settings, monitor) for ref in refs if ref.adapter}
-    return Job(
+    return MergeJob(
         merge.recipe,
         folders,
         adapters,
@@ -179,13 +182,15 @@ def locate_model(name: str, settings: Settings, monitor: Monitor = LOG) -> Path:
 
     Raises ModelError and FetchError for a model that is not here, MergeError for a file.
     """
-    from patientdx.fetching.model_cache import get, located
+    from patientdx.fetching.model_cache import fetch_model, locate_model
 
     if settings.allow_fetch:
         with monitor.progress(f"fetching {name}") as progress:
-            path = get(name, settings.cache, hub=settings.hub, allowed=True, on_progress=progress)
+            path = fetch_model(
+                name, settings.cache, hub=settings.hub, allowed=True, on_progress=progress
+            )
     else:
-        path = located(name, settings.cache)
+        path = locate_model(name, settings.cache)
     if not path.is_dir():
         raise MergeError(
             f"`{name}` is a file; models are merged from folders of safetensors",
@@ -201,16 +206,18 @@ def show_megabytes(monitor: Monitor, label: str) -> "Iterator[Callable[[int, int
         yield lambda done, _total: progress(done // 1_000_000)
 
 
-def _compare_tensors(check: MergeCheck, job: "Job", ready: "Ready", monitor: Monitor) -> MergeCheck:
-    from merger.similarity import summary, tensor_reports
+def _compare_tensors(
+    check: MergeCheck, job: "MergeJob", prepared: "PreparedMerge", monitor: Monitor
+) -> MergeCheck:
+    from merger.similarity import summarize_cosines, tensor_reports
 
-    if ready.plan is None:
+    if prepared.plan is None:
         raise UsageError(
             "--check compares the tensors of linear and slerp merges only",
             hint="--dry-run shows whether this merge is possible",
         )
-    with monitor.progress("comparing", len(ready.plan.tensors)) as progress:
-        rows = tuple(tensor_reports(ready.plan, threads=job.threads, on_tensor=progress))
+    with monitor.progress("comparing", len(prepared.plan.tensors)) as progress:
+        rows = tuple(tensor_reports(prepared.plan, threads=job.threads, on_tensor=progress))
     broken = [row.name for row in rows if not row.finite]
     if broken:
         raise MergeError(
@@ -218,4 +225,4 @@ def _compare_tensors(check: MergeCheck, job: "Job", ready: "Ready", monitor: Mon
             hint="one of the models is broken: fetch it again",
         )
     cosines = {row.name: row.cosine for row in rows if row.cosine is not None}
-    return replace(check, tensors=rows, cosines=summary(cosines, ready.plan))
+    return replace(check, tensors=rows, cosines=summarize_cosines(cosines, prepared.plan))

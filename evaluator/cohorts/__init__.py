@@ -1,16 +1,18 @@
 """Cohorts: stays in intensive care, how they were chosen, and their records as text."""
 
-from .cohort import SECTIONS, Bin, Cohort, CohortMeta, FlowStep, Measured, Stay
-from .cohort_file import read_cohort, write_cohort
+from .cohort import Cohort, read_cohort
+from .metadata import CohortMeta, FlowStep
 from .sections import (
     PRESETS,
     SectionText,
     Templates,
+    join_sections,
     parse_sections,
     read_templates,
-    record,
-    render,
+    render_stay,
 )
+from .stay import SECTIONS, Bin, Measurement, Stay
+from .writer import write_cohort
 
 __all__ = [
     "PRESETS",
@@ -19,14 +21,14 @@ __all__ = [
     "Cohort",
     "CohortMeta",
     "FlowStep",
-    "Measured",
+    "Measurement",
     "SectionText",
     "Stay",
     "Templates",
+    "join_sections",
     "parse_sections",
     "read_cohort",
     "read_templates",
-    "record",
-    "render",
+    "render_stay",
     "write_cohort",
 ]

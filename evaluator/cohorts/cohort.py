@@ -1,94 +1,35 @@
-"""What a cohort is: stays with their six sections, and how they were chosen."""
+"""An open cohort file: short columns in memory, whole stays read on demand."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import json
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-SECTIONS = ("demographics", "diagnoses", "charts", "medications", "procedures", "outputs")
-"""The sections of a record, in the order in which they are told."""
+from patientdx.capabilities import require_package
+from patientdx.errors import InputError
 
+from .file_format import METADATA_KEY, ROW_GROUP, VERSION, file_schema
+from .metadata import CohortMeta, FlowStep
+from .stay import Bin, Measurement, Stay
 
-class Measured(NamedTuple):
-    """A quantity of a stay: its mean over the window's bins; NaN where none was told."""
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-    name: str
-    mean: float
-
-
-class Bin(NamedTuple):
-    """What was measured in one bin of the window.
-
-    `chart` is the position of the quantity in the stay's own `charts`, `number` that of the bin
-    (0 is the first), `value` the mean of what was measured in it (float32).
-    """
-
-    chart: int
-    number: int
-    value: float
-
-
-@dataclass(frozen=True, repr=False)
-class Stay:
-    """One stay in intensive care; what is unknown is None or empty. It never prints itself.
-
-    `age` is in years, `diagnosis_codes` and `diagnoses` (their titles) go together.
-    """
-
-    stay_id: str
-    subject_id: str
-    died: bool
-    age: float | None = None
-    sex: str | None = None
-    unit: str | None = None
-    race: str | None = None
-    insurance: str | None = None
-    diagnosis_codes: tuple[str, ...] = ()
-    diagnoses: tuple[str, ...] = ()
-    charts: tuple[Measured, ...] = ()
-    medications: tuple[Measured, ...] = ()
-    procedures: tuple[str, ...] = ()
-    outputs: tuple[str, ...] = ()
-    bins: tuple[Bin, ...] = ()
-
-
-class FlowStep(NamedTuple):
-    """One line of the way from all rows of a table to those that were used.
-
-    `of` says what is counted ("stays", "chart events" ...), `left` how many remain after
-    `dropped` were taken out by the rule that `step` names.
-    """
-
-    of: str
-    step: str
-    dropped: int
-    left: int
-
-
-@dataclass(frozen=True)
-class CohortMeta:
-    """How a cohort was made; it is kept in the file.
-
-    `source` is the kind of data ("mimic-iv" ...), `settings` every constant of its definition,
-    `notes` what a reader of its figures must know, `version` the program that wrote it.
-    """
-
-    source: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    flow: tuple[FlowStep, ...] = ()
-    notes: tuple[str, ...] = ()
-    redacted: bool = False
-    version: str = ""
+_SHORT_COLUMNS = ("stay_id", "subject_id", "died", "age", "sex", "unit")
+_HINT = "make one with `patientdx cohort mimic-iv FOLDER --into cohort.parquet`"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Cohort:
-    """A cohort file: what is short is held, stays are read as they are asked for.
+    """A cohort file. Its short columns are in memory; iterating reads whole stays.
 
-    Arrays and tuples have one place a stay, in the order of the file; `age` is NaN where unknown.
+    Arrays and tuples have one entry per stay, in the order of the file; `age` is NaN where unknown.
     """
 
     path: Path
@@ -104,9 +45,9 @@ class Cohort:
         return len(self.stay_ids)
 
     def __iter__(self) -> Iterator[Stay]:
-        from .cohort_file import read_stays
-
-        return read_stays(self.path)
+        """The stays in order, one row group in memory at a time."""
+        for batch in read_batches(self.path, file_schema().names):
+            yield from (_to_stay(row) for row in batch.to_pylist())
 
     @property
     def deaths(self) -> int:
@@ -115,5 +56,67 @@ class Cohort:
 
     @property
     def one_class(self) -> bool:
-        """True where all died or all lived, so that nothing can be told apart."""
+        """True where all died or all lived, so that AUROC is undefined."""
         return self.deaths in {0, len(self)}
+
+
+def read_cohort(path: Path) -> Cohort:
+    """Opens a cohort file. Raises InputError for other files and for later versions."""
+    with _open_parquet(path) as file:
+        meta = _parse_metadata(path, file.metadata.metadata or {})
+        columns = file.read(columns=list(_SHORT_COLUMNS)).to_pydict()
+    age = [np.nan if value is None else value for value in columns["age"]]
+    return Cohort(
+        path=path,
+        meta=meta,
+        stay_ids=tuple(columns["stay_id"]),
+        subject_ids=tuple(columns["subject_id"]),
+        died=np.asarray(columns["died"], dtype=np.bool_),
+        age=np.asarray(age, dtype=np.float64),
+        sex=tuple(columns["sex"]),
+        unit=tuple(columns["unit"]),
+    )
+
+
+def read_batches(path: Path, columns: Sequence[str]) -> Iterator["pa.RecordBatch"]:
+    """Some columns of a cohort file, at most `ROW_GROUP` rows at a time."""
+    with _open_parquet(path) as file:
+        yield from file.iter_batches(ROW_GROUP, columns=list(columns))
+
+
+@contextmanager
+def _open_parquet(path: Path) -> Iterator[Any]:
+    require_package("pyarrow", "mortality")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file", hint=_HINT) from None
+    except (pa.ArrowInvalid, pa.ArrowKeyError):
+        raise InputError(f"{path}: this is no cohort file, or it is damaged", hint=_HINT) from None
+
+
+def _parse_metadata(path: Path, metadata: dict[bytes, bytes]) -> CohortMeta:
+    if METADATA_KEY not in metadata:
+        raise InputError(f"{path}: this Parquet file is no cohort", hint=_HINT)
+    value = json.loads(metadata[METADATA_KEY])
+    if value.pop("format") > VERSION:
+        raise InputError(f"{path}: written by a later version", hint="upgrade PatientDx")
+    flow = tuple(FlowStep(*step) for step in value.pop("flow"))
+    return CohortMeta(**value | {"flow": flow, "notes": tuple(value["notes"])})
+
+
+def _to_stay(row: dict[str, Any]) -> Stay:
+    for name in ("diagnosis_codes", "diagnoses", "procedures", "outputs"):
+        row[name] = tuple(row[name])
+    for name in ("charts", "medications"):
+        row[name] = tuple(_to_measurement(**entry) for entry in row[name])
+    row["bins"] = tuple(Bin(**entry) for entry in row["bins"])
+    return Stay(**row)
+
+
+def _to_measurement(name: str, mean: float | None) -> Measurement:
+    return Measurement(name, math.nan if mean is None else mean)

@@ -1,4 +1,4 @@
-"""What the records of a cohort look like: the paper's table of its data."""
+"""Statistics of a cohort and of its records as text: the paper's table of its data."""
 
 import json
 import re
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from patientdx.capabilities import require
+from patientdx.capabilities import require_package
 from patientdx.errors import InputError
 
 from .cohort import Cohort
-from .sections import Templates, record, render
+from .sections import Templates, join_sections, render_stay
 
 TokenCounter = Callable[[str], int]
 
@@ -19,10 +19,11 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 
 
 @dataclass(frozen=True)
-class Description:
-    """Counts of a cohort, and of the characters of its records.
+class CohortDescription:
+    """Numbers of stays and deaths, and statistics of the records' text.
 
-    `tokens` is a mean a stay, by what `counted_by` names; shares are of all characters.
+    `characters` and `tokens` are means per record, `counted_by` names the tokenizer; `digits`,
+    `letters` and `spaces` are shares of all characters.
     """
 
     sections: tuple[str, ...]
@@ -42,25 +43,25 @@ class Description:
         return self.deaths / self.stays if self.stays else 0.0
 
 
-def describe(
+def describe_cohort(
     cohort: Cohort,
     sections: Sequence[str],
     *,
     templates: Templates,
-    count: TokenCounter | None = None,
+    count_tokens: TokenCounter | None = None,
     counted_by: str = "words and marks",
-) -> Description:
-    """Reads every record once. Tokens are words and single marks where `count` is not given."""
+) -> CohortDescription:
+    """Reads every record once. Without `count_tokens`, words and single marks count as tokens."""
     totals = dict.fromkeys(("characters", "tokens", "digits", "letters", "spaces"), 0)
     for stay in cohort:
-        text = record(render(stay, sections, templates=templates))
+        text = join_sections(render_stay(stay, sections, templates=templates))
         totals["characters"] += len(text)
-        totals["tokens"] += count(text) if count else len(_WORD.findall(text))
+        totals["tokens"] += count_tokens(text) if count_tokens else len(_WORD.findall(text))
         totals["digits"] += sum(map(str.isdigit, text))
         totals["letters"] += sum(map(str.isalpha, text))
         totals["spaces"] += sum(map(str.isspace, text))
     size, characters = max(1, len(cohort)), max(1, totals["characters"])
-    return Description(
+    return CohortDescription(
         sections=tuple(sections),
         stays=len(cohort),
         subjects=len(set(cohort.subject_ids)),
@@ -72,9 +73,9 @@ def describe(
     )
 
 
-def token_counter(path: Path) -> TokenCounter:
-    """Counts tokens by a `tokenizer.json`. Raises InputError where it is none."""
-    require("tokenizers", "hf")
+def load_token_counter(path: Path) -> TokenCounter:
+    """A function that counts tokens by a `tokenizer.json`. Raises InputError for another file."""
+    require_package("tokenizers", "hf")
     from tokenizers import Tokenizer
 
     try:
@@ -84,5 +85,5 @@ def token_counter(path: Path) -> TokenCounter:
         usable, text = False, ""
     if not usable:
         raise InputError(f"{path}: this is no tokenizer.json")
-    loaded: Any = Tokenizer.from_str(text)
-    return lambda text: len(loaded.encode(text, add_special_tokens=False).ids)
+    tokenizer: Any = Tokenizer.from_str(text)
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)

@@ -1,11 +1,11 @@
-"""The flow table: from all rows of the tables down to those that a cohort is made of."""
+"""The flow table: how many rows of each source table each rule dropped."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from patientdx.errors import InputError
 
-from .cohort import FlowStep
-from .duckdb_engine import Engine
+from .database import Database
+from .metadata import FlowStep
 
 ZONED = "has a time zone"
 
@@ -60,23 +60,30 @@ PRESENCE = (
 )
 
 
-def counted(engine: Engine, query: str) -> dict[str, int]:
-    """Rows by fate out of a query that gives both; those that stay are under the empty name."""
-    return {fate or "": int(count) for fate, count in engine.rows(query)}
+def count_drop_reasons(database: Database, query: str) -> dict[str, int]:
+    """Number of rows by drop reason, from a query that returns both; "" counts the rows kept."""
+    return {reason or "": int(count) for reason, count in database.fetch_rows(query)}
 
 
-def steps(of: str, reasons: Sequence[str], counts: Mapping[str, int]) -> list[FlowStep]:
-    """All rows, then a line for each reason in order that took any out."""
+def count_stays(database: Database) -> dict[str, int]:
+    """Number of the source's stays by drop reason."""
+    return count_drop_reasons(
+        database, "SELECT drop_reason, count(*) FROM candidate_stays GROUP BY drop_reason"
+    )
+
+
+def flow_steps(of: str, reasons: Sequence[str], counts: Mapping[str, int]) -> list[FlowStep]:
+    """A line for all rows, then one for each reason, in order, that dropped any."""
     left = sum(counts.values())
-    lines = [FlowStep(of, "all", 0, left)]
+    steps = [FlowStep(of, "all", 0, left)]
     for reason in reasons:
         if counts.get(reason):
             left -= counts[reason]
-            lines.append(FlowStep(of, reason, counts[reason], left))
-    return lines
+            steps.append(FlowStep(of, reason, counts[reason], left))
+    return steps
 
 
-def refuse_zones(table: object, counts: Mapping[str, int]) -> None:
+def reject_time_zones(table: object, counts: Mapping[str, int]) -> None:
     """Raises InputError where times carry a zone: mixing them shifts events."""
     if counts.get(ZONED):
         raise InputError(
@@ -86,10 +93,11 @@ def refuse_zones(table: object, counts: Mapping[str, int]) -> None:
 
 
 def flow_table(flow: Iterable[FlowStep]) -> list[tuple[str, str, str, str]]:
-    """The lines of a flow as text, the name of what is counted on its first line only."""
-    lines, before = [], ""
+    """The lines of a flow as text; the kind of row stands on its first line only."""
+    lines, previous = [], ""
     for step in flow:
         dropped = f"-{step.dropped:,}" if step.dropped else ""
-        lines.append((step.of if step.of != before else "", step.step, dropped, f"{step.left:,}"))
-        before = step.of
+        kind = step.of if step.of != previous else ""
+        lines.append((kind, step.step, dropped, f"{step.left:,}"))
+        previous = step.of
     return lines

@@ -1,7 +1,6 @@
-"""A stay as text, section by section, in the words of a templates file.
+"""A stay as text, section by section, in the wording of a templates file.
 
-The shipped `templates.toml` says of each wording whether it was seen in the source or is
-*reconstructed*.
+The shipped `templates.toml` marks each wording as seen in the source or *reconstructed*.
 """
 
 import math
@@ -13,16 +12,16 @@ from typing import Any, NamedTuple
 
 from patientdx.errors import InputError, UsageError
 
-from .cohort import SECTIONS, Measured, Stay
+from .stay import SECTIONS, Measurement, Stay
 
 PRESETS: Mapping[str, tuple[str, ...]] = {
     "mortality": SECTIONS,
     "mortality-hard": ("charts", "medications"),
 }
-"""The record sets of the paper by name."""
+"""The paper's two sets of sections, by name."""
 
 Templates = Mapping[str, Mapping[str, str]]
-"""section -> the pieces of its wording."""
+"""Section -> the pieces of its wording by name."""
 
 _PIECES: Mapping[str, tuple[str, ...]] = {
     "demographics": ("start", "race", "sex", "age", "insurance", "end"),
@@ -32,14 +31,17 @@ _PIECES: Mapping[str, tuple[str, ...]] = {
 
 
 class SectionText(NamedTuple):
-    """The text of one section; the texts of a record in a row are the record."""
+    """The text of one section; a record is the texts of its sections in a row."""
 
     name: str
     text: str
 
 
 def parse_sections(value: str) -> tuple[str, ...]:
-    """A preset or section names between commas, in the order of a record. Raises UsageError."""
+    """The sections of a preset, or of names between commas, in the order of a record.
+
+    Raises UsageError for another name.
+    """
     if value in PRESETS:
         return PRESETS[value]
     chosen = {name.strip() for name in value.split(",")}
@@ -55,47 +57,47 @@ def read_templates(path: Path | None = None) -> Templates:
     """The shipped wordings, or those of a file. Raises InputError for a file of another shape."""
     if path is None:
         source = files(__package__).joinpath("templates.toml")
-        return _checked(tomllib.loads(source.read_text(encoding="utf-8")), "templates.toml")
+        return _validate(tomllib.loads(source.read_text(encoding="utf-8")), "templates.toml")
     try:
         value = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not TOML in UTF-8"
         raise InputError(f"{path}: cannot be read: {reason}") from None
-    return _checked(value, str(path))
+    return _validate(value, str(path))
 
 
-def render(
+def render_stay(
     stay: Stay,
     sections: Sequence[str] = SECTIONS,
     *,
     templates: Templates,
     decimals: int = 3,
 ) -> tuple[SectionText, ...]:
-    """The texts of the chosen sections that hold anything, in the order of a record.
+    """The texts of the chosen sections that are not empty, in the order of a record.
 
     Means are rounded to `decimals` digits after the point, as Python writes them (2.5, not 2.500).
     """
     texts: list[SectionText] = []
     for name in SECTIONS:
-        text = _TELLERS[name](stay, templates, decimals) if name in sections else ""
+        text = _RENDERERS[name](stay, templates, decimals) if name in sections else ""
         if name == "diagnoses" and text and texts:
-            text = _joined(texts, stay, templates)
+            text = _continue_sentence(texts, stay, templates)
         if text:
             texts.append(SectionText(name, text))
     return tuple(texts)
 
 
-def record(texts: Sequence[SectionText]) -> str:
-    """The whole record."""
+def join_sections(texts: Sequence[SectionText]) -> str:
+    """The whole record as text."""
     return "".join(section.text for section in texts).strip()
 
 
-def _joined(texts: list[SectionText], stay: Stay, templates: Templates) -> str:
-    """Lets the demographics, without their end, begin the sentence of the diagnoses."""
+def _continue_sentence(texts: list[SectionText], stay: Stay, templates: Templates) -> str:
+    """The diagnoses as the end of the demographics' sentence, whose own end is removed."""
     start = texts[0].text.removesuffix(templates["demographics"]["end"])
     texts[0] = SectionText("demographics", start)
     pieces = dict(templates["diagnoses"])
-    return _listed(pieces | {"text": pieces["after_demographics"]}, stay.diagnoses)
+    return _render_names(pieces | {"text": pieces["after_demographics"]}, stay.diagnoses)
 
 
 def _demographics(stay: Stay, templates: Templates, _: int) -> str:
@@ -106,31 +108,31 @@ def _demographics(stay: Stay, templates: Templates, _: int) -> str:
         "age": None if stay.age is None else f"{stay.age:g}",
         "insurance": stay.insurance,
     }
-    known = [_filled(pieces[key], {key: value}) for key, value in values.items() if value]
+    known = [_fill(pieces[key], {key: value}) for key, value in values.items() if value]
     return pieces["start"] + "".join(known) + pieces["end"] if known else ""
 
 
 def _diagnoses(stay: Stay, templates: Templates, _: int) -> str:
-    return _listed(templates["diagnoses"], stay.diagnoses)
+    return _render_names(templates["diagnoses"], stay.diagnoses)
 
 
 def _charts(stay: Stay, templates: Templates, decimals: int) -> str:
-    return _measured(templates["charts"], stay.charts, decimals)
+    return _render_means(templates["charts"], stay.charts, decimals)
 
 
 def _medications(stay: Stay, templates: Templates, decimals: int) -> str:
-    return _measured(templates["medications"], stay.medications, decimals)
+    return _render_means(templates["medications"], stay.medications, decimals)
 
 
 def _procedures(stay: Stay, templates: Templates, _: int) -> str:
-    return _listed(templates["procedures"], stay.procedures)
+    return _render_names(templates["procedures"], stay.procedures)
 
 
 def _outputs(stay: Stay, templates: Templates, _: int) -> str:
-    return _listed(templates["outputs"], stay.outputs)
+    return _render_names(templates["outputs"], stay.outputs)
 
 
-_TELLERS: Mapping[str, Callable[[Stay, Templates, int], str]] = {
+_RENDERERS: Mapping[str, Callable[[Stay, Templates, int], str]] = {
     "demographics": _demographics,
     "diagnoses": _diagnoses,
     "charts": _charts,
@@ -140,35 +142,37 @@ _TELLERS: Mapping[str, Callable[[Stay, Templates, int], str]] = {
 }
 
 
-def _listed(pieces: Mapping[str, str], names: Sequence[str]) -> str:
-    return _sentence(pieces, [_filled(pieces["entry"], {"name": name}) for name in names])
+def _render_names(pieces: Mapping[str, str], names: Sequence[str]) -> str:
+    return _fill_sentence(pieces, [_fill(pieces["entry"], {"name": name}) for name in names])
 
 
-def _measured(pieces: Mapping[str, str], values: Sequence[Measured], decimals: int) -> str:
-    return _sentence(pieces, [_entry(pieces["entry"], one, decimals) for one in values])
+def _render_means(pieces: Mapping[str, str], values: Sequence[Measurement], decimals: int) -> str:
+    return _fill_sentence(
+        pieces, [_render_mean(pieces["entry"], value, decimals) for value in values]
+    )
 
 
-def _entry(template: str, one: Measured, decimals: int) -> str:
-    if math.isnan(one.mean):
-        return one.name
-    return _filled(template, {"mean": f"{round(one.mean, decimals)}", "name": one.name})
+def _render_mean(template: str, value: Measurement, decimals: int) -> str:
+    if math.isnan(value.mean):
+        return value.name
+    return _fill(template, {"mean": f"{round(value.mean, decimals)}", "name": value.name})
 
 
-def _sentence(pieces: Mapping[str, str], entries: Sequence[str]) -> str:
-    return _filled(pieces["text"], {"items": pieces["between"].join(entries)}) if entries else ""
+def _fill_sentence(pieces: Mapping[str, str], entries: Sequence[str]) -> str:
+    return _fill(pieces["text"], {"items": pieces["between"].join(entries)}) if entries else ""
 
 
-def _filled(template: str, values: Mapping[str, str]) -> str:
-    """Replaces in one pass, so that braces inside values stay as they are."""
+def _fill(template: str, values: Mapping[str, str]) -> str:
+    """The template with its placeholders filled; braces inside values stay as they are."""
     for key, value in values.items():
-        before, place, after = template.partition("{" + key + "}")
-        if place:
-            rest = {name: one for name, one in values.items() if name != key}
-            return _filled(before, rest) + value + _filled(after, rest)
+        before, placeholder, after = template.partition("{" + key + "}")
+        if placeholder:
+            others = {name: text for name, text in values.items() if name != key}
+            return _fill(before, others) + value + _fill(after, others)
     return template
 
 
-def _checked(value: Mapping[str, Any], name: str) -> Templates:
+def _validate(value: Mapping[str, Any], name: str) -> Templates:
     for section, pieces in _PIECES.items():
         table = value.get(section)
         missing = [

@@ -5,7 +5,6 @@ Source: Mimic4Dataset (`mortality.config`) over healthylaife/MIMIC-IV-Data-Pipel
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from patientdx.errors import UsageError
@@ -13,7 +12,7 @@ from patientdx.errors import UsageError
 Diagnoses = Literal["all", "prior", "none"]
 Imputation = Literal["forward-backward", "forward-mean", "none"]
 
-LEAK = (
+LEAK_NOTE = (
     "the diagnoses are the codes assigned to the stay's own admission at discharge: they were "
     "written after the outcome and leak it (--diagnoses prior or none leaves them out)"
 )
@@ -21,7 +20,7 @@ LEAK = (
 
 @dataclass(frozen=True)
 class CohortSettings:
-    """Who belongs to a cohort and how the window becomes values.
+    """The rules that choose stays and turn their window into values.
 
     Hours are whole hours since admission to the unit. A stay needs `window_hours` and then
     `gap_hours` more. The window is cut into bins of `bin_hours`. Values above the percentile
@@ -29,8 +28,8 @@ class CohortSettings:
     are rows in another unit where one unit has more than `unit_share` of a quantity's rows.
     `imputation` fills empty bins: from the bin before, then leading ones from the first
     ("forward-backward", as the pipeline does) or with the mean ("forward-mean"); "none" takes the
-    mean of the filled bins. `root_length` is how much of an ICD-10 code is kept. `medication`
-    says whether the amount or the rate of an infusion is told.
+    mean of the filled bins. `root_length` is the number of characters kept of an ICD-10 code.
+    `medication` chooses the amount or the rate of an infusion.
     """
 
     min_age: float = 18
@@ -64,23 +63,8 @@ class CohortSettings:
 
     @property
     def min_hours(self) -> int:
-        """The shortest stay."""
+        """Length of the shortest stay in hours."""
         return self.window_hours + self.gap_hours
 
 
-@dataclass(frozen=True)
-class Work:
-    """How tables are worked through: memory of the database, threads, and where it spills.
-
-    `spill` is a folder to make the private spill folder in; None takes that of the result.
-    `rows_at_once` bounds the events whose percentiles are found together.
-    """
-
-    memory: str = "4GB"
-    threads: int | None = None
-    spill: Path | None = None
-    rows_at_once: int = 8_000_000
-
-
-PAPER = CohortSettings()
-WORK = Work()
+PAPER_SETTINGS = CohortSettings()

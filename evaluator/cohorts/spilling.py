@@ -1,6 +1,6 @@
-"""Private folders for what exceeds the memory, each locked for as long as its owner lives.
+"""Private folders for data that exceeds the memory, each locked while its process lives.
 
-A lock ends with its process: what a killed one left behind is removed by the next one here.
+A lock ends with its process: the next process that spills here removes the folder of a killed one.
 """
 
 import os
@@ -16,17 +16,17 @@ PREFIX = ".patientdx-spill-"
 
 
 @contextmanager
-def spill_folder(place: Path) -> Iterator[Path]:
-    """A new folder in a folder, removed in the end. Raises PatientDxError where none can be made.
+def spill_folder(parent: Path) -> Iterator[Path]:
+    """A new folder in `parent`, removed at the end. Raises PatientDxError where none can be made.
 
-    Removes such folders of dead processes of this user; never one that a living process holds.
+    First removes the spill folders that dead processes of this user left there.
     """
     try:
-        remove_abandoned(place)
-        folder, handle = _made(place)
+        remove_abandoned(parent)
+        folder, handle = _create_locked_folder(parent)
     except OSError as error:
         raise PatientDxError(
-            f"{place}: no spill folder can be made here: {error.strerror}", hint="give --spill"
+            f"{parent}: no spill folder can be made here: {error.strerror}", hint="give --spill"
         ) from None
     try:
         yield folder
@@ -35,11 +35,11 @@ def spill_folder(place: Path) -> Iterator[Path]:
         os.close(handle)
 
 
-def remove_abandoned(place: Path) -> None:
+def remove_abandoned(parent: Path) -> None:
     """Removes this user's spill folders that no process holds."""
-    for folder in place.glob(f"{PREFIX}*"):
+    for folder in parent.glob(f"{PREFIX}*"):
         with suppress(OSError):  # another's, held, or gone meanwhile
-            handle = _locked(folder)
+            handle = _lock_folder(folder)
             try:
                 if os.fstat(handle).st_uid == os.geteuid():
                     shutil.rmtree(folder, ignore_errors=True)
@@ -47,16 +47,16 @@ def remove_abandoned(place: Path) -> None:
                 os.close(handle)
 
 
-def _made(place: Path) -> tuple[Path, int]:
-    """A new folder and its lock; another one where it was taken for abandoned meanwhile."""
+def _create_locked_folder(parent: Path) -> tuple[Path, int]:
+    """A new folder and its lock; tries again where another process removed it before the lock."""
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
         with suppress(FileNotFoundError, BlockingIOError):
-            return folder, _locked(folder)
+            return folder, _lock_folder(folder)
 
 
-def _locked(folder: Path) -> int:
-    """The open folder, locked. Raises BlockingIOError where held, OSError where it is no folder."""
+def _lock_folder(folder: Path) -> int:
+    """The handle of the locked folder. Raises BlockingIOError where another process holds it."""
     import fcntl
 
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)

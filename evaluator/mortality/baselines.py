@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from evaluator.statistics.discrimination import Floats
 from evaluator.statistics.folds import Folds
-from patientdx.capabilities import require
+from patientdx.capabilities import require_package
 from patientdx.errors import EvaluationError
 
 
@@ -30,7 +30,7 @@ def out_of_fold(
     Raises EvaluationError where a fold leaves only one class to learn from, ExtraMissingError
     without scikit-learn.
     """
-    require("sklearn", "mortality")
+    require_package("sklearn", "mortality")
     dealt = Folds(folds, seed).deal(set(patients))
     fold_of = np.array([dealt[one] for one in patients])
     found = np.full(len(died), np.nan)

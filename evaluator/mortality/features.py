@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from evaluator.cohorts.cohort import Cohort
-from evaluator.cohorts.cohort_file import read_batches
+from evaluator.cohorts.cohort import Cohort, read_batches
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -12,7 +12,7 @@ from evaluator.reporting.plots import METADATA, format_of, style
 from evaluator.statistics.calibration import calibration_curve
 from evaluator.statistics.decision_curves import decision_curve
 from evaluator.statistics.discrimination import precision_recall_curve, roc_curve
-from patientdx.capabilities import require
+from patientdx.capabilities import require_package
 from patientdx.errors import EvaluationError
 from patientdx.formats import atomic_writer
 
@@ -40,7 +40,7 @@ def plot_curves(found: Evaluation, task: str, paths: Sequence[Path | str]) -> No
     formats = [format_of(path) for path in paths]
     if found.outcomes.one_class:
         raise EvaluationError("curves need stays that ended in death and stays that did not")
-    require("matplotlib", "report")
+    require_package("matplotlib", "report")
     with style():
         figure = _figure(found, task)
         for path, form in zip(paths, formats, strict=True):

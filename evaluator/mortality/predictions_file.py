@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 
-from patientdx.capabilities import require
+from patientdx.capabilities import require_package
 from patientdx.formats import atomic_writer
 
 from .predictions import Outcomes, Prediction
@@ -21,7 +21,7 @@ def write_predictions(path: Path | str, prediction: Prediction, outcomes: Outcom
     (died), `predicted_boolean_value` (the probability is 1/2 or more) and
     `predicted_boolean_probability`; meds-evaluation allows no other.
     """
-    require("pyarrow", "mortality")
+    require_package("pyarrow", "mortality")
     import pyarrow as pa
     import pyarrow.parquet as pq
 

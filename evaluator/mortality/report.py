@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from evaluator.cohorts.cohort import CohortMeta
+from evaluator.cohorts.metadata import CohortMeta
 from evaluator.reporting.documents import Document, Part
 from evaluator.statistics import calibration
 from evaluator.statistics.decision_curves import decision_curve

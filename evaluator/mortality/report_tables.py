@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from evaluator.cohorts.cohort import CohortMeta
 from evaluator.cohorts.flow import flow_table
+from evaluator.cohorts.metadata import CohortMeta
 from evaluator.reporting.cells import Grid, one_line
 from evaluator.reporting.documents import Part
 from evaluator.statistics.decision_curves import decision_curve

@@ -12,7 +12,7 @@ import numpy as np
 
 from evaluator.retrieval.comparison import baseline_of, query_differences
 from evaluator.retrieval.evaluation import Evaluation
-from patientdx.capabilities import require
+from patientdx.capabilities import require_package
 from patientdx.errors import EvaluationError
 from patientdx.formats import atomic_writer
 
@@ -74,7 +74,7 @@ def plot_differences(
     }
     if not panels:
         raise EvaluationError("a plot of differences needs a second system")
-    require("matplotlib", "report")
+    require_package("matplotlib", "report")
     with style():
         figure = _figure(panels, name, measure)
         for path, form in zip(paths, formats, strict=True):

@@ -1,1 +1,1 @@
-"""Fusion: several lists of hits a query, one list out; our own methods and those of ranx."""
+"""Fusion of rankings: several lists of hits per query become one list."""

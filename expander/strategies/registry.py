@@ -104,7 +104,7 @@ def make_strategy(name: str, resources: StrategyResources, settings: object = No
     return strategy
 
 
-def tuning_axes(name: str) -> Mapping[str, tuple[int, ...]]:
+def strategy_tuning_axes(name: str) -> Mapping[str, tuple[int, ...]]:
     """The settings of a strategy that tuning tries by default: field -> values, default first."""
     axes: Mapping[str, tuple[int, ...]] = getattr(STRATEGIES[name], "tuning_axes", {})
     return axes

@@ -1,1 +1,1 @@
-"""Retrieval systems: strategies and fusions joined into searchers, with their settings."""
+"""Retrieval systems: expansion strategies and fusions combined into searchers, with settings."""

@@ -1,1 +1,1 @@
-"""Scoring: BM25 of queries over all segments, compiled or in NumPy, and the ranking of hits."""
+"""Scoring queries with BM25 over all segments, compiled or in NumPy, and ranking the hits."""

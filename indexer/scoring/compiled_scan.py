@@ -1,8 +1,8 @@
-"""Driving the compiled engine: batches of queries over one segment.
+"""Scanning a segment with the compiled engine, for batches of queries.
 
-For queries with many of the common terms, the share of these is computed for a whole batch as
-one matrix product a block (float32, by the BLAS of NumPy); the engine adds the other terms and
-keeps candidates. Single and short queries leave all of it to the engine.
+For queries with many common terms, the share of these terms is computed for the whole batch as a
+matrix product per block (float32, by NumPy's BLAS); the engine adds the other terms and keeps
+candidates. Single and short queries are left to the engine alone.
 """
 
 from collections.abc import Sequence
@@ -27,23 +27,23 @@ MIN_CAPACITY = 1024
 _UNIT32 = 2.0**-24
 _MAX_BLOCK = 1 << OFFSET_BITS
 _FEW = 8
-"""Queries with fewer dense terms than this part of all do better without the product."""
+"""Queries with less than 1/8 of the dense terms are faster without the matrix product."""
 
 
 class SegmentQuery(NamedTuple):
-    """The terms of a query that a segment holds, in canonical order, with their weights."""
+    """The terms of a query that occur in a segment, in canonical order, with their weights."""
 
     numbers: NDArray[np.int64]
     weights: NDArray[np.float64]
 
 
 def weights_fit_float32(weights: NDArray[np.float64]) -> bool:
-    """True where float32 can hold the weights without under- or overflow."""
+    """True if the weights fit float32 without underflow or overflow."""
     return not len(weights) or bool(weights.min() > 1e-25 and weights.max() < 1e25)
 
 
 class CompiledScanner:
-    """Scans one segment under fixed statistics, settings and filter."""
+    """Scans a segment with fixed statistics, BM25 settings and filter."""
 
     def __init__(self, segment: Segment, norm: NDArray[np.float64]) -> None:
         self._segment = segment
@@ -66,7 +66,7 @@ class CompiledScanner:
                 padded,
                 unit,
                 2.0 * (1.0 + padded) / (2.0 + padded),
-                # Zero occurrences must be worth zero even where norm(d) is zero.
+                # A frequency of zero must score zero even where norm(d) is zero.
                 np.maximum(padded, 1e-30).astype(np.float32),
                 unit.astype(np.float32),
                 segment.ids.rank,
@@ -76,7 +76,7 @@ class CompiledScanner:
         self._allowed: NDArray[np.uint8] | None = None
 
     def with_mask(self, allowed: NDArray[np.bool_] | None) -> "CompiledScanner":
-        """The same scanner, restricted to the notes that are allowed."""
+        """This scanner, restricted to the notes of a mask."""
         if allowed is None:
             return self
         other = copy(self)
@@ -84,7 +84,7 @@ class CompiledScanner:
         return other
 
     def batch_size(self, queries: int, k: int) -> int:
-        """How many queries to take at once so that candidates fit the memory set for them."""
+        """Number of queries per batch, such that their candidates fit BATCH_BYTES."""
         return max(1, min(BATCH_QUERIES, queries, BATCH_BYTES // (20 * self._capacity(k))))
 
     def search(
@@ -95,8 +95,8 @@ class CompiledScanner:
     ) -> list[ScoredNotes | None]:
         """The k best notes of each query, best first, with exact scores.
 
-        `floors` gives, per query, a score below which notes are of no interest. None stands for
-        a query that has too many ties for the candidate table: the caller scores it otherwise.
+        `floors` holds a score for each query, below which notes are ignored. The result is None
+        for a query with too many ties for the candidate table; NumPy must score it then.
         """
         k = min(k, self._segment.notes)
         scan = self._native.Scan(
@@ -126,11 +126,11 @@ class CompiledScanner:
             scan.blocks(block, block + 1, weights @ impacts[:width].T)
 
     def _capacity(self, k: int) -> int:
-        wanted = max(4 * k, MIN_CAPACITY)
-        return min(wanted, self._segment.notes) + self._segment.layout.block_docs
+        candidates = min(max(4 * k, MIN_CAPACITY), self._segment.notes)
+        return candidates + self._segment.layout.block_docs
 
     def _dense_weights(self, queries: Sequence[SegmentQuery]) -> NDArray[np.float32]:
-        """Weights of the dense terms, shape (queries, columns of a row)."""
+        """Weights of the dense terms, shape (queries, row length)."""
         arrays = self._segment.arrays
         weights = np.zeros((len(queries), arrays.dense_rows.shape[1]), dtype=np.float32)
         for q, query in enumerate(queries):
@@ -139,10 +139,10 @@ class CompiledScanner:
         return weights
 
     def _share_error_bound(self, norm: float) -> float:
-        """Bound on the error of float32 sums of dense shares, relative to the sum of weights.
+        """Error bound of float32 sums of dense shares, relative to the sum of weights.
 
-        n products of rounded factors, summed: (n + 8) * 2^-24. Columns that are cut at 255 add
-        what lies between 255 occurrences and infinitely many.
+        A sum of n products of rounded factors has the error (n + 8) * 2^-24. Frequencies capped
+        at 255 add the difference between the impact of 255 occurrences and the limit of 1.
         """
         arrays = self._segment.arrays
         owners = (arrays.large_keys >> np.uint64(32)).astype(np.int64)

@@ -1,7 +1,4 @@
-"""Scoring without compiled code: the definition, vectorised term by term.
-
-It answers single searches from a cold process, and it is what every other path must equal.
-"""
+"""Scoring a segment in NumPy, term by term: the reference that the compiled engine must equal."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +13,7 @@ def score_notes(
     weights: NDArray[np.float64],
     norm: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    """Scores of all notes of a segment, shape (notes,), in canonical order of terms."""
+    """Scores of all notes of a segment, shape (notes,), summed in canonical order of terms."""
     totals = np.zeros(segment.notes, dtype=np.float64)
     for number, weight in zip(numbers.tolist(), weights.tolist(), strict=True):
         if number < 0:
@@ -38,6 +35,6 @@ def _add_column(
     norm: NDArray[np.float64],
     totals: NDArray[np.float64],
 ) -> None:
-    """A dense term: notes without it add an exact zero."""
+    """Adds the share of a dense term; it is exactly zero for notes that lack the term."""
     tfs = segment.frequencies(number)
     totals += weight * (tfs / (tfs + norm))

@@ -1,4 +1,4 @@
-"""From scored notes to the one order of hits: score as float32, ties by id descending."""
+"""Ranking scored notes: by score as float32, ties by descending id."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -26,10 +26,10 @@ class Ranking(NamedTuple):
 
 
 def sort_keys(segment: Segment, scored: ScoredNotes) -> NDArray[np.uint64]:
-    """One integer a note that orders notes as hits are ordered, within a segment.
+    """An integer for each note, which sorts the notes of a segment as their hits.
 
-    The bits of a positive float32 are in the order of its values; below them stands the rank
-    of the id.
+    The upper half is the bits of the score, which sort as positive float32 values do; the lower
+    half is the rank of the id.
     """
     bits = scored.scores.view(np.uint32).astype(np.uint64)
     return np.asarray((bits << np.uint64(32)) | segment.ids.rank[scored.notes].astype(np.uint64))
@@ -45,14 +45,14 @@ def top_notes(segment: Segment, scored: ScoredNotes, k: int) -> ScoredNotes:
     return ScoredNotes(scored.notes[order], scored.scores[order])
 
 
-def merge_rankings(segments: Sequence[Segment], found: Sequence[ScoredNotes], k: int) -> Ranking:
-    """The k best over all segments, from the k best of each."""
-    if len(found) == 1:
-        only = found[0]
-        return Ranking(np.zeros(len(only.notes), dtype=np.int64), only.notes, only.scores)
+def merge_rankings(segments: Sequence[Segment], best: Sequence[ScoredNotes], k: int) -> Ranking:
+    """The k best notes over all segments, from the k best of each."""
+    if len(best) == 1:
+        notes, scores = best[0]
+        return Ranking(np.zeros(len(notes), dtype=np.int64), notes, scores)
     rows = [
         (float(score), segments[s].ids[int(note)], s, int(note))
-        for s, scored in enumerate(found)
+        for s, scored in enumerate(best)
         for note, score in zip(scored.notes, scored.scores, strict=True)
     ]
     rows.sort(key=lambda row: row[:2], reverse=True)
@@ -65,7 +65,7 @@ def merge_rankings(segments: Sequence[Segment], found: Sequence[ScoredNotes], k:
 
 
 def to_hits(segments: Sequence[Segment], ranking: Ranking) -> list[Hit]:
-    """A ranking with ids."""
+    """The hits of a ranking."""
     ids: list[str] = [""] * len(ranking.notes)
     for s in np.unique(ranking.segments).tolist():
         at = np.flatnonzero(ranking.segments == s)

@@ -1,4 +1,4 @@
-"""Scoring queries over all segments: which engine, which filter, which batches."""
+"""Scoring queries over all segments: chooses the engine, the note masks and the batches."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,10 +25,10 @@ Engine = Literal["auto", "numpy", "compiled"]
 
 
 class Scorer:
-    """Scores weighted terms under fixed statistics and settings.
+    """Scores weighted queries with fixed statistics and BM25 settings.
 
-    `engine`: "compiled" is many times faster than "numpy", "auto" takes it where it was built.
-    The results are the same to the last bit. `threads` searches batches side by side.
+    `engine`: "compiled" is many times faster than "numpy"; "auto" uses it if it was built. The
+    results are equal to the last bit. `threads` batches of queries are searched in parallel.
     """
 
     def __init__(
@@ -57,10 +57,10 @@ class Scorer:
         if not self._segments:
             return [merge_rankings([], [], k) for _ in queries]
         rows = [self._top_of_segment(s, queries, k, masks[s]) for s in range(len(self._segments))]
-        return [merge_rankings(self._segments, found, k) for found in zip(*rows, strict=True)]
+        return [merge_rankings(self._segments, best, k) for best in zip(*rows, strict=True)]
 
     def score_of(self, query: WeightedTerms, s: int, note: int) -> float:
-        """The exact score of one note of segment s."""
+        """The exact score of a note of segment `s`."""
         segment, norm = self._segments[s], float(self._norms[s][note])
         total = 0.0
         for number, weight in zip(query.numbers[s].tolist(), query.weights.tolist(), strict=True):
@@ -70,24 +70,24 @@ class Scorer:
         return float(np.float32(total))
 
     def allowed_mask(self, s: int, where: Filter) -> NDArray[np.bool_] | None:
-        """The live notes of segment s that pass a filter; None when all do."""
+        """Mask of the live notes of segment `s` that pass a filter; None if all do."""
         return self._masks(where)[s]
 
     def scores_at_least(
         self, queries: Sequence[WeightedTerms], floors: Sequence[float], where: Filter | None
     ) -> list[list[ScoredNotes]]:
-        """Per query and segment, all notes that score at least the floor (and some below)."""
+        """For each query and segment, all notes that score at least the floor (and some below)."""
         masks = self._masks(where or Filter())
         result = []
         for query, floor in zip(queries, floors, strict=True):
             per_segment = []
             for s, segment in enumerate(self._segments):
-                found = (
+                scanned = (
                     self._scan(s, [query], segment.notes, masks[s], [floor])[0]
                     if self._compiled
                     else None
                 )
-                per_segment.append(found or self._scores_numpy(query, s, masks[s]))
+                per_segment.append(scanned or self._scores_numpy(query, s, masks[s]))
             result.append(per_segment)
         return result
 
@@ -105,19 +105,19 @@ class Scorer:
     def _rank_numpy(
         self, query: WeightedTerms, k: int, masks: Sequence[NDArray[np.bool_] | None]
     ) -> Ranking:
-        found = [
+        best = [
             top_notes(segment, self._scores_numpy(query, s, masks[s]), k)
             for s, segment in enumerate(self._segments)
         ]
-        return merge_rankings(self._segments, found, k)
+        return merge_rankings(self._segments, best, k)
 
     def _scores_numpy(
         self, query: WeightedTerms, s: int, mask: NDArray[np.bool_] | None
     ) -> ScoredNotes:
         segment = self._segments[s]
         scores = score_notes(segment, query.numbers[s], query.weights, self._norms[s])
-        hit = scores > 0 if mask is None else (scores > 0) & mask
-        notes = np.flatnonzero(hit)
+        is_hit = scores > 0 if mask is None else (scores > 0) & mask
+        notes = np.flatnonzero(is_hit)
         return ScoredNotes(notes, scores[notes])
 
     def _top_of_segment(
@@ -127,17 +127,17 @@ class Scorer:
         parts = [queries[i : i + size] for i in range(0, len(queries), size)]
 
         def run(part: Sequence[WeightedTerms]) -> list[ScoredNotes]:
-            found = self._scan(s, part, k, mask, None)
+            results = self._scan(s, part, k, mask, None)
             return [
-                one or top_notes(self._segments[s], self._scores_numpy(query, s, mask), k)
-                for query, one in zip(part, found, strict=True)
+                result or top_notes(self._segments[s], self._scores_numpy(query, s, mask), k)
+                for query, result in zip(part, results, strict=True)
             ]
 
         if len(parts) == 1:
             return run(parts[0])
         from threadpoolctl import threadpool_limits
 
-        # One BLAS thread each: the queries are what is spread over the cores.
+        # A single BLAS thread each: the parallelism is over queries.
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(max(1, self._threads)) as pool:
             return [scored for done in pool.map(run, parts) for scored in done]
 
@@ -149,12 +149,12 @@ class Scorer:
         mask: NDArray[np.bool_] | None,
         floors: Sequence[float] | None,
     ) -> list[ScoredNotes | None]:
-        """Compiled scan of one segment; None where a query must be scored by NumPy."""
+        """Scans a segment with the compiled engine; None for a query that NumPy must score."""
         from .compiled_scan import SegmentQuery, weights_fit_float32
 
-        held = [_segment_query(query, s, SegmentQuery) for query in queries]
-        fits = [weights_fit_float32(query.weights) for query in held]
-        usable = [query for query, fit in zip(held, fits, strict=True) if fit]
+        restricted = [_segment_query(query, s, SegmentQuery) for query in queries]
+        fits = [weights_fit_float32(query.weights) for query in restricted]
+        usable = [query for query, fit in zip(restricted, fits, strict=True) if fit]
         floor = [f for f, fit in zip(floors, fits, strict=True) if fit] if floors else None
         scanner = self._scanner(s).with_mask(mask)
         ranked = iter(scanner.search(usable, k, floor) if usable else [])
@@ -170,7 +170,7 @@ class Scorer:
 
 
 def _segment_query(query: WeightedTerms, s: int, kind: "type[SegmentQuery]") -> "SegmentQuery":
-    """The terms of a query that segment s holds."""
+    """The part of a query whose terms occur in segment `s`."""
     numbers = query.numbers[s]
-    held = numbers >= 0
-    return kind(numbers[held], query.weights[held])
+    present = numbers >= 0
+    return kind(numbers[present], query.weights[present])

@@ -1,4 +1,4 @@
-"""The statistics of a committed state: counts over its live notes, and what a query weighs."""
+"""Term statistics over the live notes of an index, and the weights of query terms."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -13,11 +13,11 @@ from patientdx.errors import InputError
 from patientdx.records import Query
 
 MAX_WEIGHT = 1e30
-"""Far beyond any sensible weight; sums of such scores still fit float32."""
+"""Upper limit of query weights, such that sums of scores still fit float32."""
 
 
 class WeightedTerms(NamedTuple):
-    """The known terms of a query in ascending order of their bytes.
+    """The terms of a query that occur in the index, in ascending order of their bytes.
 
     `weights` are query weight times idf; `numbers[s][i]` is the number of term i in segment s,
     or -1.
@@ -29,7 +29,7 @@ class WeightedTerms(NamedTuple):
 
 
 class Statistics:
-    """Document frequencies over live notes, remembered term by term."""
+    """Document frequencies over live notes, cached by term."""
 
     def __init__(self, segments: Sequence[Segment], patients: int) -> None:
         self._segments = segments
@@ -37,23 +37,23 @@ class Statistics:
         self._entries: dict[str, tuple[float, tuple[int, ...]] | None] = {}
 
     def document_frequency(self, term: str) -> int:
-        """Number of live notes that hold a term."""
+        """Number of live notes that contain a term."""
         numbers = [(segment, segment.term_number(term)) for segment in self._segments]
         return sum(segment.live_df(n) for segment, n in numbers if n is not None)
 
     def weigh(self, counts: Mapping[str, float]) -> WeightedTerms:
-        """Terms with query weights, ready to be scored. Terms of no live note fall away."""
-        found = []
+        """Weights terms by idf. Terms that no live note contains are dropped."""
+        rows = []
         for term, count in counts.items():
             entry = self._entries[term] if term in self._entries else self._look_up(term)
             if entry is not None and count > 0:
-                found.append((term, count * entry[0], entry[1]))
-        found.sort()
-        numbers = np.array([f[2] for f in found], dtype=np.int64)
+                rows.append((term, count * entry[0], entry[1]))
+        rows.sort()
+        numbers = np.array([row[2] for row in rows], dtype=np.int64)
         return WeightedTerms(
-            [f[0] for f in found],
-            np.array([f[1] for f in found], dtype=np.float64),
-            numbers.reshape(len(found), len(self._segments)).T.copy(),
+            [row[0] for row in rows],
+            np.array([row[1] for row in rows], dtype=np.float64),
+            numbers.reshape(len(rows), len(self._segments)).T.copy(),
         )
 
     def _look_up(self, term: str) -> tuple[float, tuple[int, ...]] | None:
@@ -73,9 +73,9 @@ class Statistics:
 
 
 def query_counts(query: Query, analyzer: Analyzer) -> dict[str, float]:
-    """Index terms of a query with their weights.
+    """The index terms of a query with their weights, before idf.
 
-    Raises InputError for a weight that is negative, beyond MAX_WEIGHT or not a number.
+    Raises InputError for a weight that is negative, above MAX_WEIGHT or not a number.
     """
     counts: dict[str, float] = {}
     for term in analyzer.terms(query.text):

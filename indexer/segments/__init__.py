@@ -1,1 +1,1 @@
-"""Segments: immutable parts of an index, how they are written, read, compacted and deleted from."""
+"""Segments, the immutable parts of an index: writing, reading, merging, deleting from them."""

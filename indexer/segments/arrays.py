@@ -1,4 +1,4 @@
-"""The arrays of a segment that scans read, and the guard against damaged files."""
+"""The arrays of a segment that a scan reads, with a consistency check against damaged files."""
 
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from indexer.storage.layout import DENSE, RARE, Layout
 
 
 class SegmentArrays(NamedTuple):
-    """The arrays of a segment that scans read, in the order that the compiled engine takes them.
+    """The arrays of a segment that a scan reads, in the order the compiled engine expects.
 
     See docs/index-format.md for their meaning.
     """
@@ -30,7 +30,7 @@ class SegmentArrays(NamedTuple):
 
     @classmethod
     def read(cls, container: ContainerReader) -> "SegmentArrays":
-        """The arrays of a container."""
+        """Maps the arrays of a container."""
         return cls(
             container.array("term_df"),
             container.array("term_kind"),
@@ -52,7 +52,7 @@ class SegmentArrays(NamedTuple):
         return int(self.pointers.shape[1]) // 3
 
     def is_consistent(self, notes: int, layout: Layout) -> bool:
-        """True when no pointer leads out of its array."""
+        """True if no pointer leads out of its array."""
         rows, blocks = self.rows, layout.blocks(notes)
         kinds = np.minimum(self.kind, DENSE)
         limits = np.choose(kinds, [len(self.rare_notes) + 1, rows, self.dense_tfs.shape[1]])
@@ -75,5 +75,5 @@ class SegmentArrays(NamedTuple):
 
 
 def all_below(numbers: NDArray[Any], limit: int) -> bool:
-    """True when all of the numbers are."""
+    """True if all numbers are below `limit`."""
     return not len(numbers) or int(numbers.max()) < limit

@@ -1,6 +1,6 @@
-"""Writing what is stored by block: entries of blocked terms, columns and rows of dense terms.
+"""Writing the block-wise parts of a segment: entries of blocked terms, columns and rows of dense.
 
-Each run of the collector holds whole blocks, so runs are written one after another.
+Each run of the collector holds whole blocks, so the runs are written one after another.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from .postings import Run
 
 
 class SegmentShape(NamedTuple):
-    """The sizes of a segment, and whether the compiled engine is at hand."""
+    """The sizes of a segment, and whether to use the compiled engine."""
 
     notes: int
     blocks: int
@@ -26,14 +26,14 @@ class SegmentShape(NamedTuple):
 
 
 class TermRows(NamedTuple):
-    """Terms of one kind: how many, and the row of each provisional id (-1 for other terms)."""
+    """Terms of one kind: their number, and the row of each provisional id (-1: another kind)."""
 
     number: int
     of_term: NDArray[np.int32]
 
 
 def assign_rows(chosen: NDArray[np.int64], terms: int) -> TermRows:
-    """Rows in the order of `chosen`, which lists provisional ids."""
+    """Assigns rows to terms in the order of `chosen`, which lists their provisional ids."""
     of_term = np.full(terms, -1, dtype=np.int32)
     of_term[chosen] = np.arange(len(chosen), dtype=np.int32)
     return TermRows(len(chosen), of_term)
@@ -42,22 +42,24 @@ def assign_rows(chosen: NDArray[np.int64], terms: int) -> TermRows:
 def write_blocked(
     writer: ContainerWriter, runs: Sequence[Run], rows: TermRows, shape: SegmentShape
 ) -> None:
-    """`blocked_pointers[block]` holds, for each term, where the entries of notes that hold it
-    once, twice and more often begin, relative to `blocked_base[block]`.
+    """Writes the entries of blocked terms, and the pointers to them.
+
+    `blocked_pointers[block]` holds, for each term, where its entries with a frequency of 1, 2 and
+    more begin, relative to `blocked_base[block]`.
     """
     pointers = np.zeros((shape.blocks, 3 * rows.number + 1), dtype=np.uint32)
-    place = _encode_compiled if shape.compiled else _encode_numpy
+    encode = _encode_compiled if shape.compiled else _encode_numpy
     with writer.stream("blocked_entries", "u2") as section:
         for run, first, last in _runs_with_blocks(runs, shape):
             own = rows.of_term[run.terms]
-            section.write(place(run, own, shape.block_docs, pointers[first:last]))
+            section.write(encode(run, own, shape.block_docs, pointers[first:last]))
     writer.add("blocked_pointers", pointers)
     totals = pointers[:, -1].astype(np.int64)
     writer.add("blocked_base", np.cumsum(totals) - totals)
 
 
 def _runs_with_blocks(runs: Sequence[Run], shape: SegmentShape) -> Iterator[tuple[Run, int, int]]:
-    """Each run with its first block and the one after its last."""
+    """Each run with its range of blocks: first block and end (exclusive)."""
     firsts = [run.first_note // shape.block_docs for run in runs]
     for run, first, last in zip(runs, firsts, [*firsts[1:], shape.blocks], strict=True):
         yield run, first, last
@@ -67,8 +69,9 @@ def _runs_with_blocks(runs: Sequence[Run], shape: SegmentShape) -> Iterator[tupl
 def _encode_compiled(
     run: Run, rows: NDArray[np.int32], block_docs: int, pointers: NDArray[np.uint32]
 ) -> NDArray[np.uint16]:
-    """Postings as 16-bit entries in stored order; fills `pointers`. `rows` are those of the
-    run's terms.
+    """Encodes postings as 16-bit entries in stored order, and fills `pointers`.
+
+    `rows` holds the row of each term of the run.
     """
     entries = np.empty(int(np.diff(run.starts)[rows >= 0].sum()), dtype=np.uint16)
     counts = np.zeros(len(pointers) * (pointers.shape[1] - 1) + 1, dtype=np.int64)
@@ -81,7 +84,7 @@ def _encode_compiled(
 def _encode_numpy(
     run: Run, rows: NDArray[np.int32], block_docs: int, pointers: NDArray[np.uint32]
 ) -> NDArray[Any]:
-    """The same in NumPy."""
+    """`_encode_compiled` in NumPy."""
     row = np.repeat(rows.astype(np.int64), np.diff(run.starts))
     held = np.flatnonzero(row >= 0)
     block, offset = np.divmod(run.notes[held].astype(np.int64), block_docs)
@@ -97,7 +100,8 @@ def _encode_numpy(
 def write_dense(
     writer: ContainerWriter, runs: Sequence[Run], rows: TermRows, shape: SegmentShape
 ) -> None:
-    """Frequencies twice: in columns, for scans of few terms, and in rows, for whole notes.
+    """Writes the frequencies of dense terms twice: in columns, for queries with few of them, and
+    in rows, for whole-note queries and exact scores.
 
     Columns have the shape (blocks, dense terms, block_docs), rows (notes, dense terms rounded up
     to a multiple of ROW_LANES).
@@ -116,7 +120,7 @@ def write_dense(
 
 
 def _dense_columns(run: Run, rows: TermRows, blocks: int, block_docs: int) -> NDArray[np.uint8]:
-    """The columns of a run's blocks."""
+    """The dense columns of the blocks of a run."""
     columns = np.zeros((blocks, rows.number, block_docs), dtype=np.uint8)
     own = rows.of_term[run.terms]
     for i in np.flatnonzero(own >= 0).tolist():

@@ -1,4 +1,4 @@
-"""Age, sex and metadata of notes as columns, and filters over them."""
+"""Columns of age, sex and metadata, and the filters that read them."""
 
 import hashlib
 from array import array
@@ -18,7 +18,7 @@ SEX_CODES = {"F": 1, "M": 2}
 
 
 def value_hash(value: Any) -> int:
-    """64 bits of BLAKE2b of a metadata value as text; 0 stands for "no such field"."""
+    """64-bit BLAKE2b hash of a metadata value as text; never 0, which means "no such field"."""
     digest = hashlib.blake2b(str(value).encode("utf-8", "surrogatepass"), digest_size=8)
     return int.from_bytes(digest.digest(), "little") | 1
 
@@ -32,7 +32,7 @@ class ColumnsBuilder:
         self._fields: dict[str, tuple[array[int], array[int]]] = {}
 
     def add(self, patient: Patient) -> None:
-        """Takes the next note."""
+        """Appends the values of the next note."""
         note = len(self._ages)
         age = patient.age_years
         self._ages.append(float("nan") if age is None else age)
@@ -44,7 +44,7 @@ class ColumnsBuilder:
                 hashes.append(value_hash(value))
 
     def write(self, writer: ContainerWriter) -> tuple[str, ...]:
-        """Writes the columns; the names of the metadata fields, in order of their columns."""
+        """Writes the columns; returns the metadata fields in the order of their columns."""
         writer.add("age", np.array(self._ages, dtype=np.float64))
         writer.add("sex", np.frombuffer(self._sexes, dtype=np.uint8))
         names = tuple(sorted(self._fields))
@@ -59,7 +59,7 @@ class ColumnsBuilder:
 
 
 class Columns:
-    """Answers which notes of a segment pass a filter."""
+    """The columns of a segment, for filtering its notes."""
 
     def __init__(self, container: ContainerReader, fields: Sequence[str], ids: PatientIds) -> None:
         self._container = container
@@ -67,7 +67,7 @@ class Columns:
         self._ids = ids
 
     def matching_notes(self, where: Filter) -> NDArray[np.bool_]:
-        """True for each note that passes, shape (notes,)."""
+        """Mask of the notes that pass a filter, shape (notes,)."""
         keep = np.ones(len(self._ids), dtype=bool)
         if where.sex is not None:
             if where.sex not in SEX_CODES:
@@ -103,10 +103,10 @@ class Columns:
 
 
 def check_fields(where: Filter, segments: Sequence[Sequence[str]]) -> None:
-    """Raises InputError for a field that no note of the index has."""
+    """Raises InputError for a field of the filter that no note of the index has."""
     known = {name for fields in segments for name in fields}
-    asked: Mapping[str, str] = dict((*where.where, *where.exclude_where))
-    for field in asked:
+    conditions: Mapping[str, str] = dict((*where.where, *where.exclude_where))
+    for field in conditions:
         if field not in known:
             listed = ", ".join(sorted(known)) or "none"
             raise InputError(f"no note has a field `{field}`", hint=f"fields here: {listed}")

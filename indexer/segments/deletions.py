@@ -1,4 +1,4 @@
-"""Deleting notes from segments: which are gone, and what that takes from the statistics."""
+"""Deleting notes from segments: records their numbers and the changed document frequencies."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +20,10 @@ def delete_from_segments(
     entries: Sequence[SegmentEntry],
     patient_ids: Sequence[str],
 ) -> list[SegmentEntry]:
-    """The entries with the patients deleted from whichever holds them."""
+    """Deletes patients from the segments that hold them; returns the new segment entries.
+
+    A segment without live notes left is dropped.
+    """
     analyzer = Analyzer(manifest.analysis)
     changed = []
     for s, entry in enumerate(entries):
@@ -37,18 +40,18 @@ def delete_from_segments(
 def _write_deletions(
     path: Path, segment: Segment, notes: set[int], analyzer: Analyzer
 ) -> SegmentEntry:
-    """Writes which notes are gone and what they take from the document frequencies."""
+    """Writes the deleted notes of a segment, and how much each document frequency shrinks."""
     lost = dict(segment.lost_df)
     for note in notes:
         for term in set(analyzer.terms(segment.store[note].full_text)):
             number = segment.term_number(term)
             if number is not None:
                 lost[number] = lost.get(number, 0) + 1
-    gone = np.union1d(segment.deleted, np.array(sorted(notes), dtype=np.int64))
+    deleted = np.union1d(segment.deleted, np.array(sorted(notes), dtype=np.int64))
     terms = np.array(sorted(lost), dtype=np.uint32)
     counts = np.array([lost[t] for t in terms.tolist()], dtype=np.uint32)
     stored = _store_arrays(
-        path, {"notes": gone.astype(np.uint32), "terms": terms, "counts": counts}
+        path, {"notes": deleted.astype(np.uint32), "terms": terms, "counts": counts}
     )
     tokens = int(segment.lengths[sorted(notes)].sum(dtype=np.int64))
     entry = segment.entry

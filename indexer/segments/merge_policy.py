@@ -1,4 +1,4 @@
-"""Which segments to fold into the next one, so that their number stays bounded."""
+"""The merge policy: which segments are merged into the next one, to bound their number."""
 
 from indexer.storage.manifest import Manifest
 
@@ -6,14 +6,14 @@ MAX_SEGMENTS = 8
 
 
 def choose_segments_to_merge(manifest: Manifest) -> tuple[list[int], list[int]]:
-    """Segments to keep and to fold into the next one, so that at most MAX_SEGMENTS remain.
+    """The segments to keep, and those to merge into the next one, by number.
 
-    When there are too many, the smaller half goes: each note is rewritten a logarithmic number
-    of times over the life of an index.
+    At most MAX_SEGMENTS remain. When there are too many, the smaller half is merged, so that each
+    note is rewritten a logarithmic number of times over the life of an index.
     """
-    everyone = list(range(len(manifest.segments)))
-    if len(everyone) < MAX_SEGMENTS:
-        return everyone, []
-    by_size = sorted(everyone, key=lambda s: manifest.segments[s].live_notes)
-    folded = sorted(by_size[: len(everyone) // 2])
-    return [s for s in everyone if s not in folded], folded
+    segments = list(range(len(manifest.segments)))
+    if len(segments) < MAX_SEGMENTS:
+        return segments, []
+    by_size = sorted(segments, key=lambda s: manifest.segments[s].live_notes)
+    merged = sorted(by_size[: len(segments) // 2])
+    return [s for s in segments if s not in merged], merged

@@ -1,4 +1,4 @@
-"""The notes themselves, compressed for display, and their ids."""
+"""The stored notes of a segment, compressed in frames, and their patient ids."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -20,8 +20,9 @@ LEVEL = 1
 
 
 def encode_frame(patients: Sequence[Patient]) -> bytes:
-    """What a frame of up to FRAME_NOTES patients holds: a line of JSON about them, then the notes
-    as they are, one after another. Raises InputError for a field that cannot be encoded.
+    """Encodes up to FRAME_NOTES patients: a line of JSON metadata, then the plain texts.
+
+    Raises InputError for a field that is not valid Unicode.
     """
     texts = [_encode(patient, patient.text) for patient in patients]
     rows = [
@@ -37,7 +38,7 @@ def encode_frame(patients: Sequence[Patient]) -> bytes:
 
 
 def make_compressor() -> "ZstdCompressor":
-    """What frames are compressed with, one after another: zstd, with a checksum."""
+    """The compressor of frames: zstd with a checksum."""
     import zstandard
 
     return zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
@@ -65,7 +66,7 @@ def _metadata_row(patient: Patient, size: int) -> list[Any]:
 
 
 def _decode_frame(content: bytes) -> Iterator[Patient]:
-    """The inverse of `encode_frame`. Raises ValueError for bytes that it never writes."""
+    """The inverse of `encode_frame`. Raises ValueError for damaged bytes."""
     about, _, texts = content.partition(b"\n")
     at = 0
     for patient_id, size, title, age, sex, metadata, derived in json.loads(about):
@@ -75,7 +76,7 @@ def _decode_frame(content: bytes) -> Iterator[Patient]:
 
 
 class NoteStore:
-    """Reads notes back by their number in the segment."""
+    """Reads the patients of a segment by note number."""
 
     def __init__(self, container: ContainerReader) -> None:
         self._path = container.path
@@ -84,7 +85,7 @@ class NoteStore:
         self._frame = lru_cache(maxsize=64)(self._read)
 
     def __getitem__(self, note: int) -> Patient:
-        """One patient. Raises IndexFolderError where the stored bytes are damaged."""
+        """The patient with a note number. Raises IndexFolderError if its frame is damaged."""
         return self._frame(note // FRAME_NOTES)[note % FRAME_NOTES]
 
     def __iter__(self) -> Iterator[Patient]:
@@ -106,7 +107,7 @@ class NoteStore:
 
 
 class PatientIds:
-    """Patient ids of a segment: by note number, and note number by id."""
+    """The patient ids of a segment: id by note number, and note number by id."""
 
     def __init__(self, container: ContainerReader) -> None:
         self._path = container.path
@@ -120,7 +121,7 @@ class PatientIds:
 
     @cached_property
     def _sorted(self) -> NDArray[np.uint32]:
-        """Notes in order of their ids; checked when first used, since searches can do without."""
+        """Note numbers in order of their ids; checked on first use, as searches do not need it."""
         if len(self._order) and int(self._order.max()) >= len(self._order):
             raise self._damage_error()
         return self._order
@@ -135,19 +136,19 @@ class PatientIds:
         return [self._text(blob[a:b]) for a, b in zip(starts, ends, strict=True)]
 
     def find(self, patient_id: str) -> int | None:
-        """The note with this id, by binary search over the sorted ids."""
+        """The note number of an id, by binary search; None if there is none."""
         low = self.count_below(patient_id)
         if low < len(self._sorted) and self[int(self._sorted[low])] == patient_id:
             return int(self._sorted[low])
         return None
 
     def count_below(self, patient_id: str) -> int:
-        """Number of ids that come before this one in byte order."""
-        wanted = patient_id.encode("utf-8", "surrogatepass")
+        """Number of ids that precede this one in byte order."""
+        raw = patient_id.encode("utf-8", "surrogatepass")
         low, high = 0, len(self._sorted)
         while low < high:
             middle = (low + high) // 2
-            if bytes(self._raw(int(self._sorted[middle]))) < wanted:
+            if bytes(self._raw(int(self._sorted[middle]))) < raw:
                 low = middle + 1
             else:
                 high = middle
@@ -155,13 +156,13 @@ class PatientIds:
 
     def with_prefix(self, prefix: str) -> list[str]:
         """The ids that begin with `prefix`."""
-        found = []
+        matches = []
         for at in range(self.count_below(prefix), len(self._sorted)):
             patient_id = self[int(self._sorted[at])]
             if not patient_id.startswith(prefix):
                 break
-            found.append(patient_id)
-        return found
+            matches.append(patient_id)
+        return matches
 
     def _text(self, raw: memoryview) -> str:
         try:
@@ -180,7 +181,7 @@ class PatientIds:
 
 
 def write_ids(writer: ContainerWriter, ids: Sequence[bytes]) -> None:
-    """The sections that `Ids` reads."""
+    """Writes the sections that `PatientIds` reads."""
     offsets = np.zeros(len(ids) + 1, dtype=np.uint64)
     np.cumsum([len(raw) for raw in ids], out=offsets[1:])
     order = np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.uint32)

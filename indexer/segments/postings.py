@@ -1,8 +1,7 @@
-"""Counting terms: notes in, runs of postings out, in bounded memory.
+"""Sorting postings by term in bounded memory: runs on disk, merged by ranges of terms.
 
-A run holds the postings of up to 65,536 consecutive notes, sorted by term (bytes order) and
-note. Runs beyond the memory budget are spilled to a temporary folder and merged by term ranges
-when the segment is written.
+A run holds the postings of up to 65,536 consecutive notes, sorted by provisional term id and
+note. Runs are spilled to a temporary folder and merged when the segment is written.
 """
 
 import mmap
@@ -21,7 +20,10 @@ RUN_POSTINGS = 1 << 22
 
 
 class NotePostings(NamedTuple):
-    """Postings by note: note i holds terms[starts[i]:starts[i+1]], each tfs[...] times."""
+    """Postings of consecutive notes: note i has terms[starts[i]:starts[i+1]] with these `tfs`.
+
+    `lengths` counts the tokens of each note.
+    """
 
     terms: NDArray[np.uint32]
     tfs: NDArray[np.uint32]
@@ -31,9 +33,10 @@ class NotePostings(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """Sorted postings of consecutive notes: `terms` are provisional ids, one row a term.
+    """Postings of consecutive notes, sorted by term: `terms` are provisional ids.
 
-    `maps` are the files that `notes` and `tfs` are mapped from, once they are spilled.
+    Term i has the postings starts[i]:starts[i+1]. `maps` are the memory maps behind `notes` and
+    `tfs` once these are spilled.
     """
 
     first_note: int
@@ -44,7 +47,7 @@ class Run:
     maps: tuple[mmap.mmap, ...] = ()
 
     def release_pages(self) -> None:
-        """Gives back the memory of pages that were read; they are read again where needed."""
+        """Releases the memory of mapped pages; they are read again when needed."""
         for mapped in self.maps:
             if hasattr(mmap, "MADV_DONTNEED"):
                 mapped.madvise(mmap.MADV_DONTNEED)
@@ -59,10 +62,10 @@ class Postings(NamedTuple):
 
 
 class RunCollector:
-    """Gathers counts into runs of whole blocks and spills them.
+    """Collects postings into runs of whole blocks and spills them to disk.
 
-    Every run but the last holds a multiple of `block_docs` notes, so that each block of the index
-    lies in one run. `compiled` sorts with the compiled engine.
+    Every run but the last holds a multiple of `block_docs` notes, so that no block is split
+    between runs. `compiled` sorts with the compiled engine.
     """
 
     def __init__(self, folder: Path, block_docs: int, *, compiled: bool = False) -> None:
@@ -76,7 +79,7 @@ class RunCollector:
         self.runs: list[Run] = []
 
     def add(self, counts: NotePostings) -> None:
-        """Takes the counts of the next notes, at most RUN_NOTES less a block of them."""
+        """Adds the postings of the next notes, at most RUN_NOTES - block_docs of them."""
         notes = len(counts.lengths)
         full = self._pending_postings + len(counts.terms) > RUN_POSTINGS
         if full or self._pending_notes + notes > RUN_NOTES:
@@ -86,11 +89,11 @@ class RunCollector:
         self._pending_postings += len(counts.terms)
 
     def flush(self) -> None:
-        """Sorts what is pending into a run on disk."""
+        """Writes all pending postings as a run."""
         self._flush(self._pending_notes)
 
     def _flush(self, notes: int) -> None:
-        """The same for the first notes of what is pending."""
+        """Writes the postings of the first `notes` pending notes as a run."""
         if not notes:
             return
         whole, rest = _split_pending(self._pending, notes)
@@ -105,7 +108,7 @@ class RunCollector:
 def _split_pending(
     pending: Sequence[NotePostings], notes: int
 ) -> tuple[list[NotePostings], list[NotePostings]]:
-    """The counts of the first notes, and those of the others."""
+    """The postings of the first `notes` pending notes, and those of the others."""
     whole: list[NotePostings] = []
     rest: list[NotePostings] = []
     for counts in pending:
@@ -157,7 +160,7 @@ def _sort_run_compiled(pending: Sequence[NotePostings], first_note: int) -> Run:
 
 
 def _spill_run(run: Run, stem: Path) -> Run:
-    """The run with its postings mapped from disk rather than held in memory."""
+    """Moves the postings of a run to disk; returns the run with mapped arrays."""
     if not len(run.notes):
         return run
     notes = _spill_array(run.notes, stem.with_suffix(".notes"))
@@ -173,7 +176,10 @@ def _spill_run(run: Run, stem: Path) -> Run:
 
 
 def _spill_array(array: NDArray[Any], path: Path) -> mmap.mmap:
-    """The array on disk, mapped. Written by a file object, which raises where the disk is full."""
+    """Writes an array and maps it.
+
+    It is written by a file object, which raises an error on a full disk; a map would crash.
+    """
     with path.open("wb") as file:
         file.write(array.data)
     with path.open("rb") as file:
@@ -181,7 +187,7 @@ def _spill_array(array: NDArray[Any], path: Path) -> mmap.mmap:
 
 
 def document_frequencies(runs: Sequence[Run], terms: int) -> NDArray[np.int64]:
-    """Number of notes of each provisional term."""
+    """Number of notes that hold each provisional term."""
     frequencies = np.zeros(terms, dtype=np.int64)
     for run in runs:
         frequencies[run.terms] += np.diff(run.starts)
@@ -191,10 +197,10 @@ def document_frequencies(runs: Sequence[Run], terms: int) -> NDArray[np.int64]:
 def merge_runs(
     runs: Sequence[Run], order: NDArray[np.int64], frequencies: NDArray[np.int64], budget: int
 ) -> Iterator[tuple[int, Postings]]:
-    """Postings of chosen terms by ranges, at most about `budget` postings at a time.
+    """Merges the postings of selected terms, in ranges of about `budget` postings.
 
-    `order` lists the provisional ids of the terms wanted, in final order. Yields (first term of
-    the range, postings).
+    `order` lists the provisional ids of these terms in final order. Yields (position in `order` of
+    the first term of the range, postings).
     """
     rank = np.full(len(frequencies), -1, dtype=np.int64)
     rank[order] = np.arange(len(order))
@@ -210,7 +216,7 @@ def merge_runs(
 
 
 def _rows_by_rank(run: Run, rank: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The wanted terms of a run: (ranks in ascending order, rows of the run)."""
+    """The selected terms of a run: (ranks in ascending order, their positions in the run)."""
     ranks = rank[run.terms]
     order = np.argsort(ranks, kind="stable")
     order = order[np.searchsorted(ranks[order], 0) :]
@@ -243,6 +249,6 @@ def _gather_postings(
 
 
 def concatenated_ranges(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """0..sizes[0]-1, 0..sizes[1]-1, ..."""
+    """Concatenates 0..sizes[0]-1, 0..sizes[1]-1, ..."""
     total = int(sizes.sum())
     return np.arange(total, dtype=np.int64) - np.repeat(np.cumsum(sizes) - sizes, sizes)

@@ -1,4 +1,4 @@
-"""Reading a segment: dictionary, postings, notes and columns over a mapped file."""
+"""Reading a segment: dictionary, postings, notes and columns of a memory-mapped file."""
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -20,14 +20,14 @@ from .postings import concatenated_ranges
 
 
 class TermPostings(NamedTuple):
-    """Notes that hold a term (ascending) and how often."""
+    """The notes that hold a term, ascending, and its frequency in each."""
 
     notes: NDArray[np.int64]
     tfs: NDArray[np.float64]
 
 
 class Segment:
-    """One immutable segment, and which of its notes have been deleted since."""
+    """An immutable segment, and the notes deleted from it since."""
 
     def __init__(self, folder: Path, entry: SegmentEntry, layout: Layout) -> None:
         self.entry = entry
@@ -42,27 +42,27 @@ class Segment:
 
     @property
     def notes(self) -> int:
-        """Number of notes, deleted ones included."""
+        """Number of notes, including deleted ones."""
         return self.entry.notes
 
     @cached_property
     def ids(self) -> PatientIds:
-        """Patient ids."""
+        """The patient ids."""
         return PatientIds(self.container)
 
     @cached_property
     def store(self) -> NoteStore:
-        """The notes themselves."""
+        """The stored patients."""
         return NoteStore(self.container)
 
     @cached_property
     def columns(self) -> Columns:
-        """Age, sex and metadata."""
+        """The columns of age, sex and metadata."""
         return Columns(self.container, self.entry.fields, self.ids)
 
     @cached_property
     def lengths(self) -> NDArray[np.uint32]:
-        """Tokens of each note."""
+        """Number of tokens of each note."""
         return self.container.array("lengths")
 
     @cached_property
@@ -74,7 +74,7 @@ class Segment:
 
     @cached_property
     def lost_df(self) -> Mapping[int, int]:
-        """How many deleted notes held each term, by term number."""
+        """Number of deleted notes that hold a term, by term number."""
         if self._deletions is None:
             return {}
         terms = self._deletions.array("terms").tolist()
@@ -82,7 +82,7 @@ class Segment:
 
     @cached_property
     def live_mask(self) -> NDArray[np.bool_] | None:
-        """True for each live note; None when all are."""
+        """Mask of the live notes; None if all are live."""
         if not len(self.deleted):
             return None
         mask = np.ones(self.notes, dtype=bool)
@@ -90,24 +90,24 @@ class Segment:
         return mask
 
     def find(self, patient_id: str) -> int | None:
-        """The live note with this id."""
+        """The number of the live note with an id; None if there is none."""
         note = self.ids.find(patient_id)
         if note is None or (self.live_mask is not None and not self.live_mask[note]):
             return None
         return note
 
     def term_number(self, term: str) -> int | None:
-        """The number of a term in the dictionary, by binary search."""
-        wanted = term.encode("utf-8", "surrogatepass")
+        """The number of a term in the dictionary, by binary search; None if it is not there."""
+        raw = term.encode("utf-8", "surrogatepass")
         blob, offsets = self._terms
         low, high = 0, len(offsets) - 1
         while low < high:
             middle = (low + high) // 2
-            if bytes(blob[offsets[middle] : offsets[middle + 1]]) < wanted:
+            if bytes(blob[offsets[middle] : offsets[middle + 1]]) < raw:
                 low = middle + 1
             else:
                 high = middle
-        if low < len(offsets) - 1 and bytes(blob[offsets[low] : offsets[low + 1]]) == wanted:
+        if low < len(offsets) - 1 and bytes(blob[offsets[low] : offsets[low + 1]]) == raw:
             return low
         return None
 
@@ -123,11 +123,11 @@ class Segment:
 
     @cached_property
     def arrays(self) -> SegmentArrays:
-        """The postings as arrays, for the engines."""
+        """The arrays of postings."""
         return SegmentArrays.read(self.container)
 
     def postings(self, number: int) -> TermPostings:
-        """All postings of a term, whichever way they are stored."""
+        """All postings of a term, of any kind."""
         arrays = self.arrays
         kind, place = int(arrays.kind[number]), int(arrays.place[number])
         if kind == BLOCKED:
@@ -149,7 +149,7 @@ class Segment:
         return self._exact_frequencies(number, np.arange(self.notes), tfs, BYTE_TF_MAX)
 
     def frequency(self, number: int, note: int) -> float:
-        """How often one note holds a term; 0.0 where it does not."""
+        """Frequency of a term in a note; 0.0 if the note lacks it."""
         arrays = self.arrays
         kind, place = int(arrays.kind[number]), int(arrays.place[number])
         block, offset = divmod(note, self.layout.block_docs)
@@ -189,7 +189,7 @@ class Segment:
     def _exact_frequencies(
         self, number: int, notes: NDArray[np.int64], tfs: NDArray[Any], limit: int
     ) -> NDArray[np.float64]:
-        """Frequencies with those that filled their field looked up in the side table."""
+        """Frequencies as float64; those at the `limit` of their field come from the side table."""
         exact = tfs.astype(np.float64)
         full = np.flatnonzero(tfs == limit)
         if len(full):
@@ -206,14 +206,14 @@ class Segment:
         return self.container.raw("terms"), offsets
 
     def _check_arrays(self) -> None:
-        """Guards the engines, which trust these arrays, against damaged files."""
-        sound = (
+        """Raises IndexFolderError for inconsistent arrays, which the engines must never read."""
+        consistent = (
             _is_ascending(self.container.array("term_offsets"))
             and _is_ascending(self.container.array("note_offsets"))
             and self.arrays.is_consistent(self.notes, self.layout)
             and self._deletions_are_consistent()
         )
-        if not sound:
+        if not consistent:
             raise self.damage_error()
 
     def _deletions_are_consistent(self) -> bool:
@@ -225,7 +225,7 @@ class Segment:
         return known and bool(np.all(counts <= df[terms]))
 
     def damage_error(self) -> IndexFolderError:
-        """The error to raise for bytes that cannot be what was written."""
+        """The error to raise for inconsistent bytes."""
         return IndexFolderError(
             f"{self.container.path}: the file is damaged",
             hint="see `index verify`; restore the index from a copy",

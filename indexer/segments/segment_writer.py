@@ -1,4 +1,4 @@
-"""Writing a segment: patients in, one container out, in bounded memory."""
+"""Writing a stream of patients as a segment, in bounded memory."""
 
 import hashlib
 import tempfile
@@ -38,10 +38,10 @@ def write_segment(
     layout: Layout,
     progress: Progress | None = None,
 ) -> SegmentEntry:
-    """Writes all of `patients` to the container `path` and syncs it.
+    """Writes `patients` to the container `path` and syncs it.
 
-    Calls `progress` with the number of notes taken so far. Raises InputError for an empty
-    stream, a duplicate id or a text that is not valid Unicode; nothing is left behind then.
+    Calls `progress` with the number of notes processed so far. Raises InputError for an empty
+    stream, a duplicate id or a text that is not valid Unicode, and then leaves no file behind.
     """
     writer = ContainerWriter(path)
     try:
@@ -57,10 +57,10 @@ def write_segment(
 
 
 class _SegmentCollector:
-    """The parts of a segment while it is being collected.
+    """Collects the parts of a segment and writes them.
 
-    Three threads work on it: the caller's reads patients, one compresses notes, one counts
-    terms. The latter two spend their time outside the interpreter lock.
+    It uses three threads: the caller's reads patients, another compresses notes, a third counts
+    terms. The latter two spend most of their time outside the interpreter lock.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class _SegmentCollector:
         self._digest = hashlib.blake2b(digest_size=16)
 
     def write(self, chunks: Iterator[list[Patient]], progress: Progress) -> SegmentEntry:
-        """Collects, then writes what needs the whole."""
+        """Writes the notes as they come, then the parts that need all of them."""
         with self._writer.stream("notes", "u1") as notes:
             self._collect(chunks, notes, progress)
         if not self._ids:
@@ -90,11 +90,11 @@ class _SegmentCollector:
         self, chunks: Iterator[list[Patient]], notes: SectionStream, progress: Progress
     ) -> None:
         done = 0
-        waiting: deque[tuple[Future[list[bytes]], Future[NDArray[np.uint32]]]] = deque()
+        pending: deque[tuple[Future[list[bytes]], Future[NDArray[np.uint32]]]] = deque()
 
-        def settle() -> None:
+        def finish_oldest() -> None:
             nonlocal done
-            frames, lengths = waiting.popleft()
+            frames, lengths = pending.popleft()
             for frame in frames.result():
                 notes.write(frame)
                 self._frames.append(notes.size)
@@ -106,14 +106,14 @@ class _SegmentCollector:
             for chunk in chunks:
                 self._register(chunk)
                 frames = compressing.submit(self._compress, chunk)
-                waiting.append((frames, counting.submit(self._count, chunk)))
-                if len(waiting) > CHUNKS_AHEAD:
-                    settle()
-            while waiting:
-                settle()
+                pending.append((frames, counting.submit(self._count, chunk)))
+                if len(pending) > CHUNKS_AHEAD:
+                    finish_oldest()
+            while pending:
+                finish_oldest()
 
     def _compress(self, chunk: list[Patient]) -> list[bytes]:
-        """The frames of a chunk; called for one chunk after another."""
+        """The compressed frames of a chunk; called for the chunks in order."""
         frames = []
         for start in range(0, len(chunk), FRAME_NOTES):
             content = encode_frame(chunk[start : start + FRAME_NOTES])
@@ -122,10 +122,10 @@ class _SegmentCollector:
         return frames
 
     def _count(self, chunk: list[Patient]) -> NDArray[np.uint32]:
-        """Counts a chunk; called for one chunk after another."""
-        counts = self._counter.count([patient.full_text for patient in chunk])
-        self._runs.add(counts)
-        return counts.lengths
+        """Adds the postings of a chunk, returns its lengths; called for the chunks in order."""
+        postings = self._counter.count([patient.full_text for patient in chunk])
+        self._runs.add(postings)
+        return postings.lengths
 
     def _register(self, chunk: list[Patient]) -> None:
         for patient in chunk:
@@ -164,7 +164,7 @@ class _SegmentCollector:
 
 
 def _split_chunks(patients: Iterable[Patient]) -> Iterator[list[Patient]]:
-    """Lists of CHUNK_NOTES patients, a multiple of the notes in a frame."""
-    rest = iter(patients)
-    while chunk := list(islice(rest, CHUNK_NOTES)):
+    """Lists of CHUNK_NOTES patients each, a multiple of FRAME_NOTES."""
+    remaining = iter(patients)
+    while chunk := list(islice(remaining, CHUNK_NOTES)):
         yield chunk

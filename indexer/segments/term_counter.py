@@ -1,8 +1,7 @@
-"""Counting the terms of notes: in Python for few notes, compiled for many; equal results.
+"""Counting the terms of notes, in Python or with the compiled engine, with equal results.
 
-Both number terms in order of first appearance. The compiled path reads the UTF-8 bytes of the
-note; Python is asked about each distinct word once (is it a stop word, what is its stem), however
-often it occurs.
+Both number the terms in order of first appearance. The compiled engine splits the UTF-8 bytes of
+the notes into words; the analyzer then maps each distinct word to its term, once.
 """
 
 from collections import Counter
@@ -23,11 +22,11 @@ _NEEDS_PYTHON = 0xFFFF
 
 
 class TermCounter(Protocol):
-    """Counts the terms of notes."""
+    """Counts the terms of notes, batch by batch."""
 
     @property
     def terms(self) -> list[str]:
-        """Terms by provisional id."""
+        """All terms so far, in the order of their provisional ids."""
         ...
 
     def count(self, texts: Sequence[str]) -> NotePostings:
@@ -43,7 +42,7 @@ class _TermIds:
         self._ids: dict[str, int] = {}
 
     def id_of(self, term: str) -> int:
-        """The id of a term, a new one if it is new."""
+        """The id of a term, which is added if it is new."""
         known = self._ids.get(term)
         if known is None:
             known = self._ids[term] = len(self.terms)
@@ -52,7 +51,7 @@ class _TermIds:
 
 
 class PythonCounter:
-    """The reference: a regular expression and a dictionary."""
+    """The reference implementation: the analyzer and a dictionary."""
 
     def __init__(self, analyzer: Analyzer) -> None:
         self._ids = _TermIds()
@@ -79,7 +78,7 @@ class PythonCounter:
 
 
 class CompiledCounter:
-    """The same by the compiled engine, over UTF-8 bytes (`native/text.c`)."""
+    """Counts with the compiled engine, over UTF-8 bytes (`native/text.c`)."""
 
     def __init__(self, analyzer: Analyzer) -> None:
         self._ids = _TermIds()
@@ -100,7 +99,10 @@ class CompiledCounter:
         return NotePostings(terms[:size].copy(), tfs[:size].copy(), starts, lengths)
 
     def _prepare_texts(self, texts: Sequence[str]) -> list[str | bytes]:
-        """The notes; those beyond the engine's tables with their words found by Python."""
+        """The notes as the engine reads them.
+
+        Notes with characters that it cannot lower-case are split into words by Python.
+        """
         notes: list[str | bytes] = list(texts)
         try:
             hard = self._words.hard(notes)
@@ -113,7 +115,7 @@ class CompiledCounter:
         return notes
 
     def _assign_terms(self) -> None:
-        """Finds the term of each word that appeared for the first time."""
+        """Maps each new word to its term."""
         new = self._words.words(len(self._term_of_word))
         ids = np.empty(len(new), dtype=np.int32)
         for i, word in enumerate(new):
@@ -124,10 +126,10 @@ class CompiledCounter:
 
 @cache
 def case_folding_table() -> NDArray[np.uint16]:
-    """The lower case of each word character of the basic plane; 0 for characters of no word.
+    """Lower case of each word character of the basic multilingual plane; 0 for other characters.
 
-    0xFFFF marks those that only Python can put in lower case: capital sigma, whose lower case
-    depends on its neighbours, and what becomes more than one character.
+    0xFFFF marks characters that only Python lower-cases correctly: capital sigma, which depends
+    on its neighbours, and characters whose lower case is longer than one character.
     """
     table = np.zeros(_BASIC_PLANE, dtype=np.uint16)
     for code in range(_BASIC_PLANE):

@@ -1,4 +1,4 @@
-"""Writing the dictionary and the postings of a segment, in the layout of `layout`."""
+"""Writing the dictionary and the postings of a segment, see `storage/layout.py`."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ def write_terms(
     notes: int,
     layout: Layout,
 ) -> None:
-    """All sections about terms. `terms` are in order of provisional ids."""
+    """Writes all sections about terms. `terms` are in the order of their provisional ids."""
     runs = collected.runs
     raw = [term.encode("utf-8") for term in terms]
     order = np.array(sorted(range(len(raw)), key=raw.__getitem__), dtype=np.int64)
@@ -39,7 +39,7 @@ def write_terms(
 def _write_large(
     writer: ContainerWriter, runs: Sequence[Run], order: NDArray[np.int64], kinds: NDArray[np.uint8]
 ) -> None:
-    """The side table: frequencies that their field cannot hold, sorted by term and note."""
+    """Writes the side table: frequencies too large for their field, sorted by term and note."""
     number = np.empty(len(order), dtype=np.int64)
     number[order] = np.arange(len(order))
     limits = np.where(kinds == BLOCKED, ENTRY_TF_MAX, BYTE_TF_MAX)
@@ -72,8 +72,10 @@ def _write_dictionary(
     df: NDArray[np.int64],
     kinds: NDArray[np.uint8],
 ) -> None:
-    """Terms in byte order. `term_place` is the number of a term among those of its kind; for
-    rare terms it is the position of the first posting.
+    """Writes the terms, in byte order.
+
+    `term_place` is the number of a term among those of its kind; for a rare term it is the
+    position of its first posting.
     """
     offsets = np.zeros(len(terms) + 1, dtype=np.uint64)
     np.cumsum([len(term) for term in terms], out=offsets[1:])

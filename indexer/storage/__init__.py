@@ -1,1 +1,1 @@
-"""What an index folder holds on disk: containers of arrays, the manifest, locks, build folders."""
+"""The files of an index folder: containers of arrays, the manifest, the lock, build folders."""

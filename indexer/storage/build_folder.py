@@ -1,4 +1,4 @@
-"""The folder beside the target in which a new index is built."""
+"""The temporary folder, beside the target, in which a new index is built."""
 
 import glob
 import shutil
@@ -16,10 +16,10 @@ _ATTEMPTS = 10
 
 @contextmanager
 def temporary_build_folder(target: Path) -> Iterator[Path]:
-    """A new, locked folder on the target's disk; removed if the block fails.
+    """Creates and locks a folder on the target's disk; removes it if the block fails.
 
-    Folders of builds that were killed are removed first. That may hit a folder whose build has
-    not locked it yet: such a build notices and takes another.
+    Folders of killed builds are removed first. This may hit a folder that another build has
+    created but not locked yet; that build notices it and creates another.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(target)
@@ -43,7 +43,7 @@ def _create_locked_folder(target: Path, stack: ExitStack) -> Path:
 
 
 def _remove_abandoned(target: Path) -> None:
-    """Removes build folders whose process is gone: their lock is free, or there is none yet."""
+    """Removes the build folders of dead processes: those whose lock is free or missing."""
     for path in target.parent.glob(f".{glob.escape(target.name)}.building-*"):
         with suppress(IndexFolderError, OSError):
             if not (path / LOCK_NAME).exists():

@@ -1,8 +1,8 @@
-"""One file, many arrays: the container that segments and deletions are stored in.
+"""Containers: files of several arrays, which store segments and deletions.
 
 A container is a sequence of sections, each a little-endian array that starts at a multiple of
-64 bytes; the bytes up to the next section are zero and belong to it. Offsets, types and
-checksums (BLAKE2b, 16 bytes) stand in the manifest. Readers map the file and copy nothing.
+64 bytes; the zero padding up to the next section belongs to it. Offsets, types and checksums
+(BLAKE2b, 16 bytes) are in the manifest. Readers map the file into memory and copy nothing.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ _REPAIR = "restore the index from a copy, or build it again with `index build --
 
 @dataclass(frozen=True)
 class Section:
-    """Where an array lies in its file. `size` counts the bytes of the array without padding."""
+    """Position of an array in its file. `size` is in bytes, without padding."""
 
     name: str
     dtype: str
@@ -37,7 +37,7 @@ class Section:
     checksum: str
 
     def to_json(self) -> dict[str, Any]:
-        """The section as the manifest holds it."""
+        """The section as stored in the manifest."""
         return asdict(self)
 
     @classmethod
@@ -47,7 +47,7 @@ class Section:
 
 
 class SectionStream:
-    """An open section: arrays of one type (or bytes) appended one after another."""
+    """An open section, to which arrays of its type (or bytes) are appended."""
 
     def __init__(self, writer: "ContainerWriter", dtype: np.dtype[Any]) -> None:
         self._writer = writer
@@ -55,14 +55,14 @@ class SectionStream:
         self.size = 0
 
     def write(self, data: NDArray[Any] | bytes) -> None:
-        """Appends; an array is converted to the section's type."""
+        """Appends bytes, or an array after conversion to the section's type."""
         raw = data if isinstance(data, bytes) else np.ascontiguousarray(data, self._dtype).tobytes()
         self._writer.put(raw)
         self.size += len(raw)
 
 
 class ContainerWriter:
-    """Writes a container front to back. `close` syncs it to disk."""
+    """Writes a container from front to back. `close` syncs it to disk."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -72,7 +72,7 @@ class ContainerWriter:
         self._position = 0
 
     def put(self, raw: bytes) -> None:
-        """Appends bytes to the section that is open."""
+        """Appends bytes to the open section."""
         self._file.write(raw)
         self._hash.update(raw)
         self._position += len(raw)
@@ -81,7 +81,7 @@ class ContainerWriter:
     def stream(
         self, name: str, dtype: str, shape_tail: tuple[int, ...] = ()
     ) -> Iterator[SectionStream]:
-        """A section written in pieces; its first dimension follows from what was written."""
+        """Opens a section that is written in pieces; their sizes give its first dimension."""
         kind = np.dtype(dtype).newbyteorder("<")
         offset = self._position
         self._hash = hashlib.blake2b(digest_size=16)
@@ -95,37 +95,37 @@ class ContainerWriter:
         )
 
     def add(self, name: str, array: NDArray[Any]) -> None:
-        """A whole array as one section."""
+        """Writes an array as a section."""
         with self.stream(name, array.dtype.str, array.shape[1:]) as section:
             for start in range(0, len(array), _CHUNK):
                 section.write(array[start : start + _CHUNK])
 
     def close(self) -> None:
-        """Flushes and syncs; what was written survives a power cut from here on."""
+        """Flushes and syncs the file, so that it survives a power cut."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
 
     def abandon(self) -> None:
         """Closes and removes the unfinished file."""
-        with suppress(OSError):  # on a full disk: what is still buffered cannot be written
+        with suppress(OSError):  # on a full disk, the buffer cannot be written
             self._file.close()
         self.path.unlink(missing_ok=True)
 
 
 class ContainerReader:
-    """Maps a container. Raises IndexFolderError where the file is missing or has another size."""
+    """Maps a container. Raises IndexFolderError if the file is missing or has another size."""
 
     def __init__(self, path: Path, sections: Mapping[str, Section]) -> None:
         self.path = path
         self.sections = sections
         expected = max((_padded_end(section) for section in sections.values()), default=0)
         self._map, self._handle = _open_mapped(path, expected)
-        # The file may be removed by a later commit: this descriptor keeps what is mapped readable.
+        # A later commit may remove the file: this descriptor keeps the mapped data readable.
         weakref.finalize(self, os.close, self._handle)
 
     def array(self, name: str) -> NDArray[Any]:
-        """The section as a read-only array over the mapped file."""
+        """A section, as a read-only array over the mapped file."""
         section = self.sections[name]
         count = int(np.prod(section.shape, dtype=np.int64))
         flat = np.frombuffer(self._map, section.dtype, count, section.offset)
@@ -137,7 +137,7 @@ class ContainerReader:
         return memoryview(self._map)[section.offset : section.offset + section.size]
 
     def damaged_sections(self) -> list[str]:
-        """Names of the sections whose bytes do not match their checksum."""
+        """Names of the sections that do not match their checksum."""
         view = memoryview(self._map)
         return [
             name
@@ -158,7 +158,7 @@ def _checksum(view: memoryview, section: Section) -> str:
 
 
 def _open_mapped(path: Path, expected: int) -> tuple[mmap.mmap | bytes, int]:
-    """The mapped file and a descriptor of it."""
+    """Maps a file; returns the map and an open descriptor of the file."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except FileNotFoundError:

@@ -1,8 +1,7 @@
-"""The manifest: which files make up the committed state of an index, and how it was made.
+"""The manifest: the files of the committed state of an index, and its settings.
 
-`manifest.json` is replaced by one atomic rename; that rename is the commit. Its bytes are the
-canonical JSON of its content, and it carries a digest of itself, so that every changed byte
-shows.
+`manifest.json` is replaced by an atomic rename; that rename is the commit. The file is the
+canonical JSON of its content and includes its own digest, so that any changed byte is detected.
 """
 
 import hashlib
@@ -24,10 +23,10 @@ MANIFEST_NAME = "manifest.json"
 FORMAT = "patientdx-index"
 VERSION = 2
 LEFTOVERS = frozenset({".pdx", ".tmp"})
-"""Endings of files that the next writer removes where the manifest does not name them."""
+"""Suffixes of files that the next writer removes unless the manifest names them."""
 _NOT_A_MANIFEST = (
     *(ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError),
-    InputError,  # settings that can be read but make no sense
+    InputError,  # readable settings with invalid values
 )
 
 
@@ -39,7 +38,7 @@ class StoredFile:
     sections: dict[str, Section]
 
     def to_json(self) -> dict[str, Any]:
-        """As the manifest holds it."""
+        """The entry as stored in the manifest."""
         return {"name": self.name, "sections": [s.to_json() for s in self.sections.values()]}
 
     @classmethod
@@ -51,7 +50,7 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class SegmentEntry:
-    """A segment, and what has been deleted from it. Counts are of live notes."""
+    """A segment and its deletions. `live_notes` and `live_tokens` exclude deleted notes."""
 
     file: StoredFile
     fields: tuple[str, ...]
@@ -62,7 +61,7 @@ class SegmentEntry:
     deletions: StoredFile | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As the manifest holds it."""
+        """The entry as stored in the manifest."""
         return {
             "file": self.file.to_json(),
             "fields": list(self.fields),
@@ -90,7 +89,7 @@ class SegmentEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """One committed state of an index."""
+    """A committed state of an index."""
 
     analysis: AnalysisSettings
     bm25: BM25Settings
@@ -112,14 +111,14 @@ class Manifest:
 
     @property
     def files(self) -> set[str]:
-        """Names of the containers in use."""
+        """Names of the containers of this state."""
         stored = [segment.file for segment in self.segments]
         stored += [s.deletions for s in self.segments if s.deletions]
         return {file.name for file in stored}
 
     @property
     def digest(self) -> str:
-        """Identifies this state: settings, notes and deletions."""
+        """Hash of this state: settings, notes and deletions."""
         return _digest(self._content())
 
     def successor(self, segments: tuple[SegmentEntry, ...], corpus: tuple[str, ...]) -> "Manifest":
@@ -127,7 +126,7 @@ class Manifest:
         return replace(self, generation=self.generation + 1, segments=segments, corpus=corpus)
 
     def to_bytes(self) -> bytes:
-        """The canonical bytes of the file."""
+        """The canonical bytes of the manifest file."""
         content = self._content()
         return _canonical({**content, "digest": _digest(content)})
 
@@ -146,7 +145,7 @@ class Manifest:
 
     @classmethod
     def from_bytes(cls, raw: bytes, path: Path) -> "Manifest":
-        """Reads a manifest. Raises IndexFolderError when it is damaged or of another version."""
+        """Parses a manifest. Raises IndexFolderError if it is damaged or of another version."""
         damaged = IndexFolderError(
             f"{path}: the manifest is damaged",
             hint="restore the index from a copy, or build it again with `index build --replace`",
@@ -156,10 +155,10 @@ class Manifest:
             if data["format"] == FORMAT and data["version"] != VERSION:
                 raise _version_error(path, data["version"] > VERSION, data["version"])
             manifest = cls._from_json(data)
-            whole = manifest.to_bytes() == raw
+            intact = manifest.to_bytes() == raw
         except _NOT_A_MANIFEST:
             raise damaged from None
-        if not whole:
+        if not intact:
             raise damaged
         return manifest
 
@@ -177,7 +176,7 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The committed state of an index folder. Raises IndexFolderError when there is none."""
+    """The committed state of an index folder. Raises IndexFolderError if there is none."""
     path = folder / MANIFEST_NAME
     try:
         raw = path.read_bytes()
@@ -191,9 +190,9 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Makes `manifest` the state of the folder: written aside, synced, renamed.
+    """Commits `manifest` as the state of the folder: writes a temporary file, syncs, renames.
 
-    It will survive a power cut once the folder has been synced too, see `sync_commit`.
+    The commit survives a power cut once the folder is synced too, see `sync_commit`.
     """
     temporary = folder / f"{MANIFEST_NAME}.tmp"
     with temporary.open("wb") as file:
@@ -204,7 +203,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def sync_commit(changed: Path, parent: Path) -> None:
-    """Makes the rename that changed an index durable. Raises IndexFolderError."""
+    """Makes the rename of a commit durable, by syncing its folder. Raises IndexFolderError."""
     try:
         sync_folder(parent)
     except OSError as error:
@@ -215,7 +214,7 @@ def sync_commit(changed: Path, parent: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes renames and new names in a folder durable."""
+    """Makes new and renamed files of a folder durable."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""One writer at a time: an advisory lock on an empty file of the index folder."""
+"""The writer lock: an advisory lock on an empty file, which admits a single writer at a time."""
 
 import os
 from collections.abc import Iterator

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from merger.outputs.staging import kept, sync_file, sync_folder, unwritten
+from merger.outputs.staging import hold_folder, sync_file, sync_folder, write_error
 
 from .adapters import adapter_digest, apply_adapter
 from .checkpoint import Checkpoint
@@ -20,7 +20,7 @@ _LOCK = "lock"
 
 
 @contextmanager
-def adapted(
+def open_with_adapters(
     models: Sequence[tuple[Checkpoint, Path | None]], target: Path
 ) -> Iterator[tuple[Checkpoint, ...]]:
     """The models, with the adapters of those that have one, for a merge into `target`.
@@ -35,10 +35,10 @@ def adapted(
     if not any(keys) and not folder.exists():
         yield tuple(base for base, _ in models)
         return
-    with kept(target, folder):
+    with hold_folder(target, folder):
         _drop(folder, {_LOCK, *(key for key in keys if key)})
         yield tuple(
-            _adapted(base, adapter, folder / key) if adapter and key else base
+            _add_adapter(base, adapter, folder / key) if adapter and key else base
             for (base, adapter), key in zip(models, keys, strict=True)
         )
 
@@ -55,7 +55,7 @@ def _drop(folder: Path, wanted: set[str]) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _adapted(base: Checkpoint, adapter: Path, place: Path) -> Checkpoint:
+def _add_adapter(base: Checkpoint, adapter: Path, place: Path) -> Checkpoint:
     if not place.exists():
         part = place.with_suffix(".part")
         apply_adapter(base, adapter, part)
@@ -67,5 +67,5 @@ def _adapted(base: Checkpoint, adapter: Path, place: Path) -> Checkpoint:
             part.rename(place)
             sync_folder(place.parent)
         except OSError as error:
-            raise unwritten(place, error) from None
+            raise write_error(place, error) from None
     return Checkpoint.open(place)

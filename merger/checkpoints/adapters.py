@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merger.kernels.dispatch import combine
-from merger.kernels.numpy_kernels import unpacked
+from merger.kernels.numpy_kernels import unpack
 from patientdx.errors import InputError, MergeError
 from patientdx.storage.file_digests import sha256_of
 
@@ -31,13 +31,13 @@ _WEIGHTS = "adapter_model.safetensors"
 _PREFIX = "base_model.model."
 _PART = re.compile(r"(.+)\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B)(?:\.weight)?")
 # Kinds of LoRA whose weights are made of more than A and B.
-_OTHERS = (
+_UNSUPPORTED_OPTIONS = (
     *("use_dora", "lora_bias", "use_qalora", "layer_replication", "trainable_token_indices"),
     *("use_bdlora", "alora_invocation_tokens", "arrow_config", "megatron_config", "kasa_config"),
     *("monteclora_config", "velora_config"),
 )
 # These change the base when they begin.
-_BEGINNINGS = ("pissa", "olora", "corda", "loftq", "lora_ga")
+_UNSUPPORTED_STARTS = ("pissa", "olora", "corda", "loftq", "lora_ga")
 _NUMBERS = 1 << 23  # of a delta that are worked out at a time
 _REMEDY = "merge it with PEFT (merge_and_unload), save that, and name the folder"
 
@@ -52,21 +52,21 @@ class Delta:
     a: NDArray[np.float32]
     b: NDArray[np.float32]
     scaling: float
-    turned: bool
+    transposed: bool
     rounded: bool
 
     @property
     def shape(self) -> tuple[int, int]:
         """Of the weight."""
         shape = (self.b.shape[0], self.a.shape[1])
-        return (shape[1], shape[0]) if self.turned else shape
+        return (shape[1], shape[0]) if self.transposed else shape
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         """Rows of the weight's delta."""
-        b = self.b if self.turned else self.b[start:stop]
-        found = b @ (self.a[:, start:stop] if self.turned else self.a)
+        b = self.b if self.transposed else self.b[start:stop]
+        found = b @ (self.a[:, start:stop] if self.transposed else self.a)
         scaled = found * np.float32(self.scaling)
-        return np.ascontiguousarray(scaled.T if self.turned else scaled)
+        return np.ascontiguousarray(scaled.T if self.transposed else scaled)
 
 
 def apply_adapter(base: Checkpoint, adapter: Path, into: Path) -> Checkpoint:
@@ -75,7 +75,7 @@ def apply_adapter(base: Checkpoint, adapter: Path, into: Path) -> Checkpoint:
     Raises InputError for an adapter that cannot be read or is of another kind, MergeError for one
     that belongs to another model.
     """
-    deltas, whole = _read(adapter)
+    deltas, whole = _read_adapter(adapter)
     _check(base, adapter, deltas, whole)
     try:
         into.mkdir()
@@ -97,7 +97,7 @@ def adapter_digest(adapter: Path) -> str:
     """The sha256 over an adapter's configuration and weights. Raises InputError."""
     found = hashlib.sha256()
     _read_config(adapter)
-    for path in (adapter / _CONFIG, _weights(adapter)):
+    for path in (adapter / _CONFIG, _weights_file(adapter)):
         try:
             found.update(bytes.fromhex(sha256_of(path)))
         except OSError as error:
@@ -106,20 +106,20 @@ def adapter_digest(adapter: Path) -> str:
     return found.hexdigest()
 
 
-def _read(adapter: Path) -> tuple[dict[str, Delta], dict[str, Values]]:
+def _read_adapter(adapter: Path) -> tuple[dict[str, Delta], dict[str, Values]]:
     """The deltas of weights by their names, and weights that are replaced whole."""
     config = _read_config(adapter)
     pairs: dict[str, dict[str, NDArray[np.float32]]] = {}
     whole: dict[str, Values] = {}
-    for info in read_header(_weights(adapter)):
+    for info in read_header(_weights_file(adapter)):
         name = info.name.removeprefix(_PREFIX)
         match = _PART.fullmatch(name)
-        values = _values(info)
+        values = _read_values(info)
         if match:
-            array = unpacked(values).astype(np.float32).reshape(info.shape)
+            array = unpack(values).astype(np.float32).reshape(info.shape)
             pairs.setdefault(match.group(1), {})[match.group(2)] = array
         elif "lora_" in name:
-            raise _unknown(adapter, f"the tensor {info.name}")
+            raise _unsupported(adapter, f"the tensor {info.name}")
         else:
             whole[name.replace(".modules_to_save", "").replace(".base_layer", "")] = values
     deltas = {f"{module}.weight": _delta(adapter, module, pair, config)
@@ -127,7 +127,7 @@ def _read(adapter: Path) -> tuple[dict[str, Delta], dict[str, Values]]:
     return deltas, whole
 
 
-def _weights(adapter: Path) -> Path:
+def _weights_file(adapter: Path) -> Path:
     """The file of an adapter's weights."""
     if not (adapter / _WEIGHTS).is_file():
         pickle = (adapter / "adapter_model.bin").exists()
@@ -144,21 +144,21 @@ def _read_config(adapter: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read", hint="is this a PEFT adapter?") from None
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         kind = config.get("peft_type") if isinstance(config, dict) else None
-        raise _unknown(adapter, f"of the kind {kind}")
-    for key in _OTHERS:
+        raise _unsupported(adapter, f"of the kind {kind}")
+    for key in _UNSUPPORTED_OPTIONS:
         if config.get(key):
-            raise _unknown(adapter, f"`{key}`")
+            raise _unsupported(adapter, f"`{key}`")
     start = str(config.get("init_lora_weights")).lower()
-    if start.startswith(_BEGINNINGS):
-        raise _unknown(adapter, f"begun by `{start}`, which changes the base")
+    if start.startswith(_UNSUPPORTED_STARTS):
+        raise _unsupported(adapter, f"begun by `{start}`, which changes the base")
     return config
 
 
-def _unknown(adapter: Path, what: str) -> InputError:
+def _unsupported(adapter: Path, what: str) -> InputError:
     return InputError(f"{adapter}: only plain LoRA is read here, and this has {what}", hint=_REMEDY)
 
 
-def _values(info: TensorInfo) -> Values:
+def _read_values(info: TensorInfo) -> Values:
     data = np.fromfile(info.file, np.uint8, info.nbytes, offset=info.offset)
     return Values(data, info.dtype)
 
@@ -235,7 +235,7 @@ def _parts(
     for start in range(0, rows, step):
         stop = min(start + step, rows)
         out = Values.empty((stop - start) * width, own.dtype)
-        added = Values.of(delta.rows(start, stop))
+        added = Values.from_array(delta.rows(start, stop))
         if delta.rounded:
             exact, added = added, Values.empty(added.size, own.dtype)
             combine([exact], [1.0], added)

@@ -46,7 +46,7 @@ class Checkpoint:
         folder = Path(folder)
         if not folder.is_dir():
             raise InputError(f"`{folder}`: no such folder", hint="name a folder that holds a model")
-        config = _json(folder / CONFIG)
+        config = _read_json(folder / CONFIG)
         files, listed = _weight_files(folder)
         tensors: dict[str, TensorInfo] = {}
         for file in files:
@@ -99,7 +99,7 @@ class Checkpoint:
     @cached_property
     def mapped(self) -> Mapping[Path, tuple[mmap.mmap, Bytes]]:
         """The files, mapped."""
-        return {file: _mapped(file) for file in self.files}
+        return {file: _map_file(file) for file in self.files}
 
     def _advise(self, name: str, advice: str) -> None:
         info = self.tensors[name]
@@ -118,7 +118,7 @@ def _stat(file: Path) -> os.stat_result:
         raise InputError(f"{file}: cannot be read: {said}") from None
 
 
-def _mapped(file: Path) -> tuple[mmap.mmap, Bytes]:
+def _map_file(file: Path) -> tuple[mmap.mmap, Bytes]:
     try:
         with file.open("rb") as stream:
             found = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
@@ -145,7 +145,7 @@ def _weight_files(folder: Path) -> tuple[tuple[Path, ...], dict[str, str] | None
 
 
 def _weight_map(path: Path) -> dict[str, str]:
-    listed = _json(path).get("weight_map")
+    listed = _read_json(path).get("weight_map")
     if not isinstance(listed, dict) or not listed:
         raise InputError(f"{path}: it has no `weight_map`", hint="copy or fetch the model again")
     for name in listed.values():
@@ -165,7 +165,7 @@ def _without_weights(folder: Path) -> InputError:
     return InputError(f"{folder}: there is no {SINGLE} and no {INDEX} in it")
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

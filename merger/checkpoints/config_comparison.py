@@ -28,11 +28,11 @@ def compare_configs(
     Raises MergeError for differences that make a merge impossible, or unsound unless `unsound`.
     """
     remarks: list[str] = []
-    own = described(configs[base])
+    own = normalize_config(configs[base])
     for at, config in enumerate(configs):
         if at == base:
             continue
-        other = described(config)
+        other = normalize_config(config)
         pair = (names[base], names[at])
         for key, mine, its in _differences(own, other, _GEOMETRY):
             raise MergeError(
@@ -51,7 +51,7 @@ def compare_configs(
     return remarks
 
 
-def described(config: Config) -> dict[str, Any]:
+def normalize_config(config: Config) -> dict[str, Any]:
     """The values of a config.json that matter here, with defaults and old spellings resolved."""
     found = {key: config.get(key) for key in (*_GEOMETRY, *_CONTEXT, "hidden_act")}
     heads, width = found["num_attention_heads"], found["hidden_size"]
@@ -83,10 +83,10 @@ def _differences(one: Config, other: Config, keys: Sequence[str]) -> Iterator[tu
     for key in keys:
         mine, its = one.get(key), other.get(key)
         if mine != its:
-            yield key, _shown(mine), _shown(its)
+            yield key, _format_value(mine), _format_value(its)
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     if isinstance(value, float):

@@ -59,9 +59,9 @@ def read_header(path: Path) -> list[TensorInfo]:
     than its header says.
     """
     raw, size = _raw_header(path)
-    entries = _parsed(path, raw)
+    entries = _parse_header(path, raw)
     start = 8 + len(raw)
-    infos = [_info(path, name, entry, start) for name, entry in entries.items()]
+    infos = [_parse_entry(path, name, entry, start) for name, entry in entries.items()]
     infos.sort(key=lambda info: (info.offset, info.nbytes))
     end = start
     for info in infos:
@@ -114,7 +114,7 @@ def _raw_header(path: Path) -> tuple[bytes, int]:
         raise InputError(f"{path}: cannot be read: {said}", hint=_REMEDY) from None
 
 
-def _parsed(path: Path, raw: bytes) -> dict[str, Any]:
+def _parse_header(path: Path, raw: bytes) -> dict[str, Any]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
@@ -131,7 +131,7 @@ def _parsed(path: Path, raw: bytes) -> dict[str, Any]:
     return entries
 
 
-def _info(path: Path, name: str, entry: Any, start: int) -> TensorInfo:
+def _parse_entry(path: Path, name: str, entry: Any, start: int) -> TensorInfo:
     try:
         dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
     except (TypeError, KeyError, ValueError):

@@ -20,7 +20,7 @@ SIZES = {
 FLOATS = ("BF16", "F16", "F32", "F64")
 
 
-_LINE = 64  # bytes
+_CACHE_LINE = 64  # bytes
 
 
 class Values(NamedTuple):
@@ -43,19 +43,19 @@ class Values(NamedTuple):
     def empty(cls, count: int, dtype: str) -> "Values":
         """Room for numbers, at an address that is a multiple of a cache line, as torch's are."""
         size = count * SIZES[dtype]
-        room = np.empty(size + _LINE, np.uint8)
-        start = -room.ctypes.data % _LINE
+        room = np.empty(size + _CACHE_LINE, np.uint8)
+        start = -room.ctypes.data % _CACHE_LINE
         return cls(room[start : start + size], dtype)
 
     @classmethod
-    def of(cls, array: NDArray[np.floating]) -> "Values":
+    def from_array(cls, array: NDArray[np.floating]) -> "Values":
         """The numbers of a NumPy array of 16, 32 or 64 bits."""
         dtype = {2: "F16", 4: "F32", 8: "F64"}[array.dtype.itemsize]
         whole = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
         return cls(whole.reshape(-1).view(np.uint8), dtype)
 
 
-def kind_of(dtype: str) -> int:
+def dtype_code(dtype: str) -> int:
     """The number of a dtype that can be merged. Raises MergeError for the others."""
     if dtype not in FLOATS:
         raise MergeError(

@@ -36,7 +36,7 @@ class Vocabulary:
 
 
 @dataclass(frozen=True)
-class Rows:
+class VocabularyRows:
     """How many rows embeddings and output layer of a merge get, and what is to be said of it."""
 
     rows: int
@@ -48,25 +48,25 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any]) -> Vocabulary:
     named = [config.get(f"{which}_token_id") for which in ("bos", "eos", "pad")]
     ids = [one for each in named for one in (each if isinstance(each, list) else [each])]
     special = max((one for one in ids if isinstance(one, int)), default=-1)
-    padding = _padding(folder)
+    padding = _read_padding_token(folder)
     path = folder / "tokenizer.json"
     if path.is_file():
-        tokens, digest = _of_tokenizer_json(path)
+        tokens, digest = _read_tokenizer_json(path)
         return Vocabulary(tokens, padding, digest, special)
     if (folder / "tokenizer.model").is_file():
         digest = hashlib.sha256((folder / "tokenizer.model").read_bytes()).hexdigest()
         return Vocabulary(None, padding, digest, special)
     if (folder / "vocab.json").is_file():
         data = (folder / "vocab.json").read_bytes()
-        words = _json(folder / "vocab.json") | _json(folder / "added_tokens.json")
+        words = _read_json(folder / "vocab.json") | _read_json(folder / "added_tokens.json")
         tokens = {index: word for word, index in words.items() if isinstance(index, int)}
         return Vocabulary(tokens, padding, hashlib.sha256(data).hexdigest(), special)
     return Vocabulary(None, padding, "", special)
 
 
-def merged_rows(
+def choose_rows(
     names: Sequence[str], rows: Sequence[int], vocabularies: Sequence[Vocabulary], base: int
-) -> Rows:
+) -> VocabularyRows:
     """The rows of a merge whose tokenizer is the base's.
 
     Rows that no token has are padding: where inputs have different numbers, those beyond the
@@ -78,7 +78,7 @@ def merged_rows(
     remarks: list[str] = []
     for at, other in enumerate(vocabularies):
         if at != base:
-            remarks += _compared(names[base], own, names[at], other)
+            remarks += _compare(names[base], own, names[at], other)
     # An id of config.json for which the base has no row is of no tokenizer; it needs none.
     needed = max(own.size, own.special + 1 if own.special < rows[base] else 0)
     if len(set(rows)) == 1:
@@ -91,10 +91,10 @@ def merged_rows(
         remarks.append(
             f"the tokenizer of {names[base]} has {own.size - chosen:,} ids without a row"
         )
-    return Rows(chosen, tuple(remarks))
+    return VocabularyRows(chosen, tuple(remarks))
 
 
-def _compared(base: str, own: Vocabulary, name: str, other: Vocabulary) -> list[str]:
+def _compare(base: str, own: Vocabulary, name: str, other: Vocabulary) -> list[str]:
     """Remarks on two vocabularies. Raises MergeError where they cannot go together."""
     if own.tokens is None or other.tokens is None:
         if own.digest and own.digest == other.digest:
@@ -122,8 +122,8 @@ def _compared(base: str, own: Vocabulary, name: str, other: Vocabulary) -> list[
     return remarks
 
 
-def _of_tokenizer_json(path: Path) -> tuple[Mapping[int, str], str]:
-    data = _json(path)
+def _read_tokenizer_json(path: Path) -> tuple[Mapping[int, str], str]:
+    data = _read_json(path)
     model = data.get("model")
     words = model.get("vocab") if isinstance(model, dict) else None
     tokens: dict[int, str] = {}
@@ -140,16 +140,16 @@ def _of_tokenizer_json(path: Path) -> tuple[Mapping[int, str], str]:
     return tokens, digest
 
 
-def _padding(folder: Path) -> str | None:
+def _read_padding_token(folder: Path) -> str | None:
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
         with suppress(MergeError):
-            token = _json(folder / name).get("pad_token")
+            token = _read_json(folder / name).get("pad_token")
             if token:
                 return str(token["content"] if isinstance(token, dict) else token)
     return None
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     """A JSON object; empty where there is no such file."""
     if not path.is_file():
         return {}

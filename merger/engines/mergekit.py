@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from merger.recipes.recipe import ModelRef, Recipe
-from merger.recipes.writer import renamed
-from patientdx.capabilities import require
+from merger.recipes.recipe import MergeRecipe, ModelRef
+from merger.recipes.writer import rename_models
+from patientdx.capabilities import require_package
 from patientdx.errors import MergeError
 
 
@@ -18,12 +18,12 @@ def mergekit_version() -> str:
     """The version of the MergeKit that is installed. Raises ExtraMissingError without one."""
     from importlib.metadata import version
 
-    require("mergekit", "merge")
+    require_package("mergekit", "merge")
     return version("mergekit")
 
 
 def run_mergekit(
-    recipe: Recipe,
+    recipe: MergeRecipe,
     folders: Mapping[ModelRef, Path],
     into: Path,
     *,
@@ -37,8 +37,8 @@ def run_mergekit(
     vocabularies to the smallest. A tokenizer is written where the recipe speaks of one. Raises
     MergeError with what MergeKit says, and ExtraMissingError where it is not installed.
     """
-    require("mergekit", "merge")
-    with _quiet():
+    require_package("mergekit", "merge")
+    with _silence():
         from mergekit.config import MergeConfiguration
         from mergekit.io.tasks import LoaderCache
         from mergekit.merge import run_merge
@@ -52,40 +52,40 @@ def run_mergekit(
             out_shard_size=shard_size,
             lora_merge_cache=str(into / ".adapters"),
         )
-        _forget(LoaderCache)
+        _close_inputs(LoaderCache)
         try:
             plain = local_recipe(recipe, folders, adapters or {})
             config = MergeConfiguration.model_validate(plain)
             run_merge(config, str(into), options)
         # Its errors have no common root; all say what is wrong.
         except (RuntimeError, ValueError, TypeError, KeyError, AssertionError, OSError) as error:
-            raise _said(error, recipe) from error
+            raise _mergekit_error(error, recipe) from error
         finally:
-            _forget(LoaderCache)
+            _close_inputs(LoaderCache)
             shutil.rmtree(into / ".adapters", ignore_errors=True)
 
 
 def local_recipe(
-    recipe: Recipe, folders: Mapping[ModelRef, Path], adapters: Mapping[ModelRef, Path]
+    recipe: MergeRecipe, folders: Mapping[ModelRef, Path], adapters: Mapping[ModelRef, Path]
 ) -> dict[str, Any]:
     """The plain recipe with folders in place of names, so that no hub is asked."""
     places = {
         ref: ModelRef(
             str(folder.absolute()),
             lora=str(adapters[ref].absolute()) if ref in adapters else None,
-        ).plain()
+        ).to_yaml_value()
         for ref, folder in folders.items()
     }
-    return dict(renamed(recipe.plain(), places))
+    return dict(rename_models(recipe.to_dict(), places))
 
 
-def _forget(cache: Any) -> None:
+def _close_inputs(cache: Any) -> None:
     """Closes the inputs: MergeKit keeps them by name, and the same name may come again."""
     cache().flush_all()
     cache.loaders.clear()
 
 
-def _said(error: BaseException, recipe: Recipe) -> MergeError:
+def _mergekit_error(error: BaseException, recipe: MergeRecipe) -> MergeError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # A validation error has its reason on the third line, below a count and a place.
     reason = " ".join(lines[1:3]) if "validation error" in str(error)[:80] else "".join(lines[:1])
@@ -96,7 +96,7 @@ def _said(error: BaseException, recipe: Recipe) -> MergeError:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _silence() -> Iterator[None]:
     """Keeps what MergeKit and its libraries log and warn of away from the terminal."""
     root = logging.getLogger()
     silent = logging.NullHandler()  # without any handler, the first message makes a loud one

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from merger.checkpoints.values import SIZES
-from merger.outputs.output_files import Output
+from merger.outputs.output_files import OutputFiles
 from merger.outputs.shards import SHARD_SIZE, Shard, compose_index, lay_out
-from merger.outputs.staging import refuse_small_disk, staged, unwritten
+from merger.outputs.staging import check_disk_space, open_staging, write_error
 from merger.planning.merge_plan import MergePlan, TensorTask
-from merger.planning.planner import only_by_mergekit
+from merger.planning.recipe_resolver import mergekit_only_error
 
-from .parts import Parts, Span
+from .parts import PartMerger, Span
 
 _WINDOW = 256 << 20  # bytes of tensors begun and not yet merged, or merged and not yet written
 
@@ -30,12 +30,12 @@ Progress = Callable[[int], None]
 Cosines = Mapping[str, float]
 """The cosine of the inputs by tensor, where SLERP took it."""
 
-Files = Mapping[str, bytes] | Callable[[Cosines], Mapping[str, bytes]]
+CompanionFiles = Mapping[str, bytes] | Callable[[Cosines], Mapping[str, bytes]]
 """Files to lie beside the weights, by name; or a function that makes them when all is merged."""
 
 
 @dataclass(frozen=True)
-class Written:
+class WriteReport:
     """An output: its folder, the files with weights, and what was met on the way.
 
     `resumed` counts the bytes that an earlier, interrupted run had written.
@@ -51,12 +51,12 @@ class Written:
 def write_merge(
     plan: MergePlan,
     into: Path | str,
-    files: Files | None = None,
+    files: CompanionFiles | None = None,
     *,
     shard_size: int = SHARD_SIZE,
     threads: int | None = None,
     progress: Progress | None = None,
-) -> Written:
+) -> WriteReport:
     """Carries out a plan: writes its tensors and `files` into a new folder.
 
     A run that was killed is resumed by the same plan. Raises InputError where the folder is not
@@ -67,22 +67,22 @@ def write_merge(
     target = Path(os.path.realpath(into))
     plan.check()
     if any(task.method == "multislerp" for task in plan.tensors):
-        raise only_by_mergekit("the method `multislerp`")
+        raise mergekit_only_error("the method `multislerp`")
     shards = lay_out([task.slot for task in plan.tensors], shard_size)
-    with _refusals(target), staged(target) as staging:
+    with _convert_os_errors(target), open_staging(target) as staging:
         key = f"{plan.digest} {shard_size}"
         finished = staging.resume(key, shards)
-        refuse_small_disk(staging, shards)
-        with Output(staging, shards, finished) as output:
-            _merge(plan, output, threads or _cores(), progress or (lambda _: None))
+        check_disk_space(staging, shards)
+        with OutputFiles(staging, shards, finished) as output:
+            _merge(plan, output, threads or _available_cores(), progress or (lambda _: None))
         cosines = output.cosines(plan)
         beside = files(cosines) if callable(files) else files or {}
-        staging.finish({**_checked(beside, shards), **compose_index(shards)})
+        staging.finish({**_check_names(beside, shards), **compose_index(shards)})
     names = tuple(shard.name for shard in shards)
-    return Written(target, names, plan.nbytes, cosines, output.resumed(plan))
+    return WriteReport(target, names, plan.nbytes, cosines, output.resumed(plan))
 
 
-class _Begun(NamedTuple):
+class _TensorWork(NamedTuple):
     """A tensor, with the work on its parts under way."""
 
     task: TensorTask
@@ -92,26 +92,26 @@ class _Begun(NamedTuple):
 
 
 @dataclass
-class _Queue:
+class _WorkQueue:
     """Tensors in order, and their size."""
 
-    held: deque[_Begun] = field(default_factory=deque)
+    held: deque[_TensorWork] = field(default_factory=deque)
     nbytes: int = 0
 
-    def push(self, begun: _Begun) -> None:
+    def push(self, begun: _TensorWork) -> None:
         self.held.append(begun)
         self.nbytes += begun.task.slot.nbytes
 
-    def pop(self, more_than: int) -> Iterator[_Begun]:
+    def pop(self, more_than: int) -> Iterator[_TensorWork]:
         """The first ones, until no more than so many bytes are left."""
         while self.held and self.nbytes > more_than:
             self.nbytes -= self.held[0].task.slot.nbytes
             yield self.held.popleft()
 
 
-def _merge(plan: MergePlan, output: Output, threads: int, progress: Progress) -> None:
+def _merge(plan: MergePlan, output: OutputFiles, threads: int, progress: Progress) -> None:
     """All tensors that are not finished yet: sums run ahead of merging, merging of writing."""
-    run = _Run(plan, output, progress)
+    run = _Pipeline(plan, output, progress)
     with ThreadPoolExecutor(threads, "merge") as run.pool:
         try:
             for task in plan.tensors:
@@ -124,17 +124,17 @@ def _merge(plan: MergePlan, output: Output, threads: int, progress: Progress) ->
             raise
 
 
-class _Run:
+class _Pipeline:
     """The tensors under way."""
 
-    def __init__(self, plan: MergePlan, output: Output, progress: Progress) -> None:
+    def __init__(self, plan: MergePlan, output: OutputFiles, progress: Progress) -> None:
         self.pool: ThreadPoolExecutor
         self._inputs = plan.inputs
-        self._parts = Parts(plan, output.write)
+        self._parts = PartMerger(plan, output.write)
         self._output = output
         self._progress = progress
         self._done = output.resumed(plan)
-        self._summing, self._writing = _Queue(), _Queue()
+        self._summing, self._writing = _WorkQueue(), _WorkQueue()
         progress(self._done)
 
     def begin(self, task: TensorTask) -> None:
@@ -146,7 +146,7 @@ class _Run:
         merged = [s for s in spans if s.piece.merged and len(s.piece.sources) > 1]
         needed = merged if task.method == "slerp" else []
         work = [self.pool.submit(self._parts.sums, task, span) for span in needed]
-        self._summing.push(_Begun(task, spans, work))
+        self._summing.push(_TensorWork(task, spans, work))
 
     def advance(self, window: int) -> None:
         """Begins to write tensors whose sums are known, and ends what is written."""
@@ -155,15 +155,15 @@ class _Run:
         for begun in self._writing.pop(window):
             self._end(begun)
 
-    def _write(self, begun: _Begun) -> None:
+    def _write(self, begun: _TensorWork) -> None:
         task, spans, sums, _ = begun
         cosine = None
         if sums:
             cosine = self._parts.moments(task, [each.result() for each in sums]).cosine
         work = [self.pool.submit(self._parts.write, task, span, cosine) for span in spans]
-        self._writing.push(_Begun(task, spans, work, cosine))
+        self._writing.push(_TensorWork(task, spans, work, cosine))
 
-    def _end(self, begun: _Begun) -> None:
+    def _end(self, begun: _TensorWork) -> None:
         task, spans, work, cosine = begun
         for span, part in zip(spans, work, strict=True):
             part.result()
@@ -175,7 +175,7 @@ class _Run:
         self._output.end(task, cosine)
 
 
-def _checked(files: Mapping[str, bytes], shards: Sequence[Shard]) -> Mapping[str, bytes]:
+def _check_names(files: Mapping[str, bytes], shards: Sequence[Shard]) -> Mapping[str, bytes]:
     taken = {shard.name for shard in shards}
     for name in files:
         if not name or name in taken or Path(name).name != name:
@@ -183,16 +183,16 @@ def _checked(files: Mapping[str, bytes], shards: Sequence[Shard]) -> Mapping[str
     return files
 
 
-def _cores() -> int:
+def _available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 @contextmanager
-def _refusals(target: Path) -> Iterator[None]:
+def _convert_os_errors(target: Path) -> Iterator[None]:
     """Turns what the operating system says about the output into a sentence."""
     try:
         yield
     except OSError as error:
-        raise unwritten(target, error) from None
+        raise write_error(target, error) from None

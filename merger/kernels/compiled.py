@@ -9,7 +9,7 @@ from types import ModuleType
 
 
 @cache
-def native() -> ModuleType | None:
+def load_native() -> ModuleType | None:
     """The compiled module, or None."""
     try:
         from . import _native
@@ -19,7 +19,7 @@ def native() -> ModuleType | None:
 
 
 @cache
-def engines() -> tuple[str, ...]:
+def kernel_variants() -> tuple[str, ...]:
     """Names of the engines that run on this machine, the fastest first; `numpy` is always there."""
-    module = native()
+    module = load_native()
     return (*(module.variants() if module else ()), "numpy")

@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from merger.checkpoints.values import Values, kind_of
+from merger.checkpoints.values import Values, dtype_code
 
 from . import numpy_kernels
-from .compiled import engines, native
+from .compiled import kernel_variants, load_native
 from .numpy_kernels import CHUNK
-from .weighted_sums import Weights, sum_of
+from .weighted_sums import SumWeights, as_weighted_sum
 
 THRESHOLD = 0.9995  # |cosine| beyond which SLERP is linear
 SMALLEST_NORM = 1e-8  # norms up to here count as 1
@@ -56,33 +56,33 @@ class Moments(NamedTuple):
 
 
 def moments(
-    a: Values, b: Values, *, pool: Executor | None = None, engine: str | None = None
+    a: Values, b: Values, *, pool: Executor | None = None, variant: str | None = None
 ) -> Moments:
     """The moments of two tensors of as many numbers; `pool` runs parts of them in parallel."""
-    _demand_one_size(a, b)
+    _check_sizes(a, b)
 
     def part(start: int, stop: int) -> NDArray[np.float64]:
-        return chunk_sums(a.part(start, stop), b.part(start, stop), engine=engine)
+        return chunk_sums(a.part(start, stop), b.part(start, stop), variant=variant)
 
-    found = moments_of(list(_mapped(part, a.size, pool)))
-    if "F64" in {a.dtype, b.dtype} and not in_range(found):
-        return _rescaled(a, b)
+    found = total_moments(list(_map_ranges(part, a.size, pool)))
+    if "F64" in {a.dtype, b.dtype} and not squares_in_range(found):
+        return _rescaled_moments(a, b)
     return found
 
 
-def chunk_sums(a: Values, b: Values, *, engine: str | None = None) -> NDArray[np.float64]:
+def chunk_sums(a: Values, b: Values, *, variant: str | None = None) -> NDArray[np.float64]:
     """Sums of a·a, b·b and a·b of every chunk of `CHUNK` numbers, shape (chunks, 3)."""
-    engine = engine or engines()[0]
-    a_kind, b_kind = kind_of(a.dtype), kind_of(b.dtype)
-    module = native()
-    if engine == "numpy" or module is None:
+    variant = variant or kernel_variants()[0]
+    a_kind, b_kind = dtype_code(a.dtype), dtype_code(b.dtype)
+    module = load_native()
+    if variant == "numpy" or module is None:
         return numpy_kernels.chunk_sums(a, b)
     sums = np.empty((-(-a.size // CHUNK), 3))
-    module.moments(engine, a.data, a_kind, b.data, b_kind, sums)
+    module.moments(variant, a.data, a_kind, b.data, b_kind, sums)
     return sums
 
 
-def moments_of(sums: Sequence[NDArray[np.float64]]) -> Moments:
+def total_moments(sums: Sequence[NDArray[np.float64]]) -> Moments:
     """The moments of a tensor from the sums of its chunks, in order."""
     with np.errstate(over="ignore", invalid="ignore"):
         total = np.cumsum(np.concatenate([np.zeros((1, 3)), *sums]), axis=0)[-1]
@@ -90,18 +90,18 @@ def moments_of(sums: Sequence[NDArray[np.float64]]) -> Moments:
     return Moments(aa, bb, ab)
 
 
-def in_range(found: Moments) -> bool:
+def squares_in_range(found: Moments) -> bool:
     """False where squares of float64 numbers may have left its range."""
     return all(1e-280 < squares < 1e280 for squares in (found.aa, found.bb))
 
 
 def combine(
     inputs: Sequence[Values],
-    weights: Weights,
+    weights: SumWeights,
     out: Values,
     *,
     pool: Executor | None = None,
-    engine: str | None = None,
+    variant: str | None = None,
     past_caches: bool = False,
 ) -> bool:
     """Writes the weighted sum of the inputs into `out`; False where some of it is not finite.
@@ -110,31 +110,33 @@ def combine(
     With `past_caches` the output displaces nothing in the processor's caches: for large ones that
     nobody reads soon.
     """
-    return combine_many(inputs, [weights], [out], pool=pool, engine=engine, past_caches=past_caches)
+    return combine_many(
+        inputs, [weights], [out], pool=pool, variant=variant, past_caches=past_caches
+    )
 
 
 def combine_many(
     inputs: Sequence[Values],
-    weights: Sequence[Weights],
+    weights: Sequence[SumWeights],
     outs: Sequence[Values],
     *,
     pool: Executor | None = None,
-    engine: str | None = None,
+    variant: str | None = None,
     past_caches: bool = False,
 ) -> bool:
     """Several weighted sums from one read: `weights[o]` and `outs[o]` for each, of one dtype."""
-    _demand_one_size(*inputs, *outs)
+    _check_sizes(*inputs, *outs)
 
     def part(start: int, stop: int) -> bool:
-        return _combined(
+        return _combine_part(
             [each.part(start, stop) for each in inputs],
             weights,
             [each.part(start, stop) for each in outs],
-            engine or engines()[0],
+            variant or kernel_variants()[0],
             past_caches=past_caches,
         )
 
-    return all(list(_mapped(part, outs[0].size, pool)))
+    return all(list(_map_ranges(part, outs[0].size, pool)))
 
 
 def slerp_weights(t: float, cosine: float, *, wide: bool = False) -> tuple[float, float]:
@@ -151,34 +153,36 @@ def slerp_weights(t: float, cosine: float, *, wide: bool = False) -> tuple[float
     return math.sin(rest * theta) / math.sin(theta), math.sin(t * theta) / math.sin(theta)
 
 
-def _demand_one_size(*tensors: Values) -> None:
+def _check_sizes(*tensors: Values) -> None:
     if len({each.size for each in tensors}) > 1:
         raise ValueError("tensors, weights and outputs do not fit together")
 
 
-def _combined(
+def _combine_part(
     inputs: Sequence[Values],
-    weights: Sequence[Weights],
+    weights: Sequence[SumWeights],
     outs: Sequence[Values],
-    engine: str,
+    variant: str,
     *,
     past_caches: bool,
 ) -> bool:
-    kinds = bytes(kind_of(each.dtype) for each in inputs)
-    kind = kind_of(outs[0].dtype)
-    module = native()
-    sums = [sum_of(each) for each in weights]
-    if engine == "numpy" or module is None:
+    kinds = bytes(dtype_code(each.dtype) for each in inputs)
+    kind = dtype_code(outs[0].dtype)
+    module = load_native()
+    sums = [as_weighted_sum(each) for each in weights]
+    if variant == "numpy" or module is None:
         done = [
             numpy_kernels.combine(inputs, each, out) for each, out in zip(sums, outs, strict=True)
         ]
         return all(done)
     table = np.array([(*each.weights, each.divisor) for each in sums], np.float64)
     sources, targets = tuple(each.data for each in inputs), tuple(each.data for each in outs)
-    return bool(module.combine(engine, sources, kinds, table, targets, kind, past_caches))
+    return bool(module.combine(variant, sources, kinds, table, targets, kind, past_caches))
 
 
-def _mapped(part: Callable[[int, int], Any], count: int, pool: Executor | None) -> Iterator[Any]:
+def _map_ranges(
+    part: Callable[[int, int], Any], count: int, pool: Executor | None
+) -> Iterator[Any]:
     """`part` of all ranges of a tensor, in order."""
     starts = range(0, count, _GRAIN)
     stops = [min(start + _GRAIN, count) for start in starts]
@@ -186,9 +190,9 @@ def _mapped(part: Callable[[int, int], Any], count: int, pool: Executor | None) 
     return iter(run(part, starts, stops))
 
 
-def _rescaled(a: Values, b: Values) -> Moments:
+def _rescaled_moments(a: Values, b: Values) -> Moments:
     """Moments after scaling each tensor by a power of two to below 1."""
-    x, y = (numpy_kernels.unpacked(each).astype(np.float64) for each in (a, b))
+    x, y = (numpy_kernels.unpack(each).astype(np.float64) for each in (a, b))
     tops = [float(np.max(np.abs(each), initial=0.0)) for each in (x, y)]
     if not all(map(math.isfinite, tops)):
         aa, bb = (1.0 if math.isfinite(top) else math.inf for top in tops)

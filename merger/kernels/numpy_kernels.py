@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from merger.checkpoints.values import Bytes, Values
 
-from .weighted_sums import Sum
+from .weighted_sums import WeightedSum
 
 BLOCK = 4096
 LANES = 32
@@ -23,14 +23,14 @@ FLOOR, CEILING = 1e-30, 1e36
 Floats = NDArray[Any]
 
 
-def unpacked(values: Values) -> Floats:
+def unpack(values: Values) -> Floats:
     """The numbers as float32, those of float64 as they are."""
     data = values.data
     if values.dtype == "BF16":
-        return (_typed(data, "<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
+        return (_view_as(data, "<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
     if values.dtype == "F16":
-        return _typed(data, "<f2").astype(np.float32)
-    return _typed(data, "<f4" if values.dtype == "F32" else "<f8")
+        return _view_as(data, "<f2").astype(np.float32)
+    return _view_as(data, "<f4" if values.dtype == "F32" else "<f8")
 
 
 def pack(numbers: Floats, out: Values) -> bool:
@@ -39,7 +39,7 @@ def pack(numbers: Floats, out: Values) -> bool:
         if out.dtype == "F64":
             packed = numbers.astype("<f8")
         elif out.dtype == "BF16":
-            packed = _rounded(numbers.astype(np.float32))
+            packed = _round_to_bf16(numbers.astype(np.float32))
         else:  # halves by way of float32, as PyTorch rounds
             packed = numbers.astype(np.float32).astype("<f2" if out.dtype == "F16" else "<f4")
     out.data[:] = packed.view(np.uint8)
@@ -51,11 +51,11 @@ def pack(numbers: Floats, out: Values) -> bool:
 def chunk_sums(a: Values, b: Values) -> NDArray[np.float64]:
     """Sums of a·a, b·b and a·b of every chunk, shape (chunks, 3)."""
     starts = range(0, a.size, CHUNK)
-    found = [_sums(a.part(at, at + CHUNK), b.part(at, at + CHUNK)) for at in starts]
+    found = [_chunk_sum(a.part(at, at + CHUNK), b.part(at, at + CHUNK)) for at in starts]
     return np.array(found, np.float64).reshape(-1, 3)
 
 
-def combine(inputs: Sequence[Values], wanted: Sum, out: Values) -> bool:
+def combine(inputs: Sequence[Values], wanted: WeightedSum, out: Values) -> bool:
     """Writes the weighted sum of the inputs; True where all of it is finite."""
     wide = any(each.dtype == "F64" for each in inputs)
     real: type[Any] = np.float64 if wide else np.float32
@@ -65,9 +65,9 @@ def combine(inputs: Sequence[Values], wanted: Sum, out: Values) -> bool:
         for values, weight in zip(inputs, wanted.weights, strict=True):
             if not weight:  # the sign of a zero is kept where nothing is added to it
                 continue
-            numbers = unpacked(values).astype(real, copy=False)
+            numbers = unpack(values).astype(real, copy=False)
             if wanted.divisor and not wide:
-                total = fused(numbers, np.float32(weight), total)
+                total = fused_multiply_add(numbers, np.float32(weight), total)
             else:
                 term = numbers * real(weight)
                 total = term if first else total + term
@@ -77,7 +77,9 @@ def combine(inputs: Sequence[Values], wanted: Sum, out: Values) -> bool:
     return pack(total, out)
 
 
-def fused(a: NDArray[np.float32], b: np.float32, c: NDArray[np.float32]) -> NDArray[np.float32]:
+def fused_multiply_add(
+    a: NDArray[np.float32], b: np.float32, c: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """a·b + c of float32, rounded once.
 
     In float64 the product is exact. Where the sum is not, the one of its two neighbours whose last
@@ -93,11 +95,11 @@ def fused(a: NDArray[np.float32], b: np.float32, c: NDArray[np.float32]) -> NDAr
     return total.astype(np.float32)
 
 
-def _typed(data: Bytes, dtype: str) -> NDArray[Any]:
+def _view_as(data: Bytes, dtype: str) -> NDArray[Any]:
     return np.frombuffer(data.tobytes(), dtype)
 
 
-def _rounded(numbers: NDArray[np.float32]) -> NDArray[np.uint16]:
+def _round_to_bf16(numbers: NDArray[np.float32]) -> NDArray[np.uint16]:
     bits = numbers.view(np.uint32)
     up = np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
     rounded = (bits + up) >> np.uint32(16)
@@ -106,21 +108,21 @@ def _rounded(numbers: NDArray[np.float32]) -> NDArray[np.uint16]:
     return np.where(missing, quiet, rounded).astype("<u2")
 
 
-def _sums(a: Values, b: Values) -> Floats:
+def _chunk_sum(a: Values, b: Values) -> Floats:
     x, y = _blocks(a), _blocks(b)
     if np.float64 in {x.dtype.type, y.dtype.type}:
-        return _in_order(_block_sums(x, y, np.float64))
+        return _add_in_order(_block_sums(x, y, np.float64))
     sums = _block_sums(x, y, np.float32)
     with np.errstate(invalid="ignore"):
         fits = np.all((sums[:, :2] >= FLOOR) & (sums[:, :2] <= CEILING), axis=1)
     if not np.all(fits):
         sums[~fits] = _block_sums(x[~fits], y[~fits], np.float64)
-    return _in_order(sums)
+    return _add_in_order(sums)
 
 
 def _blocks(values: Values) -> Floats:
     """The numbers as (blocks, rows, lanes), the last block filled with zeros."""
-    numbers = unpacked(values)
+    numbers = unpack(values)
     blocks = -(-len(numbers) // BLOCK)
     whole = np.zeros(blocks * BLOCK, numbers.dtype)
     whole[: len(numbers)] = numbers
@@ -135,11 +137,11 @@ def _block_sums(x: Floats, y: Floats, real: type[Any]) -> NDArray[np.float64]:
             lanes = np.zeros((len(x), LANES), real)
             for row in range(BLOCK // LANES):
                 lanes += left[:, row] * right[:, row]
-            sums[:, column] = _folded(lanes.astype(np.float64))
+            sums[:, column] = _fold_lanes(lanes.astype(np.float64))
     return sums
 
 
-def _folded(lanes: NDArray[np.float64]) -> NDArray[np.float64]:
+def _fold_lanes(lanes: NDArray[np.float64]) -> NDArray[np.float64]:
     half = LANES // 2
     while half:
         lanes = lanes[:, :half] + lanes[:, half:]
@@ -147,6 +149,6 @@ def _folded(lanes: NDArray[np.float64]) -> NDArray[np.float64]:
     return lanes[:, 0]
 
 
-def _in_order(sums: NDArray[np.float64]) -> Floats:
+def _add_in_order(sums: NDArray[np.float64]) -> Floats:
     with np.errstate(over="ignore", invalid="ignore"):
         return np.cumsum(sums, axis=0)[-1] if len(sums) else np.zeros(3)

@@ -8,7 +8,7 @@ import numpy as np
 _LANES = 4
 
 
-class Sum(NamedTuple):
+class WeightedSum(NamedTuple):
     """One weight an input.
 
     A `divisor` of 0 rounds every product and every sum. With any other the sum begins with +0,
@@ -19,16 +19,18 @@ class Sum(NamedTuple):
     divisor: float = 0.0
 
 
-Weights: TypeAlias = Sum | Sequence[float]
+SumWeights: TypeAlias = WeightedSum | Sequence[float]
 """A sum, or the weights of one that has no divisor."""
 
 
-def sum_of(weights: Weights) -> Sum:
+def as_weighted_sum(weights: SumWeights) -> WeightedSum:
     """The sum that weights stand for."""
-    return weights if isinstance(weights, Sum) else Sum(tuple(weights))
+    return weights if isinstance(weights, WeightedSum) else WeightedSum(tuple(weights))
 
 
-def linear_sum(weights: Sequence[float], *, divided: bool = True, wide: bool = False) -> Sum:
+def linear_sum(
+    weights: Sequence[float], *, divided: bool = True, wide: bool = False
+) -> WeightedSum:
     """The sum of MergeKit 0.1.5's linear method, whose result is `divided` by that of the weights.
 
     Weights are rounded to float32 and added as torch adds up to seven numbers; `wide` is for
@@ -44,4 +46,4 @@ def linear_sum(weights: Sequence[float], *, divided: bool = True, wide: bool = F
     total = lanes[0]
     for lane_sum in lanes[1:]:
         total = real(total + lane_sum)
-    return Sum(tuple(map(float, weights)), float(total) if divided else 1.0)
+    return WeightedSum(tuple(map(float, weights)), float(total) if divided else 1.0)

@@ -11,12 +11,12 @@ from patientdx.errors import ModelError
 from patientdx.models.settings import ModelSettings
 from patientdx.models.torch.loading import Loaded, load
 
-from .torch_weights import own_memory
+from .torch_weights import copy_mapped_weights
 
 _WEIGHTS = (".safetensors", ".safetensors.index.json")
 
 
-def live_model(plan: MergePlan, files: Mapping[str, bytes], settings: ModelSettings) -> Loaded:
+def load_live_model(plan: MergePlan, files: Mapping[str, bytes], settings: ModelSettings) -> Loaded:
     """The base of a plan as transformers loads it, with as many rows as the output has words.
 
     `files` take the place of the base's own, but for config.json. Raises ModelError.
@@ -31,7 +31,7 @@ def live_model(plan: MergePlan, files: Mapping[str, bytes], settings: ModelSetti
         _lay_out(plan.inputs[plan.base].folder, files, folder)
         loaded = load(folder, settings)
         _resize(loaded.model, {task.name: task.shape for task in plan.tensors})
-        own_memory(loaded.model)
+        copy_mapped_weights(loaded.model)
     return loaded
 
 

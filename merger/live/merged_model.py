@@ -13,10 +13,10 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from merger.kernels.dispatch import THRESHOLD
-from merger.kernels.weighted_sums import Sum
+from merger.kernels.weighted_sums import WeightedSum
 from merger.planning.merge_plan import MergePlan, TensorTask
 from patientdx.errors import MergeError
-from patientdx.models.settings import DEFAULTS, ModelSettings, Warn, unheard
+from patientdx.models.settings import DEFAULTS, ModelSettings, Warn, ignore_warning
 from patientdx.models.torch.model import HfModel
 from patientdx.protocols import (
     GREEDY,
@@ -27,10 +27,10 @@ from patientdx.protocols import (
     Prompt,
 )
 
-from .blends import Blend, blends, pairs_of
-from .host_weights import HostWeights, mixed_many
-from .mixes import Mix, Point, mix_of, spot_of, sum_weights
-from .torch_weights import DeviceWeights, bytes_of, digest_of_words, live_tensors, tensor_of
+from .host_weights import HostWeights, mix_many
+from .live_tensors import LiveTensor, measure_pairs, open_live_tensors
+from .mixes import MergePoint, TensorMix, resolve_mix, tensor_point, weighted_sum
+from .torch_weights import DeviceWeights, match_live_tensors, to_tensor, to_values, tokenizer_digest
 
 
 class MergedModel:
@@ -48,26 +48,28 @@ class MergedModel:
         settings: ModelSettings = DEFAULTS,
         *,
         name: str = "merge",
-        warn: Warn = unheard,
+        warn: Warn = ignore_warning,
     ) -> None:
         self._plan = plan
         self._name = name
         self._method = next((t.method for t in plan.tensors if t.method != "copy"), "slerp")
         self._pool = ThreadPoolExecutor(settings.threads or os.cpu_count() or 1)
         shapes = {task.name: task.shape for task in plan.tensors}
-        live = live_tensors(model, shapes)
-        self._blends = {each.task.name: each for each in blends(plan) if each.task.name in live}
-        self._pairs = pairs_of(list(self._blends.values()), self._pool)
+        live = match_live_tensors(model, shapes)
+        self._blends = {
+            each.task.name: each for each in open_live_tensors(plan) if each.task.name in live
+        }
+        self._pairs = measure_pairs(list(self._blends.values()), self._pool)
         self._live = _writer(live, list(self._blends.values()), self._pool)
         self._sources = [one.digest(settings.cache) for one in plan.inputs]
-        self._sources.append(digest_of_words(tokenizer))
+        self._sources.append(tokenizer_digest(tokenizer))
         self._tasks = {task.name: task for task in plan.tensors}
-        self._mixes: dict[str, Mix] = {}
-        self._weights: dict[str, Sum] = {}
+        self._mixes: dict[str, TensorMix] = {}
+        self._weights: dict[str, WeightedSum] = {}
         self._model = HfModel.wrap(
             model, tokenizer, digest="", name=name, settings=settings, warn=warn
         )
-        self.follow()
+        self.apply_plan()
 
     @classmethod
     def load(
@@ -77,19 +79,19 @@ class MergedModel:
         settings: ModelSettings = DEFAULTS,
         *,
         name: str = "merge",
-        warn: Warn = unheard,
+        warn: Warn = ignore_warning,
     ) -> "MergedModel":
         """A plan in memory; `files` are those that would lie beside the written weights.
 
         Configuration and tokenizer come from `files`, or from the base where they are not there.
         The dtype is chosen as for every model of transformers. Raises ModelError.
         """
-        from .loading import live_model
+        from .loading import load_live_model
 
-        loaded = live_model(plan, files, settings)
+        loaded = load_live_model(plan, files, settings)
         return cls(plan, loaded.model, loaded.tokenizer, settings, name=name, warn=warn)
 
-    def at(self, point: Point, *, method: str | None = None) -> "MergedModel":
+    def remix(self, point: MergePoint, *, method: str | None = None) -> "MergedModel":
         """Mixes every tensor anew, in place, and returns itself. Raises MergeError.
 
         A single number is MergeKit's t of two inputs, where 0 is the base; see `Point` for one
@@ -98,19 +100,22 @@ class MergedModel:
         self._swap({name: self._mix(name, point, method) for name in self._blends})
         return self
 
-    def follow(self, plan: MergePlan | None = None) -> "MergedModel":
+    def apply_plan(self, plan: MergePlan | None = None) -> "MergedModel":
         """Mixes every tensor as a plan of the same inputs says, at first its own."""
         plan = plan or self._plan
         if plan.inputs != self._plan.inputs or plan.base != self._plan.base:
             raise MergeError("the plan is of other models than those in memory")
         tasks = {task.name: task for task in plan.tensors}
-        if any(_written(tasks.get(name)) != _written(self._tasks[name]) for name in self._blends):
+        if any(
+            _output_form(tasks.get(name)) != _output_form(self._tasks[name])
+            for name in self._blends
+        ):
             raise MergeError("the plan makes tensors of other shapes or types than those in memory")
-        self._swap({name: _planned(tasks[name]) for name in self._blends})
+        self._swap({name: _planned_mix(tasks[name]) for name in self._blends})
         return self
 
     def tensors_at(
-        self, points: Sequence[Point], *, method: str | None = None
+        self, points: Sequence[MergePoint], *, method: str | None = None
     ) -> Iterator[tuple[str, list[Any]]]:
         """Every tensor at every point, from one read of the inputs; the live model stays as it is.
 
@@ -119,8 +124,8 @@ class MergedModel:
         for name, blend in self._blends.items():
             mixes = [self._mix(name, point, method) for point in points]
             rows = [self._sum_weights(name, mix) for mix in mixes]
-            found = mixed_many(blend, rows, self._pool)
-            yield name, [tensor_of(each, blend.task.shape) for each in found]
+            found = mix_many(blend, rows, self._pool)
+            yield name, [to_tensor(each, blend.task.shape) for each in found]
 
     @property
     def plan(self) -> MergePlan:
@@ -140,7 +145,7 @@ class MergedModel:
         return sum(sizes[name] for name in off) / sum(sizes.values())
 
     @property
-    def mixes(self) -> Mapping[str, Mix]:
+    def mixes(self) -> Mapping[str, TensorMix]:
         """How every tensor is mixed now."""
         return MappingProxyType(self._mixes)
 
@@ -203,15 +208,15 @@ class MergedModel:
         """Which of a few answers, by place of the prompt and by the weights of now."""
         return self._model.choose(prompts, answers, new_tokens)
 
-    def _mix(self, name: str, point: Point, method: str | None) -> Mix:
+    def _mix(self, name: str, point: MergePoint, method: str | None) -> TensorMix:
         task = self._tasks[name]
-        spot = None if self._blends[name].fixed else spot_of(point, name)
+        spot = None if self._blends[name].fixed else tensor_point(point, name)
         if spot is None:
-            return _planned(task)
+            return _planned_mix(task)
         count = len(self._plan.inputs)
-        return mix_of(spot, method or self._method, count, self._plan.base)
+        return resolve_mix(spot, method or self._method, count, self._plan.base)
 
-    def _swap(self, mixes: Mapping[str, Mix]) -> None:
+    def _swap(self, mixes: Mapping[str, TensorMix]) -> None:
         """Rewrites the tensors whose weights change; all of them after one could not be."""
         weights = {name: self._sum_weights(name, mix) for name, mix in mixes.items()}
         changed = {name: row for name, row in weights.items() if row != self._weights.get(name)}
@@ -220,12 +225,12 @@ class MergedModel:
         self._weights = {**before, **weights}
         self._mixes = dict(mixes)
 
-    def _sum_weights(self, name: str, mix: Mix) -> Sum:
+    def _sum_weights(self, name: str, mix: TensorMix) -> WeightedSum:
         if self._blends[name].fixed:
-            return Sum((1.0,))
+            return WeightedSum((1.0,))
         if mix.method == "copy":
-            return Sum(mix.weights)
-        return sum_weights(mix, self._pairs[name])
+            return WeightedSum(mix.weights)
+        return weighted_sum(mix, self._pairs[name])
 
     def close(self) -> None:
         """Lets go of the model and of the inputs."""
@@ -236,19 +241,19 @@ class MergedModel:
 class _Writer(Protocol):
     """Where live weights are rewritten."""
 
-    def write(self, weights: Mapping[str, Sum]) -> None: ...
+    def write(self, weights: Mapping[str, WeightedSum]) -> None: ...
 
 
-def _writer(live: Mapping[str, Any], some: Sequence[Blend], pool: Executor) -> _Writer:
+def _writer(live: Mapping[str, Any], some: Sequence[LiveTensor], pool: Executor) -> _Writer:
     """By the kernels in the computer's memory, by torch on a GPU."""
     if all(tensor.device.type == "cpu" for tensor in live.values()):
-        return HostWeights({name: bytes_of(tensor) for name, tensor in live.items()}, some, pool)
+        return HostWeights({name: to_values(tensor) for name, tensor in live.items()}, some, pool)
     return DeviceWeights(live, some)
 
 
-def _planned(task: TensorTask) -> Mix:
-    return Mix(task.method, task.weights, task.divided)
+def _planned_mix(task: TensorTask) -> TensorMix:
+    return TensorMix(task.method, task.weights, task.divided)
 
 
-def _written(task: TensorTask | None) -> object:
+def _output_form(task: TensorTask | None) -> object:
     return task and (task.shape, task.dtype, task.work)

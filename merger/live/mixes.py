@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from merger.kernels.dispatch import Moments, slerp_weights
-from merger.kernels.weighted_sums import Sum, linear_sum
+from merger.kernels.weighted_sums import WeightedSum, linear_sum
 from patientdx.errors import MergeError
 
 METHODS = ("linear", "slerp", "multislerp")
@@ -17,7 +17,7 @@ EPSILON = 1e-8  # what multislerp adds to norms
 _CANCELLED = 1e-6  # lengths of means of unit vectors that are nothing but rounding
 
 
-class Mix(NamedTuple):
+class TensorMix(NamedTuple):
     """A method, and one weight an input that say how much of it there is.
 
     A linear sum is `divided` by that of the weights.
@@ -28,29 +28,31 @@ class Mix(NamedTuple):
     divided: bool = True
 
 
-Spot: TypeAlias = float | Sequence[float] | Mix
+TensorPoint: TypeAlias = float | Sequence[float] | TensorMix
 """One λ of two inputs (0: the first, which is the base), one weight an input, or a mix."""
 
-Point: TypeAlias = Spot | Mapping[str, Spot] | Callable[[str], Spot | None]
+MergePoint: TypeAlias = (
+    TensorPoint | Mapping[str, TensorPoint] | Callable[[str], TensorPoint | None]
+)
 """A spot for all tensors, or one for each by its name; where there is none the plan's counts."""
 
 
-def spot_of(point: Point, name: str) -> Spot | None:
+def tensor_point(point: MergePoint, name: str) -> TensorPoint | None:
     """What a point says of a tensor."""
     if isinstance(point, Mapping):
         return point.get(name)
     return point(name) if callable(point) else point
 
 
-def mix_of(spot: Spot, method: str, inputs: int, base: int = 0) -> Mix:
+def resolve_mix(spot: TensorPoint, method: str, inputs: int, base: int = 0) -> TensorMix:
     """The mix of a spot that names no method of its own; weights are made to add up to 1.
 
     Raises MergeError for what is no mix of so many inputs.
     """
-    if isinstance(spot, Mix):
+    if isinstance(spot, TensorMix):
         method, spot = spot.method, spot.weights
     if isinstance(spot, int | float):
-        spot = _ends(float(spot), inputs, base)
+        spot = _split_lambda(float(spot), inputs, base)
     weights = tuple(float(weight) for weight in spot)
     total = math.fsum(weights)
     if len(weights) != inputs:
@@ -63,10 +65,10 @@ def mix_of(spot: Spot, method: str, inputs: int, base: int = 0) -> Mix:
         raise MergeError(
             f"slerp is for two models, and there are {inputs}", hint="multislerp takes any number"
         )
-    return Mix(method, weights if total == 1 else tuple(weight / total for weight in weights))
+    return TensorMix(method, weights if total == 1 else tuple(weight / total for weight in weights))
 
 
-def _ends(t: float, inputs: int, base: int) -> tuple[float, ...]:
+def _split_lambda(t: float, inputs: int, base: int) -> tuple[float, ...]:
     if inputs != 2:
         raise MergeError(f"a single λ is for two models, and there are {inputs}: give weights")
     if not 0 <= t <= 1:
@@ -74,7 +76,7 @@ def _ends(t: float, inputs: int, base: int) -> tuple[float, ...]:
     return (1 - t, t) if base == 0 else (t, 1 - t)
 
 
-class Pairs(NamedTuple):
+class PairMoments(NamedTuple):
     """Norms of the inputs' tensors of one name, and the moments of every two of them."""
 
     moments: Mapping[tuple[int, int], Moments]
@@ -93,21 +95,21 @@ class Pairs(NamedTuple):
         return math.ldexp(math.sqrt(squares), exponent)
 
 
-def sum_weights(mix: Mix, pairs: Pairs) -> Sum:
+def weighted_sum(mix: TensorMix, pairs: PairMoments) -> WeightedSum:
     """The sum that a mix is. An input that is all of it is taken as it is.
 
     Raises MergeError where multislerp has no direction to go.
     """
     if sorted(mix.weights, key=abs) == [0.0] * (len(mix.weights) - 1) + [1.0]:
-        return Sum(mix.weights)
+        return WeightedSum(mix.weights)
     if mix.method == "linear":
         return linear_sum(mix.weights, divided=mix.divided, wide=pairs.wide)
     if mix.method == "slerp":
-        return Sum(slerp_weights(mix.weights[1], pairs.cosine(0, 1), wide=pairs.wide))
-    return Sum(_multislerp(mix.weights, pairs))
+        return WeightedSum(slerp_weights(mix.weights[1], pairs.cosine(0, 1), wide=pairs.wide))
+    return WeightedSum(_multislerp(mix.weights, pairs))
 
 
-def _multislerp(weights: tuple[float, ...], pairs: Pairs) -> tuple[float, ...]:
+def _multislerp(weights: tuple[float, ...], pairs: PairMoments) -> tuple[float, ...]:
     """MergeKit's multislerp without a base, as weights.
 
     With unit vectors uᵢ = xᵢ / (‖xᵢ‖ + ε) and m = Σ wᵢ uᵢ it projects onto the tangent space at

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from merger.checkpoints.values import Values
-from merger.kernels.weighted_sums import Sum
+from merger.kernels.weighted_sums import WeightedSum
 from patientdx.errors import MergeError
 
-from .blends import Blend
+from .live_tensors import LiveTensor
 
 _PART = 1 << 24  # numbers of a fused product at a time: float64 takes room
 
@@ -19,7 +19,7 @@ _DTYPES = {
 _NAMES = {ours: torchs for torchs, ours in _DTYPES.items()}
 
 
-def live_tensors(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+def match_live_tensors(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     """The tensors of a model to be rewritten, by names of `shapes`; a tied one comes once.
 
     Names that the model does not have are left out, as by loading. Raises MergeError where a
@@ -42,7 +42,7 @@ def live_tensors(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str,
     return {name: named[name].detach() for name in found.values()}
 
 
-def own_memory(model: Any) -> None:
+def copy_mapped_weights(model: Any) -> None:
     """Moves weights that are mapped from a file into memory of their own.
 
     So that writing to them neither needs the file any more nor waits for its pages.
@@ -54,7 +54,7 @@ def own_memory(model: Any) -> None:
             tensor.data = tensor.detach().clone(memory_format=torch.contiguous_format)
 
 
-def digest_of_words(tokenizer: Any) -> str:
+def tokenizer_digest(tokenizer: Any) -> str:
     """The sha256 of what a tokenizer does, as hex digits."""
     inner = getattr(tokenizer, "backend_tokenizer", None)
     words = inner.to_str() if inner is not None else repr(sorted(tokenizer.get_vocab().items()))
@@ -62,15 +62,15 @@ def digest_of_words(tokenizer: Any) -> str:
     return hashlib.sha256(facts.encode()).hexdigest()
 
 
-def bytes_of(tensor: Any) -> Values:
+def to_values(tensor: Any) -> Values:
     """A contiguous torch tensor in the computer's memory as bytes, shared with it."""
     import torch
 
     flat = tensor.detach().view(-1).view(torch.uint8)
-    return Values(flat.numpy(), dtype_of(tensor))
+    return Values(flat.numpy(), safetensors_dtype(tensor))
 
 
-def tensor_of(values: Values, shape: Sequence[int]) -> Any:
+def to_tensor(values: Values, shape: Sequence[int]) -> Any:
     """Bytes as a torch tensor, shared with them."""
     import torch
 
@@ -78,7 +78,7 @@ def tensor_of(values: Values, shape: Sequence[int]) -> Any:
     return flat.view(tuple(shape))
 
 
-def dtype_of(tensor: Any) -> str:
+def safetensors_dtype(tensor: Any) -> str:
     """The dtype of a torch tensor as safetensors spells it."""
     name = str(tensor.dtype).removeprefix("torch.")
     if name not in _DTYPES:
@@ -92,20 +92,22 @@ class DeviceWeights:
     The arithmetic is that of the kernels, operation by operation, so the bits are too.
     """
 
-    def __init__(self, live: Mapping[str, Any], some: Sequence[Blend]) -> None:
+    def __init__(self, live: Mapping[str, Any], some: Sequence[LiveTensor]) -> None:
         self._live = live
-        self._steps = {blend.task.name: blend.steps for blend in some}
+        self._steps = {blend.task.name: blend.rounding_steps for blend in some}
         self._inputs = {
-            blend.task.name: [_moved(each, live[blend.task.name].device) for each in blend.inputs]
+            blend.task.name: [
+                _copy_to_device(each, live[blend.task.name].device) for each in blend.inputs
+            ]
             for blend in some
         }
         for blend in some:
             out = live[blend.task.name]
-            for start, tail in blend.tails:
+            for start, tail in blend.copied_rows:
                 part = out.view(-1)[start : start + tail.size]
-                part.copy_(_rounded(_moved(tail, out.device), blend.steps))
+                part.copy_(_round_to(_copy_to_device(tail, out.device), blend.rounding_steps))
 
-    def write(self, weights: Mapping[str, Sum]) -> None:
+    def write(self, weights: Mapping[str, WeightedSum]) -> None:
         """Rewrites the tensors named. Raises MergeError for a result that is not finite."""
         import torch
 
@@ -114,18 +116,18 @@ class DeviceWeights:
             name = next(name for name, sound in finite.items() if not bool(sound))
             raise MergeError(f"tensor `{name}` would hold NaN or infinity")
 
-    def _write(self, name: str, wanted: Sum) -> Any:
+    def _write(self, name: str, wanted: WeightedSum) -> Any:
         inputs, steps = self._inputs[name], self._steps[name]
         out = self._live[name].view(-1)[: inputs[0].numel()]
         if len(inputs) == 1:
             out.copy_(inputs[0])
             return out.isfinite().all()
         for parts in zip(out.split(_PART), *(one.split(_PART) for one in inputs), strict=True):
-            parts[0].copy_(_rounded(_sum(parts[1:], wanted), steps))
+            parts[0].copy_(_round_to(_weighted_sum(parts[1:], wanted), steps))
         return out.isfinite().all()
 
 
-def _sum(inputs: Sequence[Any], wanted: Sum) -> Any:
+def _weighted_sum(inputs: Sequence[Any], wanted: WeightedSum) -> Any:
     import torch
 
     wide = any(one.dtype == torch.float64 for one in inputs)
@@ -135,7 +137,7 @@ def _sum(inputs: Sequence[Any], wanted: Sum) -> Any:
         if not weight:
             continue
         if wanted.divisor and not wide:
-            total = _fused(values, weight, total)
+            total = _fused_multiply_add(values, weight, total)
         else:
             term = values.to(real) * weight
             total = term if total is None else total.add_(term)
@@ -145,7 +147,7 @@ def _sum(inputs: Sequence[Any], wanted: Sum) -> Any:
     return total
 
 
-def _fused(values: Any, weight: float, total: Any) -> Any:
+def _fused_multiply_add(values: Any, weight: float, total: Any) -> Any:
     """values·weight + total of float32, rounded once: see `kernels_numpy.fused`."""
     import torch
 
@@ -160,7 +162,7 @@ def _fused(values: Any, weight: float, total: Any) -> Any:
     return exact.float()
 
 
-def _rounded(values: Any, steps: Sequence[str]) -> Any:
+def _round_to(values: Any, steps: Sequence[str]) -> Any:
     import torch
 
     for dtype in steps:
@@ -168,7 +170,7 @@ def _rounded(values: Any, steps: Sequence[str]) -> Any:
     return values
 
 
-def _moved(values: Values, device: Any) -> Any:
+def _copy_to_device(values: Values, device: Any) -> Any:
     import torch
 
     data = torch.frombuffer(bytearray(values.data), dtype=torch.uint8)

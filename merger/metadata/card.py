@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from merger.recipes.writer import written
+from merger.recipes.writer import to_yaml
 
-from .licences import Inherited
+from .licences import InheritedLicence
 
 _TEXT = """
 # {title}
@@ -60,13 +60,13 @@ class CardFacts:
     engine: str
     recipe: str
     command: str
-    licence: Inherited
+    licence: InheritedLicence
     remarks: Sequence[str] = ()
     cosines: str = ""
     language: str | None = None
 
 
-def model_card(facts: CardFacts) -> str:
+def render_model_card(facts: CardFacts) -> str:
     """The README.md of a merge."""
     front = {
         "base_model": list(
@@ -93,7 +93,7 @@ def model_card(facts: CardFacts) -> str:
         recipe=facts.recipe.rstrip(),
         command=facts.command,
     )
-    return f"---\n{written(front)}---\n{body}"
+    return f"---\n{to_yaml(front)}---\n{body}"
 
 
 def hub_name(name: str) -> str:

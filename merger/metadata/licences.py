@@ -24,7 +24,7 @@ class Licence(NamedTuple):
         return self.full_name or self.name if self.name == "other" else self.name
 
 
-class Inherited(NamedTuple):
+class InheritedLicence(NamedTuple):
     """The licence fields of a merge's card, and a sentence where inputs do not agree."""
 
     fields: dict[str, str]
@@ -33,7 +33,7 @@ class Inherited(NamedTuple):
 
 def read_licence(folder: Path) -> Licence | None:
     """The licence that the README.md of a model's folder tells, if it does."""
-    front = front_matter(folder / "README.md")
+    front = read_front_matter(folder / "README.md")
     name = front.get("license")
     if isinstance(name, list):
         name = name[0] if len(name) == 1 else None
@@ -43,7 +43,7 @@ def read_licence(folder: Path) -> Licence | None:
     return Licence(name.lower(), *(one if isinstance(one, str) else None for one in rest))
 
 
-def front_matter(path: Path) -> dict[str, Any]:
+def read_front_matter(path: Path) -> dict[str, Any]:
     """The YAML at the head of a model card; empty where there is none that can be read."""
     yaml = yaml_module()
     with suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
@@ -55,25 +55,29 @@ def front_matter(path: Path) -> dict[str, Any]:
     return {}
 
 
-def inherited(names: Sequence[str], licences: Sequence[Licence | None]) -> Inherited:
+def inherit_licence(names: Sequence[str], licences: Sequence[Licence | None]) -> InheritedLicence:
     """What a merge inherits: the one licence of all inputs, or `other`, with a remark."""
     told = dict(zip(names, licences, strict=True))
     each = "; ".join(f"{name}: {licence or 'not told'}" for name, licence in told.items())
     known = {licence.name if licence.name != "other" else str(licence): licence
              for licence in licences if licence}  # fmt: skip
     if not known:
-        return Inherited({}, "no input tells its licence")
+        return InheritedLicence({}, "no input tells its licence")
     if len(known) == 1 and None not in licences:
         (one,) = known.values()
         extra = {"license_name": one.full_name, "license_link": one.link}
-        return Inherited(
+        return InheritedLicence(
             {"license": one.name} | {key: text for key, text in extra.items() if text}, None
         )
     if None in licences:
-        return Inherited({}, f"not every input tells its licence ({each}): ask before you share it")
+        return InheritedLicence(
+            {}, f"not every input tells its licence ({each}): ask before you share it"
+        )
     fields = {"license": "other", "license_name": "-and-".join(sorted(known))}
     if known.keys() <= _FREE:
-        return Inherited(fields, f"the inputs have different free licences ({each}): keep both")
-    return Inherited(
+        return InheritedLicence(
+            fields, f"the inputs have different free licences ({each}): keep both"
+        )
+    return InheritedLicence(
         fields, f"the licences of the inputs conflict ({each}): the merge is bound by both"
     )

@@ -8,9 +8,9 @@ from typing import Any
 
 from patientdx.errors import MergeError
 
-FILE = "patientdx_merge.json"
-RECIPE = "mergekit_config.yml"
-CARD = "README.md"
+PROVENANCE_FILE = "patientdx_merge.json"
+RECIPE_FILE = "mergekit_config.yml"
+CARD_FILE = "README.md"
 VERSION = 1
 
 _HINT = "name a folder that `patientdx merge` made"
@@ -54,7 +54,7 @@ class Provenance:
 
 def read_provenance(folder: Path) -> Provenance:
     """The provenance of a merge. Raises MergeError where there is none that can be read."""
-    path = folder / FILE
+    path = folder / PROVENANCE_FILE
     if not folder.is_dir():
         raise MergeError(f"{folder}: there is no such folder", hint=_HINT)
     try:
@@ -65,12 +65,12 @@ def read_provenance(folder: Path) -> Provenance:
         fields = {key: value for key, value in found.items() if key != "version"}
         return Provenance(inputs=inputs, **fields | {"remarks": tuple(found["remarks"])})
     except FileNotFoundError:
-        raise MergeError(f"{folder}: has no {FILE}", hint=_HINT) from None
+        raise MergeError(f"{folder}: has no {PROVENANCE_FILE}", hint=_HINT) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise MergeError(f"{path}: cannot be read", hint=_HINT) from None
 
 
-def hub_source(folder: Path) -> tuple[str | None, str | None]:
+def read_hub_source(folder: Path) -> tuple[str | None, str | None]:
     """The repository and commit that a folder was fetched from, where `model get` noted them."""
     try:
         about = json.loads((folder / "SOURCE.json").read_text(encoding="utf-8"))

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-Finished = dict[str, float | None]
+FinishedTensors = dict[str, float | None]
 """Names of finished tensors, with their cosine where SLERP took one."""
 
 
-def read_journal(path: Path, key: str) -> Finished | None:
+def read_journal(path: Path, key: str) -> FinishedTensors | None:
     """What a journal holds; None where there is none of this plan."""
     try:
         lines = path.read_bytes().split(b"\n")[:-1]
@@ -23,7 +23,7 @@ def read_journal(path: Path, key: str) -> Finished | None:
     entries = [_entry(line) for line in lines]
     if not entries or entries[0] != {"plan": key}:
         return None
-    found: Finished = {}
+    found: FinishedTensors = {}
     for entry in entries[1:]:
         if entry is None:
             break

@@ -10,17 +10,17 @@ from typing import Self
 
 from merger.planning.merge_plan import MergePlan, TensorTask
 
-from .journal import Finished, append_journal
+from .journal import FinishedTensors, append_journal
 from .shards import Shard
 from .staging import Staging
 
 _SYNC = 64 << 20  # bytes
 
 
-class Output:
+class OutputFiles:
     """The open files of the output, and which tensors they hold."""
 
-    def __init__(self, staging: Staging, shards: list[Shard], finished: Finished) -> None:
+    def __init__(self, staging: Staging, shards: list[Shard], finished: FinishedTensors) -> None:
         self.finished = dict(finished)
         self._before = frozenset(finished)
         self._staging = staging
@@ -31,7 +31,7 @@ class Output:
             for name, offset in shard.offsets.items()
         }
         self._descriptors: list[int] = []
-        self._pending: Finished = {}
+        self._pending: FinishedTensors = {}
         self._unsynced = 0
         self._syncing: Future[None] | None = None
         self._syncer = ThreadPoolExecutor(1, "sync")
@@ -83,7 +83,7 @@ class Output:
         pending, self._pending, self._unsynced = self._pending, {}, 0
         self._syncing = self._syncer.submit(self._sync, pending)
 
-    def _sync(self, finished: Finished) -> None:
+    def _sync(self, finished: FinishedTensors) -> None:
         for n in sorted({self._place[name][0] for name in finished}):
             _flush(self._descriptors[n])
         append_journal(self._staging.journal, finished)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from patientdx.errors import InputError, MergeError
 
-from .journal import Finished, begin_journal, read_journal
+from .journal import FinishedTensors, begin_journal, read_journal
 from .shards import Shard
 
 _ATTEMPTS = 10
@@ -37,7 +37,7 @@ class Staging(NamedTuple):
         """The file of finished tensors."""
         return self.folder / "journal"
 
-    def resume(self, key: str, shards: list[Shard]) -> Finished:
+    def resume(self, key: str, shards: list[Shard]) -> FinishedTensors:
         """What an earlier run of the same plan finished; begins anew where there was none."""
         finished = read_journal(self.journal, key)
         if finished is None or not all(self._whole(shard) for shard in shards):
@@ -71,22 +71,22 @@ class Staging(NamedTuple):
 
 
 @contextmanager
-def staged(target: Path, *, resumes: bool = True) -> Iterator[Staging]:
+def open_staging(target: Path, *, resumes: bool = True) -> Iterator[Staging]:
     """The locked staging folder of a target, gone when the block ends.
 
     An interrupt leaves it where the merge `resumes`. Raises InputError where the target is not
     empty, MergeError where another process is at it.
     """
-    refuse_used(target)
+    check_unused(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder = _folder(target)
-    with kept(target, folder, resumes=resumes):
-        refuse_used(target)
+    folder = _staging_folder(target)
+    with hold_folder(target, folder, resumes=resumes):
+        check_unused(target)
         yield Staging(target, folder)
 
 
 @contextmanager
-def kept(target: Path, folder: Path, *, resumes: bool = True) -> Iterator[None]:
+def hold_folder(target: Path, folder: Path, *, resumes: bool = True) -> Iterator[None]:
     """Holds a folder for the merge into a target, gone when the block ends.
 
     An interrupt leaves it where the merge `resumes`. Raises MergeError where another process
@@ -102,34 +102,36 @@ def kept(target: Path, folder: Path, *, resumes: bool = True) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def refuse_used(target: Path) -> None:
-    """Raises InputError where a target is anything but an empty folder or nothing."""
-    if target.is_dir() and not any(target.iterdir()):
+def check_unused(folder: Path) -> None:
+    """Raises InputError unless `folder` is an empty folder or does not exist."""
+    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
         return
-    if target.exists() or target.is_symlink():
-        what = "is not empty" if target.is_dir() else "is a file"
-        raise InputError(f"`{target}` exists and {what}", hint="name a new folder")
+    if folder.exists() or folder.is_symlink():
+        state = "is a link, not a folder" if folder.is_symlink() else "is a file, not a folder"
+        if folder.is_dir() and not folder.is_symlink():
+            state = "the folder is not empty"
+        raise InputError(f"{folder}: {state}", hint="name a new folder, or remove this one first")
 
 
-def left_bytes(target: Path) -> int:
+def reclaimable_bytes(target: Path) -> int:
     """Bytes of disk that an earlier run holds, and that the next into the same target gets back."""
     try:
-        return _on_disk(_folder(target) / "model")
+        return _bytes_on_disk(_staging_folder(target) / "model")
     except OSError:  # there is none, or it is going away
         return 0
 
 
-def _on_disk(folder: Path) -> int:
+def _bytes_on_disk(folder: Path) -> int:
     return sum(path.stat().st_blocks * 512 for path in folder.iterdir())
 
 
-def _folder(target: Path) -> Path:
+def _staging_folder(target: Path) -> Path:
     return target.with_name(f".{target.name}.merging")
 
 
-def refuse_small_disk(staging: Staging, shards: list[Shard]) -> None:
+def check_disk_space(staging: Staging, shards: list[Shard]) -> None:
     """Raises MergeError where the output will not fit on the disk."""
-    needed = sum(shard.size for shard in shards) - _on_disk(staging.model)
+    needed = sum(shard.size for shard in shards) - _bytes_on_disk(staging.model)
     free = shutil.disk_usage(staging.folder).free
     if needed > free:
         raise MergeError(
@@ -142,20 +144,20 @@ def refuse_small_disk(staging: Staging, shards: list[Shard]) -> None:
 @contextmanager
 def _locked(target: Path, folder: Path) -> Iterator[None]:
     """Holds the lock of a staging folder; it ends with the process, however that ends."""
-    handle = _held(target, folder)
+    handle = _open_lock(target, folder)
     try:
         yield
     finally:
         os.close(handle)
 
 
-def _held(target: Path, folder: Path) -> int:
+def _open_lock(target: Path, folder: Path) -> int:
     """The locked file in a folder, which is made where there is none."""
     for _ in range(_ATTEMPTS):
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise unwritten(target, error) from None
+            raise write_error(target, error) from None
         try:
             return _lock(target, folder / "lock")
         except FileNotFoundError:  # another merge has just ended
@@ -163,11 +165,11 @@ def _held(target: Path, folder: Path) -> int:
         except OSError as error:
             with suppress(OSError):
                 folder.rmdir()
-            raise unwritten(target, error) from None
+            raise write_error(target, error) from None
     raise MergeError(f"{target}: no folder to merge in could be kept")
 
 
-def unwritten(target: Path, error: OSError) -> MergeError:
+def write_error(target: Path, error: OSError) -> MergeError:
     """What the operating system says about an output, as a sentence."""
     said = error.strerror or type(error).__name__
     return MergeError(

@@ -7,23 +7,23 @@ from math import prod
 from pathlib import Path
 from typing import Literal
 
-from merger.checkpoints.adapted_inputs import adapted
+from merger.checkpoints.adapted_inputs import open_with_adapters
 from merger.checkpoints.checkpoint import Checkpoint
 from merger.checkpoints.config_comparison import compare_configs
 from merger.checkpoints.values import SIZES
-from merger.recipes.recipe import MOVED_LAYERS, ModelRef, Recipe
+from merger.recipes.recipe import MOVED_LAYERS, MergeRecipe, ModelRef
 from patientdx.errors import MergeError
 
-from .guards import Agreement, check_inputs
+from .input_checks import Agreement, check_inputs
 from .merge_plan import MergePlan
-from .planner import plan_merge
+from .recipe_resolver import plan_merge
 
 Engine = Literal["stream", "mergekit"]
 SHARD_SIZE = 5_000_000_000  # bytes, as MergeKit has it
 
 
 @dataclass(frozen=True)
-class Job:
+class MergeJob:
     """A recipe with the folders of its models, by their names, and of their adapters.
 
     What the streaming engine cannot do goes to MergeKit, with a remark. `unsound` allows models
@@ -31,7 +31,7 @@ class Job:
     `command` what a reader may type to make the merge again.
     """
 
-    recipe: Recipe
+    recipe: MergeRecipe
     folders: Mapping[ModelRef, Path]
     adapters: Mapping[ModelRef, Path] = field(default_factory=dict)
     engine: Engine = "stream"
@@ -43,7 +43,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Ready:
+class PreparedMerge:
     """A job whose inputs are open and checked.
 
     `plan` is None where only MergeKit knows what is to be done; `agreement` too, where the recipe
@@ -71,30 +71,30 @@ class Ready:
 
 
 @contextmanager
-def opened(job: Job, target: Path) -> Iterator[Ready]:
+def prepare_merge(job: MergeJob, target: Path) -> Iterator[PreparedMerge]:
     """The job's inputs, with adapters added in a hidden folder beside `target` while it is open.
 
     Raises InputError and MergeError where the merge is not possible.
     """
     refs = job.recipe.inputs
     models = [(Checkpoint.open(job.folders[ref]), job.adapters.get(ref)) for ref in refs]
-    with adapted(models, target) as inputs:
-        yield _ready(job, inputs)
+    with open_with_adapters(models, target) as inputs:
+        yield _prepare(job, inputs)
 
 
-def _ready(job: Job, inputs: tuple[Checkpoint, ...]) -> Ready:
+def _prepare(job: MergeJob, inputs: tuple[Checkpoint, ...]) -> PreparedMerge:
     recipe = job.recipe
     names = [str(ref) for ref in recipe.inputs]
     base = recipe.inputs.index(recipe.base)
-    reason = _only_mergekit(recipe, inputs[base])
-    if reason and (recipe.foreign or recipe.slices):
+    reason = _mergekit_only_feature(recipe, inputs[base])
+    if reason and (recipe.mergekit_keys or recipe.slices):
         # How vocabularies, layers or modules go together is the recipe's and MergeKit's business.
         configs = [dict(one.config) for one in inputs]
-        for config in configs if recipe.slices or "modules" in recipe.foreign else ():
+        for config in configs if recipe.slices or "modules" in recipe.mergekit_keys else ():
             config.pop("num_hidden_layers", None)
         remarks = compare_configs(names, configs, base, unsound=job.unsound)
-        said = (*_passed_on(job, reason), *remarks)
-        return Ready(inputs, "mergekit", None, None, said, base)
+        said = (*_mergekit_remarks(job, reason), *remarks)
+        return PreparedMerge(inputs, "mergekit", None, None, said, base)
     agreement = check_inputs(inputs, names, base, unsound=job.unsound)
     if agreement.tied is None and not reason:
         reason = "a tied model with one that is not"
@@ -102,22 +102,22 @@ def _ready(job: Job, inputs: tuple[Checkpoint, ...]) -> Ready:
         _check_rows(agreement)
     plan = None if reason else plan_merge(recipe, inputs, agreement=agreement)
     engine: Engine = "mergekit" if reason else job.engine
-    said = (*_passed_on(job, reason), *agreement.remarks)
-    return Ready(inputs, engine, agreement, plan, said, base)
+    said = (*_mergekit_remarks(job, reason), *agreement.remarks)
+    return PreparedMerge(inputs, engine, agreement, plan, said, base)
 
 
-def _passed_on(job: Job, reason: str | None) -> list[str]:
+def _mergekit_remarks(job: MergeJob, reason: str | None) -> list[str]:
     if not reason or job.engine == "mergekit":
         return []
     return [f"MergeKit merges this: the streaming engine cannot merge {reason}"]
 
 
-def _only_mergekit(recipe: Recipe, base: Checkpoint) -> str | None:
+def _mergekit_only_feature(recipe: MergeRecipe, base: Checkpoint) -> str | None:
     """Why only MergeKit can do this; slices must cover the base's layers."""
     covered = sum(b - a for each in recipe.slices for a, b in (each.sources[0].layers or (0, 0),))
     if recipe.slices and covered != base.config.get("num_hidden_layers"):
         return MOVED_LAYERS
-    return recipe.only_mergekit()
+    return recipe.mergekit_only_feature()
 
 
 def _check_rows(agreement: Agreement) -> None:

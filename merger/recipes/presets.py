@@ -19,7 +19,7 @@ class Preset(NamedTuple):
     text: str
 
 
-def presets() -> list[Preset]:
+def list_presets() -> list[Preset]:
     """All of them, by name; a model comes before its ablations."""
     found = []
     for entry in files(__package__).joinpath("shipped").iterdir():
@@ -30,9 +30,9 @@ def presets() -> list[Preset]:
     return sorted(found)
 
 
-def preset(name: str) -> Preset:
+def load_preset(name: str) -> Preset:
     """The preset of a name. Raises UsageError where there is none."""
-    found = presets()
+    found = list_presets()
     for one in found:
         if one.name == name:
             return one

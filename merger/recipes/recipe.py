@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from .yaml_lines import Scalar, composed
+from .yaml_lines import Scalar, parse_yaml
 
 OURS = ("linear", "slerp")
 """The methods that the streaming engine has; every other one is MergeKit's."""
@@ -18,7 +18,7 @@ LIVE = (*OURS, "multislerp")
 
 
 @dataclass(frozen=True)
-class Conditional:
+class FilteredValue:
     """A value, or a gradient of values, for the tensors whose names contain `filter`."""
 
     value: Scalar | tuple[Scalar, ...]
@@ -28,8 +28,8 @@ class Conditional:
 MOVED_LAYERS = "slices that move, drop or repeat layers"
 """What only MergeKit can do."""
 
-Setting = Scalar | tuple[Scalar, ...] | tuple[Conditional, ...]
-Parameters = Mapping[str, Setting]
+ParameterValue = Scalar | tuple[Scalar, ...] | tuple[FilteredValue, ...]
+Parameters = Mapping[str, ParameterValue]
 
 
 def no_parameters() -> Parameters:
@@ -62,7 +62,7 @@ class ModelRef:
         """The adapter, if there is one."""
         return str(ModelRef(self.lora, self.lora_revision)) if self.lora else None
 
-    def plain(self) -> Any:
+    def to_yaml_value(self) -> Any:
         """As YAML has it: a string, or a mapping where the name has a `+` or `@` of its own."""
         if not {"+", "@"} & set(f"{self.path}{self.lora or ''}"):
             return str(self)
@@ -92,11 +92,11 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class MergeRecipe:
     """A merge as MergeKit's YAML describes it.
 
-    Either `models` or `slices` is filled; `foreign` names the keys that only MergeKit acts on.
-    `text` is the YAML itself, `name` the file it came from.
+    Either `models` or `slices` is filled; `mergekit_keys` are the keys that
+    only MergeKit acts on. `text` is the YAML itself, `name` the file it came from.
     """
 
     method: str
@@ -106,7 +106,7 @@ class Recipe:
     parameters: Parameters = field(default_factory=no_parameters)
     dtype: str | None = None
     out_dtype: str | None = None
-    foreign: tuple[str, ...] = ()
+    mergekit_keys: tuple[str, ...] = ()
     text: str = field(default="", compare=False)
     name: str = field(default="recipe", compare=False)
 
@@ -127,19 +127,19 @@ class Recipe:
         for each in self.slices:
             yield from each.sources
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The YAML as plain values."""
-        return dict(composed(self.text, self.name).plain())
+        return dict(parse_yaml(self.text, self.name).value())
 
-    def only_mergekit(self, *, live: bool = False) -> str | None:
+    def mergekit_only_feature(self, *, live: bool = False) -> str | None:
         """Why only MergeKit can do this recipe on disk, or `live` in memory; None where we can."""
         if self.method not in (LIVE if live else OURS):
             return f"the method `{self.method}`"
-        reason = self._only_mergekit_s_multislerp() if self.method == "multislerp" else None
+        reason = self._multislerp_feature() if self.method == "multislerp" else None
         if reason:
             return reason
-        if self.foreign:
-            return f"`{self.foreign[0]}`"
+        if self.mergekit_keys:
+            return f"`{self.mergekit_keys[0]}`"
         end = 0
         for each in self.slices:
             ranges = {source.layers for source in each.sources}
@@ -149,7 +149,7 @@ class Recipe:
             end = stop
         return None
 
-    def _only_mergekit_s_multislerp(self) -> str | None:
+    def _multislerp_feature(self) -> str | None:
         """What its multislerp has and ours has not."""
         if self.base_model or any(each.base_model for each in self.slices):
             return "multislerp around a `base_model`"

@@ -13,12 +13,12 @@ from typing import Literal, NamedTuple
 
 from patientdx.errors import MergeError
 
-from .recipe import Conditional, ModelRef, Parameters, Recipe, Setting, Slice, Source
+from .recipe import FilteredValue, MergeRecipe, ModelRef, Parameters, ParameterValue, Slice, Source
 from .yaml_lines import Scalar
 
 Method = Literal["linear", "slerp", "multislerp", "copy"]
-Reader = Callable[[Scalar], float]
-"""A scalar as a parameter takes it: `_number`, or `_truth`, whose values are bool."""
+ScalarParser = Callable[[Scalar], float]
+"""A scalar as a parameter takes it: `_parse_number`, or `_truth`, whose values are bool."""
 
 _LAYER = re.compile(r"\.(\d+)\.")
 _BEFORE_LAYERS = re.compile(r"embed(?!_out)|\bwte\b|\bwpe\b")
@@ -26,7 +26,7 @@ _TRUE = ("true", "yes", "on", "t", "y", "1")
 _FALSE = ("false", "no", "off", "f", "n", "0")
 
 
-class Share(NamedTuple):
+class TensorWeights(NamedTuple):
     """How a tensor is made: the method, and one weight an input, in the order of the inputs.
 
     Linear: the weights that inputs are multiplied with, and whether the sum is `divided` by that
@@ -39,13 +39,13 @@ class Share(NamedTuple):
     divided: bool = True
 
 
-class Schedule:
+class WeightSchedule:
     """The shares of a recipe's tensors, for models of `layers` layers.
 
     Raises MergeError for slices that do not cover those layers.
     """
 
-    def __init__(self, recipe: Recipe, layers: int) -> None:
+    def __init__(self, recipe: MergeRecipe, layers: int) -> None:
         self._recipe = recipe
         self._inputs = recipe.inputs
         self._slices = list(_slices(recipe, layers))
@@ -61,9 +61,9 @@ class Schedule:
                 hint="--engine mergekit can leave layers out",
             )
 
-    def of(self, name: str) -> Share:
+    def weights_of(self, name: str) -> TensorWeights:
         """The share of a tensor. Raises MergeError where the recipe does not say it."""
-        layer = layer_of(name)
+        layer = layer_number(name)
         if layer is not None:
             if layer >= len(self._places):
                 raise MergeError(
@@ -78,31 +78,33 @@ class Schedule:
             return self._multislerp(piece, name, place)
         return self._linear(piece, name, place)
 
-    def _slerp(self, piece: Slice, name: str, place: float) -> Share:
+    def _slerp(self, piece: Slice, name: str, place: float) -> TensorWeights:
         scopes = (piece.parameters, self._recipe.parameters)
-        t = _resolved("t", scopes, name, place, _number)
+        t = _resolve_parameter("t", scopes, name, place, _parse_number)
         if t is None:
-            raise _unsaid("t", name)
+            raise _missing_parameter("t", name)
         base = piece.base_model or self._recipe.base_model
         own = {source.model for source in piece.sources}
         weights = [
             (1 - t if model == base else t) if model in own else 0.0 for model in self._inputs
         ]
-        return _share("slerp", weights)
+        return _tensor_weights("slerp", weights)
 
-    def _linear(self, piece: Slice, name: str, place: float) -> Share:
+    def _linear(self, piece: Slice, name: str, place: float) -> TensorWeights:
         weights, divided = self._weights(piece, name, place, "normalize")
         total = sum(weights) if divided else 1.0
-        copied = _share("linear", [weight / total for weight in weights])
-        return copied if copied.method == "copy" else Share("linear", tuple(weights), divided)
+        copied = _tensor_weights("linear", [weight / total for weight in weights])
+        return (
+            copied if copied.method == "copy" else TensorWeights("linear", tuple(weights), divided)
+        )
 
-    def _multislerp(self, piece: Slice, name: str, place: float) -> Share:
+    def _multislerp(self, piece: Slice, name: str, place: float) -> TensorWeights:
         weights, divided = self._weights(piece, name, place, "normalize_weights")
         if len(piece.sources) == 1:  # MergeKit takes it as it is
             only = piece.sources[0].model
-            return _share("copy", [float(model == only) for model in self._inputs])
+            return _tensor_weights("copy", [float(model == only) for model in self._inputs])
         total = sum(weights) if divided else 1.0
-        return _share("multislerp", [weight / total for weight in weights])
+        return _tensor_weights("multislerp", [weight / total for weight in weights])
 
     def _weights(
         self, piece: Slice, name: str, place: float, switch: str
@@ -111,11 +113,13 @@ class Schedule:
         shared = (piece.parameters, self._recipe.parameters)
         found: dict[ModelRef, float] = {}
         for source in piece.sources:
-            weight = _resolved("weight", (source.parameters, *shared), name, place, _number)
+            weight = _resolve_parameter(
+                "weight", (source.parameters, *shared), name, place, _parse_number
+            )
             if weight is None:
-                raise _unsaid("weight", f"{name} of {source.model}")
+                raise _missing_parameter("weight", f"{name} of {source.model}")
             found[source.model] = weight
-        normalize = _resolved(switch, shared, name, 0.0, _truth)
+        normalize = _resolve_parameter(switch, shared, name, 0.0, _parse_bool)
         divided = normalize is None or bool(normalize)
         if divided and sum(found.values()) == 0:
             raise MergeError(
@@ -124,13 +128,13 @@ class Schedule:
         return [found.get(model, 0.0) for model in self._inputs], divided
 
 
-def layer_of(name: str) -> int | None:
+def layer_number(name: str) -> int | None:
     """The number of the layer that a tensor belongs to."""
     match = _LAYER.search(name)
     return int(match.group(1)) if match else None
 
 
-def _slices(recipe: Recipe, layers: int) -> Iterator[Slice]:
+def _slices(recipe: MergeRecipe, layers: int) -> Iterator[Slice]:
     """The recipe's slices; `models` are one slice of all layers, a base that is not named in it."""
     if recipe.slices:
         yield from recipe.slices
@@ -141,48 +145,50 @@ def _slices(recipe: Recipe, layers: int) -> Iterator[Slice]:
     yield Slice(tuple(sources))
 
 
-def _share(method: Method, weights: Sequence[float]) -> Share:
+def _tensor_weights(method: Method, weights: Sequence[float]) -> TensorWeights:
     """A weight of 1 beside zeros is a copy: the same values, also of negative zeros."""
     if sorted(weights, key=abs) == [0.0] * (len(weights) - 1) + [1.0]:
-        return Share("copy", tuple(weights))
-    return Share(method, tuple(weights))
+        return TensorWeights("copy", tuple(weights))
+    return TensorWeights(method, tuple(weights))
 
 
-def _unsaid(parameter: str, what: str) -> MergeError:
+def _missing_parameter(parameter: str, what: str) -> MergeError:
     return MergeError(
         f"the recipe gives no `{parameter}` for {what}",
         hint=f"end the list of `{parameter}` with a `- value: ...` that has no filter",
     )
 
 
-def _resolved(
+def _resolve_parameter(
     parameter: str,
     scopes: Sequence[Parameters],
     name: str,
     place: float,
-    read: Reader,
+    read: ScalarParser,
 ) -> float | None:
     for scope in scopes:
         if parameter in scope:
-            value = _evaluated(scope[parameter], name, place, read)
+            value = _evaluate(scope[parameter], name, place, read)
             if value is not None:
                 return value
     return None
 
 
-def _evaluated(setting: Setting, name: str, place: float, read: Reader) -> float | None:
+def _evaluate(setting: ParameterValue, name: str, place: float, read: ScalarParser) -> float | None:
     if not isinstance(setting, tuple):
         return read(setting)
-    plain = tuple(one for one in setting if not isinstance(one, Conditional))
+    plain = tuple(one for one in setting if not isinstance(one, FilteredValue))
     if len(plain) == len(setting):
-        return _on_gradient(plain, place, read) if plain else None
+        return _interpolate(plain, place, read) if plain else None
     for one in setting:
-        if isinstance(one, Conditional) and (one.filter in {None, "*"} or str(one.filter) in name):
-            return _evaluated(one.value, name, place, read)
+        if isinstance(one, FilteredValue) and (
+            one.filter in {None, "*"} or str(one.filter) in name
+        ):
+            return _evaluate(one.value, name, place, read)
     return None
 
 
-def _on_gradient(values: tuple[Scalar, ...], place: float, read: Reader) -> float:
+def _interpolate(values: tuple[Scalar, ...], place: float, read: ScalarParser) -> float:
     """The value at a place between 0 and 1; truth values have nothing between them."""
     points = [read(value) for value in values]
     scaled = place * (len(points) - 1)
@@ -193,7 +199,7 @@ def _on_gradient(values: tuple[Scalar, ...], place: float, read: Reader) -> floa
     return (1 - part) * points[first] + part * points[min(len(points) - 1, first + 1)]
 
 
-def _number(value: Scalar) -> float:
+def _parse_number(value: Scalar) -> float:
     try:
         return float(value)
     except ValueError:
@@ -202,7 +208,7 @@ def _number(value: Scalar) -> float:
         ) from None
 
 
-def _truth(value: Scalar) -> bool:
+def _parse_bool(value: Scalar) -> bool:
     text = str(value).lower().removesuffix(".0")
     if text in _TRUE or text in _FALSE:
         return text in _TRUE

@@ -11,7 +11,7 @@ from .yaml_lines import yaml_module
 _MODEL_KEYS = ("model", "base_model", "source", "tokenizer_source")
 
 
-def written(data: Mapping[str, Any]) -> str:
+def to_yaml(data: Mapping[str, Any]) -> str:
     """Plain values as YAML the way MergeKit writes it: lists of numbers on one line."""
     yaml = yaml_module()
 
@@ -31,7 +31,7 @@ def two_model_recipe(
     method: str, first: str, second: str, weight: float, dtype: str | None = None
 ) -> dict[str, Any]:
     """The plain recipe of a merge of two, the first being the base: `weight` is MergeKit's t."""
-    checked_weight(weight)
+    check_weight(weight)
     if method not in OURS:
         raise UsageError(
             f"--method is one of {', '.join(OURS)}, not `{method}`",
@@ -39,11 +39,11 @@ def two_model_recipe(
         )
     recipe: dict[str, Any] = {"models": [{"model": first}, {"model": second}]}
     recipe |= {"merge_method": method, "base_model": first}
-    recipe = weighted(recipe, weight)
+    recipe = set_weight(recipe, weight)
     return recipe | ({"dtype": dtype} if dtype else {})
 
 
-def weights_recipe(
+def many_model_recipe(
     method: str,
     models: Sequence[Any],
     weights: Sequence[float],
@@ -63,7 +63,7 @@ def weights_recipe(
     return recipe | ({"dtype": dtype} if dtype else {}) | ({"out_dtype": out} if out else {})
 
 
-def grouped(
+def set_group_weights(
     data: Mapping[str, Any], values: Mapping[str, float], rest: str, method: str
 ) -> dict[str, Any]:
     """A plain recipe of two models with a t for each part of names of tensors, and for the rest.
@@ -76,26 +76,28 @@ def grouped(
         parameters.pop(name, None)
     base = str(recipe.get("base_model", recipe["models"][0]["model"]))
     if method == "slerp":
-        parameters["t"] = _spots(values, rest, is_base=False)
+        parameters["t"] = _filtered_values(values, rest, is_base=False)
     models = []
     for model in recipe["models"]:
         own = {k: v for k, v in (model.get("parameters") or {}).items() if k != "weight"}
         if method == "linear":
-            own["weight"] = _spots(values, rest, is_base=str(model["model"]) == base)
+            own["weight"] = _filtered_values(values, rest, is_base=str(model["model"]) == base)
         plain = {k: v for k, v in model.items() if k != "parameters"}
         models.append(plain | ({"parameters": own} if own else {}))
     return recipe | {"models": models} | ({"parameters": parameters} if parameters else {})
 
 
-def _spots(values: Mapping[str, float], rest: str, *, is_base: bool) -> list[dict[str, Any]]:
+def _filtered_values(
+    values: Mapping[str, float], rest: str, *, is_base: bool
+) -> list[dict[str, Any]]:
     shares = {name: round(1 - t, 10) if is_base else t for name, t in values.items()}
     named = [{"filter": name, "value": t} for name, t in shares.items() if name != rest]
     return [*named, {"value": shares[rest]}]
 
 
-def weighted(data: Mapping[str, Any], weight: float) -> dict[str, Any]:
+def set_weight(data: Mapping[str, Any], weight: float) -> dict[str, Any]:
     """A plain recipe of two models at another t. Raises UsageError for one that has no such t."""
-    checked_weight(weight)
+    check_weight(weight)
     recipe, models = dict(data), list(data.get("models") or ())
     parameters = dict(recipe.get("parameters") or {})
     if recipe["merge_method"] == "slerp":
@@ -117,36 +119,38 @@ def weighted(data: Mapping[str, Any], weight: float) -> dict[str, Any]:
     return recipe | ({"parameters": parameters} if parameters else {})
 
 
-def renamed(data: Any, names: Mapping[ModelRef, Any], *, is_model: bool = False) -> Any:
+def rename_models(data: Any, names: Mapping[ModelRef, Any], *, is_model: bool = False) -> Any:
     """A plain recipe whose models bear other names, plain ones, wherever models are named."""
-    ref = _ref(data) if is_model else None
+    ref = _parse_model(data) if is_model else None
     if ref is not None and ref in names:
         return names[ref]
     if isinstance(data, list):
-        return [renamed(one, names) for one in data]
+        return [rename_models(one, names) for one in data]
     if not isinstance(data, Mapping):
         return data
-    return {key: renamed(value, names, is_model=key in _MODEL_KEYS) for key, value in data.items()}
+    return {
+        key: rename_models(value, names, is_model=key in _MODEL_KEYS) for key, value in data.items()
+    }
 
 
-def _ref(data: Any) -> ModelRef | None:
+def _parse_model(data: Any) -> ModelRef | None:
     """The model that a plain value names."""
     if isinstance(data, str):
         base, _, lora = data.partition("+")
-        return ModelRef(*_path(base), *(_path(lora) if lora else (None, None)))
+        return ModelRef(*_split_revision(base), *(_split_revision(lora) if lora else (None, None)))
     if isinstance(data, Mapping) and "model" in data:
-        return ModelRef(*_path(data["model"]), *_path(data.get("lora")))
+        return ModelRef(*_split_revision(data["model"]), *_split_revision(data.get("lora")))
     return None
 
 
-def _path(data: Any) -> tuple[Any, Any]:
+def _split_revision(data: Any) -> tuple[Any, Any]:
     if isinstance(data, Mapping):
         return data.get("path"), data.get("revision")
     path, _, revision = str(data).partition("@") if data is not None else (None, "", "")
     return path, revision or None
 
 
-def checked_weight(weight: float) -> float:
+def check_weight(weight: float) -> float:
     """A t between 0 and 1. Raises UsageError for any other."""
     if not 0 <= weight <= 1:
         raise UsageError(

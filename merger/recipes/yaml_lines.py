@@ -17,13 +17,13 @@ def yaml_module() -> Any:
     """PyYAML, which comes along with MergeKit."""
     from importlib import import_module
 
-    from patientdx.capabilities import require
+    from patientdx.capabilities import require_package
 
-    require("yaml", "merge")
+    require_package("yaml", "merge")
     return import_module("yaml")
 
 
-class Located:
+class YamlNode:
     """A node of a YAML document, which knows its line."""
 
     def __init__(self, node: Any, loader: Any, name: str) -> None:
@@ -36,11 +36,11 @@ class Located:
         """The line it begins on, counted from 1."""
         return int(self._node.start_mark.line) + 1
 
-    def bad(self, problem: str, hint: str = REMEDY) -> InputError:
+    def error(self, problem: str, hint: str = REMEDY) -> InputError:
         """The error of this node."""
         return InputError.at(self._name, self.line, problem, hint=hint)
 
-    def plain(self) -> Any:
+    def value(self) -> Any:
         """Its value as YAML constructs it."""
         return self._loader.construct_object(self._node, deep=True)
 
@@ -54,50 +54,50 @@ class Located:
         """Whether it is a list."""
         return bool(self._node.id == "sequence")
 
-    def items(self, what: str) -> "list[Located]":
+    def items(self, what: str) -> "list[YamlNode]":
         """The elements of a list."""
         if not self.is_list:
-            raise self.bad(f"{what} must be a list")
-        return [Located(node, self._loader, self._name) for node in self._node.value]
+            raise self.error(f"{what} must be a list")
+        return [YamlNode(node, self._loader, self._name) for node in self._node.value]
 
-    def fields(self, what: str, known: tuple[str, ...] | None = None) -> "dict[str, Located]":
+    def fields(self, what: str, known: tuple[str, ...] | None = None) -> "dict[str, YamlNode]":
         """The fields of a mapping without those that are null; unknown names are refused."""
         if not self.is_map:
-            raise self.bad(f"{what} must be a mapping")
+            raise self.error(f"{what} must be a mapping")
         self._loader.flatten_mapping(self._node)
-        found: dict[str, Located] = {}
+        found: dict[str, YamlNode] = {}
         for key_node, node in self._node.value:
-            key = Located(key_node, self._loader, self._name)
-            name = str(key.plain()) if key_node.id == "scalar" else ""
+            key = YamlNode(key_node, self._loader, self._name)
+            name = str(key.value()) if key_node.id == "scalar" else ""
             if known is not None and name not in known:
                 close = difflib.get_close_matches(name, known, 1)
                 better = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(known)}"
-                raise key.bad(f"{what} has no key `{name}`", hint=better)
+                raise key.error(f"{what} has no key `{name}`", hint=better)
             if name in found:
-                raise key.bad(f"`{name}` stands twice in {what}")
-            value = Located(node, self._loader, self._name)
-            if node.id != "scalar" or value.plain() is not None:
+                raise key.error(f"`{name}` stands twice in {what}")
+            value = YamlNode(node, self._loader, self._name)
+            if node.id != "scalar" or value.value() is not None:
                 found[name] = value
         return found
 
     def scalar(self, what: str) -> Scalar:
         """A number, a word or a truth value."""
-        value = self.plain() if not (self.is_map or self.is_list) else None
+        value = self.value() if not (self.is_map or self.is_list) else None
         if not isinstance(value, bool | int | float | str):
-            raise self.bad(f"{what} must be a number or a word")
+            raise self.error(f"{what} must be a number or a word")
         if isinstance(value, float) and not math.isfinite(value):
-            raise self.bad(f"{what} must be finite")
+            raise self.error(f"{what} must be finite")
         return value
 
     def text(self, what: str) -> str:
         """A word."""
-        value = self.plain() if not (self.is_map or self.is_list) else None
+        value = self.value() if not (self.is_map or self.is_list) else None
         if not isinstance(value, str) or not value:
-            raise self.bad(f"{what} must be a name")
+            raise self.error(f"{what} must be a name")
         return value
 
 
-def composed(text: str, name: str) -> Located:
+def parse_yaml(text: str, name: str) -> YamlNode:
     """The one document of a YAML text. Raises InputError for anything else."""
     yaml = yaml_module()
     try:
@@ -115,4 +115,4 @@ def composed(text: str, name: str) -> Located:
         raise InputError.at(name, 1, f"no YAML: {said}", hint=REMEDY) from None
     if node is None:
         raise InputError.at(name, 1, "the recipe is empty", hint=REMEDY)
-    return Located(node, loader, name)
+    return YamlNode(node, loader, name)

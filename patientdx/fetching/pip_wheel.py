@@ -1,4 +1,4 @@
-"""One wheel of the package index, fetched by pip with whatever index the user has set."""
+"""Fetches one wheel with pip, from whatever package index the user has configured."""
 
 import os
 import subprocess
@@ -9,25 +9,25 @@ from pathlib import Path
 from patientdx.errors import FetchError
 from patientdx.storage.file_digests import Progress
 
-# pip gathers a download in Python's folder for temporary files and moves it when it is whole:
-# naming that folder lets its growth be watched, in every version of pip.
+# pip downloads into Python's folder for temporary files and moves the complete file: setting that
+# folder lets its growth be watched, with every version of pip.
 _PIP = (
     "import runpy, sys, tempfile; tempfile.tempdir = sys.argv.pop(1); "
     "runpy.run_module('pip', run_name='__main__', alter_sys=True)"
 )
-_OFTEN_S = 0.1
+_POLL_S = 0.1
 
 
 def fetch_wheel(requirement: str, folder: Path, on_progress: Progress) -> Path:
-    """The wheel that pip downloaded for a requirement, without those it depends on.
+    """Path of the wheel that pip downloads for a requirement, without its dependencies.
 
-    `on_progress` is told how many bytes are here. Raises FetchError when pip gives none.
+    `on_progress` receives the number of bytes fetched so far. Raises FetchError when pip fails.
     """
-    gathering, target = folder / "gathering", folder / "wheel"
-    gathering.mkdir()
+    temporary, target = folder / "gathering", folder / "wheel"
+    temporary.mkdir()
     target.mkdir()
     options = ("--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--progress-bar", "off")
-    command = (sys.executable, "-c", _PIP, str(gathering), "download", requirement, *options)
+    command = (sys.executable, "-c", _PIP, str(temporary), "download", requirement, *options)
     with subprocess.Popen(
         (*command, "--disable-pip-version-check", "--no-input", "--dest", str(target)),
         stdout=subprocess.DEVNULL,
@@ -36,21 +36,21 @@ def fetch_wheel(requirement: str, folder: Path, on_progress: Progress) -> Path:
         errors="replace",
     ) as process:
         try:
-            said = _watched(process, folder, on_progress)
+            errors = _wait_for(process, folder, on_progress)
         except BaseException:
             process.kill()
             raise
     wheels = sorted(target.glob("*.whl"))
     if process.returncode or not wheels:
-        raise _refusal(requirement, said)
+        raise _pip_failed(requirement, errors)
     return wheels[0]
 
 
-def _watched(process: "subprocess.Popen[str]", folder: Path, on_progress: Progress) -> str:
-    """What the process said on stderr, once it has ended."""
+def _wait_for(process: "subprocess.Popen[str]", folder: Path, on_progress: Progress) -> str:
+    """The stderr of the process, once it has ended."""
     while True:
         try:
-            return process.communicate(timeout=_OFTEN_S)[1]
+            return process.communicate(timeout=_POLL_S)[1]
         except subprocess.TimeoutExpired:
             on_progress(_bytes_below(folder))
 
@@ -65,13 +65,14 @@ def _bytes_below(folder: Path) -> int:
     return total
 
 
-def _refusal(requirement: str, said: str) -> FetchError:
-    if "No module named pip" in said:
+def _pip_failed(requirement: str, stderr: str) -> FetchError:
+    if "No module named pip" in stderr:
         return FetchError(
-            "pip is not there to fetch the model", hint=f"{Path(sys.executable).name} -m ensurepip"
+            "pip, which fetches the model, is not installed",
+            hint=f"{Path(sys.executable).name} -m ensurepip",
         )
-    errors = [line.strip() for line in said.splitlines() if line.startswith("ERROR:")]
-    reason = errors[-1].removeprefix("ERROR:").strip() if errors else "it ended without one"
+    errors = [line.strip() for line in stderr.splitlines() if line.startswith("ERROR:")]
+    reason = errors[-1].removeprefix("ERROR:").strip() if errors else "no reason reported"
     return FetchError(
         f"pip could not fetch {requirement}: {reason}",
         hint="is there a network here? does `pip download` reach a package index?",

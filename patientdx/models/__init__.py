@@ -1,23 +1,30 @@
-"""Language models behind two protocols, `Generator` and `Scorer`; one module a backend.
+"""Language models behind the protocols `Generator`, `Scorer` and `Chooser`; one module per backend.
 
-Nothing here imports a backend's packages before a model is opened.
+The packages of a backend are imported when a model is opened, not before.
 """
 
-from patientdx.fetching.model_cache import KNOWN, StoredModel, get, located, model_folder, stored
+from patientdx.fetching.model_cache import (
+    KNOWN_MODELS,
+    StoredModel,
+    fetch_model,
+    list_models,
+    locate_model,
+    model_folder,
+)
 
 from .opening import Model, open_model
 from .scripted import ScriptedModel
 from .settings import ModelSettings
 
 __all__ = [
-    "KNOWN",
+    "KNOWN_MODELS",
     "Model",
     "ModelSettings",
     "ScriptedModel",
     "StoredModel",
-    "get",
-    "located",
+    "fetch_model",
+    "list_models",
+    "locate_model",
     "model_folder",
     "open_model",
-    "stored",
 ]

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from patientdx.capabilities import require
+from patientdx.capabilities import require_package
 from patientdx.errors import ModelError
 from patientdx.fetching.model_cache import model_folder
 from patientdx.protocols import (
@@ -62,7 +62,7 @@ class LlamaCppModel:
     def load(cls, path: Path, settings: ModelSettings = DEFAULTS) -> "LlamaCppModel":
         """Opens a file. Raises ModelError where llama.cpp cannot read it, ExtraMissingError."""
         _check(path, settings)
-        require("xllamacpp", "local")
+        require_package("xllamacpp", "local")
         key = secrets.token_urlsafe(24)
         batch = settings.batch or 1
         server = _started(path, settings, batch, key)

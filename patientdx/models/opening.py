@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Protocol
 
 from patientdx.errors import ModelError
-from patientdx.fetching.model_cache import located
+from patientdx.fetching.model_cache import locate_model
 from patientdx.protocols import Chooser, Generator, Scorer
 
-from .settings import DEFAULTS, ModelSettings, Warn, unheard
+from .settings import DEFAULTS, ModelSettings, Warn, ignore_warning
 
 
 class Model(Generator, Scorer, Chooser, Protocol):
@@ -19,7 +19,9 @@ class Model(Generator, Scorer, Chooser, Protocol):
         ...
 
 
-def open_model(spec: str, settings: ModelSettings = DEFAULTS, *, warn: Warn = unheard) -> Model:
+def open_model(
+    spec: str, settings: ModelSettings = DEFAULTS, *, warn: Warn = ignore_warning
+) -> Model:
     """A model by name: a .gguf file, a folder, `http(s)://…`, or a name of the model cache.
 
     A server's address may end in `#NAME`, which chooses one of its models. Raises ModelError for
@@ -27,7 +29,7 @@ def open_model(spec: str, settings: ModelSettings = DEFAULTS, *, warn: Warn = un
     """
     if spec.startswith(("http://", "https://")):
         return _server(spec, settings, warn)
-    path = located(spec, settings.cache)
+    path = locate_model(spec, settings.cache)
     backend = _backend(path) if settings.backend == "auto" else settings.backend
     if backend == "server":
         raise ModelError(f"`{spec}` is no server", hint="a server is named by http://HOST:PORT")

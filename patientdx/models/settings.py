@@ -15,7 +15,7 @@ Warn = Callable[[str], None]
 """Told, in a sentence without patient text, what the user should know."""
 
 
-def unheard(_warning: str) -> None:
+def ignore_warning(_warning: str) -> None:
     """Where nobody wants to know."""
 
 

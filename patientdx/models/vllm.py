@@ -5,14 +5,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from patientdx.capabilities import require
+from patientdx.capabilities import require_package
 from patientdx.errors import ModelError
 from patientdx.fetching.model_cache import model_folder
 from patientdx.protocols import GREEDY, Choice, Completion, GenerationSettings, Prompt
 from patientdx.storage.file_digests import digest_of
 
 from .answers import Answers, Tokens
-from .settings import DEFAULTS, ModelSettings, Warn, unheard
+from .settings import DEFAULTS, ModelSettings, Warn, ignore_warning
 from .tokenizer import Words, stopped
 from .torch.loading import weight_files
 
@@ -38,11 +38,11 @@ class VllmModel:
 
     @classmethod
     def load(
-        cls, path: Path, settings: ModelSettings = DEFAULTS, *, warn: Warn = unheard
+        cls, path: Path, settings: ModelSettings = DEFAULTS, *, warn: Warn = ignore_warning
     ) -> "VllmModel":
         """Opens a folder. Raises ModelError where vLLM cannot, ExtraMissingError without vLLM."""
         files = weight_files(path)
-        require("vllm", "vllm")
+        require_package("vllm", "vllm")
         if path.is_file():
             raise ModelError(
                 f"{path}: vLLM is given folders of safetensors here",

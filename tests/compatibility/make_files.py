@@ -61,7 +61,15 @@ from kept_files import (
     vllm_digest,
 )
 
-from evaluator.cohorts import Bin, CohortMeta, FlowStep, Measured, Stay, read_cohort, write_cohort
+from evaluator.cohorts import (
+    Bin,
+    CohortMeta,
+    FlowStep,
+    Measurement,
+    Stay,
+    read_cohort,
+    write_cohort,
+)
 from evaluator.mortality.answer_store import AnswerStore
 from evaluator.mortality.scoring import ask
 from evaluator.selection.score_store import Score, ScoreStore
@@ -199,8 +207,8 @@ def stay(number: int) -> Stay:
         insurance="Medicare" if number % 5 else None,
         diagnosis_codes=("I10", "J96") if number % 2 else (),
         diagnoses=("hypertension", "respiratory failure") if number % 2 else (),
-        charts=(Measured("HR", rate), Measured("SpO₂", math.nan if number == 2 else 96.5)),
-        medications=(Measured("Saline", 2.5),) if number % 3 else (),
+        charts=(Measurement("HR", rate), Measurement("SpO₂", math.nan if number == 2 else 96.5)),
+        medications=(Measurement("Saline", 2.5),) if number % 3 else (),
         procedures=("Ventilation",) if number % 3 == 0 else (),
         outputs=("Foley",),
         bins=tuple(Bin(0, step, rate + step) for step in range(2)),

@@ -59,7 +59,7 @@ from kept_files import (
     vllm_digest,
 )
 
-from evaluator.cohorts.cohort_file import read_cohort
+from evaluator.cohorts import read_cohort
 from evaluator.mortality.answer_store import AnswerStore
 from evaluator.mortality.scoring import ask
 from evaluator.retrieval.settings_file import read_tuned

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expander.fusion.methods import RRF, Norm, ScoreFusion, top
-from expander.fusion.ranx import make_fusion
+from expander.fusion.ranking import rank_hits
+from expander.fusion.registry import make_fusion
+from expander.fusion.rrf import RRF
+from expander.fusion.score_fusion import Norm, ScoreFusion
 from patientdx.errors import ExtraMissingError, InputError
 from patientdx.records import Hit, Run, ranked
 
@@ -46,7 +48,7 @@ def normalised(hits: list[Hit], norm: Norm) -> dict[str, float]:
 
 
 def scores_of(fusion: RRF | ScoreFusion, runs: list[list[Hit]]) -> dict[str, float]:
-    return dict(fusion.each([run_of(hits) for hits in runs]))["q"]
+    return dict(fusion.fused_scores([run_of(hits) for hits in runs]))["q"]
 
 
 @given(several, st.sampled_from([0, 1, 60, 100]), st.randoms())
@@ -90,18 +92,18 @@ def test_one_run_fused_alone_keeps_its_order_of_ranks(hits: list[Hit]) -> None:
 
 
 @given(st.dictionaries(ids, st.floats(-1e300, 1e300) | st.sampled_from([0.5, 0.25, 0.0])))
-def test_top_is_ranked(fused: dict[str, float]) -> None:
+def test_rank_hits_equals_ranked(fused: dict[str, float]) -> None:
     whole = ranked(fused)
-    assert top(fused) == whole
+    assert rank_hits(fused) == whole
     for depth in (1, 2, 5, 10_000):
-        assert top(fused, depth) == whole[:depth]
+        assert rank_hits(fused, depth) == whole[:depth]
 
 
 def test_many_ties_are_in_descending_order_of_ids() -> None:
     rng = np.random.default_rng(1)
     fused = {f"{number}-1": float(rng.integers(5)) for number in rng.permutation(500)}
-    assert top(fused, 120) == ranked(fused)[:120]
-    assert all(isinstance(hit, Hit) for hit in top(fused, 3))
+    assert rank_hits(fused, 120) == ranked(fused)[:120]
+    assert all(isinstance(hit, Hit) for hit in rank_hits(fused, 3))
 
 
 def test_queries_that_a_run_lacks_count_as_empty() -> None:
@@ -126,7 +128,7 @@ def test_python_goes_on_collecting_cycles() -> None:
         (lambda: ScoreFusion(weights=(-1.0,)), "weight"),
         (lambda: ScoreFusion("sum"), "unknown norm"),
         (lambda: RRF(weights=(1.0,)).fuse([{}, {}]), "1 weights for 2 systems"),
-        (lambda: RRF().fuse([]), "nothing to fuse"),
+        (lambda: RRF().fuse([]), "no runs to fuse"),
         (lambda: make_fusion("borde"), "unknown fusion `borde`"),
     ],
 )

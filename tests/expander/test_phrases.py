@@ -12,7 +12,9 @@ from expander_fakes import index_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expander.systems.phrases import PhraseSearcher, PhraseSettings, pair_counts, pair_scores
+from expander.systems.phrase_settings import PhraseSettings
+from expander.systems.phrases import PhraseSearcher
+from expander.systems.word_pairs import pair_counts, pair_scores
 from indexer.index import Index
 from patientdx.errors import InputError
 from patientdx.records import Filter, Query, float32
@@ -126,9 +128,7 @@ class Definition:
     ],
 )
 def test_it_computes_its_formulas(index: Index, settings: PhraseSettings) -> None:
-    from indexer.bm25 import BM25Settings
-
-    tuned = index.with_settings(BM25Settings(settings.k1, settings.b))
+    tuned = index.with_bm25(settings.k1, settings.b)
     searcher = PhraseSearcher(settings, searcher=tuned, corpus=tuned)
     definition = Definition(tuned, settings)
     random = Random(9)
@@ -146,7 +146,7 @@ def test_hits_after_the_reranked_follow_in_their_order(index: Index) -> None:
     searcher = PhraseSearcher(PhraseSettings(rerank=5), searcher=index, corpus=index)
     query = Query("q", "w1 w2 w3 w4 the w5 of w6")
     hits = searcher.search_many([query], 1000)[0]
-    plain = index.search_many(searcher.weighed([query]), 1000)[0]
+    plain = index.search_many(searcher.weigh_queries([query]), 1000)[0]
     assert hits[5:] == plain[5:]
     assert {hit.doc_id for hit in hits[:5]} == {hit.doc_id for hit in plain[:5]}
     assert searcher.search_many([query], 3)[0] == hits[:3]
@@ -163,7 +163,7 @@ def test_filters_hold_for_feedback_too(index: Index) -> None:
 def test_what_an_expander_added_counts(index: Index) -> None:
     searcher = PhraseSearcher(searcher=index, corpus=index)
     plain, more = (Query("q", "w1 w2", added) for added in ({}, {"w20": 1.0}))
-    weighed = searcher.weighed([plain, more])
+    weighed = searcher.weigh_queries([plain, more])
     assert weighed[1].terms["w20"] > weighed[0].terms.get("w20", 0.0)
 
 

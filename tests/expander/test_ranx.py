@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from expander.fusion.methods import RRF, Fusion, ScoreFusion
-from expander.fusion.ranx import RanxFusion, make_fusion
+from expander.fusion.fusion import Fusion
+from expander.fusion.ranx import RanxFusion
+from expander.fusion.registry import make_fusion
+from expander.fusion.rrf import RRF
+from expander.fusion.score_fusion import ScoreFusion
 from patientdx.errors import InputError, UsageError
 from patientdx.records import Hit, Run, float32, ranked
 
@@ -49,7 +52,7 @@ def by_ranx(runs: list[Run], method: str, norm: str | None, **params: Any) -> di
 @pytest.mark.parametrize("count", [2, 3])
 def test_rrf_equals_ranx(seed: int, count: int) -> None:
     runs = random_runs(seed, count)
-    ours = dict(RRF().each(runs))
+    ours = dict(RRF().fused_scores(runs))
     theirs = by_ranx(runs, "rrf", None, k=60)
     for query_id, scores in theirs.items():
         assert ours[query_id] == pytest.approx(scores, abs=1e-9, rel=0)
@@ -60,7 +63,7 @@ def test_rrf_equals_ranx(seed: int, count: int) -> None:
 def test_score_fusion_equals_ranx(seed: int, norm: Any, theirs: str) -> None:
     runs = random_runs(seed, 3)
     weights = [0.2, 1.0, 3.5]
-    ours = dict(ScoreFusion(norm, tuple(weights)).each(runs))
+    ours = dict(ScoreFusion(norm, tuple(weights)).fused_scores(runs))
     for query_id, scores in by_ranx(runs, "wsum", theirs, weights=weights).items():
         assert ours[query_id] == pytest.approx(scores, abs=1e-9, rel=0)
 
@@ -78,7 +81,7 @@ def test_equal_scores_and_single_hits_equal_ranx(norm: Any, theirs: str) -> None
             "one": [Hit("d2", -1.0)],
         },
     ]
-    ours = dict(ScoreFusion(norm, (1.0, 2.0)).each(runs))
+    ours = dict(ScoreFusion(norm, (1.0, 2.0)).fused_scores(runs))
     for query_id, scores in by_ranx(runs, "wsum", theirs, weights=[1.0, 2.0]).items():
         assert ours[query_id] == pytest.approx(scores, abs=1e-9, rel=0)
     assert ours["one"] == {"d1": 0.0, "d2": 0.0}
@@ -106,7 +109,7 @@ def test_weights_are_a_parameter_of_ranx_s_weighted_methods() -> None:
 def test_a_method_that_learns_is_trained_on_judged_runs() -> None:
     runs = random_runs(7, 2)
     qrels = {query_id: {hits[0].doc_id: 1} for query_id, hits in runs[0].items()}
-    trained = RanxFusion("mapfuse").trained(qrels, runs)
+    trained = RanxFusion("mapfuse").fit(qrels, runs)
     assert list(trained.params) == ["map_scores"]
     fused = trained.fuse(runs)
     # The first run is always right, so its first hits come first.

@@ -10,15 +10,15 @@ from expander_fakes import FailingGenerator, FakeGenerator, index_of
 from evaluator import evaluate_searcher
 from expander.cached_generator import CachedGenerator
 from expander.expansions import expand_queries, expansion_row
-from expander.fusion.methods import RRF
+from expander.fusion.rrf import RRF
 from expander.reply_cache import ReplyCache
 from expander.strategies.keywords import Keywords
 from expander.strategies.reduce import Reduce, ReduceSettings
 from expander.systems.searchers import (
-    ExpandedSearcher,
+    ExpandingRankingSearcher,
+    ExpandingSearcher,
     FusedSearcher,
-    RankingExpandedSearcher,
-    expanded_searcher,
+    expanding_searcher,
 )
 from indexer.index import Index
 from patientdx.errors import InputError
@@ -61,31 +61,31 @@ class Plain:
         return self._index.search_many(queries, k, where)
 
 
-def test_an_expanded_searcher_searches_what_was_expanded(index: Index) -> None:
-    searcher = expanded_searcher(index, Podagra())
+def test_an_expanding_searcher_searches_what_was_expanded(index: Index) -> None:
+    searcher = expanding_searcher(index, Podagra())
     expanded = Podagra().expand_many(QUERIES)
     where = Filter(exclude_ids=frozenset({"p0"}))
     assert searcher.search_many(QUERIES) == index.search_many(expanded)
     assert searcher.search_many(QUERIES, 1, where) == index.search_many(expanded, 1, where)
     assert searcher.search_many(QUERIES, 1, where)[0][0].doc_id == "p1"
-    assert searcher.expanded(QUERIES) == expanded
+    assert searcher.expand(QUERIES) == expanded
     assert searcher.search_many([]) == []
 
 
 def test_it_counts_ranks_where_the_other_does(index: Index) -> None:
-    ranking = expanded_searcher(index, Podagra())
-    assert type(ranking) is RankingExpandedSearcher
+    ranking = expanding_searcher(index, Podagra())
+    assert type(ranking) is ExpandingRankingSearcher
     assert isinstance(ranking, RankingSearcher)
     assert ranking.ranks_many(QUERIES, [["p0", "p1", "p2"], ["p1"]]) == [[1, 2, None], [3]]
-    plain = expanded_searcher(Plain(index), Podagra())
-    assert type(plain) is ExpandedSearcher
+    plain = expanding_searcher(Plain(index), Podagra())
+    assert type(plain) is ExpandingSearcher
     assert isinstance(plain, Searcher)
     assert not isinstance(plain, RankingSearcher)
 
 
 def test_an_evaluation_expands_every_query_once(index: Index) -> None:
     expander = Podagra()
-    searcher = expanded_searcher(index, expander)
+    searcher = expanding_searcher(index, expander)
     evaluation, _, _ = evaluate_searcher(
         searcher, QUERIES, {"a": {"p1": 1}, "b": {"p1": 1}}, ["RR"]
     )
@@ -95,7 +95,7 @@ def test_an_evaluation_expands_every_query_once(index: Index) -> None:
 
 def test_a_fused_searcher_fuses_hits_of_its_depth(index: Index) -> None:
     searchers = [Plain(index), Plain(index)]
-    fused = FusedSearcher([searchers[0], expanded_searcher(searchers[1], Podagra())], RRF(), 4)
+    fused = FusedSearcher([searchers[0], expanding_searcher(searchers[1], Podagra())], RRF(), 4)
     found = fused.search_many(QUERIES, 2)
     runs = [
         {str(n): hits for n, hits in enumerate(index.search_many(queries, 4))}

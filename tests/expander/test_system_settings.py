@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expander import PhraseSettings, default_axes, system_settings
+from expander import PhraseSettings, default_axes, parse_system_settings
 from expander.strategies.keywords import KeywordsSettings
 from expander.strategies.rm3 import Rm3Settings
 from expander.systems.settings import Value
@@ -13,7 +13,7 @@ from patientdx.errors import InputError, UsageError
 
 
 def test_every_setting_arrives_where_it_belongs() -> None:
-    found = system_settings(
+    found = parse_system_settings(
         {
             "system": "rrf(bm25,rm3,phrases)",
             "k1": 1.2,
@@ -27,23 +27,33 @@ def test_every_setting_arrives_where_it_belongs() -> None:
     )
     assert str(found) == "rrf(bm25,0.5*rm3,2*phrases)"
     assert (found.k1, found.b, found.rrf_k) == (1.2, 0.0, 20.0)
-    assert found.of("rm3") == Rm3Settings(terms=20, original_weight=0.7)
-    assert found.phrases(1.2, 0) == PhraseSettings(1.2, 0, pair_weight=1.0)
+    assert found.strategy_settings("rm3") == Rm3Settings(terms=20, original_weight=0.7)
+    assert found.phrase_settings(1.2, 0) == PhraseSettings(1.2, 0, pair_weight=1.0)
 
 
 def test_what_is_not_set_stays_as_it_is() -> None:
-    found = system_settings({})
+    found = parse_system_settings({})
     assert (str(found), found.k1, found.b, found.rrf_k) == ("bm25", None, None, 60)
-    keywords = system_settings({"system": "keywords"})
-    assert keywords.of("keywords") is None
-    assert keywords.phrases(0.9, 0.4) == PhraseSettings()
+    keywords = parse_system_settings({"system": "keywords"})
+    assert keywords.strategy_settings("keywords") is None
+    assert keywords.phrase_settings(0.9, 0.4) == PhraseSettings()
 
 
 def test_truth_values_and_limits_that_may_be_missing() -> None:
-    found = system_settings({"system": "keywords", "keywords.only_missing": True})
-    assert found.of("keywords") == KeywordsSettings(only_missing=True)
-    assert system_settings({"system": "reduce", "reduce.terms": 30}).of("reduce").terms == 30
-    assert system_settings({"system": "reduce", "reduce.share": 0.25}).of("reduce").share == 0.25
+    found = parse_system_settings({"system": "keywords", "keywords.only_missing": True})
+    assert found.strategy_settings("keywords") == KeywordsSettings(only_missing=True)
+    assert (
+        parse_system_settings({"system": "reduce", "reduce.terms": 30})
+        .strategy_settings("reduce")
+        .terms
+        == 30
+    )
+    assert (
+        parse_system_settings({"system": "reduce", "reduce.share": 0.25})
+        .strategy_settings("reduce")
+        .share
+        == 0.25
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,13 +76,13 @@ def test_truth_values_and_limits_that_may_be_missing() -> None:
 )
 def test_what_a_system_cannot_be_set_to(values: dict[str, Value], said: str) -> None:
     with pytest.raises(UsageError) as caught:
-        system_settings(values)
+        parse_system_settings(values)
     assert said in caught.value.message
 
 
 def test_numbers_out_of_range_are_refused_at_once() -> None:
     with pytest.raises(InputError):
-        system_settings({"system": "rm3", "rm3.terms": 0})
+        parse_system_settings({"system": "rm3", "rm3.terms": 0})
 
 
 @pytest.mark.parametrize(
@@ -94,17 +104,17 @@ def test_the_defaults_stand_first_among_what_is_tried(system: str, names: set[st
     assert axes.keys() == names
     assert all(len(set(values)) == len(values) > 1 for values in axes.values())
     first = {name: values[0] for name, values in axes.items()}
-    found = system_settings({"system": system, **first})
+    found = parse_system_settings({"system": system, **first})
     assert str(found) == str(parsed)
     assert (found.k1, found.b, found.rrf_k) == (1.5, 0.3, 60)
-    default = system_settings({"system": system})
+    default = parse_system_settings({"system": system})
     for name in parsed.strategies & {"rm3", "rocchio", "keywords"}:
-        assert found.of(name) == type(found.of(name))()
-        assert default.of(name) is None
+        assert found.strategy_settings(name) == type(found.strategy_settings(name))()
+        assert default.strategy_settings(name) is None
 
 
 @given(st.lists(st.floats(0, 9, allow_nan=False), min_size=2, max_size=4))
 def test_weights_are_those_of_the_parts_in_order(weights: list[float]) -> None:
     system = f"rrf({','.join(['bm25'] * len(weights))})"
-    found = system_settings({"system": system, "weights": ":".join(map(repr, weights))})
+    found = parse_system_settings({"system": system, "weights": ":".join(map(repr, weights))})
     assert [weight for weight, _ in found.system.parts] == weights

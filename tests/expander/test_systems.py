@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expander import RRF, ScoreFusion
-from expander.systems.system import System, build_system, parse_system
+from expander.systems.builder import build_searcher
+from expander.systems.system import System, parse_system
 from patientdx.errors import PatientDxError, UsageError
 from patientdx.records import Filter, Hit, Query
 
@@ -49,19 +50,19 @@ def test_spaces_mean_nothing() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "names no system"),
+        ("", "is not a system"),
         ("bm26", "unknown system `bm26`"),
         ("rff(bm25,rm3)", "unknown fusion `rff`"),
-        ("rrf(bm25)", "names no system"),
-        ("rrf(bm25,rm3", "names no system"),
-        ("rrf(bm25,rm3))", "names no system"),
+        ("rrf(bm25)", "is not a system"),
+        ("rrf(bm25,rm3", "is not a system"),
+        ("rrf(bm25,rm3))", "is not a system"),
         ("rrf(bm25,,rm3)", "unknown system `,`"),
         ("rrf(bm25,-1*rm3)", "unknown system `-1`"),
-        ("rrf(bm25,2 rm3)", "names no system"),
-        ("bm25 rm3", "names no system"),
+        ("rrf(bm25,2 rm3)", "is not a system"),
+        ("bm25 rm3", "is not a system"),
     ],
 )
-def test_what_names_no_system(text: str, said: str) -> None:
+def test_an_invalid_system_is_refused(text: str, said: str) -> None:
     with pytest.raises(UsageError, match="`") as error:
         parse_system(text)
     assert said in error.value.message
@@ -105,7 +106,7 @@ class Renaming:
 )
 def test_a_fusion_fuses_what_its_parts_find(text: str, fusion: RRF | ScoreFusion) -> None:
     query = Query("q", "asked")
-    built = build_system(parse_system(text), Base(), Renaming, rrf_k=7)
+    built = build_searcher(parse_system(text), Base(), Renaming, rrf_k=7)
     runs = [
         {"0": Base().search_many([replace(query, text=name)], 1000)[0]} for name in ("asked", "rm3")
     ]
@@ -114,9 +115,9 @@ def test_a_fusion_fuses_what_its_parts_find(text: str, fusion: RRF | ScoreFusion
 
 def test_a_name_alone_is_one_searcher() -> None:
     base, phrases = Base(), Base()
-    assert build_system(System("phrases"), base, Renaming, phrases=phrases) is phrases
-    assert build_system(System("bm25"), base, Renaming) is base
-    found = build_system(System("rm3"), base, Renaming).search_many([Query("q", "x")], 1)
+    assert build_searcher(System("phrases"), base, Renaming, phrases=phrases) is phrases
+    assert build_searcher(System("bm25"), base, Renaming) is base
+    found = build_searcher(System("rm3"), base, Renaming).search_many([Query("q", "x")], 1)
     assert found == [[Hit("rm3-0", 7.0)]]
 
 
@@ -125,4 +126,4 @@ def test_what_a_strategy_lacks_is_told() -> None:
         raise PatientDxError(f"no {name} here")
 
     with pytest.raises(PatientDxError, match="no rm3 here"):
-        build_system(parse_system("rrf(bm25,rm3)"), Base(), refuse)
+        build_searcher(parse_system("rrf(bm25,rm3)"), Base(), refuse)

@@ -105,7 +105,7 @@ def test_other_settings_share_the_files_and_nothing_else(
     with made(case) as world:
         for index in opened(world, first, threads=(1,)):
             check_search(world, index, [query], k, None)
-            check_search(world, index.with_settings(second), [query], k, None)
+            check_search(world, index.with_bm25(second.k1, second.b), [query], k, None)
             check_search(world, index, [query], k, None)
 
 

@@ -17,11 +17,11 @@ from transformers import AutoModelForCausalLM
 
 from merger.checkpoints.adapters import apply_adapter
 from merger.checkpoints.checkpoint import Checkpoint
-from merger.merging import merge
-from merger.planning.job import Job
+from merger.execution import merge
+from merger.planning.job import MergeJob
 from merger.recipes.reader import parse_recipe
-from merger.recipes.writer import two_model_recipe, written
-from merger.verify import verify
+from merger.recipes.writer import to_yaml, two_model_recipe
+from merger.verification import verify_merge
 from patientdx.errors import InputError, MergeError, PatientDxError
 
 
@@ -98,10 +98,10 @@ def test_a_model_with_its_adapter_is_merged_as_mergekit_does(engine: Any, tmp_pa
     save_model(tmp_path / "b", seed=2, shard="60KB")
     adapter = save_adapter(tmp_path / "b", tmp_path / "lora")
     data = two_model_recipe("slerp", str(tmp_path / "a"), f"{tmp_path / 'b'}+{adapter}", 0.4)
-    recipe = parse_recipe(written(data))
+    recipe = parse_recipe(to_yaml(data))
     a, b = recipe.inputs
     folders = {a: tmp_path / "a", b: tmp_path / "b"}
-    job = Job(recipe, folders, {b: adapter}, engine=engine)
+    job = MergeJob(recipe, folders, {b: adapter}, engine=engine)
     merge(job, tmp_path / "ours")
     theirs = by_mergekit(data, tmp_path / "theirs", lora_merge_cache=str(tmp_path / "cache"))
     found, expected = tensors(tmp_path / "ours"), tensors(theirs)
@@ -111,14 +111,14 @@ def test_a_model_with_its_adapter_is_merged_as_mergekit_does(engine: Any, tmp_pa
     assert sum(ulps(found[name], expected[name]) == 0 for name in expected) > len(expected) / 2
     loaded(tmp_path / "ours")
     assert list(tmp_path.glob(".*")) == []
-    facts = verify(tmp_path / "ours")
+    facts = verify_merge(tmp_path / "ours")
     assert (facts.different, len(facts.provenance.inputs)) == ((), 2)
     assert len(str(facts.provenance.inputs[1].adapter_digest)) == 64
     card = (tmp_path / "ours/README.md").read_text(encoding="utf-8")
     assert "base_model:\n- a\n- b\n- lora\n" in card
     other = save_adapter(tmp_path / "b", adapter, r=2)
     with pytest.raises(MergeError, match="is not the one that was merged"):
-        verify(tmp_path / "ours")
+        verify_merge(tmp_path / "ours")
     assert other == adapter
 
 

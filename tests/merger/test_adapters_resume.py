@@ -19,9 +19,9 @@ from tiny_merges import digest
 from merger.checkpoints import adapted_inputs
 from merger.checkpoints.adapters import adapter_digest
 from merger.engines import stream
-from merger.engines.stream import Written
-from merger.merging import merge
-from merger.planning.job import opened
+from merger.engines.stream import WriteReport
+from merger.execution import merge
+from merger.planning.job import prepare_merge
 from patientdx.errors import InputError, MergeError
 
 MODULE = "base_model.model.model.layers.0.self_attn.q_proj"
@@ -52,14 +52,14 @@ class Seen:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.applied: list[Path] = []
-        self.written: list[Written] = []
+        self.written: list[WriteReport] = []
         apply, write = adapted_inputs.apply_adapter, stream.write_merge
 
         def applying(base: Any, adapter: Path, into: Path) -> Any:
             self.applied.append(adapter)
             return apply(base, adapter, into)
 
-        def writing(*arguments: Any, **options: Any) -> Written:
+        def writing(*arguments: Any, **options: Any) -> WriteReport:
             self.written.append(write(*arguments, **options))
             return self.written[-1]
 
@@ -117,7 +117,7 @@ def test_another_adapter_or_base_begins_anew(
         os.utime(place / "medical-model/model.safetensors", (0, 0))
     else:
         (place / "lora").rename(place / "unused")
-    with opened(job_of(place), place / "out"):
+    with prepare_merge(job_of(place), place / "out"):
         now = {path.name for path in place.glob(".out.adapters/*")}
     assert before & now == {"lock"}
     assert len(now) == (1 if change == "none" else 2)
@@ -132,13 +132,13 @@ def test_another_adapter_or_base_begins_anew(
 
 def test_the_adapted_model_stays_for_an_interrupt_only(place: Path) -> None:
     for error, stays in ((MergeError("no"), False), (KeyboardInterrupt(), True)):
-        with pytest.raises(type(error)), opened(job_of(place), place / "out"):
+        with pytest.raises(type(error)), prepare_merge(job_of(place), place / "out"):
             raise error
         assert (place / ".out.adapters").exists() is stays
 
 
 def test_two_merges_into_one_name_do_not_share_adapted_models(place: Path) -> None:
-    with opened(job_of(place), place / "out"):
+    with prepare_merge(job_of(place), place / "out"):
         with pytest.raises(MergeError, match="another process is merging into this folder"):
             merge(job_of(place), place / "out")
         assert (place / ".out.adapters").exists()

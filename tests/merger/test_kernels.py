@@ -1,4 +1,4 @@
-"""The merge kernels: against float64 formulas, and every engine against NumPy, bit by bit."""
+"""The merge kernels: against float64 formulas, and every variant against NumPy, bit by bit."""
 
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merger.checkpoints.values import SIZES, Values
-from merger.kernels.compiled import engines, native
+from merger.kernels.compiled import kernel_variants, load_native
 from merger.kernels.dispatch import (
     CHUNK,
     Moments,
@@ -18,13 +18,13 @@ from merger.kernels.dispatch import (
     combine,
     combine_many,
     moments,
-    moments_of,
     slerp_weights,
+    total_moments,
 )
-from merger.kernels.numpy_kernels import unpacked
+from merger.kernels.numpy_kernels import unpack
 from patientdx.errors import MergeError
 
-COMPILED = [name for name in engines() if name != "numpy"]
+COMPILED = [name for name in kernel_variants() if name != "numpy"]
 FLOATS = ("BF16", "F16", "F32", "F64")
 # Numbers of every size that a dtype has, the smallest and the largest among them.
 TOPS = {"BF16": 3.3e38, "F16": 65504.0, "F32": 3.4e38, "F64": 1.7e308}
@@ -37,7 +37,9 @@ def values(numbers: Any, dtype: str, shift: int = 0) -> Values:
     """Numbers rounded to a dtype, `shift` bytes into a buffer."""
     wide = np.asarray(numbers, np.float64)
     out = unaligned(len(wide), dtype, shift)
-    assert combine([Values.of(wide)], [1.0], out, engine="numpy") or not np.all(np.isfinite(wide))
+    assert combine([Values.from_array(wide)], [1.0], out, variant="numpy") or not np.all(
+        np.isfinite(wide)
+    )
     return out
 
 
@@ -47,7 +49,7 @@ def unaligned(count: int, dtype: str, shift: int) -> Values:
 
 
 def exact(found: Values) -> np.ndarray:
-    return unpacked(found).astype(np.float64)
+    return unpack(found).astype(np.float64)
 
 
 def same(left: Values, right: Values) -> bool:
@@ -102,14 +104,14 @@ def test_the_cosine_is_that_of_float64(pair: tuple[Values, Values]) -> None:
         assert norm == pytest.approx(long_norm(each), rel=3e-7)
 
 
-@pytest.mark.parametrize("engine", COMPILED)
+@pytest.mark.parametrize("variant", COMPILED)
 @given(pair=tensors())
-def test_every_engine_sums_to_the_same_bits(engine: str, pair: tuple[Values, Values]) -> None:
-    expected = chunk_sums(*pair, engine="numpy")
-    assert np.array_equal(chunk_sums(*pair, engine=engine), expected, equal_nan=True)
+def test_every_engine_sums_to_the_same_bits(variant: str, pair: tuple[Values, Values]) -> None:
+    expected = chunk_sums(*pair, variant="numpy")
+    assert np.array_equal(chunk_sums(*pair, variant=variant), expected, equal_nan=True)
 
 
-@pytest.mark.parametrize("engine", COMPILED)
+@pytest.mark.parametrize("variant", COMPILED)
 @given(
     pair=tensors(),
     dtype=st.sampled_from(FLOATS),
@@ -118,12 +120,12 @@ def test_every_engine_sums_to_the_same_bits(engine: str, pair: tuple[Values, Val
     ),
 )
 def test_every_engine_writes_the_same_bits(
-    engine: str, pair: tuple[Values, Values], dtype: str, weights: list[float]
+    variant: str, pair: tuple[Values, Values], dtype: str, weights: list[float]
 ) -> None:
     outs = [unaligned(pair[0].size, dtype, 1) for _ in range(2)]
     finite = [
-        combine(pair, weights, out, engine=name)
-        for out, name in zip(outs, (engine, "numpy"), strict=True)
+        combine(pair, weights, out, variant=name)
+        for out, name in zip(outs, (variant, "numpy"), strict=True)
     ]
     assert finite[0] == finite[1]
     assert same(*outs)
@@ -152,16 +154,16 @@ def test_all_halves_go_through_float32_and_back(dtype: str) -> None:
     """Every number of 16 bits, also signed zeros, subnormals, infinities and what is no number."""
     every = Values(np.arange(65536, dtype="<u2").view(np.uint8), dtype)
     out = Values.empty(65536, dtype)
-    for engine in engines():
-        assert not combine([every], [1.0], out, engine=engine)
-        missing = np.isnan(unpacked(every))
-        assert np.array_equal(np.isnan(unpacked(out)), missing)
+    for variant in kernel_variants():
+        assert not combine([every], [1.0], out, variant=variant)
+        missing = np.isnan(unpack(every))
+        assert np.array_equal(np.isnan(unpack(out)), missing)
         kept, given_ = (each.data.view("<u2")[~missing] for each in (out, every))
         assert np.array_equal(kept, given_)
 
 
-@pytest.mark.parametrize("engine", engines())
-def test_rounding_is_to_nearest_ties_to_even_as_in_torch(engine: str) -> None:
+@pytest.mark.parametrize("variant", kernel_variants())
+def test_rounding_is_to_nearest_ties_to_even_as_in_torch(variant: str) -> None:
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
     bits = rng.integers(0, 2**32, 300_000, dtype=np.uint32)
@@ -169,75 +171,75 @@ def test_rounding_is_to_nearest_ties_to_even_as_in_torch(engine: str) -> None:
     bits[100_000:200_000] &= 0xFFFFF000  # and between two float16
     numbers = bits.view(np.float32)
     numbers = numbers[np.isfinite(numbers)]
-    source = Values.of(numbers)
+    source = Values.from_array(numbers)
     for dtype, name in (("BF16", torch.bfloat16), ("F16", torch.float16)):
         out = Values.empty(len(numbers), dtype)
-        combine([source], [1.0], out, engine=engine)
+        combine([source], [1.0], out, variant=variant)
         expected = torch.from_numpy(numbers.copy()).to(name).view(torch.int16).numpy()
         assert np.array_equal(out.data.view(np.int16), expected)
 
 
-@pytest.mark.parametrize("engine", engines())
+@pytest.mark.parametrize("variant", kernel_variants())
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("place", [0, 4095, 4096, 5000])
 def test_numbers_that_are_not_finite_are_noticed(
-    engine: str, dtype: str, bad: float, place: int
+    variant: str, dtype: str, bad: float, place: int
 ) -> None:
     numbers = np.random.default_rng(1).standard_normal(5001)
     good = values(numbers, dtype)
     numbers[place] = bad
     damaged = values(numbers, dtype)
     out = Values.empty(5001, dtype)
-    assert moments(good, good, engine=engine).finite == (True, True)
-    assert moments(damaged, good, engine=engine).finite == (False, True)
-    assert moments(good, damaged, engine=engine).finite == (True, False)
-    assert combine([good, good], [0.5, 0.5], out, engine=engine)
-    assert not combine([good, damaged], [0.5, 0.5], out, engine=engine)
-    assert not combine([damaged], [1.0], out, engine=engine)
+    assert moments(good, good, variant=variant).finite == (True, True)
+    assert moments(damaged, good, variant=variant).finite == (False, True)
+    assert moments(good, damaged, variant=variant).finite == (True, False)
+    assert combine([good, good], [0.5, 0.5], out, variant=variant)
+    assert not combine([good, damaged], [0.5, 0.5], out, variant=variant)
+    assert not combine([damaged], [1.0], out, variant=variant)
 
 
-@pytest.mark.parametrize("engine", engines())
-def test_a_sum_beyond_the_dtype_is_noticed(engine: str) -> None:
+@pytest.mark.parametrize("variant", kernel_variants())
+def test_a_sum_beyond_the_dtype_is_noticed(variant: str) -> None:
     big = values([60000.0, 1.0], "F16")
     out = Values.empty(2, "F16")
-    assert combine([big, big], [0.5, 0.5], out, engine=engine)
-    assert not combine([big, big], [1.0, 0.2], out, engine=engine)
+    assert combine([big, big], [0.5, 0.5], out, variant=variant)
+    assert not combine([big, big], [1.0, 0.2], out, variant=variant)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("engine", engines())
-def test_the_ends_are_the_inputs_bit_by_bit(engine: str, dtype: str) -> None:
+@pytest.mark.parametrize("variant", kernel_variants())
+def test_the_ends_are_the_inputs_bit_by_bit(variant: str, dtype: str) -> None:
     numbers = np.random.default_rng(2).standard_normal(4133)
     numbers[::7] = -0.0
     a, b = values(numbers, dtype), values(-2 * numbers, dtype)
     out = Values.empty(4133, dtype)
     for t, expected in ((0.0, a), (1.0, b)):
-        combine([a, b], slerp_weights(t, moments(a, b).cosine), out, engine=engine)
+        combine([a, b], slerp_weights(t, moments(a, b).cosine), out, variant=variant)
         assert same(out, expected)
 
 
-@pytest.mark.parametrize("engine", engines())
+@pytest.mark.parametrize("variant", kernel_variants())
 @pytest.mark.parametrize("dtypes", [("BF16",) * 5, ("F32", "BF16", "F16", "F32"), ("F64", "BF16")])
-def test_many_sums_of_many_tensors_from_one_read(engine: str, dtypes: tuple[str, ...]) -> None:
+def test_many_sums_of_many_tensors_from_one_read(variant: str, dtypes: tuple[str, ...]) -> None:
     rng = np.random.default_rng(3)
     inputs = [values(rng.standard_normal(5003), dtype, 1) for dtype in dtypes]
     weights = rng.uniform(-1, 1, (6, len(inputs)))
     outs = [Values.empty(5003, "F32") for _ in weights]
-    assert combine_many(inputs, weights.tolist(), outs, engine=engine)
+    assert combine_many(inputs, weights.tolist(), outs, variant=variant)
     for row, out in zip(weights, outs, strict=True):
         expected = sum(weight * exact(each) for weight, each in zip(row, inputs, strict=True))
         assert np.allclose(exact(out), expected, rtol=0, atol=2e-6)
         alone = Values.empty(5003, "F32")
-        combine(inputs, row.tolist(), alone, engine="numpy")
+        combine(inputs, row.tolist(), alone, variant="numpy")
         assert same(out, alone)
 
 
-@pytest.mark.parametrize("engine", engines())
+@pytest.mark.parametrize("variant", kernel_variants())
 @pytest.mark.parametrize("shift", [0, 2, 62])
 @pytest.mark.parametrize("count", [1, 31, 4096, 3 * 4096 + 77])
 def test_writing_past_the_caches_changes_no_bit_and_nothing_beside(
-    engine: str, shift: int, count: int
+    variant: str, shift: int, count: int
 ) -> None:
     rng = np.random.default_rng(count)
     a, b = (values(rng.standard_normal(count), "BF16") for _ in range(2))
@@ -245,8 +247,8 @@ def test_writing_past_the_caches_changes_no_bit_and_nothing_beside(
     begin = 8 + (shift - room.data[16:].ctypes.data) % 64 // 2
     far = room.part(begin, begin + count)
     assert far.data.ctypes.data % 64 == shift % 64
-    assert combine([a, b], [0.3, 0.7], near, engine=engine)
-    assert combine([a, b], [0.3, 0.7], far, engine=engine, past_caches=True)
+    assert combine([a, b], [0.3, 0.7], near, variant=variant)
+    assert combine([a, b], [0.3, 0.7], far, variant=variant, past_caches=True)
     assert np.array_equal(near.data, far.data)
     beside = np.concatenate([room.part(0, begin).data, room.part(begin + count, count + 120).data])
     assert np.all(beside == 0xA5)
@@ -255,7 +257,7 @@ def test_writing_past_the_caches_changes_no_bit_and_nothing_beside(
 def test_threads_change_no_bit() -> None:
     rng = np.random.default_rng(4)
     count = 5 * CHUNK + 77
-    a, b = (Values.of(rng.standard_normal(count).astype(np.float32)) for _ in range(2))
+    a, b = (Values.from_array(rng.standard_normal(count).astype(np.float32)) for _ in range(2))
     outs = [Values.empty(count, "BF16") for _ in range(2)]
     with ThreadPoolExecutor(3) as pool:
         assert moments(a, b, pool=pool) == moments(a, b)
@@ -265,7 +267,7 @@ def test_threads_change_no_bit() -> None:
     pieces = [
         chunk_sums(a.part(i, i + CHUNK), b.part(i, i + CHUNK)) for i in range(0, count, CHUNK)
     ]
-    assert moments_of(pieces) == moments(a, b)
+    assert total_moments(pieces) == moments(a, b)
     x, y = exact(a), exact(b)
     assert moments(a, b).cosine == pytest.approx(x @ y / math.sqrt((x @ x) * (y @ y)), abs=1e-9)
 
@@ -304,26 +306,26 @@ def test_tiny_and_empty_tensors() -> None:
 
 def test_what_does_not_fit_together_is_refused() -> None:
     a, b = values([1.0, 2.0], "F32"), values([1.0], "F32")
-    module = native()
+    module = load_native()
     if module is not None:
-        for engine in COMPILED:
+        for variant in COMPILED:
             with pytest.raises(ValueError, match="do not fit together"):
-                chunk_sums(a, b, engine=engine)
+                chunk_sums(a, b, variant=variant)
             with pytest.raises(ValueError, match="do not fit together"):
-                combine([a, b], [0.5, 0.5], Values.empty(2, "F32"), engine=engine)
+                combine([a, b], [0.5, 0.5], Values.empty(2, "F32"), variant=variant)
             with pytest.raises(ValueError, match="do not fit together"):
-                combine([a, a], [0.5], Values.empty(2, "F32"), engine=engine)
+                combine([a, a], [0.5], Values.empty(2, "F32"), variant=variant)
             with pytest.raises(ValueError, match="do not fit together"):
-                combine([a, a], [0.5, 0.5], Values.empty(1, "F32"), engine=engine)
+                combine([a, a], [0.5, 0.5], Values.empty(1, "F32"), variant=variant)
             with pytest.raises(ValueError, match="do not fit together"):
-                moments(a, b, engine=engine)
+                moments(a, b, variant=variant)
         with pytest.raises(ValueError, match="no variant `z80`"):
-            chunk_sums(a, a, engine="z80")
+            chunk_sums(a, a, variant="z80")
     with pytest.raises(MergeError, match="dtype I64 cannot be merged"):
         moments(Values(a.data, "I64"), Values(a.data, "I64"))
 
 
 def test_the_compiled_kernels_are_there_in_a_checkout_that_built_them() -> None:
-    if native() is None:
+    if load_native() is None:
         pytest.skip("the compiled kernels were not built")
-    assert engines()[-2:] == ("plain", "numpy")
+    assert kernel_variants()[-2:] == ("plain", "numpy")

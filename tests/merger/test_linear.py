@@ -1,4 +1,4 @@
-"""The linear method's arithmetic: a fused multiply-add, of every engine and of MergeKit."""
+"""The linear method's arithmetic: a fused multiply-add, of every variant and of MergeKit."""
 
 import math
 from fractions import Fraction
@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merger.checkpoints.values import SIZES, Values
-from merger.kernels.compiled import engines
+from merger.kernels.compiled import kernel_variants
 from merger.kernels.dispatch import combine, combine_many
-from merger.kernels.numpy_kernels import fused, unpacked
-from merger.kernels.weighted_sums import Sum, linear_sum
+from merger.kernels.numpy_kernels import fused_multiply_add, unpack
+from merger.kernels.weighted_sums import WeightedSum, linear_sum
 
 floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
 WEIGHTS = [(round(1 - t / 10, 10), t / 10) for t in range(1, 10)]
@@ -45,12 +45,12 @@ def test_a_fused_product_is_rounded_once(
         product = -(a * np.float32(b))
         cancelling = np.where(np.isfinite(product), product, np.float32(0))
         c = cancelling if near else np.array([row[1] for row in rows], np.float32)
-        found = fused(a, np.float32(b), c)
+        found = fused_multiply_add(a, np.float32(b), c)
     for x, y, z in zip(a.tolist(), c.tolist(), found.tolist(), strict=True):
         assert z == nearest(Fraction(x) * Fraction(b) + Fraction(y))
 
 
-@pytest.mark.parametrize("engine", [name for name in engines() if name != "numpy"])
+@pytest.mark.parametrize("variant", [name for name in kernel_variants() if name != "numpy"])
 @given(
     seed=st.integers(0, 2**32),
     count=st.sampled_from(SIZES_ODD),
@@ -60,7 +60,7 @@ def test_a_fused_product_is_rounded_once(
     exponent=st.integers(-44, 38),
 )
 def test_every_engine_fuses_to_the_same_bits(
-    engine: str, seed: int, count: int, dtypes: list[str], out: str, divisor: float, exponent: int
+    variant: str, seed: int, count: int, dtypes: list[str], out: str, divisor: float, exponent: int
 ) -> None:
     rng = np.random.default_rng(seed)
     first = rng.standard_normal(count) * 10.0**exponent
@@ -68,24 +68,24 @@ def test_every_engine_fuses_to_the_same_bits(
     weights = tuple(rng.choice([0.0, 0.6, 0.4, 1.0], len(dtypes)).tolist())
     made = [Values.empty(count, out) for _ in range(2)]
     finite = [
-        combine(inputs, Sum(weights, divisor), one, engine=name)
-        for one, name in zip(made, (engine, "numpy"), strict=True)
+        combine(inputs, WeightedSum(weights, divisor), one, variant=name)
+        for one, name in zip(made, (variant, "numpy"), strict=True)
     ]
     assert finite[0] == finite[1]
     assert made[0].data.tobytes() == made[1].data.tobytes()
 
 
-@pytest.mark.parametrize("engine", engines())
-def test_sums_of_both_kinds_from_one_read(engine: str) -> None:
+@pytest.mark.parametrize("variant", kernel_variants())
+def test_sums_of_both_kinds_from_one_read(variant: str) -> None:
     rng = np.random.default_rng(0)
     a = packed(rng.standard_normal(5003), "F32")
-    b = packed(-1.5 * unpacked(a), "F32")
-    sums = [Sum((0.6, 0.4)), Sum((0.6, 0.4), 1.0), Sum((3.0, 1.0), 4.0)]
+    b = packed(-1.5 * unpack(a), "F32")
+    sums = [WeightedSum((0.6, 0.4)), WeightedSum((0.6, 0.4), 1.0), WeightedSum((3.0, 1.0), 4.0)]
     outs = [Values.empty(5003, "F32") for _ in sums]
-    assert combine_many([a, b], sums, outs, engine=engine)
+    assert combine_many([a, b], sums, outs, variant=variant)
     alone = Values.empty(5003, "F32")
     for each, out in zip(sums, outs, strict=True):
-        combine([a, b], each, alone, engine=engine)
+        combine([a, b], each, alone, variant=variant)
         assert out.data.tobytes() == alone.data.tobytes()
     assert outs[0].data.tobytes() != outs[1].data.tobytes()
 
@@ -94,7 +94,7 @@ def packed(numbers: Any, dtype: str) -> Values:
     tops = {"F16": 6e4, "BF16": 3e38, "F32": 3e38, "F64": 1e300}
     wide = np.clip(np.asarray(numbers, np.float64), -tops[dtype], tops[dtype])
     out = Values.empty(len(wide), dtype)
-    combine([Values.of(wide)], [1.0], out, engine="numpy")
+    combine([Values.from_array(wide)], [1.0], out, variant="numpy")
     return out
 
 
@@ -132,10 +132,10 @@ def test_two_tensors_are_mergekit_s_bit_by_bit(count: int, dtype: str) -> None:
     for weights in WEIGHTS:
         for said in ({}, {"normalize": False}):
             wanted = by_mergekit(inputs, weights, **said).data.tobytes()
-            for engine in engines():
+            for variant in kernel_variants():
                 out = Values.empty(count, dtype)
                 found = linear_sum(weights, divided=not said)
-                assert combine(inputs, found, out, engine=engine)
+                assert combine(inputs, found, out, variant=variant)
                 assert out.data.tobytes() == wanted
 
 
@@ -160,5 +160,5 @@ def test_the_divisor_is_that_of_torch(weights: list[float]) -> None:
     torch = pytest.importorskip("torch", reason="needs the extra merge")
     wanted = torch.tensor([weights], dtype=torch.float32).sum(dim=1)
     assert linear_sum(weights).divisor == float(wanted)
-    assert linear_sum(weights, divided=False) == Sum(tuple(weights), 1.0)
+    assert linear_sum(weights, divided=False) == WeightedSum(tuple(weights), 1.0)
     assert linear_sum(weights, wide=True).divisor == pytest.approx(math.fsum(weights))

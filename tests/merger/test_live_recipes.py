@@ -15,9 +15,9 @@ from merger.checkpoints.checkpoint import Checkpoint
 from merger.engines.stream import write_merge
 from merger.live.merged_model import MergedModel
 from merger.planning.merge_plan import MergePlan
-from merger.planning.planner import plan_merge
+from merger.planning.recipe_resolver import plan_merge
 from merger.recipes.reader import parse_recipe
-from merger.recipes.writer import written
+from merger.recipes.writer import to_yaml
 from patientdx.errors import MergeError
 from patientdx.models.settings import ModelSettings
 
@@ -51,7 +51,7 @@ def recipe_of(folders: list[Path], weights: list[Any], **more: Any) -> dict[str,
 
 
 def planned(data: dict[str, Any], *, live: bool = True) -> MergePlan:
-    recipe = parse_recipe(written(data))
+    recipe = parse_recipe(to_yaml(data))
     return plan_merge(recipe, [Checkpoint.open(ref.path) for ref in recipe.inputs], live=live)
 
 

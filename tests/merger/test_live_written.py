@@ -13,12 +13,12 @@ from live_merges import plan_of, same_bits, siblings
 
 from merger.checkpoints.checkpoint import Checkpoint
 from merger.engines.stream import write_merge
-from merger.live.blends import blends, pairs_of
+from merger.live.live_tensors import measure_pairs, open_live_tensors
 from merger.live.merged_model import MergedModel
-from merger.live.mixes import Mix, sum_weights
-from merger.live.torch_weights import DeviceWeights, live_tensors
+from merger.live.mixes import TensorMix, weighted_sum
+from merger.live.torch_weights import DeviceWeights, match_live_tensors
 from merger.planning.merge_plan import MergePlan
-from merger.planning.planner import plan_merge
+from merger.planning.recipe_resolver import plan_merge
 from merger.recipes.reader import parse_recipe
 from patientdx.models.settings import ModelSettings
 from patientdx.models.torch.model import HfModel
@@ -64,7 +64,7 @@ def test_any_type_in_memory_holds_what_is_written(
     merged = MergedModel.load(plan_of(folders), settings=ModelSettings(dtype=held))
     for method, t in (("slerp", 0.4), ("linear", 0.7), ("slerp", 0.0)):
         plan = plan_of(folders, method, (1 - t, t))
-        assert_same(merged.at(t, method=method), written(plan, tmp_path / f"{method}-{t}"), held)
+        assert_same(merged.remix(t, method=method), written(plan, tmp_path / f"{method}-{t}"), held)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
@@ -78,13 +78,13 @@ def test_a_recipe_with_gradients_and_filters(tmp_path: Path, dtype: str) -> None
     merged = MergedModel.load(plan, settings=ModelSettings(dtype=dtype))
     assert_same(merged, written(plan, tmp_path / "recipe"), dtype)
     planned = {name: tensor.clone() for name, tensor in merged.module.state_dict().items()}
-    merged.at(0)
+    merged.remix(0)
     wanted = loaded(folders[1], dtype)
     assert all(
         torch.equal(tensor.to(wanted[name].dtype), wanted[name])
         for name, tensor in merged.module.state_dict().items()
     )
-    merged.follow(plan)
+    merged.apply_plan(plan)
     assert all(
         same_bits(tensor, planned[name]) for name, tensor in merged.module.state_dict().items()
     )
@@ -103,14 +103,14 @@ def test_the_path_of_a_gpu_gives_the_same_bits(tmp_path: Path) -> None:
     folders = siblings(tmp_path, 3)
     plan = plan_of(folders, "linear", (0.2, 0.3, 0.5))
     merged = MergedModel.load(plan, settings=ModelSettings(dtype="float32"))
-    other = MergedModel.load(plan, settings=ModelSettings(dtype="float32")).at((1, 0, 0))
-    live = live_tensors(other.module, {task.name: task.shape for task in plan.tensors})
-    some = list(blends(plan))
+    other = MergedModel.load(plan, settings=ModelSettings(dtype="float32")).remix((1, 0, 0))
+    live = match_live_tensors(other.module, {task.name: task.shape for task in plan.tensors})
+    some = list(open_live_tensors(plan))
     device = DeviceWeights(live, some)
     with ThreadPoolExecutor(1) as pool:
-        pairs = pairs_of(some, pool)
-    for mix in (Mix("linear", (0.2, 0.3, 0.5)), Mix("multislerp", (0.5, 0.25, 0.25))):
-        merged.at(mix)
-        device.write({name: sum_weights(mix, found) for name, found in pairs.items()})
+        pairs = measure_pairs(some, pool)
+    for mix in (TensorMix("linear", (0.2, 0.3, 0.5)), TensorMix("multislerp", (0.5, 0.25, 0.25))):
+        merged.remix(mix)
+        device.write({name: weighted_sum(mix, found) for name, found in pairs.items()})
         for name, tensor in merged.module.state_dict().items():
             assert same_bits(tensor, other.module.state_dict()[name]), name

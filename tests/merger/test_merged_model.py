@@ -11,7 +11,7 @@ pytest.importorskip("transformers")
 from live_merges import NEAR, agree, plan_of, same_bits, siblings, state
 
 from merger.live.merged_model import MergedModel
-from merger.live.mixes import Mix
+from merger.live.mixes import TensorMix
 from merger.planning.merge_plan import MergePlan
 from patientdx.errors import MergeError, ModelError
 from patientdx.models.settings import ModelSettings
@@ -73,7 +73,7 @@ def test_two_models_are_merged_as_mergekit_does_it(place: Path, dtype: str, t: f
         "linear": mergekit(folders, "linear", dtype, weight=[1 - t, t]),
     }
     for method, tensors in wanted.items():
-        merged.at(t, method=method)
+        merged.remix(t, method=method)
         for name, tensor in live(merged).items():
             inputs = [one[name] for one in hand]
             if dtype == "float32":
@@ -90,7 +90,7 @@ def test_many_models_are_merged_as_mergekit_does_it(
     merged = opened(three, method="linear", weights=(1 / 3,) * 3)
     for method in ("linear", "multislerp"):
         wanted = mergekit(three, method, "bfloat16", weight=list(weights))
-        merged.at(Mix(method, weights))
+        merged.remix(TensorMix(method, weights))
         for name, tensor in live(merged).items():
             assert agree(tensor, wanted[name], [one[name] for one in hand]), (method, name)
 
@@ -99,9 +99,9 @@ def test_many_models_are_merged_as_mergekit_does_it(
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_ends_are_the_inputs_bit_by_bit(place: Path, method: str, dtype: str) -> None:
     folders = siblings(place / "ends", dtype=dtype)
-    merged = opened(folders, dtype).at(0.3, method=method)
+    merged = opened(folders, dtype).remix(0.3, method=method)
     for t, folder in ((0, folders[0]), (1, folders[1])):
-        merged.at(t, method=method)
+        merged.remix(t, method=method)
         wanted = state(folder)
         assert all(same_bits(tensor, wanted[name]) for name, tensor in live(merged).items())
 
@@ -109,14 +109,14 @@ def test_the_ends_are_the_inputs_bit_by_bit(place: Path, method: str, dtype: str
 def test_an_end_of_many_models_is_an_input_bit_by_bit(three: list[Path]) -> None:
     merged = opened(three, method="linear", weights=(1 / 3,) * 3)
     for method in ("linear", "multislerp"):
-        merged.at(Mix(method, (0, 0, 7)))
+        merged.remix(TensorMix(method, (0, 0, 7)))
         wanted = state(three[2])
         assert all(same_bits(tensor, wanted[name]) for name, tensor in live(merged).items())
 
 
 def test_tied_weights_are_written_once_and_stay_tied(place: Path) -> None:
     folders = siblings(place / "tied", tied=True)
-    merged = opened(folders).at(1)
+    merged = opened(folders).remix(1)
     rows = state(folders[1])["model.embed_tokens.weight"]
     assert "lm_head.weight" not in merged.mixes
     assert same_bits(merged.module.lm_head.weight.detach(), rows)
@@ -125,10 +125,10 @@ def test_tied_weights_are_written_once_and_stay_tied(place: Path) -> None:
 
 def test_tensors_follow_a_point_of_their_own(pair: list[Path]) -> None:
     merged = opened(pair)
-    uniform = {t: live(merged.at(t)) for t in (0.2, 0.7)}
-    merged.at(lambda name: 0.2 if "layers.0." in name else 0.7)
+    uniform = {t: live(merged.remix(t)) for t in (0.2, 0.7)}
+    merged.remix(lambda name: 0.2 if "layers.0." in name else 0.7)
     mixed = live(merged)
-    merged.at({name: 0.2 if "layers.0." in name else 0.7 for name in merged.mixes})
+    merged.remix({name: 0.2 if "layers.0." in name else 0.7 for name in merged.mixes})
     for name, tensor in live(merged).items():
         wanted = uniform[0.2 if "layers.0." in name else 0.7][name]
         assert same_bits(tensor, wanted), name
@@ -138,23 +138,23 @@ def test_tensors_follow_a_point_of_their_own(pair: list[Path]) -> None:
 def test_where_a_point_is_silent_the_plan_speaks(pair: list[Path]) -> None:
     merged = opened(pair, weights=(0.75, 0.25))
     planned = live(merged)
-    merged.at(0.9).at({"model.norm.weight": 1.0})
+    merged.remix(0.9).remix({"model.norm.weight": 1.0})
     for name, tensor in live(merged).items():
         assert same_bits(tensor, planned[name]) == (name != "model.norm.weight")
 
 
 def test_a_wider_live_model_holds_the_rounded_numbers(pair: list[Path]) -> None:
-    narrow, wide = opened(pair).at(0.4), opened(pair, "float32").at(0.4)
+    narrow, wide = opened(pair).remix(0.4), opened(pair, "float32").remix(0.4)
     for name, tensor in live(wide).items():
         assert same_bits(tensor, live(narrow)[name].float()), name
 
 
 def test_only_tensors_whose_mix_changes_are_touched(pair: list[Path]) -> None:
-    merged = opened(pair).at(0.4)
+    merged = opened(pair).remix(0.4)
     merged.module.model.norm.weight.data.fill_(3.0)
-    merged.at(dict.fromkeys(merged.mixes, 0.4))
+    merged.remix(dict.fromkeys(merged.mixes, 0.4))
     assert bool((merged.module.model.norm.weight == 3.0).all())
-    merged.at(0.5)
+    merged.remix(0.5)
     assert not bool((merged.module.model.norm.weight == 3.0).any())
 
 
@@ -163,26 +163,28 @@ def test_many_points_from_one_read_are_the_live_ones(place: Path, work: str) -> 
     small, large = siblings(place / "small"), siblings(place / "large", rows=7)
     folders = [large[0], small[1]]
     rows = len(state(folders[0])["lm_head.weight"])
-    merged = opened(folders, rows=rows, work=work).at(0.3)
+    merged = opened(folders, rows=rows, work=work).remix(0.3)
     before = live(merged)
     points = [0.0, 0.4, lambda name: 0.2 if "mlp" in name else 0.9, 1.0]
     found = list(merged.tensors_at(points))
     assert all(same_bits(tensor, before[name]) for name, tensor in live(merged).items())
     assert {name for name, _ in found} == {*merged.mixes}
     for number, point in enumerate(points):
-        merged.at(point)
+        merged.remix(point)
         wanted = live(merged)
         assert all(same_bits(each[number], wanted[name]) for name, each in found)
 
 
 def test_the_digest_follows_the_mix(pair: list[Path]) -> None:
     merged = opened(pair)
-    digests = [merged.at(t, method=m).digest for t in (0.0, 0.4, 0.5) for m in ("slerp", "linear")]
+    digests = [
+        merged.remix(t, method=m).digest for t in (0.0, 0.4, 0.5) for m in ("slerp", "linear")
+    ]
     assert len({*digests}) == len(digests)
-    assert merged.at(0.4, method="slerp").digest == digests[2]
-    assert opened(pair, weights=(0.5, 0.5)).at(0.4).digest == digests[2]
-    assert opened(pair[::-1]).at(0.4).digest != digests[2]
-    assert merged.at(lambda name: 0.4 if "norm" in name else 0.5).digest not in digests
+    assert merged.remix(0.4, method="slerp").digest == digests[2]
+    assert opened(pair, weights=(0.5, 0.5)).remix(0.4).digest == digests[2]
+    assert opened(pair[::-1]).remix(0.4).digest != digests[2]
+    assert merged.remix(lambda name: 0.4 if "norm" in name else 0.5).digest not in digests
 
 
 def test_it_writes_and_reads_like_any_model(pair: list[Path]) -> None:
@@ -192,13 +194,13 @@ def test_it_writes_and_reads_like_any_model(pair: list[Path]) -> None:
     from patientdx.models.torch.model import HfModel
 
     alone = HfModel.load(pair[1], ModelSettings(dtype="float32"))
-    merged.at(1)
+    merged.remix(1)
     settings = GenerationSettings(max_new_tokens=8)
     assert merged.generate(PROMPTS, settings) == alone.generate(PROMPTS, settings)
     assert not any(completion.truncated for completion in merged.generate(PROMPTS, settings))
     pairs = [("the patient", " has a fever"), ("", "chills")]
     assert merged.logprobs(pairs) == alone.logprobs(pairs)
-    assert merged.at(0.5).logprobs(pairs) != alone.logprobs(pairs)
+    assert merged.remix(0.5).logprobs(pairs) != alone.logprobs(pairs)
     assert (merged.name, merged.batch) == ("merge", alone.batch)
     assert merged.description == alone.description
     merged.close()
@@ -213,7 +215,7 @@ def test_vocabularies_of_two_sizes(place: Path, keep: int) -> None:
     merged = opened(folders, rows=rows)
     hand = [state(folder) for folder in folders]
     for t in (0.0, 0.4, 1.0):
-        merged.at(t)
+        merged.remix(t)
         found = live(merged)["lm_head.weight"]
         common = min(len(one["lm_head.weight"]) for one in hand)
         assert found.shape[0] == rows == merged.module.config.vocab_size
@@ -226,7 +228,7 @@ def test_vocabularies_of_two_sizes(place: Path, keep: int) -> None:
 def test_rows_beyond_those_of_the_base_come_from_the_other(place: Path) -> None:
     folders = [siblings(place / "few")[0], siblings(place / "more", rows=7)[1]]
     rows = len(state(folders[1])["lm_head.weight"])
-    merged = opened(folders, rows=rows).at(0)
+    merged = opened(folders, rows=rows).remix(0)
     found, other = live(merged)["lm_head.weight"], state(folders[1])["lm_head.weight"]
     assert same_bits(found[-7:], other[-7:])
     assert same_bits(found[:-7], state(folders[0])["lm_head.weight"])
@@ -247,10 +249,10 @@ REFUSED: list[tuple[Any, str | None, str]] = [
 def test_what_is_no_mix_is_refused_and_changes_nothing(
     pair: list[Path], point: Any, method: str | None, said: str
 ) -> None:
-    merged = opened(pair).at(0.4)
+    merged = opened(pair).remix(0.4)
     before = live(merged), merged.digest
     with pytest.raises(MergeError, match=said):
-        merged.at(point, method=method)
+        merged.remix(point, method=method)
     assert merged.digest == before[1]
     assert all(same_bits(tensor, before[0][name]) for name, tensor in live(merged).items())
 
@@ -258,18 +260,18 @@ def test_what_is_no_mix_is_refused_and_changes_nothing(
 def test_methods_for_two_are_refused_for_three(three: list[Path]) -> None:
     merged = opened(three, method="linear", weights=(1 / 3,) * 3)
     with pytest.raises(MergeError, match="slerp is for two"):
-        merged.at((1, 1, 1), method="slerp")
+        merged.remix((1, 1, 1), method="slerp")
     with pytest.raises(MergeError, match="a single λ is for two"):
-        merged.at(0.5)
+        merged.remix(0.5)
 
 
 def test_a_plan_of_other_models_is_refused(pair: list[Path], three: list[Path]) -> None:
     merged = opened(pair)
     with pytest.raises(MergeError, match="other models"):
-        merged.follow(plan_of(three[:2]))
+        merged.apply_plan(plan_of(three[:2]))
     wider = MergePlan(merged.plan.inputs, plan_of(pair, dtype="F32").tensors)
     with pytest.raises(MergeError, match="other shapes or types"):
-        merged.follow(wider)
+        merged.apply_plan(wider)
 
 
 def test_quantized_models_are_refused(pair: list[Path]) -> None:

@@ -13,13 +13,13 @@ from killed_merges import hidden, job_of, kill
 from small_merges import loaded, save_model
 from tiny_merges import digest
 
-from merger import merging
+from merger import execution
 from merger.engines import stream
-from merger.engines.stream import Written
-from merger.merging import merge
-from merger.outputs.staging import left_bytes, staged
-from merger.planning import guards
-from merger.planning.guards import check_place
+from merger.engines.stream import WriteReport
+from merger.execution import merge
+from merger.outputs import destination
+from merger.outputs.destination import check_destination
+from merger.outputs.staging import open_staging, reclaimable_bytes
 from patientdx.errors import MergeError, PatientDxError
 
 
@@ -70,9 +70,9 @@ def test_neither_engine_takes_what_the_other_left_for_its_own(
     (models / "mergekit").touch()
     kill(models, "run by MergeKit", 1)
     (models / "mergekit").unlink()
-    write, seen = stream.write_merge, list[Written]()
+    write, seen = stream.write_merge, list[WriteReport]()
 
-    def writing(*arguments: Any, **options: Any) -> Written:
+    def writing(*arguments: Any, **options: Any) -> WriteReport:
         seen.append(write(*arguments, **options))
         return seen[-1]
 
@@ -99,7 +99,7 @@ def test_what_ends_mergekit_on_the_way_leaves_nothing(
         (into / "model.safetensors").write_bytes(b"half")
         raise error
 
-    monkeypatch.setattr(merging, "run_mergekit", ending)
+    monkeypatch.setattr(execution, "run_mergekit", ending)
     raised = MergeError if isinstance(error, OSError) else KeyboardInterrupt
     with pytest.raises(raised):
         merge(job_of(models), models / "out")
@@ -109,7 +109,7 @@ def test_what_ends_mergekit_on_the_way_leaves_nothing(
 
 def test_two_merges_by_mergekit_into_one_name_do_not_mix(models: Path) -> None:
     with (
-        staged(models / "out"),
+        open_staging(models / "out"),
         pytest.raises(MergeError, match="another process is merging into this folder"),
     ):
         merge(job_of(models), models / "out")
@@ -122,11 +122,11 @@ def test_the_space_that_a_killed_merge_holds_counts_as_free(
     left = tmp_path / ".out.merging/model"
     left.mkdir(parents=True)
     (left / "model.safetensors").write_bytes(bytes(1_000_000))
-    held = left_bytes(tmp_path / "out")
+    held = reclaimable_bytes(tmp_path / "out")
     assert 1_000_000 <= held < 1_100_000
-    full = type("Usage", (), {"free": guards._SPARE})
-    monkeypatch.setattr(guards.shutil, "disk_usage", lambda _: full)
-    check_place(tmp_path / "out", held)
+    full = type("Usage", (), {"free": destination._RESERVE})
+    monkeypatch.setattr(destination.shutil, "disk_usage", lambda _: full)
+    check_destination(tmp_path / "out", held)
     for name, need in (("out", held + 1), ("other", 1)):
         with pytest.raises(PatientDxError, match="GB free, and the merge needs"):
-            check_place(tmp_path / name, need)
+            check_destination(tmp_path / name, need)

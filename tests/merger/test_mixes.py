@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from merger.checkpoints.values import Values
 from merger.kernels.dispatch import moments
-from merger.kernels.weighted_sums import Sum
-from merger.live.mixes import Mix, Pairs, mix_of, sum_weights
+from merger.kernels.weighted_sums import WeightedSum
+from merger.live.mixes import PairMoments, TensorMix, resolve_mix, weighted_sum
 from patientdx.errors import MergeError
 
 Vector = NDArray[np.float64]
@@ -36,11 +36,11 @@ def shares(count: int) -> st.SearchStrategy[list[float]]:
     return st.lists(one, min_size=count, max_size=count).filter(any)
 
 
-def pairs_of(some: list[Vector]) -> Pairs:
-    values = [Values.of(one) for one in some]
+def pairs_of(some: list[Vector]) -> PairMoments:
+    values = [Values.from_array(one) for one in some]
     count = range(len(some))
     found = {(i, j): moments(values[i], values[j]) for i, j in combinations(count, 2)}
-    return Pairs(found, wide=True)
+    return PairMoments(found, wide=True)
 
 
 def multislerp(some: list[Vector], weights: list[float]) -> Vector:
@@ -57,7 +57,7 @@ def multislerp(some: list[Vector], weights: list[float]) -> Vector:
     return (mean * math.cos(size) + step * (math.sin(size) / size)) * float(norms @ w)
 
 
-def summed(some: list[Vector], found: Sum) -> Vector:
+def summed(some: list[Vector], found: WeightedSum) -> Vector:
     return np.sum([weight * one for weight, one in zip(found.weights, some, strict=True)], axis=0)
 
 
@@ -68,8 +68,8 @@ def test_multislerp_is_mergekit_s_formula(data: st.DataObject) -> None:
     w = np.array(given_weights) / sum(given_weights)
     units = [one / (np.linalg.norm(one) + 1e-8) for one in some]
     assume(np.linalg.norm(w @ np.stack(units)) > 1e-3)
-    mix = mix_of(given_weights, "multislerp", len(some))
-    found = summed(some, sum_weights(mix, pairs_of(some)))
+    mix = resolve_mix(given_weights, "multislerp", len(some))
+    found = summed(some, weighted_sum(mix, pairs_of(some)))
     wanted = multislerp(some, given_weights)
     size = max(float(np.linalg.norm(one)) for one in some)
     # An input that is all of a mix is taken as it is; MergeKit loses ε of its norm.
@@ -80,7 +80,7 @@ def test_multislerp_is_mergekit_s_formula(data: st.DataObject) -> None:
 def test_slerp_is_its_formula(data: st.DataObject) -> None:
     a, b = data.draw(vectors(2))
     t = data.draw(st.sampled_from([0.0, 0.1, 0.4, 0.5, 0.9, 1.0]))
-    found = summed([a, b], sum_weights(mix_of(t, "slerp", 2), pairs_of([a, b])))
+    found = summed([a, b], weighted_sum(resolve_mix(t, "slerp", 2), pairs_of([a, b])))
     norms = [norm if norm > 1e-8 else 1.0 for norm in map(float, map(np.linalg.norm, (a, b)))]
     dot = float(np.clip((a / norms[0]) @ (b / norms[1]), -1, 1))
     assume(abs(abs(dot) - 0.9995) > 1e-9)
@@ -93,14 +93,16 @@ def test_slerp_is_its_formula(data: st.DataObject) -> None:
 
 def test_two_that_cancel_are_merged_linearly_and_three_are_refused() -> None:
     a = np.array([1.0, 2.0])
-    assert sum_weights(Mix("multislerp", (0.5, 0.5)), pairs_of([a, -a])) == Sum((0.5, 0.5))
+    assert weighted_sum(TensorMix("multislerp", (0.5, 0.5)), pairs_of([a, -a])) == WeightedSum(
+        (0.5, 0.5)
+    )
     three = [a, -a, np.zeros(2)]
     with pytest.raises(MergeError, match="cancel each other"):
-        sum_weights(Mix("multislerp", (0.25, 0.25, 0.5)), pairs_of(three))
+        weighted_sum(TensorMix("multislerp", (0.25, 0.25, 0.5)), pairs_of(three))
 
 
 def test_lambda_is_the_share_of_the_model_that_is_not_the_base() -> None:
-    assert mix_of(0.25, "slerp", 2) == Mix("slerp", (0.75, 0.25))
-    assert mix_of(0.25, "slerp", 2, base=1) == Mix("slerp", (0.25, 0.75))
-    assert mix_of(Mix("linear", (1, 3)), "slerp", 2) == Mix("linear", (0.25, 0.75))
-    assert mix_of(1, "slerp", 2) == Mix("slerp", (0.0, 1.0))
+    assert resolve_mix(0.25, "slerp", 2) == TensorMix("slerp", (0.75, 0.25))
+    assert resolve_mix(0.25, "slerp", 2, base=1) == TensorMix("slerp", (0.25, 0.75))
+    assert resolve_mix(TensorMix("linear", (1, 3)), "slerp", 2) == TensorMix("linear", (0.25, 0.75))
+    assert resolve_mix(1, "slerp", 2) == TensorMix("slerp", (0.0, 1.0))

@@ -11,11 +11,11 @@ pytest.importorskip("mergekit", reason="needs the extras hf and merge")
 from fused import torch_fuses
 from small_merges import apart, by_mergekit, loaded, save_pair, tensors, ulps
 
-from merger.merging import merge
-from merger.planning.job import Job
+from merger.execution import merge
+from merger.planning.job import MergeJob
 from merger.recipes.reader import parse_recipe
 from merger.recipes.recipe import ModelRef
-from merger.recipes.writer import written
+from merger.recipes.writer import to_yaml
 from patientdx.errors import MergeError
 
 BY_PART = [
@@ -53,9 +53,9 @@ def recipe_of(a: Path, b: Path, method: str, parameters: Any, **more: Any) -> di
     }
 
 
-def job_of(recipe: dict[str, Any], **options: Any) -> Job:
-    read = parse_recipe(written(recipe))
-    return Job(read, {ref: Path(ref.path) for ref in read.inputs}, **options)
+def job_of(recipe: dict[str, Any], **options: Any) -> MergeJob:
+    read = parse_recipe(to_yaml(recipe))
+    return MergeJob(read, {ref: Path(ref.path) for ref in read.inputs}, **options)
 
 
 def named(recipe: dict[str, Any]) -> list[Path]:
@@ -225,8 +225,8 @@ def test_names_with_signs_of_mergekit_s_own_are_no_trouble(tmp_path: Path) -> No
     a, b = save_pair(place)
     recipe = recipe_of(a, b, "slerp", {"t": 0.5})
     for entry in recipe["models"]:
-        entry["model"] = ModelRef(entry["model"]).plain()
-    recipe["base_model"] = ModelRef(str(a)).plain()
+        entry["model"] = ModelRef(entry["model"]).to_yaml_value()
+    recipe["base_model"] = ModelRef(str(a)).to_yaml_value()
     for engine in ("stream", "mergekit"):
         merge(job_of(recipe, engine=engine), tmp_path / engine)
     assert tensors(tmp_path / "stream").keys() == tensors(tmp_path / "mergekit").keys()

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merger.recipes.presets import PUBLISHED, preset, presets
+from merger.recipes.presets import PUBLISHED, list_presets, load_preset
 from merger.recipes.reader import parse_recipe, read_recipe
-from merger.recipes.recipe import Conditional, ModelRef, Recipe
-from merger.recipes.writer import renamed, two_model_recipe, weighted, written
+from merger.recipes.recipe import FilteredValue, MergeRecipe, ModelRef
+from merger.recipes.writer import rename_models, set_weight, to_yaml, two_model_recipe
 from patientdx.errors import InputError, PatientDxError, UsageError
 
 pytest.importorskip("yaml", reason="needs the extra `merge`")
@@ -42,19 +42,19 @@ def test_a_recipe_is_read_as_it_is() -> None:
     assert recipe.inputs == (ModelRef("A"), ModelRef("B", lora="L"))
     assert recipe.slices[0].sources[1].layers == (0, 2)
     assert recipe.parameters["t"] == (
-        Conditional((0, 0.5, 1), "self_attn"),
-        Conditional((1, "5e-1", 0), "mlp"),  # YAML 1.1 has it as a word, MergeKit as a number
-        Conditional(0.4),
+        FilteredValue((0, 0.5, 1), "self_attn"),
+        FilteredValue((1, "5e-1", 0), "mlp"),  # YAML 1.1 has it as a word, MergeKit as a number
+        FilteredValue(0.4),
     )
     assert recipe.text == GRADIENTS
-    assert recipe.only_mergekit() is None
+    assert recipe.mergekit_only_feature() is None
 
 
 def test_mergekit_reads_what_we_write_and_the_other_way_round() -> None:
     config = pytest.importorskip("mergekit.config", reason="needs the extra `merge`")
-    theirs = config.MergeConfiguration.model_validate(parse_recipe(GRADIENTS).plain())
+    theirs = config.MergeConfiguration.model_validate(parse_recipe(GRADIENTS).to_dict())
     assert parse_recipe(theirs.to_yaml()) == parse_recipe(GRADIENTS)
-    ours = written(parse_recipe(GRADIENTS).plain())
+    ours = to_yaml(parse_recipe(GRADIENTS).to_dict())
     assert parse_recipe(ours) == parse_recipe(GRADIENTS)
     assert "[0, 2]" in ours, "lists of numbers stay on one line"
 
@@ -73,10 +73,12 @@ def test_models_are_named_as_mergekit_names_them(text: str, ref: ModelRef) -> No
     common = pytest.importorskip("mergekit.common", reason="needs the extra `merge`")
     recipe = parse_recipe(f"models: [{{model: {text}}}]\nmerge_method: linear")
     assert recipe.inputs == (ref,)
-    theirs = common.ModelReference.model_validate(recipe.plain()["models"][0]["model"])
+    theirs = common.ModelReference.model_validate(recipe.to_dict()["models"][0]["model"])
     assert (theirs.model.path, theirs.model.revision) == (ref.path, ref.revision)
     assert (theirs.lora.path if theirs.lora else None) == ref.lora
-    again = parse_recipe(written({"models": [{"model": ref.plain()}], "merge_method": "linear"}))
+    again = parse_recipe(
+        to_yaml({"models": [{"model": ref.to_yaml_value()}], "merge_method": "linear"})
+    )
     assert again.inputs == (ref,)
 
 
@@ -140,7 +142,7 @@ def test_any_text_is_a_recipe_or_an_input_error(text: str) -> None:
         outcome: object = parse_recipe(text)
     except InputError as error:
         outcome = error.message.startswith("recipe:")
-    assert outcome is True or isinstance(outcome, Recipe)
+    assert outcome is True or isinstance(outcome, MergeRecipe)
 
 
 @pytest.mark.parametrize(
@@ -156,12 +158,12 @@ def test_any_text_is_a_recipe_or_an_input_error(text: str) -> None:
     ],
 )
 def test_what_only_mergekit_can_do_is_known(text: str, why: str) -> None:
-    assert parse_recipe(text).only_mergekit() == why
+    assert parse_recipe(text).mergekit_only_feature() == why
 
 
 @pytest.mark.parametrize("method", ["linear", "slerp"])
 def test_two_models_at_a_weight(method: str) -> None:
-    recipe = parse_recipe(written(two_model_recipe(method, "A", "B", 0.4, "bfloat16")))
+    recipe = parse_recipe(to_yaml(two_model_recipe(method, "A", "B", 0.4, "bfloat16")))
     assert recipe.base == ModelRef("A")
     if method == "slerp":
         assert recipe.parameters["t"] == 0.4
@@ -171,7 +173,7 @@ def test_two_models_at_a_weight(method: str) -> None:
 
 def test_a_weight_is_that_of_the_model_that_is_not_the_base() -> None:
     data: dict[str, Any] = two_model_recipe("linear", "A", "B", 0.5) | {"base_model": "B"}
-    recipe = parse_recipe(written(weighted(data, 0.1)))
+    recipe = parse_recipe(to_yaml(set_weight(data, 0.1)))
     assert [source.parameters["weight"] for source in recipe.models] == [0.1, 0.9]
 
 
@@ -182,9 +184,9 @@ def test_a_weight_outside_is_wrong_usage(weight: float) -> None:
 
 
 def test_models_are_renamed_wherever_they_are_named() -> None:
-    data = parse_recipe(GRADIENTS).plain() | {"tokenizer": {"source": "A"}}
+    data = parse_recipe(GRADIENTS).to_dict() | {"tokenizer": {"source": "A"}}
     names = {ModelRef("A"): "X", ModelRef("B", lora="L"): {"model": {"path": "y+z"}}}
-    made = renamed(data, names)
+    made = rename_models(data, names)
     assert made["base_model"] == made["tokenizer"]["source"] == "X"
     assert [one["model"] for one in made["slices"][0]["sources"]] == [
         "X",
@@ -193,13 +195,13 @@ def test_models_are_renamed_wherever_they_are_named() -> None:
 
 
 def test_the_presets_are_the_paper_s_models_and_their_ablations() -> None:
-    names = {one.name for one in presets()}
+    names = {one.name for one in list_presets()}
     models = ("patientdx-7b", "patientdx-8b", "patientbiodx-8b")
     ablations = ("", "-without-math", "-without-slerp", "-without-both")
     assert names == {f"{model}{ablation}" for model in models for ablation in ablations}
-    for one in presets():
+    for one in list_presets():
         recipe = parse_recipe(one.text, one.name)
-        assert recipe.only_mergekit() is None
+        assert recipe.mergekit_only_feature() is None
         assert "*inferred*" in one.text
         without_math, linear = "-math" in one.name, "-slerp" in one.name
         if one.name.endswith("both"):
@@ -210,6 +212,6 @@ def test_the_presets_are_the_paper_s_models_and_their_ablations() -> None:
         assert ("dart-math" in recipe.base.path) == (not without_math)
         assert not any("dart-math" in ref.path for ref in recipe.inputs[1:])
         assert ("*reconstructed*" in one.text) == (without_math or linear)
-    assert PUBLISHED in preset("patientdx-7b").text
+    assert PUBLISHED in load_preset("patientdx-7b").text
     with pytest.raises(PatientDxError, match="no preset"):
-        preset("patientdx-70b")
+        load_preset("patientdx-70b")

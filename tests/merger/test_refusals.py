@@ -108,8 +108,8 @@ def test_an_empty_folder_and_a_link_to_one_are_filled(tmp_path: Path, plan: Merg
 HOLDER = """
 import sys
 from pathlib import Path
-from merger.outputs.staging import staged
-with staged(Path(sys.argv[1])):
+from merger.outputs.staging import open_staging
+with open_staging(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """

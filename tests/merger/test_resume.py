@@ -30,10 +30,10 @@ class Stop(KeyboardInterrupt):
 
 def interrupted(monkeypatch: pytest.MonkeyPatch, after: int, error: BaseException) -> None:
     """Lets so many tensors be finished, each synced at once, then raises."""
-    real = output_files.Output.end
+    real = output_files.OutputFiles.end
     ended = []
 
-    def end(self: output_files.Output, *arguments: object) -> None:
+    def end(self: output_files.OutputFiles, *arguments: object) -> None:
         if len(ended) == after:
             raise error
         ended.append(arguments)
@@ -41,7 +41,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, after: int, error: BaseExceptio
         self._wait()
 
     monkeypatch.setattr(output_files, "_SYNC", 0)
-    monkeypatch.setattr(output_files.Output, "end", end)
+    monkeypatch.setattr(output_files.OutputFiles, "end", end)
 
 
 def test_an_interrupted_merge_is_resumed(

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merger.recipes.reader import parse_recipe
-from merger.recipes.schedule import Schedule, Share
-from merger.recipes.writer import written
+from merger.recipes.schedule import TensorWeights, WeightSchedule
+from merger.recipes.writer import to_yaml
 from patientdx.errors import MergeError
 
 theirs = pytest.importorskip("mergekit.config", reason="needs the extra `merge`")
@@ -55,7 +55,7 @@ def place_of(name: str, layers: int) -> float:
 
 @given(SETTINGS, st.integers(1, 4))
 def test_slerp_takes_the_t_that_mergekit_takes(setting: Any, layers: int) -> None:
-    text = written(
+    text = to_yaml(
         {
             "models": [{"model": "B"}, {"model": "A"}],
             "merge_method": "slerp",
@@ -63,17 +63,17 @@ def test_slerp_takes_the_t_that_mergekit_takes(setting: Any, layers: int) -> Non
             "parameters": {"t": setting},
         }
     )
-    schedule = Schedule(parse_recipe(text), layers)
+    schedule = WeightSchedule(parse_recipe(text), layers)
     for name in NAMES:
         if ".layers." in name and int(name.split(".")[2]) >= layers:
             continue
         t = resolved(name, place_of(name, layers), setting)
         if t is None:
             with pytest.raises(MergeError, match="gives no `t`"):
-                schedule.of(name)
+                schedule.weights_of(name)
         else:
             method = "copy" if t in {0, 1} else "slerp"
-            assert schedule.of(name) == Share(method, (t, 1 - t))
+            assert schedule.weights_of(name) == TensorWeights(method, (t, 1 - t))
 
 
 @given(SETTINGS, st.none() | SETTINGS, SETTINGS, st.booleans())
@@ -86,20 +86,20 @@ def test_linear_takes_the_weights_that_mergekit_takes(
     ]
     parameters = {"weight": shared, "normalize": normalize}
     recipe = {"models": models, "merge_method": "linear", "parameters": parameters}
-    schedule = Schedule(parse_recipe(written(recipe)), 4)
+    schedule = WeightSchedule(parse_recipe(to_yaml(recipe)), 4)
     for name in NAMES:
         place = place_of(name, 4)
         weights = [resolved(name, place, own, shared) for own in (first, second)]
         total = sum(weight or 0 for weight in weights)
         if None in weights or (normalize and total == 0):
             with pytest.raises(MergeError):
-                schedule.of(name)
+                schedule.weights_of(name)
             continue
         expected = [float(weight or 0) for weight in weights]
         shares = [weight / (total if normalize else 1) for weight in expected]
-        found = schedule.of(name)
+        found = schedule.weights_of(name)
         if sorted(shares) == [0.0, 1.0]:
-            assert found == Share("copy", tuple(shares))
+            assert found == TensorWeights("copy", tuple(shares))
             continue
         assert found.weights == pytest.approx(expected, rel=1e-12, abs=0)
         assert (found.method, found.divided) == ("linear", bool(normalize))
@@ -112,12 +112,16 @@ def test_normalize_is_read_as_mergekit_reads_truth(said: Any) -> None:
         "merge_method": "linear",
         "parameters": {"weight": 1, "normalize": said},
     }
-    assert Schedule(parse_recipe(written(recipe)), 1).of("x") == Share("linear", (1, 1), False)
+    assert WeightSchedule(parse_recipe(to_yaml(recipe)), 1).weights_of("x") == TensorWeights(
+        "linear", (1, 1), False
+    )
     recipe["parameters"] = {"weight": 1}
-    assert Schedule(parse_recipe(written(recipe)), 1).of("x") == Share("linear", (1, 1), True)
+    assert WeightSchedule(parse_recipe(to_yaml(recipe)), 1).weights_of("x") == TensorWeights(
+        "linear", (1, 1), True
+    )
     recipe["parameters"] = {"weight": "much"}
     with pytest.raises(MergeError, match="`much` where a number belongs"):
-        Schedule(parse_recipe(written(recipe)), 1).of("x")
+        WeightSchedule(parse_recipe(to_yaml(recipe)), 1).weights_of("x")
 
 
 def test_slices_have_gradients_of_their_own_and_outer_tensors_those_of_their_end() -> None:
@@ -131,15 +135,15 @@ def test_slices_have_gradients_of_their_own_and_outer_tensors_those_of_their_end
         "merge_method": "slerp",
         "base_model": "A",
     }
-    schedule = Schedule(parse_recipe(written(recipe)), 4)
-    ts = [schedule.of(name).weights[1] for name in NAMES if "input" in name]
+    schedule = WeightSchedule(parse_recipe(to_yaml(recipe)), 4)
+    ts = [schedule.weights_of(name).weights[1] for name in NAMES if "input" in name]
     assert ts == pytest.approx([0.1, 0.2, 0.5, 0.7])
-    assert schedule.of("model.embed_tokens.weight").weights[1] == 0.1
-    assert schedule.of("model.norm.weight").weights[1] == 0.5
+    assert schedule.weights_of("model.embed_tokens.weight").weights[1] == 0.1
+    assert schedule.weights_of("model.norm.weight").weights[1] == 0.5
     with pytest.raises(MergeError, match="4 layers, the models 6"):
-        Schedule(parse_recipe(written(recipe)), 6)
+        WeightSchedule(parse_recipe(to_yaml(recipe)), 6)
     with pytest.raises(MergeError, match="beyond the 4 layers"):
-        schedule.of("model.layers.4.mlp.up_proj.weight")
+        schedule.weights_of("model.layers.4.mlp.up_proj.weight")
 
 
 def test_a_base_that_is_no_input_takes_part() -> None:
@@ -149,7 +153,7 @@ def test_a_base_that_is_no_input_takes_part() -> None:
         "base_model": "B",
         "parameters": {"weight": 1},
     }
-    assert Schedule(parse_recipe(written(recipe)), 1).of("x").weights == (3.0, 1.0)
+    assert WeightSchedule(parse_recipe(to_yaml(recipe)), 1).weights_of("x").weights == (3.0, 1.0)
     slerp = {"models": [{"model": "A"}], "merge_method": "slerp", "base_model": "B"}
-    schedule = Schedule(parse_recipe(written(slerp | {"parameters": {"t": 0.25}})), 1)
-    assert schedule.of("x") == Share("slerp", (0.25, 0.75))
+    schedule = WeightSchedule(parse_recipe(to_yaml(slerp | {"parameters": {"t": 0.25}})), 1)
+    assert schedule.weights_of("x") == TensorWeights("slerp", (0.25, 0.75))

@@ -15,11 +15,11 @@ from small_merges import by_mergekit, logits, save_model, tensors
 from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from merger.checkpoints.vocabulary import Vocabulary, merged_rows
-from merger.merging import Merged, merge
-from merger.planning.job import Job
+from merger.checkpoints.vocabulary import Vocabulary, choose_rows
+from merger.execution import MergeResult, merge
+from merger.planning.job import MergeJob
 from merger.recipes.reader import parse_recipe
-from merger.recipes.writer import two_model_recipe, written
+from merger.recipes.writer import to_yaml, two_model_recipe
 from patientdx.errors import MergeError
 
 TINY: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 16, "head_dim": 4, "context": 32}
@@ -48,9 +48,9 @@ def trimmed(folder: Path, into: Path, rows: int) -> Path:
     return into
 
 
-def merged(a: Path, b: Path, into: Path, **options: Any) -> Merged:
-    recipe = parse_recipe(written(two_model_recipe("slerp", str(a), str(b), 0.4)))
-    return merge(Job(recipe, dict(zip(recipe.inputs, (a, b), strict=True)), **options), into)
+def merged(a: Path, b: Path, into: Path, **options: Any) -> MergeResult:
+    recipe = parse_recipe(to_yaml(two_model_recipe("slerp", str(a), str(b), 0.4)))
+    return merge(MergeJob(recipe, dict(zip(recipe.inputs, (a, b), strict=True)), **options), into)
 
 
 @pytest.mark.parametrize(("few", "many"), [(250, 314), (32_000, 32_064)])
@@ -113,8 +113,8 @@ def test_an_aligned_vocabulary_is_mergekit_s_work(tmp_path: Path) -> None:
     assert "tokenizer: {source: base}" in str(caught.value.hint)
     assert not (tmp_path / "out").exists()
     data = two_model_recipe("slerp", str(a), str(b), 0.4)
-    recipe = parse_recipe(written(data | {"tokenizer": {"source": "union"}}))
-    job = Job(recipe, dict(zip(recipe.inputs, (a, b), strict=True)))
+    recipe = parse_recipe(to_yaml(data | {"tokenizer": {"source": "union"}}))
+    job = MergeJob(recipe, dict(zip(recipe.inputs, (a, b), strict=True)))
     assert merge(job, tmp_path / "out").engine.startswith("mergekit")
     assert logits(tmp_path / "out", [1]).shape == (1, 95)
     assert len(AutoTokenizer.from_pretrained(tmp_path / "out")) == 95
@@ -125,29 +125,29 @@ WORDS = {i: f"w{i}" for i in range(10)}
 
 def test_rows_that_differ_are_told_and_chosen() -> None:
     same = Vocabulary(WORDS)
-    assert merged_rows(["A", "B"], [10, 10], [same, same], 0).rows == 10
-    assert merged_rows(["A", "B"], [16, 16], [same, same], 0).rows == 16, "padding of both stays"
-    assert merged_rows(["A", "B"], [16, 12], [same, same], 0).rows == 12
-    assert merged_rows(["A", "B"], [16, 12], [same, same], 1).rows == 12
+    assert choose_rows(["A", "B"], [10, 10], [same, same], 0).rows == 10
+    assert choose_rows(["A", "B"], [16, 16], [same, same], 0).rows == 16, "padding of both stays"
+    assert choose_rows(["A", "B"], [16, 12], [same, same], 0).rows == 12
+    assert choose_rows(["A", "B"], [16, 12], [same, same], 1).rows == 12
     # Ids that config.json speaks of are kept where they have a row.
     special = Vocabulary(WORDS, special=13)
-    assert merged_rows(["A", "B"], [16, 12], [special, same], 0).rows == 14
+    assert choose_rows(["A", "B"], [16, 12], [special, same], 0).rows == 14
     nothing = Vocabulary(None)
-    found = merged_rows(["A", "B"], [16, 12], [nothing, nothing], 0)
+    found = choose_rows(["A", "B"], [16, 12], [nothing, nothing], 0)
     assert found.rows == 12
     assert "could not be compared" in found.remarks[0]
     long = Vocabulary(WORDS | {10: "x"})
-    assert "1 ids without a row" in merged_rows(["A", "B"], [10, 10], [long, same], 0).remarks[-1]
+    assert "1 ids without a row" in choose_rows(["A", "B"], [10, 10], [long, same], 0).remarks[-1]
 
 
 def test_tokens_are_not_lost_without_a_word() -> None:
     base = Vocabulary(WORDS)
     padded = Vocabulary(WORDS | {10: "[PAD]"}, padding="[PAD]")
     chat = Vocabulary(WORDS | {10: "<|im_start|>"})
-    assert "`[PAD]`, is dropped" in merged_rows(["A", "B"], [10, 16], [base, padded], 0).remarks[0]
-    assert merged_rows(["A", "B"], [10, 16], [base, chat], 1).rows == 11
+    assert "`[PAD]`, is dropped" in choose_rows(["A", "B"], [10, 16], [base, padded], 0).remarks[0]
+    assert choose_rows(["A", "B"], [10, 16], [base, chat], 1).rows == 11
     with pytest.raises(MergeError, match=r"1 tokens that A lacks, the first is `<\|im_start\|>`"):
-        merged_rows(["A", "B"], [10, 16], [base, chat], 0)
+        choose_rows(["A", "B"], [10, 16], [base, chat], 0)
     other = Vocabulary(dict(WORDS) | {3: "other"})
     with pytest.raises(MergeError, match="other tokens than A at 1 ids, the first at 3"):
-        merged_rows(["A", "B"], [10, 10], [base, other], 0)
+        choose_rows(["A", "B"], [10, 10], [base, other], 0)

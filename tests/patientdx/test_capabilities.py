@@ -12,7 +12,7 @@ import pytest
 from paths import ROOT
 
 from patientdx import capabilities as module
-from patientdx.capabilities import CORE, Capability, Package, capabilities, machine, require
+from patientdx.capabilities import CORE, Capability, Package, capabilities, machine, require_package
 from patientdx.errors import ExtraMissingError
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -67,7 +67,7 @@ def test_nothing_is_imported_to_find_out(tmp_path: Path, monkeypatch: pytest.Mon
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: explodes\nVersion: 1.5\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(module, "_EXTRAS", {"odd": ("Nothing.", ("explodes",))})
-    require("explodes", "odd")
+    require_package("explodes", "odd")
     assert capabilities()[0].packages == (Package("explodes", "1.5"),)
     assert "explodes" not in sys.modules
 
@@ -90,12 +90,12 @@ def test_the_commands_that_install(extra: str, index: str, checkout: str) -> Non
 
 
 def test_require_passes_what_is_there() -> None:
-    require("pytest", "dev")
+    require_package("pytest", "dev")
 
 
 def test_require_names_the_extra() -> None:
     with pytest.raises(ExtraMissingError) as caught:
-        require("no_such_package_here", "local")
+        require_package("no_such_package_here", "local")
     assert "no_such_package_here" in caught.value.message
     assert "pip install 'patientdx[local]'" in caught.value.hint
 

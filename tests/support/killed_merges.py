@@ -13,35 +13,35 @@ from typing import Any
 
 from paths import ROOT
 
-from merger import merging
+from merger import execution
 from merger.checkpoints import adapters
-from merger.merging import merge
+from merger.execution import merge
 from merger.outputs import output_files, staging
-from merger.planning.job import Job
+from merger.planning.job import MergeJob
 from merger.recipes.reader import parse_recipe
-from merger.recipes.writer import two_model_recipe, written
+from merger.recipes.writer import to_yaml, two_model_recipe
 
 STEPS: dict[str, tuple[Any, str]] = {
     "adapting": (adapters, "_parts"),
-    "a tensor's end": (output_files.Output, "end"),
-    "run by MergeKit": (merging, "run_mergekit"),
+    "a tensor's end": (output_files.OutputFiles, "end"),
+    "run by MergeKit": (execution, "run_mergekit"),
     "a file synced": (staging, "sync_file"),
     "a file written": (staging, "_write_synced"),
 }
 
 
-def job_of(folder: Path) -> Job:
+def job_of(folder: Path) -> MergeJob:
     """SLERP at 0.4 of the models `math-model` and `medical-model` with an adapter, if it is there.
 
     The engine is MergeKit where a file `mergekit` lies beside them.
     """
     left, right, lora = (folder / name for name in ("math-model", "medical-model", "lora"))
     second = f"{right}+{lora}" if lora.exists() else str(right)
-    recipe = parse_recipe(written(two_model_recipe("slerp", str(left), second, 0.4)))
+    recipe = parse_recipe(to_yaml(two_model_recipe("slerp", str(left), second, 0.4)))
     a, b = recipe.inputs
     found = {b: lora} if lora.exists() else {}
     engine: Any = "mergekit" if (folder / "mergekit").exists() else "stream"
-    return Job(recipe, {a: left, b: right}, found, engine=engine)
+    return MergeJob(recipe, {a: left, b: right}, found, engine=engine)
 
 
 def deadly(real: Callable[..., Any], after: int) -> Callable[..., Any]:
@@ -77,7 +77,7 @@ def hidden(place: Path) -> list[str]:
 def eager(real: Callable[..., Any]) -> Callable[..., Any]:
     """The end of a tensor, with all of it synced and in the journal."""
 
-    def end(self: output_files.Output, *arguments: Any) -> None:
+    def end(self: output_files.OutputFiles, *arguments: Any) -> None:
         real(self, *arguments)
         self._wait()
 
@@ -86,7 +86,7 @@ def eager(real: Callable[..., Any]) -> Callable[..., Any]:
 
 if __name__ == "__main__":
     output_files._SYNC = 0
-    output_files.Output.end = eager(output_files.Output.end)  # type: ignore[method-assign]
+    output_files.OutputFiles.end = eager(output_files.OutputFiles.end)  # type: ignore[method-assign]
     place, step, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     owner, attribute = STEPS[step]
     setattr(owner, attribute, deadly(getattr(owner, attribute), number))

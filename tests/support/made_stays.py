@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from evaluator.cohorts import Bin, CohortMeta, Measured, Stay, write_cohort
+from evaluator.cohorts import Bin, CohortMeta, Measurement, Stay, write_cohort
 
 
 def write_stays(path: Path, number: int = 40) -> None:
@@ -21,7 +21,7 @@ def _stay(number: int) -> Stay:
         sex="FM"[number % 2],
         unit="MICU",
         diagnoses=(),
-        charts=(Measured("HR", rate),),
+        charts=(Measurement("HR", rate),),
         bins=tuple(Bin(0, step, rate + step) for step in range(2)),
         medications=(),
     )

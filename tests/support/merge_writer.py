@@ -28,9 +28,9 @@ def plan(left: str, right: str) -> MergePlan:
 def eager(sync: int) -> Callable[..., Any]:
     """The end of a tensor, every `sync` bytes of which are waited for."""
     output_files._SYNC = sync
-    real = output_files.Output.end
+    real = output_files.OutputFiles.end
 
-    def end(self: output_files.Output, *arguments: Any) -> None:
+    def end(self: output_files.OutputFiles, *arguments: Any) -> None:
         real(self, *arguments)
         self._wait()
 
@@ -38,7 +38,7 @@ def eager(sync: int) -> Callable[..., Any]:
 
 
 if __name__ == "__main__":
-    output_files.Output.end = eager(20_000)  # type: ignore[method-assign]
+    output_files.OutputFiles.end = eager(20_000)  # type: ignore[method-assign]
     made = plan(sys.argv[1], sys.argv[2])
     print("begun", flush=True)
     files = {"config.json": b"{}", "README.md": b"# merged\n"}

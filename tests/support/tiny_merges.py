@@ -9,7 +9,7 @@ import numpy as np
 
 from merger.checkpoints.checkpoint import Checkpoint
 from merger.checkpoints.values import Values
-from merger.kernels.numpy_kernels import unpacked
+from merger.kernels.numpy_kernels import unpack
 from merger.planning.merge_plan import MergePlan, Method, TensorTask
 
 
@@ -29,7 +29,7 @@ def plan_of(
 
 
 def wide(values: Values) -> np.ndarray:
-    return unpacked(values).astype(np.float64)
+    return unpack(values).astype(np.float64)
 
 
 def slerped(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:

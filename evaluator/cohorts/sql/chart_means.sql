@@ -1,5 +1,5 @@
--- The mean over the imputed bins without writing them out: a filled bin counts as often as it is
--- carried forward (and, the first one, backward).
+-- The mean over the imputed bins, computed from the filled ones: a filled bin is weighted by the
+-- number of bins that it is carried forward to (and, the first one, backward).
 CREATE TABLE sorted_bins AS SELECT * FROM chart_bins ORDER BY row, item, bin;
 DROP TABLE chart_bins;
 
@@ -13,7 +13,7 @@ runs AS (
     FROM sorted_bins
     WINDOW run AS (PARTITION BY row, item ORDER BY bin)
 ),
-weighed AS (
+weighted AS (
     SELECT
         row, item, value,
         CASE getvariable('imputation')
@@ -27,5 +27,5 @@ SELECT
     row, item,
     fsum(value * weight) / sum(weight) AS mean,
     (row_number() OVER (PARTITION BY row ORDER BY item) - 1)::INTEGER AS chart
-FROM weighed
+FROM weighted
 GROUP BY row, item;

@@ -1,9 +1,9 @@
--- One part of the quantities: repeats, minority units, outliers and rows outside the window go,
--- the rest becomes the mean of each bin.
+-- One part of the quantities: repeats, minority units, outliers and rows outside the window are
+-- dropped; the rest becomes the mean of each bin.
 CREATE OR REPLACE TABLE part AS
 SELECT row, item, seconds, value, unit
 FROM chart_rows
-WHERE fate IS NULL AND item % getvariable('parts') = getvariable('part')
+WHERE drop_reason IS NULL AND item % getvariable('parts') = getvariable('part')
 GROUP BY ALL;
 
 CREATE OR REPLACE TABLE units AS
@@ -23,7 +23,7 @@ LEFT JOIN units ON units.item = part.item
 WHERE units.unit IS NULL OR units.unit = part.unit
 GROUP BY part.item;
 
-CREATE OR REPLACE TABLE part_judged AS
+CREATE OR REPLACE TABLE part_classified AS
 SELECT
     part.row,
     part.item,
@@ -35,21 +35,21 @@ SELECT
         WHEN NOT chosen THEN 'belongs to a stay that is too short'
         WHEN seconds < 0 OR seconds // 3600 >= hours THEN 'lies outside its stay'
         WHEN seconds >= 3600 * getvariable('window_hours') THEN 'lies after the window'
-    END AS fate
+    END AS drop_reason
 FROM part
 JOIN stays ON stays.row = part.row
 LEFT JOIN units ON units.item = part.item
 LEFT JOIN limits ON limits.item = part.item;
 
-INSERT INTO chart_fates
+INSERT INTO chart_drops
 SELECT 'is repeated', count(*) - (SELECT count(*) FROM part)
 FROM chart_rows
-WHERE fate IS NULL AND item % getvariable('parts') = getvariable('part')
+WHERE drop_reason IS NULL AND item % getvariable('parts') = getvariable('part')
 UNION ALL
-SELECT fate, count(*) FROM part_judged GROUP BY fate;
+SELECT drop_reason, count(*) FROM part_classified GROUP BY drop_reason;
 
 INSERT INTO chart_bins
 SELECT row, item, seconds // (3600 * getvariable('bin_hours')) AS bin, favg(value) AS value
-FROM part_judged
-WHERE fate IS NULL
+FROM part_classified
+WHERE drop_reason IS NULL
 GROUP BY ALL;

@@ -2,7 +2,7 @@
 -- had been closed when the stay began.
 CREATE TABLE coded AS
 WITH
-read AS (
+parsed AS (
     SELECT
         key_of(hadm_id) AS hadm,
         TRY_CAST(position AS INTEGER) AS position,
@@ -12,13 +12,13 @@ read AS (
 )
 SELECT stays.row, NULL::TIMESTAMP AS discharge, position, code, version
 FROM stays
-JOIN read ON read.hadm = stays.hadm
+JOIN parsed ON parsed.hadm = stays.hadm
 WHERE chosen AND getvariable('diagnoses') = 'all'
 UNION ALL
-SELECT stays.row, visits.discharge, position, code, version
+SELECT stays.row, admissions.discharge, position, code, version
 FROM stays
-JOIN visits ON visits.subject = stays.subject AND visits.discharge <= stays.start
-JOIN read ON read.hadm = visits.hadm
+JOIN admissions ON admissions.subject = stays.subject AND admissions.discharge <= stays.start
+JOIN parsed ON parsed.hadm = admissions.hadm
 WHERE chosen AND getvariable('diagnoses') = 'prior';
 
 CREATE TABLE roots (code VARCHAR, version VARCHAR, root VARCHAR, title VARCHAR);

@@ -1,5 +1,5 @@
--- Means over all bins of the window, 0 where nothing runs. A bin holds the mean of the orders begun
--- in it, and is carried forward until the next begins or the mean of their ends is reached.
+-- Means over all bins of the window, 0 where nothing runs. A bin has the mean of the orders that
+-- start in it; it is carried forward until the next order starts or the mean end time is reached.
 CREATE TABLE medication_means AS
 WITH
 orders AS (
@@ -9,10 +9,10 @@ orders AS (
         max(last) / getvariable('bin_hours') AS last,
         favg(CASE getvariable('medication') WHEN 'rate' THEN rate ELSE amount END) AS value
     FROM medication_rows
-    WHERE fate IS NULL
+    WHERE drop_reason IS NULL
     GROUP BY ALL
 ),
-begun AS (
+starts AS (
     SELECT row, item, bin, favg(last) AS last, favg(value) AS value FROM orders GROUP BY ALL
 ),
 runs AS (
@@ -25,7 +25,7 @@ runs AS (
                 ceil(last)
             ) - bin
         ) AS weight
-    FROM begun
+    FROM starts
 )
 SELECT row, item, fsum(value * weight) / getvariable('bins') AS mean
 FROM runs

@@ -1,5 +1,5 @@
--- MEDS: a stay is a row of the labels; its window ends at the prediction time, which belongs to it.
-CREATE TABLE people AS
+-- MEDS: a stay is a row of the labels; its window ends at, and includes, the prediction time.
+CREATE TABLE patients AS
 SELECT
     subject_id AS subject,
     min(time) FILTER (code LIKE 'MEDS_BIRTH%') AS birth,
@@ -10,9 +10,9 @@ SELECT
 FROM raw_events
 GROUP BY subject_id;
 
-CREATE TABLE judged AS
+CREATE TABLE candidate_stays AS
 WITH
-read AS (
+parsed AS (
     SELECT
         subject_id AS subject,
         prediction_time AS finish,
@@ -24,12 +24,12 @@ read AS (
 ),
 joined AS (
     SELECT
-        read.*,
-        people.subject IS NOT NULL AS known,
+        parsed.*,
+        patients.subject IS NOT NULL AS known,
         sex, race, death,
         date_sub('year', birth, finish) AS age
-    FROM read
-    LEFT JOIN people ON people.subject = read.subject
+    FROM parsed
+    LEFT JOIN patients ON patients.subject = parsed.subject
 )
 SELECT
     *,
@@ -42,14 +42,14 @@ SELECT
         WHEN death <= finish THEN 'had ended in death before the prediction'
         WHEN age < 0 OR age > 130 THEN 'is of unknown or impossible age'
         WHEN age < getvariable('min_age') THEN 'is younger than the least age'
-    END AS fate
+    END AS drop_reason
 FROM joined;
 
 CREATE TABLE units AS
-SELECT judged.subject, judged.finish, arg_max(split_part(code, '//', 2), time) AS unit
-FROM judged
-JOIN raw_events ON raw_events.subject_id = judged.subject
-WHERE fate IS NULL AND code LIKE 'ICU_ADMISSION//%' AND time <= finish
+SELECT candidate_stays.subject, candidate_stays.finish, arg_max(split_part(code, '//', 2), time) AS unit
+FROM candidate_stays
+JOIN raw_events ON raw_events.subject_id = candidate_stays.subject
+WHERE drop_reason IS NULL AND code LIKE 'ICU_ADMISSION//%' AND time <= finish
 GROUP BY ALL;
 
 CREATE TABLE stays AS
@@ -58,12 +58,12 @@ SELECT
     subject || '-' || number AS stay,
     subject, start, finish, NULL::INTEGER AS hours, died, age, sex, unit, race,
     NULL::VARCHAR AS insurance, true AS chosen
-FROM judged
+FROM candidate_stays
 LEFT JOIN units USING (subject, finish)
-WHERE fate IS NULL;
+WHERE drop_reason IS NULL;
 DROP TABLE units;
 
-CREATE TABLE told AS
+CREATE TABLE code_descriptions AS
 SELECT code, any_value(description) AS description
 FROM raw_codes
 WHERE trim(description) <> ''
@@ -83,10 +83,10 @@ SELECT
         ELSE 'charts'
     END AS section
 FROM (SELECT DISTINCT code FROM raw_events WHERE code IS NOT NULL)
-LEFT JOIN told USING (code);
+LEFT JOIN code_descriptions USING (code);
 
--- Events up to each prediction; those before the window count for diagnoses only.
-CREATE TABLE happened AS
+-- Events up to each prediction; those before the window count as diagnoses only.
+CREATE TABLE known_events AS
 SELECT
     stays.row, item, section, numeric_value AS value, raw_events.time,
     least(
@@ -103,24 +103,24 @@ SELECT
     CASE
         WHEN value IS NULL THEN 'has no number'
         WHEN NOT isfinite(value) THEN 'has an unreadable number'
-    END AS fate,
+    END AS drop_reason,
     row, item, seconds, value::DOUBLE AS value, '' AS unit
-FROM happened
+FROM known_events
 WHERE section = 'charts';
 
 CREATE TABLE presence AS
-SELECT DISTINCT section, row, item FROM happened WHERE section IN ('procedures', 'outputs');
+SELECT DISTINCT section, row, item FROM known_events WHERE section IN ('procedures', 'outputs');
 
 CREATE TABLE medication_means AS
 SELECT row, item, favg(value) FILTER (isfinite(value)) AS mean
-FROM happened
+FROM known_events
 WHERE section = 'medications'
 GROUP BY row, item;
 
 CREATE TABLE diagnosis_roots AS
-SELECT row, code AS root, label AS title, min(time) AS place
-FROM happened
+SELECT row, code AS root, label AS title, min(time) AS sort_key
+FROM known_events
 JOIN items USING (item)
-WHERE happened.section = 'diagnoses' AND getvariable('diagnoses') <> 'none'
+WHERE known_events.section = 'diagnoses' AND getvariable('diagnoses') <> 'none'
 GROUP BY ALL;
-DROP TABLE happened;
+DROP TABLE known_events;

@@ -1,12 +1,12 @@
--- Chart rows of adults' stays as numbers; what is dropped keeps its reason and nothing else.
--- The stays are what a join keeps in memory: left to guess the rows of a packed file, DuckDB kept
--- the events instead, 100 million of them.
+-- Chart rows of adults' stays as numbers; a dropped row keeps its reason and nothing else.
+-- The joins must keep the stays in memory: where DuckDB guesses the rows of a compressed file, it
+-- keeps the events instead, 100 million of them.
 SET disabled_optimizers = 'join_order,build_side_probe_side';
 
 CREATE TABLE chart_rows AS
 WITH
--- More than half of the rows hold text only: nothing else is worked out for them.
-read AS (
+-- More than half of the rows hold text only: nothing else is computed for them.
+parsed AS (
     SELECT
         value IS NOT NULL AS written,
         CASE WHEN written THEN key_of(stay_id) END AS stay,
@@ -18,13 +18,13 @@ read AS (
         error
     FROM raw_charts
 ),
-judged AS (
+classified AS (
     SELECT
         stays.row,
-        read.item,
-        date_diff('second', stays.start, read.time) AS seconds,
-        read.value,
-        read.unit,
+        parsed.item,
+        date_diff('second', stays.start, parsed.time) AS seconds,
+        parsed.value,
+        parsed.unit,
         CASE
             WHEN zoned THEN 'has a time zone'
             WHEN error = '1' THEN 'is marked as an error'
@@ -32,17 +32,17 @@ judged AS (
             WHEN value IS NULL THEN 'has an unreadable number'
             WHEN stays.row IS NULL THEN 'belongs to no stay of an adult'
             WHEN time IS NULL OR item IS NULL THEN 'has no readable time or item'
-        END AS fate
-    FROM read
-    LEFT JOIN stays ON stays.stay = read.stay
+        END AS drop_reason
+    FROM parsed
+    LEFT JOIN stays ON stays.stay = parsed.stay
 )
 SELECT
-    fate,
-    CASE WHEN fate IS NULL THEN row END AS row,
-    CASE WHEN fate IS NULL THEN item END AS item,
-    CASE WHEN fate IS NULL THEN seconds END AS seconds,
-    CASE WHEN fate IS NULL THEN value END AS value,
-    CASE WHEN fate IS NULL THEN unit END AS unit
-FROM judged;
+    drop_reason,
+    CASE WHEN drop_reason IS NULL THEN row END AS row,
+    CASE WHEN drop_reason IS NULL THEN item END AS item,
+    CASE WHEN drop_reason IS NULL THEN seconds END AS seconds,
+    CASE WHEN drop_reason IS NULL THEN value END AS value,
+    CASE WHEN drop_reason IS NULL THEN unit END AS unit
+FROM classified;
 
 RESET disabled_optimizers;

@@ -1,11 +1,11 @@
--- Infusions: rows that lack anything (so all without a rate) go; hours are whole hours.
--- The stays are what a join keeps in memory: left to guess the rows of a packed file, DuckDB kept
--- the events instead, 100 million of them.
+-- Infusions: incomplete rows (so all without a rate) are dropped; hours are whole hours.
+-- The joins must keep the stays in memory: where DuckDB guesses the rows of a compressed file, it
+-- keeps the events instead, 100 million of them.
 SET disabled_optimizers = 'join_order,build_side_probe_side';
 
 CREATE TABLE medication_rows AS
 WITH
-read AS (
+parsed AS (
     SELECT
         key_of(stay_id) AS stay,
         TRY_CAST(item AS INTEGER) AS item,
@@ -20,10 +20,10 @@ read AS (
 timed AS (
     SELECT
         stays.row, chosen, item, order_id, amount, rate, zoned, hours,
-        floor(date_diff('second', stays.start, read.start) / 3600)::BIGINT AS first,
-        floor(date_diff('second', stays.start, read.finish) / 3600)::BIGINT AS last
-    FROM read
-    LEFT JOIN stays ON stays.stay = read.stay
+        floor(date_diff('second', stays.start, parsed.start) / 3600)::BIGINT AS first,
+        floor(date_diff('second', stays.start, parsed.finish) / 3600)::BIGINT AS last
+    FROM parsed
+    LEFT JOIN stays ON stays.stay = parsed.stay
 )
 SELECT
     row, item, order_id, amount, rate, first,
@@ -37,7 +37,7 @@ SELECT
         WHEN last <= first THEN 'ends within the hour it begins in'
         WHEN first < 0 OR first >= hours THEN 'begins outside its stay'
         WHEN first >= getvariable('window_hours') THEN 'begins after the window'
-    END AS fate
+    END AS drop_reason
 FROM timed;
 
 RESET disabled_optimizers;

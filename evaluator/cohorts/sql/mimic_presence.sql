@@ -1,11 +1,11 @@
 -- Procedures and output events: whether there was one in the window.
--- The stays are what a join keeps in memory: left to guess the rows of a packed file, DuckDB kept
--- the events instead, 100 million of them.
+-- The joins must keep the stays in memory: where DuckDB guesses the rows of a compressed file, it
+-- keeps the events instead, 100 million of them.
 SET disabled_optimizers = 'join_order,build_side_probe_side';
 
 CREATE TABLE presence_rows AS
 WITH
-read AS (
+parsed AS (
     SELECT
         'procedures' AS section,
         key_of(stay_id) AS stay,
@@ -20,9 +20,9 @@ read AS (
 ),
 timed AS (
     SELECT
-        read.*, stays.row, chosen, hours, date_diff('second', stays.start, read.time) AS seconds
-    FROM read
-    LEFT JOIN stays ON stays.stay = read.stay
+        parsed.*, stays.row, chosen, hours, date_diff('second', stays.start, parsed.time) AS seconds
+    FROM parsed
+    LEFT JOIN stays ON stays.stay = parsed.stay
 )
 SELECT
     section, row, item,
@@ -33,11 +33,11 @@ SELECT
         WHEN item IS NULL OR seconds IS NULL THEN 'has no readable time or item'
         WHEN seconds < 0 OR seconds // 3600 >= hours THEN 'lies outside its stay'
         WHEN seconds >= 3600 * getvariable('window_hours') THEN 'lies after the window'
-    END AS fate
+    END AS drop_reason
 FROM timed;
 
 CREATE TABLE presence AS
-SELECT DISTINCT section, row, item FROM presence_rows WHERE fate IS NULL;
+SELECT DISTINCT section, row, item FROM presence_rows WHERE drop_reason IS NULL;
 
 CREATE TABLE items AS
 SELECT TRY_CAST(item AS INTEGER) AS item, any_value(trim(label)) AS label

@@ -1,6 +1,6 @@
--- Stays of MIMIC with the first rule that each fails (`fate`); NULL is a stay of the cohort.
--- Adults whose stay was too short stay in the table: percentiles are those of all adults' rows.
-CREATE TABLE people AS
+-- Stays of MIMIC with the first rule that each fails (`drop_reason`); NULL is a stay of the cohort.
+-- Adults' stays that are too short remain in `stays`: percentiles are those of all adults' rows.
+CREATE TABLE patients AS
 SELECT
     key_of(subject_id) AS subject,
     any_value(upper(left(trim(sex), 1))) AS sex,
@@ -11,7 +11,7 @@ SELECT
 FROM raw_patients
 GROUP BY subject;
 
-CREATE TABLE visits AS
+CREATE TABLE admissions AS
 SELECT
     key_of(hadm_id) AS hadm,
     any_value(key_of(subject_id)) AS subject,
@@ -22,9 +22,9 @@ FROM raw_admissions
 WHERE key_of(hadm_id) IS NOT NULL
 GROUP BY hadm;
 
-CREATE TABLE judged AS
+CREATE TABLE candidate_stays AS
 WITH
-read AS (
+parsed AS (
     SELECT
         key_of(stay_id) AS stay,
         key_of(subject_id) AS subject,
@@ -38,11 +38,11 @@ read AS (
 ),
 joined AS (
     SELECT
-        read.*,
-        people.subject IS NOT NULL AS known,
-        visits.hadm IS NOT NULL AS admitted,
+        parsed.*,
+        patients.subject IS NOT NULL AS known,
+        admissions.hadm IS NOT NULL AS admitted,
         sex,
-        -- MIMIC-III moves births of those over 89 by 300 years; 91 is what MIMIC-IV writes.
+        -- MIMIC-III shifts births of patients over 89 by 300 years; MIMIC-IV writes 91 for them.
         coalesce(
             age,
             CASE WHEN date_sub('year', birth, start) > 150 THEN 91
@@ -50,10 +50,10 @@ joined AS (
         ) AS age,
         race,
         insurance,
-        people.dod
-    FROM read
-    LEFT JOIN people ON people.subject = read.subject
-    LEFT JOIN visits ON visits.hadm = read.hadm
+        patients.dod
+    FROM parsed
+    LEFT JOIN patients ON patients.subject = parsed.subject
+    LEFT JOIN admissions ON admissions.hadm = parsed.hadm
 )
 SELECT
     *,
@@ -69,13 +69,13 @@ SELECT
         WHEN age IS NULL OR age < 0 OR age > 130 THEN 'is of unknown or impossible age'
         WHEN age < getvariable('min_age') THEN 'is younger than the least age'
         WHEN hours < getvariable('min_hours') THEN 'is shorter than window and gap'
-    END AS fate
+    END AS drop_reason
 FROM joined;
 
 CREATE TABLE stays AS
 SELECT
     (row_number() OVER (ORDER BY subject, start, stay) - 1)::INTEGER AS row,
     stay, subject, hadm, start, finish, hours, died, age, sex, unit, race, insurance,
-    fate IS NULL AS chosen
-FROM judged
-WHERE fate IS NULL OR fate = 'is shorter than window and gap';
+    drop_reason IS NULL AS chosen
+FROM candidate_stays
+WHERE drop_reason IS NULL OR drop_reason = 'is shorter than window and gap';

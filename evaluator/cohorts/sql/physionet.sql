@@ -18,8 +18,8 @@ SELECT
 FROM readings
 GROUP BY stay;
 
-CREATE TABLE judged AS
-WITH read AS (
+CREATE TABLE candidate_stays AS
+WITH parsed AS (
     SELECT
         key_of(record) AS stay,
         TRY_CAST(died AS INTEGER) AS died,
@@ -27,8 +27,8 @@ WITH read AS (
     FROM raw_outcomes
 )
 SELECT
-    read.stay,
-    read.died = 1 AS died,
+    parsed.stay,
+    parsed.died = 1 AS died,
     age,
     CASE gender WHEN 0 THEN 'F' WHEN 1 THEN 'M' END AS sex,
     -- The meaning of the codes is that of the challenge's description (not verified).
@@ -39,21 +39,21 @@ SELECT
         WHEN 4 THEN 'Surgical ICU'
     END AS unit,
     CASE
-        WHEN read.stay IS NULL THEN 'has no stay id'
+        WHEN parsed.stay IS NULL THEN 'has no stay id'
         WHEN copy > 1 THEN 'repeats the id of another stay'
         WHEN died IS NULL OR died NOT IN (0, 1) THEN 'has no known outcome'
         WHEN described.stay IS NULL THEN 'belongs to no known patient'
-    END AS fate
-FROM read
-LEFT JOIN described ON described.stay = read.stay;
+    END AS drop_reason
+FROM parsed
+LEFT JOIN described ON described.stay = parsed.stay;
 
 CREATE TABLE stays AS
 SELECT
     (row_number() OVER (ORDER BY stay) - 1)::INTEGER AS row,
     stay, stay AS subject, NULL::INTEGER AS hours, died, age, sex, unit,
     NULL::VARCHAR AS race, NULL::VARCHAR AS insurance, true AS chosen
-FROM judged
-WHERE fate IS NULL;
+FROM candidate_stays
+WHERE drop_reason IS NULL;
 
 CREATE TABLE items AS
 SELECT (row_number() OVER (ORDER BY parameter))::INTEGER AS item, parameter AS label
@@ -68,7 +68,7 @@ SELECT
         WHEN parameter IN ('Height', 'Weight') AND value = -1 THEN 'is marked as missing'
         WHEN stays.row IS NULL THEN 'belongs to no stay'
         WHEN seconds IS NULL OR item IS NULL THEN 'has no readable time or item'
-    END AS fate,
+    END AS drop_reason,
     stays.row, item, seconds, value, '' AS unit
 FROM readings
 LEFT JOIN stays ON stays.stay = readings.stay
@@ -79,13 +79,13 @@ SELECT DISTINCT
     CASE label WHEN 'MechVent' THEN 'procedures' ELSE 'outputs' END AS section, row, item
 FROM chart_rows
 JOIN items USING (item)
-WHERE fate IS NULL AND label IN ('MechVent', 'Urine')
+WHERE drop_reason IS NULL AND label IN ('MechVent', 'Urine')
     AND seconds BETWEEN 0 AND 3600 * getvariable('window_hours') - 1
     AND (label <> 'MechVent' OR value = 1);
 
-UPDATE chart_rows SET fate = 'is told as a procedure'
-WHERE fate IS NULL AND item = (SELECT item FROM items WHERE label = 'MechVent');
+UPDATE chart_rows SET drop_reason = 'is told as a procedure'
+WHERE drop_reason IS NULL AND item = (SELECT item FROM items WHERE label = 'MechVent');
 
 CREATE TABLE medication_means (row INTEGER, item INTEGER, mean DOUBLE);
-CREATE TABLE diagnosis_roots (row INTEGER, root VARCHAR, title VARCHAR, place INTEGER);
+CREATE TABLE diagnosis_roots (row INTEGER, root VARCHAR, title VARCHAR, sort_key INTEGER);
 DROP TABLE readings;

@@ -1,16 +1,16 @@
--- The rows of the file for the places from `low` to before `high`, in order.
+-- Rows `low` to before `high` of the cohort file, in order.
 WITH
-here AS (
-    SELECT stays.*, place, shown_stay, shown_subject
+batch AS (
+    SELECT stays.*, position, written_stay, written_subject
     FROM stays
-    JOIN places ON places.row = stays.row
-    WHERE place >= $low AND place < $high
+    JOIN file_positions ON file_positions.row = stays.row
+    WHERE position >= $low AND position < $high
 ),
-named AS (
+present AS (
     SELECT
         row, presence.section, list(coalesce(label, 'item ' || item) ORDER BY item) AS names
     FROM presence
-    SEMI JOIN here USING (row)
+    SEMI JOIN batch USING (row)
     LEFT JOIN items USING (item)
     GROUP BY ALL
 ),
@@ -19,38 +19,38 @@ charted AS (
         row,
         list({'name': coalesce(label, 'item ' || item), 'mean': mean} ORDER BY chart) AS charts
     FROM chart_means
-    SEMI JOIN here USING (row)
+    SEMI JOIN batch USING (row)
     LEFT JOIN items USING (item)
     GROUP BY row
 ),
 binned AS (
     SELECT row, list({'chart': chart, 'number': bin, 'value': value} ORDER BY chart, bin) AS bins
     FROM sorted_bins
-    SEMI JOIN here USING (row)
+    SEMI JOIN batch USING (row)
     JOIN chart_means USING (row, item)
     GROUP BY row
 ),
-given AS (
+medicated AS (
     SELECT
         row,
         list({'name': coalesce(label, 'item ' || item), 'mean': mean} ORDER BY item) AS medications
     FROM medication_means
-    SEMI JOIN here USING (row)
+    SEMI JOIN batch USING (row)
     LEFT JOIN items USING (item)
     GROUP BY row
 ),
 diagnosed AS (
     SELECT
         row,
-        list(root ORDER BY diagnosis_roots.place, root) AS diagnosis_codes,
-        list(title ORDER BY diagnosis_roots.place, root) AS diagnoses
+        list(root ORDER BY diagnosis_roots.sort_key, root) AS diagnosis_codes,
+        list(title ORDER BY diagnosis_roots.sort_key, root) AS diagnoses
     FROM diagnosis_roots
-    SEMI JOIN here USING (row)
+    SEMI JOIN batch USING (row)
     GROUP BY row
 )
 SELECT
-    shown_stay AS stay_id,
-    shown_subject AS subject_id,
+    written_stay AS stay_id,
+    written_subject AS subject_id,
     died, age, sex, unit, race, insurance,
     coalesce(diagnosis_codes, []) AS diagnosis_codes,
     coalesce(diagnoses, []) AS diagnoses,
@@ -59,11 +59,11 @@ SELECT
     coalesce(procedures.names, []) AS procedures,
     coalesce(outputs.names, []) AS outputs,
     coalesce(bins, []) AS bins
-FROM here
+FROM batch
 LEFT JOIN diagnosed USING (row)
 LEFT JOIN charted USING (row)
 LEFT JOIN binned USING (row)
-LEFT JOIN given USING (row)
-LEFT JOIN named AS procedures ON procedures.row = here.row AND procedures.section = 'procedures'
-LEFT JOIN named AS outputs ON outputs.row = here.row AND outputs.section = 'outputs'
-ORDER BY here.place
+LEFT JOIN medicated USING (row)
+LEFT JOIN present AS procedures ON procedures.row = batch.row AND procedures.section = 'procedures'
+LEFT JOIN present AS outputs ON outputs.row = batch.row AND outputs.section = 'outputs'
+ORDER BY batch.position

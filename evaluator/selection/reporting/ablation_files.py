@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from evaluator.reporting.cells import one_line
 from evaluator.reporting.documents import render_document
 from evaluator.reporting.plots import METADATA, PLOT_FORMATS, style
-from patientdx.capabilities import require
+from patientdx.capabilities import require_package
 from patientdx.errors import EvaluationError
 from patientdx.formats import atomic_writer
 
@@ -72,7 +72,7 @@ def ablation_csv(found: Ablation) -> str:
 def plot_ablation(found: Ablation, path: Path | str) -> None:
     """Draws a bar for each row and pair: the metric held out, with its interval."""
     suffix = ablation_suffix(path)
-    require("matplotlib", "report")
+    require_package("matplotlib", "report")
     with style(), atomic_writer(path, "wb") as out:
         _figure(found).savefig(out, format=suffix, metadata=METADATA[suffix])
 

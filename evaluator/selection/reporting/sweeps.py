@@ -10,7 +10,7 @@ from evaluator.reporting.cells import one_line
 from evaluator.reporting.plots import METADATA, format_of, style
 from evaluator.selection.judging import Point
 from evaluator.selection.selection import Selection
-from patientdx.capabilities import require
+from patientdx.capabilities import require_package
 from patientdx.errors import EvaluationError
 from patientdx.formats import atomic_writer
 
@@ -54,7 +54,7 @@ def plot_sweeps(
         _ordered(p) for s in selections.values() for p in s.curves.values()
     ):
         raise EvaluationError("curves along λ need candidates that are one λ each")
-    require("matplotlib", "report")
+    require_package("matplotlib", "report")
     with style():
         figure = _figure(selections, ends or {})
         for path, form in zip(paths, formats, strict=True):

@@ -11,7 +11,7 @@ from evaluator.selection.candidates import LAMBDA, Candidate
 from evaluator.selection.instances import Places
 from evaluator.selection.ledger import Ledger
 from evaluator.selection.metrics import Metric
-from patientdx.capabilities import require
+from patientdx.capabilities import require_package
 from patientdx.errors import EvaluationError
 
 from .search import Search, Tried, measured, summary
@@ -51,7 +51,7 @@ class OptunaSearch:
         """See Strategy. Raises ExtraMissingError without Optuna."""
         if self.trials < 2 or not self.space:
             raise EvaluationError("a search needs two trials or more, over one value or more")
-        require("optuna", "tune")
+        require_package("optuna", "tune")
         found: dict[Candidate, Tried | None] = {}
         with _quiet():
             self._run(ledger, metric, places, found)

@@ -9,7 +9,7 @@ from typing import Any
 from patientdx.errors import ModelError
 from patientdx.models.prompts import as_prompt, fitted, split
 from patientdx.models.refusals import cannot
-from patientdx.models.settings import DEFAULTS, ModelSettings, Warn, unheard
+from patientdx.models.settings import DEFAULTS, ModelSettings, Warn, ignore_warning
 from patientdx.protocols import GREEDY, Choice, Completion, GenerationSettings, Prompt, StopReason
 
 from .concurrency import completions, each
@@ -39,7 +39,7 @@ class ServerModel:
     """
 
     def __init__(
-        self, wire: Wire, about: _About, settings: ModelSettings, *, warn: Warn = unheard
+        self, wire: Wire, about: _About, settings: ModelSettings, *, warn: Warn = ignore_warning
     ) -> None:
         self.name = about.name
         self.batch = settings.batch or _BATCH
@@ -61,7 +61,7 @@ class ServerModel:
         spec: str,
         settings: ModelSettings = DEFAULTS,
         *,
-        warn: Warn = unheard,
+        warn: Warn = ignore_warning,
         sleep: Sleep | None = None,
     ) -> "ServerModel":
         """Asks a server which models it has; `#NAME` after the address chooses one.

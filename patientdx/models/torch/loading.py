@@ -7,7 +7,7 @@ from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from patientdx.capabilities import require
+from patientdx.capabilities import require_package
 from patientdx.errors import ModelError
 from patientdx.models.settings import ModelSettings
 
@@ -41,8 +41,8 @@ def weight_files(path: Path) -> list[Path]:
 
 def load(path: Path, settings: ModelSettings) -> Loaded:
     """A model and its tokenizer. Raises ModelError where transformers cannot read them."""
-    require("torch", "hf")
-    require("transformers", "hf")
+    require_package("torch", "hf")
+    require_package("transformers", "hf")
     device = _device(settings.device)
     dtype = _dtype(settings.dtype, device)
     with _quietly(), _refusals(path):
@@ -112,7 +112,7 @@ def _source(path: Path) -> tuple[str, dict[str, Any]]:
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     if path.is_dir():
         return str(path), options
-    require("gguf", "hf")
+    require_package("gguf", "hf")
     return str(path.parent), {**options, "gguf_file": path.name}
 
 
@@ -120,7 +120,7 @@ def _nf4(dtype: Any) -> Any:
     """4-bit NF4 with double quantisation (Dettmers et al. 2023, QLoRA)."""
     from transformers import BitsAndBytesConfig
 
-    require("bitsandbytes", "hf")
+    require_package("bitsandbytes", "hf")
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

@@ -7,7 +7,7 @@ from typing import Any
 
 from patientdx.fetching.model_cache import model_folder
 from patientdx.models.answers import Answers
-from patientdx.models.settings import DEFAULTS, ModelSettings, Warn, unheard
+from patientdx.models.settings import DEFAULTS, ModelSettings, Warn, ignore_warning
 from patientdx.models.tokenizer import Words, stopped
 from patientdx.protocols import GREEDY, Choice, Completion, GenerationSettings, Prompt
 from patientdx.storage.file_digests import digest_of
@@ -37,7 +37,7 @@ class HfModel:
         *,
         name: str,
         digest: str,
-        warn: Warn = unheard,
+        warn: Warn = ignore_warning,
     ) -> None:
         self.name = name
         self.digest = digest
@@ -57,7 +57,7 @@ class HfModel:
 
     @classmethod
     def load(
-        cls, path: Path, settings: ModelSettings = DEFAULTS, *, warn: Warn = unheard
+        cls, path: Path, settings: ModelSettings = DEFAULTS, *, warn: Warn = ignore_warning
     ) -> "HfModel":
         """Opens a folder or a GGUF file. Raises ModelError where that cannot be, ExtraMissingError.
 
@@ -86,7 +86,7 @@ class HfModel:
         digest: str,
         name: str = "in memory",
         settings: ModelSettings = DEFAULTS,
-        warn: Warn = unheard,
+        warn: Warn = ignore_warning,
     ) -> "HfModel":
         """A torch module that is in memory already, a merge above all.
 

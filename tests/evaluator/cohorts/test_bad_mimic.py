@@ -10,31 +10,35 @@ pytest.importorskip("duckdb")
 pytest.importorskip("pyarrow")
 
 from evaluator.cohorts import Cohort, CohortMeta, read_cohort
-from evaluator.cohorts.cohort_builder import ONE_CLASS
-from evaluator.cohorts.settings import CohortSettings, Work
-from evaluator.cohorts.sources.mimic import build_mimic
+from evaluator.cohorts.builder import ONE_CLASS_NOTE, build_cohort
+from evaluator.cohorts.database import DatabaseOptions
+from evaluator.cohorts.settings import CohortSettings
+from evaluator.cohorts.sources.mimic import MimicReader
 from patientdx.errors import InputError, PatientDxError, UsageError
 
 Change = dict[str, tuple[str, Rows] | None]
 SECRET = "Zaphodine"
 
 
-def made(tmp_path: Path, change: Change | None = None, work: Work | None = None) -> CohortMeta:
+def made(
+    tmp_path: Path, change: Change | None = None, options: DatabaseOptions | None = None
+) -> CohortMeta:
     folder = small_mimic.mimic_iv(tmp_path / "mimic", change=change)
     icd = small_mimic.icd_map(tmp_path)
-    return build_mimic(
-        "mimic-iv", folder, tmp_path / "cohort.parquet", work=work or Work(), icd_map=icd
-    )
+    reader = MimicReader("mimic-iv", folder, icd)
+    return build_cohort(reader, tmp_path / "cohort.parquet", database_options=options)
 
 
 def opened(tmp_path: Path) -> Cohort:
     return read_cohort(tmp_path / "cohort.parquet")
 
 
-def refused(tmp_path: Path, change: Change | None = None, work: Work | None = None) -> str:
+def refused(
+    tmp_path: Path, change: Change | None = None, options: DatabaseOptions | None = None
+) -> str:
     """The message; nothing is written, and nothing is left behind."""
     with pytest.raises(PatientDxError) as caught:
-        made(tmp_path, change, work)
+        made(tmp_path, change, options)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["icd.txt", "mimic"]
     message = f"{caught.value.message} {caught.value.hint}"
     assert SECRET not in message
@@ -44,11 +48,11 @@ def refused(tmp_path: Path, change: Change | None = None, work: Work | None = No
 @pytest.mark.parametrize(
     ("table", "section", "said"),
     [
-        ("icu/chartevents", "charts", "no table chartevents: records tell no chart events"),
-        ("icu/inputevents", "medications", "no table inputevents: records tell no medications"),
-        ("icu/procedureevents", "procedures", "no table procedureevents: records tell no proced"),
-        ("icu/outputevents", "outputs", "no table outputevents: records tell no output events"),
-        ("hosp/diagnoses_icd", "diagnoses", "no table diagnoses_icd: records tell no diagnoses"),
+        ("icu/chartevents", "charts", "no table chartevents: records have no chart events"),
+        ("icu/inputevents", "medications", "no table inputevents: records have no medications"),
+        ("icu/procedureevents", "procedures", "no table procedureevents: records have no proced"),
+        ("icu/outputevents", "outputs", "no table outputevents: records have no output events"),
+        ("hosp/diagnoses_icd", "diagnoses", "no table diagnoses_icd: records have no diagnoses"),
     ],
 )
 def test_a_missing_table_is_named_with_what_goes_missing(
@@ -79,16 +83,16 @@ def test_a_needed_table(tmp_path: Path, table: str) -> None:
 def test_a_folder_that_is_not_mimic(tmp_path: Path) -> None:
     (tmp_path / "set-a.csv.gz").write_bytes(b"")
     with pytest.raises(InputError, match="this is not MIMIC-IV") as caught:
-        build_mimic("mimic-iv", tmp_path, tmp_path / "c.parquet")
+        build_cohort(MimicReader("mimic-iv", tmp_path), tmp_path / "c.parquet")
     assert "cohort physionet2012" in str(caught.value.hint)
     with pytest.raises(InputError, match="no such folder"):
-        build_mimic("mimic-iv", tmp_path / "nowhere", tmp_path / "c.parquet")
+        build_cohort(MimicReader("mimic-iv", tmp_path / "nowhere"), tmp_path / "c.parquet")
 
 
 def test_the_tables_of_another_version(tmp_path: Path) -> None:
     folder = small_mimic.mimic_iii(tmp_path / "third")
     with pytest.raises(InputError, match=r"ICUSTAYS\.csv\.gz:1: no column stay_id"):
-        build_mimic("mimic-iv", folder, tmp_path / "c.parquet")
+        build_cohort(MimicReader("mimic-iv", folder), tmp_path / "c.parquet")
 
 
 @pytest.mark.parametrize("zone", ["Z", "+02:00", "-05", " UTC"])
@@ -105,7 +109,7 @@ def test_times_with_a_zone(tmp_path: Path, table: str, zone: str) -> None:
 def test_one_outcome_only_is_said(tmp_path: Path) -> None:
     head, rows = small_mimic.tables()["hosp/patients"]
     alive = [(*row[:3], "") for row in rows]
-    assert ONE_CLASS in made(tmp_path, {"hosp/patients": (head, alive)}).notes
+    assert ONE_CLASS_NOTE in made(tmp_path, {"hosp/patients": (head, alive)}).notes
     assert opened(tmp_path).one_class
 
 
@@ -124,17 +128,16 @@ def test_a_table_that_is_cut_short(tmp_path: Path) -> None:
     folder = small_mimic.mimic_iv(tmp_path / "mimic")
     path = folder / "icu" / "chartevents.csv.gz"
     path.write_bytes(path.read_bytes()[:200])
+    reader = MimicReader("mimic-iv", folder, small_mimic.icd_map(tmp_path))
     with pytest.raises(PatientDxError, match=r"chartevents\.csv\.gz: cannot be read"):
-        build_mimic(
-            "mimic-iv", folder, tmp_path / "c.parquet", icd_map=small_mimic.icd_map(tmp_path)
-        )
+        build_cohort(reader, tmp_path / "c.parquet")
 
 
 def test_an_empty_table(tmp_path: Path) -> None:
     folder = small_mimic.mimic_iv(tmp_path / "mimic", suffix=".csv")
     (folder / "icu" / "d_items.csv").write_bytes(b"")
     with pytest.raises(InputError, match=r"d_items\.csv:1: the table is empty"):
-        build_mimic("mimic-iv", folder, tmp_path / "c.parquet")
+        build_cohort(MimicReader("mimic-iv", folder), tmp_path / "c.parquet")
 
 
 def test_a_row_of_another_shape_shows_its_place_not_its_content(tmp_path: Path) -> None:
@@ -143,10 +146,9 @@ def test_a_row_of_another_shape_shows_its_place_not_its_content(tmp_path: Path) 
     path.write_text(
         path.read_text() + f"21,{SECRET},1,2,3,4,{SECRET},5,6,7\n" * 3, encoding="utf-8"
     )
+    reader = MimicReader("mimic-iv", folder, small_mimic.icd_map(tmp_path))
     with pytest.raises(InputError, match=r"chartevents\.csv:[0-9]+: the table cannot be read") as c:
-        build_mimic(
-            "mimic-iv", folder, tmp_path / "c.parquet", icd_map=small_mimic.icd_map(tmp_path)
-        )
+        build_cohort(reader, tmp_path / "c.parquet")
     assert SECRET not in f"{c.value.message} {c.value.hint} {c.value.__cause__}"
 
 
@@ -155,7 +157,7 @@ def test_a_map_without_its_columns(tmp_path: Path, text: str) -> None:
     folder, path = small_mimic.mimic_iv(tmp_path / "mimic"), tmp_path / "map.csv"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"map\.csv:1: no columns of ICD-9 and ICD-10"):
-        build_mimic("mimic-iv", folder, tmp_path / "c.parquet", icd_map=path)
+        build_cohort(MimicReader("mimic-iv", folder, path), tmp_path / "c.parquet")
 
 
 def test_settings_that_contradict_themselves() -> None:
@@ -168,8 +170,10 @@ def test_settings_that_contradict_themselves() -> None:
 
 
 def test_memory_and_folders_that_cannot_be_used(tmp_path: Path) -> None:
-    assert "memory limit" in refused(tmp_path, work=Work(memory="plenty"))
-    assert "no spill folder" in refused(tmp_path, work=Work(spill=tmp_path / "nowhere"))
+    assert "memory limit" in refused(tmp_path, options=DatabaseOptions(memory="plenty"))
+    assert "no spill folder" in refused(
+        tmp_path, options=DatabaseOptions(spill=tmp_path / "nowhere")
+    )
 
 
 def test_events_of_a_stay_of_unknown_id_and_far_away(tmp_path: Path) -> None:

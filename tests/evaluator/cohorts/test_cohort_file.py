@@ -17,7 +17,15 @@ pytest.importorskip("pyarrow")
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evaluator.cohorts import Bin, CohortMeta, FlowStep, Measured, Stay, read_cohort, write_cohort
+from evaluator.cohorts import (
+    Bin,
+    CohortMeta,
+    FlowStep,
+    Measurement,
+    Stay,
+    read_cohort,
+    write_cohort,
+)
 from evaluator.mortality.features import features
 from patientdx import __version__
 from patientdx.errors import InputError
@@ -29,7 +37,7 @@ META = CohortMeta(
 finite = st.floats(allow_nan=False, allow_infinity=False)
 names = st.text(max_size=12)
 unknown = st.none() | names
-measured = st.lists(st.builds(Measured, names, finite), max_size=4).map(tuple)
+measured = st.lists(st.builds(Measurement, names, finite), max_size=4).map(tuple)
 bins = st.lists(
     st.builds(Bin, st.integers(0, 3), st.integers(0, 23), st.floats(width=32, allow_nan=False)),
     max_size=5,
@@ -80,7 +88,7 @@ def test_many_row_groups(tmp_path: Path) -> None:
 
 
 def test_a_mean_that_was_not_told(tmp_path: Path) -> None:
-    stay = Stay("1", "1", died=True, medications=(Measured("Aspirin", math.nan),))
+    stay = Stay("1", "1", died=True, medications=(Measurement("Aspirin", math.nan),))
     write_cohort(tmp_path / "c.parquet", [stay], META)
     cohort = read_cohort(tmp_path / "c.parquet")
     (medication,) = next(iter(cohort)).medications
@@ -118,7 +126,7 @@ def test_files_that_are_no_cohort(tmp_path: Path) -> None:
 
 
 def test_a_file_of_a_later_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evaluator.cohorts.cohort_file.VERSION", 99)
+    monkeypatch.setattr("evaluator.cohorts.writer.VERSION", 99)
     write_cohort(tmp_path / "c.parquet", [], META)
     monkeypatch.undo()
     with pytest.raises(InputError, match="later version"):

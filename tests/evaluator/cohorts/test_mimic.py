@@ -13,12 +13,12 @@ from small_mimic import at
 pytest.importorskip("duckdb")
 pytest.importorskip("pyarrow")
 
-from evaluator.cohorts import Cohort, FlowStep, Measured, Stay, read_cohort
-from evaluator.cohorts.settings import LEAK, CohortSettings, Work
-from evaluator.cohorts.sources.mimic import build_mimic
+from evaluator.cohorts import Cohort, FlowStep, Measurement, Stay, read_cohort
+from evaluator.cohorts.builder import build_cohort
+from evaluator.cohorts.database import DatabaseOptions
+from evaluator.cohorts.settings import LEAK_NOTE, PAPER_SETTINGS
+from evaluator.cohorts.sources.mimic import MimicReader
 from evaluator.mortality.features import features
-
-PAPER = CohortSettings()
 
 
 def built(tmp_path: Path, source: str = "mimic-iv", **settings: Any) -> Cohort:
@@ -28,7 +28,7 @@ def built(tmp_path: Path, source: str = "mimic-iv", **settings: Any) -> Cohort:
         make(folder)
     into = tmp_path / "cohort.parquet"
     icd = small_mimic.icd_map(tmp_path)
-    build_mimic(source, folder, into, replace(PAPER, **settings), icd_map=icd)
+    build_cohort(MimicReader(source, folder, icd), into, replace(PAPER_SETTINGS, **settings))
     return read_cohort(into)
 
 
@@ -150,11 +150,11 @@ def test_other_bins_and_windows(tmp_path: Path) -> None:
 def test_medications_run_until_they_end_or_the_next_begins(cohort: Cohort, tmp_path: Path) -> None:
     # norepinephrine: 10 in bin 0, 20 in bin 1, ended before bin 2; propofol: 12 in bins 20 to 23
     assert stay_21(cohort).medications == (
-        Measured("Norepinephrine", 30 / 24),
-        Measured("Propofol", 48 / 24),
+        Measurement("Norepinephrine", 30 / 24),
+        Measurement("Propofol", 48 / 24),
     )
     rates = built(tmp_path, medication="rate")
-    assert stay_21(rates).medications[1] == Measured("Propofol", 8 / 24)
+    assert stay_21(rates).medications[1] == Measurement("Propofol", 8 / 24)
 
 
 def test_procedures_and_outputs_are_those_of_the_window(cohort: Cohort) -> None:
@@ -166,14 +166,14 @@ def test_diagnoses_are_families_of_icd10_once_each_in_order(cohort: Cohort) -> N
     stay = stay_21(cohort)
     assert stay.diagnosis_codes == ("I10", "I50", "I12")
     assert stay.diagnoses == ("Hypertension", "Heart failure", "Hypertensive kidney disease")
-    assert LEAK in cohort.meta.notes
+    assert LEAK_NOTE in cohort.meta.notes
     assert "1 of 6 coded diagnoses have no ICD-10 root and are left out" in cohort.meta.notes
 
 
 def test_diagnoses_of_earlier_admissions_do_not_leak(tmp_path: Path) -> None:
     prior = built(tmp_path, diagnoses="prior")
     assert stay_21(prior).diagnoses == ("Diabetes",)
-    assert LEAK not in prior.meta.notes
+    assert LEAK_NOTE not in prior.meta.notes
     assert stay_21(built(tmp_path, diagnoses="none")).diagnoses == ()
 
 
@@ -192,12 +192,10 @@ def test_the_rest_of_a_stay(cohort: Cohort) -> None:
 def test_parts_give_what_the_whole_gives(cohort: Cohort, tmp_path: Path) -> None:
     """The quantities are worked through in parts, so that memory stays bounded."""
     into, folder = tmp_path / "parts.parquet", small_mimic.mimic_iv(tmp_path / "mimic")
-    build_mimic(
-        "mimic-iv",
-        folder,
+    build_cohort(
+        MimicReader("mimic-iv", folder, small_mimic.icd_map(tmp_path)),
         into,
-        work=Work(memory="256MB", threads=1, rows_at_once=7),
-        icd_map=small_mimic.icd_map(tmp_path),
+        database_options=DatabaseOptions(memory="256MB", threads=1, rows_per_part=7),
     )
     parts = read_cohort(into)
     assert list(parts) == list(cohort)
@@ -215,7 +213,7 @@ def test_mimic_iii_gives_the_same_stays(cohort: Cohort, tmp_path: Path) -> None:
     assert ours.diagnosis_codes == ("I50", "I12")
     # CareVue: 24 charted at 2:30 counts for the hour after it, so for bin 1
     (first,) = [stay for stay in third if stay.stay_id == "11"]
-    assert first.medications == (Measured("Propofol", 1.0),)
+    assert first.medications == (Measurement("Propofol", 1.0),)
 
 
 def test_version_1_and_tables_beside_each_other(cohort: Cohort, tmp_path: Path) -> None:
@@ -230,7 +228,7 @@ def test_version_1_and_tables_beside_each_other(cohort: Cohort, tmp_path: Path) 
     shutil.copytree(flat, odd)
     for folder in (old, flat, odd):
         into = tmp_path / "cohort.parquet"
-        build_mimic("mimic-iv", folder, into, icd_map=small_mimic.icd_map(tmp_path))
+        build_cohort(MimicReader("mimic-iv", folder, small_mimic.icd_map(tmp_path)), into)
         assert list(read_cohort(into)) == list(cohort)
 
 

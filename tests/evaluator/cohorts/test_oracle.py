@@ -13,8 +13,9 @@ pytest.importorskip("duckdb")
 pytest.importorskip("pyarrow")
 
 from evaluator.cohorts import Cohort, read_cohort
-from evaluator.cohorts.settings import Work
-from evaluator.cohorts.sources.mimic import build_mimic
+from evaluator.cohorts.builder import build_cohort
+from evaluator.cohorts.database import DatabaseOptions
+from evaluator.cohorts.sources.mimic import MimicReader
 
 STAYS, ITEMS, HOURS = range(1, 9), (9, 5, 31), 60
 
@@ -74,7 +75,8 @@ def built(
     }
     folder, into = small_mimic.mimic_iv(tmp_path / "m", change=change), tmp_path / "c.parquet"
     icd = small_mimic.icd_map(tmp_path)
-    build_mimic("mimic-iv", folder, into, work=Work(rows_at_once=200), icd_map=icd)
+    reader = MimicReader("mimic-iv", folder, icd)
+    build_cohort(reader, into, database_options=DatabaseOptions(rows_per_part=200))
     return read_cohort(into), measured, given
 
 

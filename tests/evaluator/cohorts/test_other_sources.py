@@ -12,10 +12,11 @@ pytest.importorskip("pyarrow")
 
 import pyarrow as pa
 
-from evaluator.cohorts import Cohort, Measured, read_cohort
+from evaluator.cohorts import Cohort, Measurement, read_cohort
+from evaluator.cohorts.builder import build_cohort
 from evaluator.cohorts.settings import CohortSettings
-from evaluator.cohorts.sources.meds import build_meds
-from evaluator.cohorts.sources.physionet import build_physionet
+from evaluator.cohorts.sources.meds import MedsReader
+from evaluator.cohorts.sources.physionet import PhysioNetReader
 from evaluator.mortality.features import features
 from patientdx.errors import InputError
 
@@ -26,15 +27,15 @@ def flow(cohort: Cohort, of: str) -> dict[str, int]:
 
 @pytest.mark.parametrize("make", [physionet, physionet_records])
 def test_physionet(tmp_path: Path, make: Any) -> None:
-    build_physionet(make(tmp_path / "set"), tmp_path / "c.parquet")
+    build_cohort(PhysioNetReader(make(tmp_path / "set")), tmp_path / "c.parquet")
     cohort = read_cohort(tmp_path / "c.parquet")
     first, second = cohort
     assert (first.age, first.sex, first.unit, first.died) == (54, "F", "Surgical ICU", False)
     assert (second.age, second.sex, second.unit, second.died) == (80, None, None, True)
     # bins 0: 75, 3: 80
-    assert first.charts == (Measured("HR", (3 * 75 + 21 * 80) / 24), Measured("Urine", 200))
+    assert first.charts == (Measurement("HR", (3 * 75 + 21 * 80) / 24), Measurement("Urine", 200))
     assert (first.procedures, first.outputs) == (("MechVent",), ("Urine",))
-    assert second.charts == (Measured("Weight", 81.5),)
+    assert second.charts == (Measurement("Weight", 81.5),)
     assert flow(cohort, "stays") == {
         "repeats the id of another stay": 1,
         "has no known outcome": 1,
@@ -48,25 +49,25 @@ def test_physionet(tmp_path: Path, make: Any) -> None:
 
 def test_physionet_without_its_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no table outcomes-a, set-a"):
-        build_physionet(tmp_path, tmp_path / "c.parquet")
+        build_cohort(PhysioNetReader(tmp_path), tmp_path / "c.parquet")
     (tmp_path / "set-a").mkdir()
     physionet(tmp_path)
     with pytest.raises(InputError, match="no records"):
-        build_physionet(tmp_path, tmp_path / "c.parquet")
+        build_cohort(PhysioNetReader(tmp_path), tmp_path / "c.parquet")
 
 
 def test_meds(tmp_path: Path) -> None:
     folder = meds(tmp_path / "meds")
     settings = CohortSettings(gap_hours=0, diagnoses="prior", outlier_percentile=100)
-    build_meds(folder, folder / "labels.parquet", tmp_path / "c.parquet", settings)
+    build_cohort(MedsReader(folder, folder / "labels.parquet"), tmp_path / "c.parquet", settings)
     cohort = read_cohort(tmp_path / "c.parquet")
     first, second = cohort
     assert (first.stay_id, first.subject_id, first.died) == ("1-1", "1", True)
     assert (first.age, first.sex, first.race, first.unit) == (60, "F", "WHITE", "Medical ICU")
     # bins 0: 75, 4: 90, 23: 90
-    assert first.charts == (Measured("Heart rate", (4 * 75 + 20 * 90) / 24),)
+    assert first.charts == (Measurement("Heart rate", (4 * 75 + 20 * 90) / 24),)
     assert [(one.number, one.value) for one in first.bins] == [(0, 75), (4, 90), (23, 90)]
-    assert first.medications[0] == Measured("INFUSION_START//221906", 2.5)
+    assert first.medications[0] == Measurement("INFUSION_START//221906", 2.5)
     assert [one.name for one in first.medications] == [
         "INFUSION_START//221906",
         "MEDICATION//Aspirin",
@@ -90,15 +91,17 @@ def test_meds(tmp_path: Path) -> None:
 def test_meds_that_cannot_be_used(tmp_path: Path) -> None:
     zoned = meds(tmp_path / "zoned", time=pa.timestamp("us", tz="UTC"))
     with pytest.raises(InputError, match="times of `time` carry a time zone"):
-        build_meds(zoned, zoned / "labels.parquet", tmp_path / "c.parquet")
+        build_cohort(MedsReader(zoned, zoned / "labels.parquet"), tmp_path / "c.parquet")
     folder = meds(tmp_path / "meds")
     with pytest.raises(InputError, match="no column boolean_value, prediction_time"):
-        build_meds(folder, folder / "data", tmp_path / "c.parquet")
+        build_cohort(MedsReader(folder, folder / "data"), tmp_path / "c.parquet")
     with pytest.raises(InputError, match="no Parquet file; this is no MEDS folder"):
-        build_meds(physionet(tmp_path / "p"), folder / "labels.parquet", tmp_path / "c.parquet")
+        build_cohort(
+            MedsReader(physionet(tmp_path / "p"), folder / "labels.parquet"), tmp_path / "c.parquet"
+        )
     (tmp_path / "bad.parquet").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"bad\.parquet"):
-        build_meds(folder, tmp_path / "bad.parquet", tmp_path / "c.parquet")
+        build_cohort(MedsReader(folder, tmp_path / "bad.parquet"), tmp_path / "c.parquet")
     assert not (tmp_path / "c.parquet").exists()
 
 
@@ -106,7 +109,7 @@ def test_meds_that_cannot_be_used(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not (SHARED / "physionet2012").exists(), reason="needs ../shared/data")
 def test_set_a_has_4000_stays_and_554_deaths(tmp_path: Path) -> None:
-    build_physionet(SHARED / "physionet2012", tmp_path / "c.parquet")
+    build_cohort(PhysioNetReader(SHARED / "physionet2012"), tmp_path / "c.parquet")
     cohort = read_cohort(tmp_path / "c.parquet")
     assert (len(cohort), cohort.deaths) == (4000, 554)
     assert cohort.meta.flow[1].left == 1_678_892  # every row of the file

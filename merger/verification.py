@@ -1,0 +1,129 @@
+"""`merge --verify`: repeats a merge from its inputs and compares every byte."""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from patientdx.errors import MergeError
+from patientdx.storage.file_digests import sha256_of
+
+from .checkpoints.adapters import adapter_digest
+from .checkpoints.checkpoint import Checkpoint
+from .execution import Progress, run_merge
+from .metadata.provenance import PROVENANCE_FILE, InputFacts, Provenance, read_provenance
+from .planning.job import Engine, MergeJob, prepare_merge
+from .recipes.reader import parse_recipe
+from .recipes.recipe import ModelRef
+
+
+class Verification(NamedTuple):
+    """Names of the files that came out the same when the merge was repeated, and of the others."""
+
+    provenance: Provenance
+    same: tuple[str, ...]
+    different: tuple[str, ...]
+
+
+def verify_merge(
+    folder: Path,
+    *,
+    folders: Mapping[str, Path] | None = None,
+    threads: int = 0,
+    cache: Path | None = None,
+    progress: Progress = lambda _done, _all: None,
+) -> Verification:
+    """Repeats a merge in a hidden folder beside `folder`, compares all files, and removes it.
+
+    Inputs are read from the folders that the provenance names, or from `folders` by input name.
+    Raises MergeError if `folder` is not a merge of ours, or an input is missing or has changed.
+    """
+    provenance = read_provenance(folder)
+    inputs = [_locate_input(facts, (folders or {}).get(facts.name)) for facts in provenance.inputs]
+    engine: Engine = "stream" if provenance.engine == "stream" else "mergekit"
+    job = _job_from_provenance(provenance, inputs, engine, threads, cache)
+    with _scratch_folder(folder) as repeated, prepare_merge(job, repeated) as prepared:
+        for recorded, located in zip(provenance.inputs, inputs, strict=True):
+            _check_digests(job, recorded, located)
+        # Card and provenance get the recorded facts, so they match after an update of PatientDx.
+        run_merge(job, prepared, repeated, progress, provenance=provenance)
+        return _compare_folders(provenance, folder, repeated)
+
+
+def _locate_input(recorded: InputFacts, folder: Path | None) -> InputFacts:
+    """The facts of an input with the folder where it lies now. Raises MergeError."""
+    located = replace(recorded, folder=str(folder)) if folder else recorded
+    for path in (located.folder, located.adapter):
+        if path is not None and not Path(path).is_dir():
+            raise MergeError(
+                f"the input {recorded.name} is not at {path} any more",
+                hint="name the folders of the inputs: patientdx merge --verify OUT A B",
+            )
+    return located
+
+
+def _job_from_provenance(
+    provenance: Provenance,
+    inputs: Sequence[InputFacts],
+    engine: Engine,
+    threads: int,
+    cache: Path | None,
+) -> MergeJob:
+    recipe = parse_recipe(provenance.recipe, PROVENANCE_FILE)
+    folders: dict[ModelRef, Path] = {}
+    adapters: dict[ModelRef, Path] = {}
+    for ref, facts in zip(recipe.inputs, inputs, strict=True):
+        folders[ref] = Path(facts.folder)
+        if facts.adapter:
+            adapters[ref] = Path(facts.adapter)
+    return MergeJob(
+        recipe,
+        folders,
+        adapters,
+        engine=engine,
+        unsound=provenance.unsound,
+        shard_size=provenance.shard_size,
+        threads=threads,
+        cache=cache,
+        command=provenance.command,
+    )
+
+
+def _check_digests(job: MergeJob, recorded: InputFacts, located: InputFacts) -> None:
+    """Raises MergeError unless model and adapter are those that were merged."""
+    model_digest = Checkpoint.open(located.folder).digest(job.cache)
+    digests = [(located.folder, model_digest, recorded.digest)]
+    if located.adapter:
+        digest = adapter_digest(Path(located.adapter))
+        digests.append((located.adapter, digest, recorded.adapter_digest or ""))
+    for path, digest, expected in digests:
+        if digest != expected:
+            raise MergeError(
+                f"the input {recorded.name} at {path} is not the one that was merged",
+                hint="fetch the revision that the model card names, or name another folder",
+            )
+
+
+@contextmanager
+def _scratch_folder(folder: Path) -> Iterator[Path]:
+    """The path of a hidden folder beside `folder`, which is removed when the block ends."""
+    scratch = folder.absolute().with_name(f".{folder.absolute().name}.verifying")
+    shutil.rmtree(scratch, ignore_errors=True)  # left by a run that was killed
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _compare_folders(provenance: Provenance, folder: Path, repeated: Path) -> Verification:
+    names = {path.name for path in repeated.iterdir()}
+    names |= {path.name for path in folder.iterdir() if path.suffix in {".safetensors", ".json"}}
+    same: list[str] = []
+    different: list[str] = []
+    for name in sorted(names):
+        pair = (folder / name, repeated / name)
+        equal = all(path.is_file() for path in pair) and len({sha256_of(p) for p in pair}) == 1
+        (same if equal else different).append(name)
+    return Verification(provenance, tuple(same), tuple(different))

@@ -1,0 +1,255 @@
+"""Mortality prediction: language models and baselines on the stays of a cohort, with a report."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from evaluator.cohorts.cohort import Cohort
+from evaluator.cohorts.sections import read_templates
+from evaluator.mortality.answer_store import AnswerStore
+from evaluator.mortality.baselines import BASELINES, out_of_fold
+from evaluator.mortality.evaluation import About, Evaluation, Tasks, evaluate_predictions
+from evaluator.mortality.features import features
+from evaluator.mortality.figures import Figures
+from evaluator.mortality.predictions import Prediction, baseline_prediction, prediction_of
+from evaluator.mortality.published import BASELINE, GROUPS, OTHER, group_of
+from evaluator.mortality.question import PAPER
+from evaluator.mortality.report import build_report
+from evaluator.mortality.scoring import Asked, ask
+from evaluator.reporting.documents import Document, render_document
+from evaluator.statistics.bootstrap import Resampling
+from evaluator.statistics.discrimination import Floats
+from patientdx.errors import UsageError
+from patientdx.models import ModelSettings, open_model
+from patientdx.protocols import Chooser
+from patientdx.settings import Settings
+
+from .monitor import LOG, Monitor, Progress
+from .stays import PAPER_TASKS, StayRecords, StaySample, parse_tasks, sample_notes, sample_stays
+
+ANSWERS = "answers.sqlite3"
+"""The file of answers in the cache folder."""
+
+ModelSource = Chooser | Path | str
+"""An open model, or what `open_model` opens: a file, a folder or a known name."""
+
+
+@dataclass(frozen=True)
+class ModelTraits:
+    """What the main table shows of a model beside its figures.
+
+    `group` is that of the paper's main table (by default the one that the model's name suggests),
+    `merge_weight` the λ of a merged model.
+    """
+
+    group: str | None = None
+    merge_weight: float | None = None
+
+
+@dataclass(frozen=True)
+class MortalityEvaluation:
+    """Predictions of all models, their figures with intervals, and the report of both."""
+
+    sample: StaySample
+    evaluation: Evaluation
+    document: Document
+
+    @property
+    def predictions(self) -> Tasks:
+        """Predictions by task and model."""
+        return self.evaluation.tasks
+
+    @property
+    def figures(self) -> Mapping[str, Mapping[str, Figures]]:
+        """Figures with intervals by task and model."""
+        return self.evaluation.figures
+
+    def render(self, format_name: str = "text") -> str:
+        """The report as text, markdown, latex or json. Raises EvaluationError for another name."""
+        return render_document(self.document, format_name)
+
+
+def evaluate_mortality(
+    cohort: Cohort | Path | str,
+    models: Mapping[str, ModelSource] | None = None,
+    *,
+    traits: Mapping[str, ModelTraits] | None = None,
+    sections: Sequence[str] = PAPER_TASKS,
+    templates: Path | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    resamples: int = 2000,
+    baselines: bool = True,
+    model_settings: ModelSettings | None = None,
+    answers: Path | None = None,
+    settings: Settings | None = None,
+    monitor: Monitor = LOG,
+) -> MortalityEvaluation:
+    """Evaluate language models, by name, and baselines on the stays of a cohort.
+
+    Each entry of `sections` is a task: mortality, mortality-hard, or section names between commas.
+    All models are compared with the first. `sample` stays are drawn by `seed`, which also seeds
+    folds and bootstrap. Answers are stored as each batch completes, in the file `answers`, by
+    default in the cache folder of `settings`; with neither they are not stored. Raises UsageError
+    for unknown sections, groups or models of `traits`, and ModelError for a model that cannot be
+    run.
+    """
+    models, traits = models or {}, traits or {}
+    _check_traits(traits, list(models))
+    tasks, wording = parse_tasks(sections), read_templates(templates)
+    stays = sample_stays(cohort, sample, seed=seed)
+    records = {task: StayRecords(stays, names, wording) for task, names in tasks.items()}
+    store = answers_path(answers, settings)
+    runs = {
+        name: _run_model(name, source, model_settings or ModelSettings(), records, store, monitor)
+        for name, source in models.items()
+    }
+    predictions = {
+        task: {name: run.predictions[task] for name, run in runs.items()} for task in tasks
+    }
+    known = {name: _about(name, run, traits.get(name, ModelTraits())) for name, run in runs.items()}
+    for name, probabilities in (_fit_baselines(stays, monitor) if baselines else {}).items():
+        known[name] = About(BASELINE)
+        for by_model in predictions.values():
+            by_model[name] = baseline_prediction(probabilities)
+    resampling = Resampling(resamples=resamples, seed=seed)
+    evaluation = evaluate_predictions(predictions, stays.outcomes, known, resampling)
+    notes = sample_notes(
+        stays,
+        tasks,
+        empty={task: task_records.empty for task, task_records in records.items()},
+        models={name: run.description for name, run in runs.items()},
+    )
+    document = build_report(evaluation, PAPER, stays.cohort.meta, notes)
+    return MortalityEvaluation(stays, evaluation, document)
+
+
+def answers_path(answers: Path | None, settings: Settings | None) -> Path | None:
+    """The file that stores answers of models: the one named, else that in the cache folder."""
+    if answers is None and settings is not None:
+        return settings.cache / ANSWERS
+    return answers
+
+
+def describe_model(model: object, settings: ModelSettings) -> str:
+    """Number type, prompt format, quantisation and context of a model, for the report."""
+    dtype = getattr(getattr(model, "module", None), "dtype", settings.dtype)
+    chat = getattr(getattr(model, "words", None), "chat", None)
+    prompt_format = settings.prompt_format if chat is None else "chat" if chat else "raw"
+    facts = [f"dtype {str(dtype).removeprefix('torch.')}", f"prompt format {prompt_format}"]
+    facts += [f"quantized {settings.quantize}"] if settings.quantize != "none" else []
+    facts += [f"context {settings.context:,}"] if settings.context else []
+    return ", ".join(facts)
+
+
+@dataclass(frozen=True)
+class _ModelRun:
+    """Predictions of one model by task, and how it was run."""
+
+    predictions: Mapping[str, Prediction]
+    digest: str
+    description: str
+
+
+def _run_model(
+    name: str,
+    source: ModelSource,
+    settings: ModelSettings,
+    records: Mapping[str, StayRecords],
+    answers: Path | None,
+    monitor: Monitor,
+) -> _ModelRun:
+    """Ask one model about the records of all tasks."""
+    with _open_chooser(source, settings, monitor) as model, _open_store(answers) as store:
+        predictions = {
+            task: _predict(f"{name}: {task}", model, task_records, store, monitor)
+            for task, task_records in records.items()
+        }
+        return _ModelRun(predictions, model.digest, describe_model(model, settings))
+
+
+@contextmanager
+def _open_chooser(
+    source: ModelSource, settings: ModelSettings, monitor: Monitor
+) -> Iterator[Chooser]:
+    """The model, closed afterwards unless the caller opened it."""
+    if not isinstance(source, Path | str):
+        yield source
+        return
+    with closing(open_model(str(source), settings, warn=monitor.warning)) as model:
+        yield model
+
+
+def _open_store(answers: Path | None) -> AbstractContextManager[AnswerStore | None]:
+    return nullcontext() if answers is None else AnswerStore(answers)
+
+
+def _predict(
+    label: str, model: Chooser, records: StayRecords, store: AnswerStore | None, monitor: Monitor
+) -> Prediction:
+    with monitor.progress(label, len(records)) as progress:
+        pace = _Pace(progress)
+        answers = ask(model, records, PAPER, store, on_done=pace)
+    monitor.notice(f"{label}: {pace.summary()}")
+    return prediction_of(answers, PAPER)
+
+
+class _Pace:
+    """Reports progress, and how many stays per second are answered that were not stored before."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._start = time.perf_counter()
+        self._answered = self._stored = 0
+
+    def __call__(self, step: Asked) -> None:
+        """Add the stays of a step."""
+        if step.kept:
+            self._stored += step.stays
+        else:
+            self._answered += step.stays
+        self._progress(self._answered + self._stored)
+
+    def summary(self) -> str:
+        """Number of new answers, their pace, and number of stored ones."""
+        seconds = time.perf_counter() - self._start
+        pace = f"{self._answered / seconds:.2f} a second"
+        return (
+            f"{self._answered:,} stays in {seconds:.0f} s ({pace}), "
+            f"{self._stored:,} answered before"
+        )
+
+
+def _fit_baselines(stays: StaySample, monitor: Monitor) -> dict[str, Floats]:
+    """Out-of-fold probabilities of death by baseline; no diagnosis is among their features."""
+    if stays.outcomes.one_class:
+        monitor.warning("no baselines: a cohort with one class only teaches nothing")
+        return {}
+    matrix = features(stays.cohort).matrix[list(stays.positions)]
+    probabilities = {}
+    for kind in BASELINES:
+        monitor.notice(f"fitting {kind}")
+        probabilities[kind] = out_of_fold(
+            kind, matrix, stays.outcomes.died, stays.outcomes.patients, seed=stays.seed
+        )
+    return probabilities
+
+
+def _check_traits(traits: Mapping[str, ModelTraits], models: Sequence[str]) -> None:
+    """Raise UsageError for a model that is not evaluated, and for an unknown group."""
+    unknown = sorted(traits.keys() - set(models))
+    if unknown:
+        raise UsageError(
+            f"no model is named `{unknown[0]}`", hint=f"models are {', '.join(models) or 'none'}"
+        )
+    groups = (*GROUPS, OTHER)
+    for group in {trait.group for trait in traits.values()} - {None, *groups}:
+        raise UsageError(
+            f"`{group}` is no group of the main table", hint=f"groups are {', '.join(groups)}"
+        )
+
+
+def _about(name: str, run: _ModelRun, traits: ModelTraits) -> About:
+    return About(traits.group or group_of(name), traits.merge_weight, run.digest)
