@@ -22,12 +22,12 @@ from simulated_merges import SHAPES, flat, simulated
 
 from evaluator.selection import (
     AUROC,
-    Deal,
     GridSearch,
-    Halving,
+    PatientFolds,
     SelectionSettings,
     Strategy,
-    select,
+    SuccessiveHalving,
+    select_candidate,
 )
 from evaluator.statistics.bootstrap import Resampling
 
@@ -37,10 +37,10 @@ def losses(shape: str, runs: range) -> tuple[list[float], float, float]:
     found, regret, spent = [], 0.0, 0.0
     for run in runs:
         cohort = simulated(run, shape)
-        ledger = cohort.ledger()
-        everywhere = ledger.instances.everywhere
-        grid = GridSearch().search(ledger, AUROC, everywhere)
-        halving = Halving().search(ledger, AUROC, everywhere)
+        evaluator = cohort.evaluator()
+        everywhere = evaluator.instances.all_indices
+        grid = GridSearch().search(evaluator, AUROC, everywhere)
+        halving = SuccessiveHalving().search(evaluator, AUROC, everywhere)
         found.append(cohort.truth(grid.chosen) - cohort.truth(halving.chosen))
         regret += (cohort.true.max() - cohort.truth(grid.chosen)) / len(runs)
         spent = max(spent, halving.evaluations / halving.exhaustive)
@@ -52,8 +52,8 @@ def biases(strategy: Strategy, kind: str, runs: int) -> tuple[np.ndarray, np.nda
     nested, apparent = [], []
     for seed in range(runs):
         cohort = (flat if kind == "all alike" else simulated)(seed, patients=200, deaths=40)
-        settings = SelectionSettings(Deal(2, seed), Resampling(resamples=1))
-        one = select(strategy, cohort.ledger(), AUROC, settings)
+        settings = SelectionSettings(PatientFolds(2, seed), Resampling(resamples=1))
+        one = select_candidate(strategy, cohort.evaluator(), AUROC, settings)
         true = np.mean([cohort.truth(fold.chosen) for fold in one.folds])
         nested.append(one.held_out.value - true)
         apparent.append(one.apparent.value - cohort.truth(one.chosen))
@@ -78,7 +78,7 @@ def main() -> None:
         told = f"{good:.1%} | {np.mean(found):+.4f} | {regret:.4f} | {spent:.1%}"
         print(f"| {shape} | {each} | {told} |", flush=True)
     print(f"\n| strategy | λ | runs | bias, nested | bias, apparent |\n{'|--' * 5}|")
-    for strategy in (GridSearch(), Halving()):
+    for strategy in (GridSearch(), SuccessiveHalving()):
         for kind in ("all alike", "one is best"):
             nested, apparent = biases(strategy, kind, asked.nested)
             told = f"{shown(nested)} | {shown(apparent)}"

@@ -42,11 +42,11 @@ def read_stays(cohort: Path | None, count: int, seed: int = 0) -> Stays:
         return _made(count, seed)
     from evaluator.cohorts import parse_sections, read_cohort, read_templates, render_stay
     from evaluator.selection import Instances
-    from evaluator.selection.strategies.halving import in_turn
+    from evaluator.selection.strategies.halving import scoring_order
 
     opened = read_cohort(cohort)
-    everybody = Instances.of(opened.subject_ids, labels=opened.died)
-    chosen = in_turn(everybody, everybody.everywhere, seed, by_class=True)[:count]
+    everybody = Instances.build(opened.subject_ids, labels=opened.died)
+    chosen = scoring_order(everybody, everybody.all_indices, seed, alternate_outcomes=True)[:count]
     wanted, words, sections = set(chosen.tolist()), read_templates(), parse_sections("mortality")
     records = {
         place: [one.text for one in render_stay(stay, sections, templates=words)]

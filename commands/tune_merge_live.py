@@ -15,7 +15,7 @@ from .merge_inputs import Places, asked_recipe, job_of, plain_model
 from .tune_merge_sources import Live, Source
 
 if TYPE_CHECKING:
-    from evaluator.selection import Axis, Candidate, Ledger, Strategy
+    from evaluator.selection import Axis, Candidate, CandidateEvaluator, SearchSpace, Strategy
     from merger.live.merged_model import MergedModel
     from merger.recipes.recipe import MergeRecipe
     from patientdx.models import ModelSettings
@@ -144,9 +144,9 @@ class Family:
 
     def weights(self, candidate: "Candidate") -> dict[str, float]:
         """What a candidate that is no choice by groups takes of each model."""
-        from evaluator.selection import weights_of
+        from evaluator.selection import model_weights
 
-        return dict(zip(self.models, weights_of(candidate, self.inputs), strict=True))
+        return dict(zip(self.models, model_weights(candidate, self.inputs), strict=True))
 
     def point(self, candidate: "Candidate") -> Any:
         """One λ, or that of the first group whose name is in a tensor's, or a weight a model."""
@@ -176,36 +176,31 @@ class Plan:
 
     def of(self, family: Family) -> "Strategy":
         """The strategy for some models. Raises UsageError for what only optuna can search."""
-        from evaluator.selection import GridSearch, Halving, OptunaSearch, starts, steps
+        from evaluator.selection import StrategyOptions, build_strategy
 
-        if self.strategy == "optuna":
-            first = () if self.groups else starts(family.inputs, family.methods)
-            space = self._space(family)
-            return OptunaSearch(trials=self.trials, space=space, first=first, seed=self.seed)
-        if not family.single:
-            raise UsageError(
-                "more than two models, or several methods, are searched by optuna",
-                hint="--strategy optuna",
-            )
-        if self.strategy == "halving":
-            return Halving(steps(self.step), share=self.share, seed=self.seed)
-        return GridSearch(steps(self.step))
+        options = StrategyOptions(self.step, self.share, self.trials, self.seed)
+        return build_strategy(self.strategy, options, self._space(family))
 
-    def _space(self, family: Family) -> "dict[str, Axis]":
-        from evaluator.selection import METHOD, Range, simplex_space
+    def _space(self, family: Family) -> "SearchSpace":
+        from evaluator.selection import METHOD, Range, SearchSpace, weight_search_space
 
         if not self.groups:
-            return simplex_space(family.inputs, family.methods)
+            return weight_search_space(family.inputs, family.methods)
         if family.inputs > 2:
             raise UsageError("--groups is for two models, by slerp or linear")
         space: dict[str, Axis] = {name: Range() for name in (*self.groups, REST)}
-        return space | ({METHOD: family.methods} if len(family.methods) > 1 else {})
+        methods = {METHOD: family.methods} if len(family.methods) > 1 else {}
+        return SearchSpace(space | methods)
 
     def baselines(self, family: Family) -> "tuple[Candidate, ...]":
         """Each model alone, and all alike."""
-        from evaluator.selection import BASELINES, starts
+        from evaluator.selection import BASELINE_CANDIDATES, starting_candidates
 
-        return BASELINES if family.inputs == 2 else starts(family.inputs, family.methods)
+        return (
+            BASELINE_CANDIDATES
+            if family.inputs == 2
+            else starting_candidates(family.inputs, family.methods)
+        )
 
 
 @dataclass(frozen=True)
@@ -222,7 +217,9 @@ class Asked:
 
 
 @contextmanager
-def scorers(family: Family, method: str | None, source: Source, asked: Asked) -> "Iterator[Ledger]":
+def scorers(
+    family: Family, method: str | None, source: Source, asked: Asked
+) -> "Iterator[CandidateEvaluator]":
     """A ledger over the live merge of some models; what it says is kept on disk as it comes."""
 
     def swap(candidate: "Candidate") -> object:
@@ -234,14 +231,14 @@ def scorers(family: Family, method: str | None, source: Source, asked: Asked) ->
             yield ledger
 
 
-def unscored(source: Source) -> "Ledger":
+def unscored(source: Source) -> "CandidateEvaluator":
     """A ledger that nothing may be asked of yet."""
-    from evaluator.selection import Ledger
+    from evaluator.selection import CandidateEvaluator
 
     def never(candidate: "Candidate") -> Any:
         raise UsageError(f"λ = {candidate} is not to be scored here")
 
-    return Ledger(never, source.instances)
+    return CandidateEvaluator(never, source.instances)
 
 
 @contextmanager

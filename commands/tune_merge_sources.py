@@ -14,7 +14,14 @@ from .evaluate import index_notes
 from .mortality_work import Work, open_work
 
 if TYPE_CHECKING:
-    from evaluator.selection import Candidate, Factory, Instances, Ledger, Metric, Text
+    from evaluator.selection import (
+        Candidate,
+        CandidateEvaluator,
+        Instances,
+        Metric,
+        ScorerFactory,
+        Text,
+    )
     from expander import SystemSettings
     from indexer.index import Index
     from merger.live.merged_model import MergedModel
@@ -60,7 +67,7 @@ class Source(Protocol):
         """What a report says of them."""
         ...
 
-    def ledger(self, live: Live) -> "AbstractContextManager[Ledger]":
+    def ledger(self, live: Live) -> "AbstractContextManager[CandidateEvaluator]":
         """A ledger over a live merge; what it says is kept on disk as it comes."""
         ...
 
@@ -75,45 +82,45 @@ class Stays:
     @property
     def curves(self) -> "tuple[Metric, ...]":
         """See Source."""
-        from evaluator.selection import METRICS
+        from evaluator.selection import MORTALITY_METRICS
 
-        return tuple(METRICS.values())
+        return tuple(MORTALITY_METRICS.values())
 
     @property
     def instances(self) -> "Instances":
         """See Source."""
         from evaluator.selection import Instances
 
-        return Instances.of(self.work.outcomes.patients, labels=self.work.outcomes.died)
+        return Instances.build(self.work.outcomes.patients, labels=self.work.outcomes.died)
 
     def notes(self) -> dict[str, str]:
         """See Source."""
         return self.work.notes()
 
     @contextmanager
-    def ledger(self, live: Live) -> "Iterator[Ledger]":
+    def ledger(self, live: Live) -> "Iterator[CandidateEvaluator]":
         """See Source."""
         from evaluator.mortality.answer_store import AnswerStore
-        from evaluator.selection import Ledger
+        from evaluator.selection import CandidateEvaluator
 
         instances, (task,) = self.instances, self.work.tasks
         with AnswerStore(_kept(live, "answers")) as store:
             factory = _asking(live, list(self.work.records(task)), store)
-            yield Ledger(factory, instances, at_once=max(len(instances), 1))
+            yield CandidateEvaluator(factory, instances, batch_size=max(len(instances), 1))
 
 
-def _asking(live: Live, records: Sequence[Sequence[str]], store: Any) -> "Factory":
+def _asking(live: Live, records: Sequence[Sequence[str]], store: Any) -> "ScorerFactory":
     """λ into a scorer of stays: log-odds of yes, and the answer that was written."""
     from evaluator.mortality.predictions import prediction_of
     from evaluator.mortality.question import PAPER
     from evaluator.mortality.scoring import ask
-    from evaluator.selection import Ratings
+    from evaluator.selection import InstanceScores
     from evaluator.statistics.discrimination import hard_values
 
     def ready(candidate: "Candidate") -> Any:
         live.swap(candidate)
 
-        def score(places: Any) -> Ratings:
+        def score(places: Any) -> InstanceScores:
             with _progress(live, candidate, len(places)) as tick:
                 done = [0]
 
@@ -123,7 +130,7 @@ def _asking(live: Live, records: Sequence[Sequence[str]], store: Any) -> "Factor
 
                 chosen = [records[place] for place in places.tolist()]
                 found = prediction_of(ask(live.model, chosen, PAPER, store, on_done=told), PAPER)
-            return Ratings(found.odds, hard_values(found.answers))
+            return InstanceScores(found.odds, hard_values(found.answers))
 
         return score
 
@@ -162,9 +169,9 @@ class JudgedQueries:
         return {"queries": str(self.files.queries), "qrels": str(self.files.qrels), **told}
 
     @contextmanager
-    def ledger(self, live: Live) -> "Iterator[Ledger]":
+    def ledger(self, live: Live) -> "Iterator[CandidateEvaluator]":
         """See Source."""
-        from evaluator.selection import Ledger, ScoreStore
+        from evaluator.selection import CandidateEvaluator, ScoreStore
         from expander import STRATEGIES, ReplyCache, read_prompt
 
         names = sorted(self.system.system.strategies)
@@ -175,9 +182,11 @@ class JudgedQueries:
         with ScoreStore(_kept(live, "scores")) as store, ReplyCache(asking.cache_path()) as replies:
             factory = self._factory(live, replies)
             at_once = QUERIES_AT_ONCE
-            yield Ledger(factory, self.instances, digest=digest, store=store, at_once=at_once)
+            yield CandidateEvaluator(
+                factory, self.instances, digest=digest, store=store, batch_size=at_once
+            )
 
-    def _factory(self, live: Live, replies: Any) -> "Factory":
+    def _factory(self, live: Live, replies: Any) -> "ScorerFactory":
         """λ into a scorer of queries, expanded by the merge."""
         from evaluator.selection import query_scorer
         from expander import CachedGenerator, StrategyResources
@@ -219,10 +228,10 @@ class Texts:
         return {"texts": str(self.path)}
 
     @contextmanager
-    def ledger(self, live: Live) -> "Iterator[Ledger]":
+    def ledger(self, live: Live) -> "Iterator[CandidateEvaluator]":
         """See Source."""
         from evaluator.selection import (
-            Ledger,
+            CandidateEvaluator,
             ScoreStore,
             text_instances,
             text_scorer,
@@ -239,24 +248,26 @@ class Texts:
         with ScoreStore(_kept(live, "scores")) as store:
             digest = repr((live.digest, self.metric.name))
             instances = text_instances(self.texts, sizes)
-            yield Ledger(ready, instances, digest=digest, store=store, at_once=TEXTS_AT_ONCE)
+            yield CandidateEvaluator(
+                ready, instances, digest=digest, store=store, batch_size=TEXTS_AT_ONCE
+            )
 
 
 def cohort_source(
     path: Path, metric: str | None, sections: str, sample: int | None, seed: int, *, quiet: bool
 ) -> Stays:
     """Stays of a cohort file. Raises EvaluationError for another metric than of mortality."""
-    from evaluator.selection import metric_named
+    from evaluator.selection import build_metric
 
     work = open_work(path, [sections], None, sample, seed, stratified=True, quiet=quiet)
-    return Stays(work, metric_named(metric or "auroc"))
+    return Stays(work, build_metric("stays", metric))
 
 
 def judged_source(
     files: judged.Sources, index: Path | None, system: str, depth: int, metric: str | None
 ) -> JudgedQueries:
     """Judged queries. Raises UsageError for a system that asks no language model."""
-    from evaluator.selection import judged_queries, retrieval_metric
+    from evaluator.selection import MetricOptions, build_metric, select_judged_queries
     from expander import SystemSettings
     from expander.systems.system import parse_system
     from patientdx.formats import read_qrels, read_queries
@@ -267,20 +278,20 @@ def judged_source(
             f"`{parsed}` is the same at every λ, or needs a vocabulary",
             hint="name a system that asks the model: --system 'rrf(bm25,keywords)'",
         )
-    decides = retrieval_metric(metric or "nDCG@10", depth)
+    decides = build_metric("queries", metric, MetricOptions(depth))
     qrels = read_qrels(files.qrels)
-    queries = judged_queries(read_queries(files.queries), qrels)
+    queries = select_judged_queries(read_queries(files.queries), qrels)
     opened = options.open_index(index)
     return JudgedQueries(files, queries, qrels, opened, SystemSettings(parsed), depth, decides)
 
 
 def text_source(path: Path, metric: str | None) -> Texts:
     """Texts of a file. Raises UsageError for another metric than perplexity."""
-    from evaluator.selection import Perplexity, read_texts
+    from evaluator.selection import build_metric, read_texts
 
     if metric not in {None, "perplexity"}:
         raise UsageError(f"--text goes with --metric perplexity, not with `{metric}`")
-    return Texts(path, read_texts(path), Perplexity())
+    return Texts(path, read_texts(path), build_metric("texts", metric))
 
 
 def _kept(live: Live, what: str) -> Path:

@@ -94,8 +94,8 @@ def _check(
         ablation_suffix(path)
     for one in families:
         asked.plan.of(one)
-    _settings(families[0], source, asked).deal.folds(
-        source.instances, by_class=source.metric.by_class
+    _settings(families[0], source, asked).folds.split(
+        source.instances, require_both_outcomes=source.metric.needs_both_outcomes
     )
 
 
@@ -103,10 +103,10 @@ def run_private(
     family: Family, source: Source, asked: Asked, epsilon: str
 ) -> "tuple[Candidate, dict[str, Any]]":
     """Chooses by the exponential mechanism, and shows the choice and nothing else."""
-    from evaluator.selection import choose_privately, private_record, read_epsilon
+    from evaluator.selection import choose_privately, parse_epsilon, private_record
     from evaluator.selection.privacy import private_candidates
 
-    epsilon_, strategy = read_epsilon(epsilon), asked.plan.of(family)
+    epsilon_, strategy = parse_epsilon(epsilon), asked.plan.of(family)
     private_candidates(strategy, unscored(source), source.metric)
     with scorers(family, None, source, asked) as ledger:
         choice = choose_privately(strategy, ledger, source.metric, epsilon_)
@@ -134,7 +134,7 @@ def publish(
     family: Family, chosen: "Candidate", record: dict[str, Any], into: Path, asked: Asked
 ) -> None:
     """Writes the chosen merge; its card tells how it was chosen."""
-    from evaluator.selection import card_remarks
+    from evaluator.selection import model_card_remarks
     from merger.execution import run_merge
     from merger.planning.job import prepare_merge
 
@@ -147,7 +147,7 @@ def publish(
         prepare_merge(job, into) as ready,
         output.progress("merging (MB)", quiet=asked.quiet) as tick,
     ):
-        told = replace(ready, remarks=(*ready.remarks, *card_remarks(record)))
+        told = replace(ready, remarks=(*ready.remarks, *model_card_remarks(record)))
         run_merge(job, told, into, lambda done, _: tick(done // 1_000_000))
     output.say(f"written to {into}", quiet=asked.quiet)
 
@@ -170,30 +170,30 @@ def _ablation(
     files: Files,
 ) -> None:
     """Searches anew without Math, without SLERP, and without both."""
-    from evaluator.selection import ROWS, write_ablation
+    from evaluator.selection import ABLATION_ROWS, write_ablation
 
-    rows: dict[str, dict[str, Selection]] = {ROWS[0]: dict(full)}
+    rows: dict[str, dict[str, Selection]] = {ABLATION_ROWS[0]: dict(full)}
     others = {
         one.name: Family.of(one.name, [other, one.models[1]], ["slerp"])
         for one, other in zip(families, without_math, strict=True)
     }
     for family in families:
         for row, one, method in (
-            (ROWS[1], others[family.name], family.methods[0]),
-            (ROWS[2], family, "linear"),
-            (ROWS[3], others[family.name], "linear"),
+            (ABLATION_ROWS[1], others[family.name], family.methods[0]),
+            (ABLATION_ROWS[2], family, "linear"),
+            (ABLATION_ROWS[3], others[family.name], "linear"),
         ):
             rows.setdefault(row, {})[family.name] = _selected(one, method, source, asked)
     write_ablation(rows, _notes(source, asked), files.ablation)
 
 
 def _settings(family: Family, source: Source, asked: Asked) -> Any:
-    from evaluator.selection import Deal, SelectionSettings
+    from evaluator.selection import PatientFolds, SelectionSettings
     from evaluator.statistics.bootstrap import Resampling
 
     seed = asked.plan.seed
     return SelectionSettings(
-        Deal(asked.folds, seed),
+        PatientFolds(asked.folds, seed),
         Resampling(resamples=asked.resamples, seed=seed),
         asked.plan.baselines(family),
         source.curves,
@@ -201,11 +201,11 @@ def _settings(family: Family, source: Source, asked: Asked) -> Any:
 
 
 def _selected(family: Family, method: str | None, source: Source, asked: Asked) -> "Selection":
-    from evaluator.selection import select
+    from evaluator.selection import select_candidate
 
     settings, metric = _settings(family, source, asked), source.metric
     with scorers(family, method, source, asked) as ledger:
-        found = select(asked.plan.of(family), ledger, metric, settings)
+        found = select_candidate(asked.plan.of(family), ledger, metric, settings)
     by = method or ", ".join(family.methods)
     told = f"{family.name} ({by}): λ = {found.chosen}, {metric.name} held out"
     output.say(f"{told} {found.held_out.value:.4f}", quiet=asked.quiet)

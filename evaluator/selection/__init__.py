@@ -1,105 +1,129 @@
-"""The search for λ: which merge is best for some patients, how sure that is, what it reveals.
+"""The search for λ: which merge is best for some patients, how certain that is, what it reveals.
 
-Independent of any model: a factory makes a scorer of each candidate.
+Independent of any model: a `ScorerFactory` makes a scorer of each candidate.
 """
 
-from .candidates import LAMBDA, Candidate, steps
-from .instances import Factory, Instances, Places, Ratings, Scorer
-from .judging import DeLong, Judged, Point
-from .ledger import Ledger
-from .metrics import AUPRC, AUROC, AUROC_HARD, METRICS, MeanMetric, Metric, Perplexity, metric_named
-from .patient_folds import Deal
+from .candidate_evaluator import CandidateEvaluator
+from .candidates import LAMBDA, Candidate, lambda_grid
+from .estimates import CandidateEstimate, Estimate, FoldDeLongTest
+from .instances import Indices, Instances, InstanceScorer, InstanceScores, ScorerFactory
+from .metric_registry import METRIC_KINDS, MetricOptions, build_metric
+from .metrics import AUPRC, AUROC, AUROC_HARD, MORTALITY_METRICS, MeanMetric, Metric, Perplexity
+from .nested_selection import (
+    BASELINE_CANDIDATES,
+    Contrast,
+    FoldChoice,
+    Selection,
+    SelectionSettings,
+    select_candidate,
+)
+from .patient_folds import PatientFolds
 from .privacy import (
     ExponentialMechanism,
     PrivateChoice,
     bits_leaked,
     choose_privately,
-    read_epsilon,
+    parse_epsilon,
 )
-from .queries import judged_queries, query_instances, query_scorer, retrieval_metric
-from .reporting.ablation import ROWS, ablation_rows, build_ablation
+from .queries import query_instances, query_scorer, retrieval_metric, select_judged_queries
+from .reporting.ablation import ABLATION_ROWS, ablation_rows, build_ablation
 from .reporting.ablation_files import ablation_csv, ablation_suffix, plot_ablation, write_ablation
-from .reporting.card import card_remarks, private_record, selection_record
+from .reporting.card import model_card_remarks, private_record, selection_record
 from .reporting.report import build_selection_report, selection_data
 from .reporting.sweeps import plot_sweeps, sweep_csv
 from .score_store import ScoreStore
-from .selection import BASELINES, Contrast, FoldChoice, Selection, SelectionSettings, select
-from .strategies.halving import Halving, Round
-from .strategies.optuna import Axis, OptunaSearch, Range
-from .strategies.search import GridSearch, Search, Strategy, Tried
-from .strategies.simplex import METHOD, alike, alone, simplex_space, starts, weights_of
+from .strategies.grid import GridSearch
+from .strategies.halving import HalvingRound, SuccessiveHalving
+from .strategies.model_weights import (
+    METHOD,
+    equal_weights_candidate,
+    model_weights,
+    single_model_candidate,
+    starting_candidates,
+    weight_search_space,
+)
+from .strategies.optuna_search import OptunaSearch
+from .strategies.registry import STRATEGIES, StrategyOptions, build_strategy
+from .strategies.search_space import Axis, Range, SearchSpace
+from .strategies.strategy import SearchResult, Strategy, Trial
 from .texts import Text, read_texts, text_instances, text_scorer, token_counts
 
 __all__ = [
+    "ABLATION_ROWS",
     "AUPRC",
     "AUROC",
     "AUROC_HARD",
-    "BASELINES",
+    "BASELINE_CANDIDATES",
     "LAMBDA",
     "METHOD",
-    "METRICS",
-    "ROWS",
+    "METRIC_KINDS",
+    "MORTALITY_METRICS",
+    "STRATEGIES",
     "Axis",
     "Candidate",
+    "CandidateEstimate",
+    "CandidateEvaluator",
     "Contrast",
-    "DeLong",
-    "Deal",
+    "Estimate",
     "ExponentialMechanism",
-    "Factory",
     "FoldChoice",
+    "FoldDeLongTest",
     "GridSearch",
-    "Halving",
+    "HalvingRound",
+    "Indices",
+    "InstanceScorer",
+    "InstanceScores",
     "Instances",
-    "Judged",
-    "Ledger",
     "MeanMetric",
     "Metric",
+    "MetricOptions",
     "OptunaSearch",
+    "PatientFolds",
     "Perplexity",
-    "Places",
-    "Point",
     "PrivateChoice",
     "Range",
-    "Ratings",
-    "Round",
     "ScoreStore",
-    "Scorer",
-    "Search",
+    "ScorerFactory",
+    "SearchResult",
+    "SearchSpace",
     "Selection",
     "SelectionSettings",
     "Strategy",
+    "StrategyOptions",
+    "SuccessiveHalving",
     "Text",
-    "Tried",
+    "Trial",
     "ablation_csv",
     "ablation_rows",
     "ablation_suffix",
-    "alike",
-    "alone",
     "bits_leaked",
     "build_ablation",
+    "build_metric",
     "build_selection_report",
-    "card_remarks",
+    "build_strategy",
     "choose_privately",
-    "judged_queries",
-    "metric_named",
+    "equal_weights_candidate",
+    "lambda_grid",
+    "model_card_remarks",
+    "model_weights",
+    "parse_epsilon",
     "plot_ablation",
     "plot_sweeps",
     "private_record",
     "query_instances",
     "query_scorer",
-    "read_epsilon",
     "read_texts",
     "retrieval_metric",
-    "select",
+    "select_candidate",
+    "select_judged_queries",
     "selection_data",
     "selection_record",
-    "simplex_space",
-    "starts",
-    "steps",
+    "single_model_candidate",
+    "starting_candidates",
     "sweep_csv",
     "text_instances",
     "text_scorer",
     "token_counts",
-    "weights_of",
+    "weight_search_space",
     "write_ablation",
 ]

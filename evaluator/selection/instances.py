@@ -1,4 +1,4 @@
-"""What candidates are scored on: stays with labels, or queries or texts without."""
+"""The instances that candidates are scored on: stays with labels, or queries or texts without."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,35 +12,37 @@ from patientdx.errors import EvaluationError
 from .candidates import Candidate
 
 Floats = npt.NDArray[np.float64]
-Places = npt.NDArray[np.intp]
+Indices = npt.NDArray[np.intp]
+"""Positions of instances in an `Instances`, shape (n,)."""
 
 
-class Ratings(NamedTuple):
-    """What a candidate says of some instances, in their order, shapes (n,).
+class InstanceScores(NamedTuple):
+    """A candidate's scores of some instances, in their order, shapes (n,).
 
-    `scores` rank: the higher, the likelier death; or they are the value of each query or text.
-    `answers` are yes (1), no (0) or neither (½), as of `hard_values`; None where none were asked.
+    `scores` rank stays (the higher, the likelier death), or are the value of each query or text.
+    `answers` are the yes (1), no (0) or unclear (½) answers, encoded as by `hard_values`; None
+    for scorers without answers.
     """
 
     scores: Floats
     answers: Floats | None = None
 
 
-Scorer = Callable[[Places], Ratings | Floats | Sequence[float]]
-"""Places of instances into what a candidate says of each; no number may depend on another place."""
+InstanceScorer = Callable[[Indices], InstanceScores | Floats | Sequence[float]]
+"""Scores the instances at some indices; a score may not depend on the other indices."""
 
-Factory = Callable[[Candidate], Scorer]
-"""Makes a candidate ready; its scorer serves until the next candidate is made ready."""
+ScorerFactory = Callable[[Candidate], InstanceScorer]
+"""Prepares a candidate; its scorer is valid until the next candidate is prepared."""
 
 
 @dataclass(frozen=True, eq=False)
 class Instances:
     """Instances in a fixed order: stays, queries or texts.
 
-    `patients` name the unit that folds and resamples keep together. `keys` name what is scored
-    (a digest of record and prompt): stored scores are found again by them. `labels` are there
-    where instances have an outcome, `sizes` where some count more than others (tokens of a text).
-    `unit` is what people call what `patients` names, in the plural.
+    `patients` name the unit that folds and resamples keep together. `keys` identify what is
+    scored (a digest of record and prompt); stored scores are looked up by them. `labels` are the
+    outcomes of instances that have one, `sizes` the weights of instances that count unequally
+    (tokens of a text). `unit` is the plural noun for what `patients` names.
     """
 
     patients: npt.NDArray[np.str_]
@@ -50,7 +52,7 @@ class Instances:
     unit: str = "patients"
 
     @classmethod
-    def of(
+    def build(
         cls,
         patients: Sequence[object],
         *,
@@ -59,62 +61,81 @@ class Instances:
         sizes: Sequence[float] | None = None,
         unit: str = "patients",
     ) -> "Instances":
-        """Checked; without `keys` an instance is known by its patient and place.
+        """Validated instances; the default key is the patient with a running number.
 
-        Raises EvaluationError for nobody, for lengths that differ, keys that are not unique,
-        labels that are not 0 or 1 and sizes that are not above zero.
+        Raises EvaluationError for no instance, lengths that differ, duplicate keys, labels that
+        are not 0 or 1 and sizes that are not above zero.
         """
-        names = tuple(str(one) for one in patients)
-        known = tuple(keys) if keys is not None else _numbered(names)
+        names = tuple(str(patient) for patient in patients)
+        known_keys = tuple(keys) if keys is not None else _numbered(names)
         truth = None if labels is None else np.asarray(labels)
         weights = None if sizes is None else np.asarray(sizes, dtype=np.float64)
-        lengths = {len(one) for one in (names, known, truth, weights) if one is not None}
+        columns = (names, known_keys, truth, weights)
+        lengths = {len(column) for column in columns if column is not None}
         if lengths != {len(names)} or not names:
             raise EvaluationError("a search needs one instance or more, each with all its facts")
-        if len(set(known)) < len(known):
+        if len(set(known_keys)) < len(known_keys):
             raise EvaluationError("two instances have the same key")
         if truth is not None and not np.all((truth == 0) | (truth == 1)):
             raise EvaluationError("a label is 0 or 1")
         if weights is not None and not np.all(np.isfinite(weights) & (weights > 0)):
             raise EvaluationError("the size of an instance is above zero")
-        labelled = None if truth is None else truth.astype(bool)
-        return cls(np.array(names), np.array(known), labelled, weights, unit)
+        outcomes = None if truth is None else truth.astype(bool)
+        return cls(np.array(names), np.array(known_keys), outcomes, weights, unit)
 
     def __len__(self) -> int:
         return len(self.patients)
 
-    def at(self, places: Places) -> "Instances":
-        """Some of them, in that order."""
+    def subset(self, indices: Indices) -> "Instances":
+        """The instances at some indices, in that order."""
         return Instances(
-            self.patients[places],
-            self.keys[places],
-            None if self.labels is None else self.labels[places],
-            None if self.sizes is None else self.sizes[places],
+            self.patients[indices],
+            self.keys[indices],
+            None if self.labels is None else self.labels[indices],
+            None if self.sizes is None else self.sizes[indices],
             self.unit,
         )
 
     @property
-    def everywhere(self) -> Places:
-        """All places."""
+    def all_indices(self) -> Indices:
+        """The indices of all instances."""
         return np.arange(len(self))
 
     @property
     def patient_count(self) -> int:
-        """How many different patients there are."""
+        """Number of different patients."""
         return np.unique(self.patients).size
 
     @property
     def deaths(self) -> int | None:
-        """How many labels are 1; None without labels."""
+        """Number of labels that are 1; None without labels."""
         return None if self.labels is None else int(np.count_nonzero(self.labels))
 
 
 def class_counts(instances: Instances) -> tuple[int, int]:
-    """Labels of 1 and of 0. Raises EvaluationError where there are no labels."""
+    """Numbers of labels that are 1 and 0. Raises EvaluationError without labels."""
     if instances.labels is None:
         raise EvaluationError("this needs instances with an outcome")
     deaths = int(np.count_nonzero(instances.labels))
     return deaths, len(instances) - deaths
+
+
+def sampling_weights(instances: Instances, population: Indices, sample: Indices) -> Floats:
+    """Inverse sampling probabilities of a sample by outcome, shape (len(sample),).
+
+    Horvitz & Thompson 1952: each sampled instance stands for as many of `population` as have its
+    outcome. With these weights AUPRC, which depends on prevalence, refers to the population.
+    AUROC does not depend on it.
+    """
+    weights = np.ones(sample.size)
+    if instances.labels is None:
+        return weights
+    for label in (False, True):
+        same_label = instances.labels[sample] == label
+        if same_label.any():
+            total = np.count_nonzero(instances.labels[population] == label)
+            weights[same_label] = total / same_label.sum()
+    return weights
 
 
 def _numbered(patients: Sequence[str]) -> tuple[str, ...]:

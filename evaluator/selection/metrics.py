@@ -1,4 +1,4 @@
-"""What a search makes the most of: areas over scores and labels, or means over instances."""
+"""Metrics that candidates are chosen by: areas over scores and labels, or means over instances."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,51 +11,51 @@ from evaluator.statistics.bootstrap import Statistic, balanced_accuracy, weighte
 from evaluator.statistics.discrimination import Ordered, need_both
 from patientdx.errors import EvaluationError
 
-from .instances import Floats, Instances, Ratings
+from .instances import Floats, Instances, InstanceScores
 
 
 class Metric(Protocol):
-    """A figure of a candidate.
-
-    `by_class` tells that it needs instances of both outcomes. Where `falling`, less is better.
-    """
+    """A figure of merit of a candidate."""
 
     @property
     def name(self) -> str:
-        """Its name, for people and files."""
+        """The metric's name in reports and files."""
         ...
 
     @property
-    def by_class(self) -> bool:
-        """Whether it needs both outcomes."""
+    def needs_both_outcomes(self) -> bool:
+        """Whether the metric is undefined on instances of a single outcome."""
         ...
 
     @property
-    def falling(self) -> bool:
-        """Whether less is better."""
+    def lower_is_better(self) -> bool:
+        """Whether smaller values are better."""
         ...
 
-    def statistic(self, instances: Instances, ratings: Ratings) -> Statistic:
-        """Weights of the instances (rows, n) into figures (rows,). Raises EvaluationError."""
+    def statistic(self, instances: Instances, scores: InstanceScores) -> Statistic:
+        """Maps weights of the instances (rows, n) to metric values (rows,).
+
+        Raises EvaluationError where the metric is undefined.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class _Area:
-    """A metric of mortality."""
+    """A metric of mortality prediction."""
 
     name: str
-    by_class: bool = True
-    falling: bool = False
+    needs_both_outcomes: bool = True
+    lower_is_better: bool = False
 
-    def statistic(self, instances: Instances, ratings: Ratings) -> Statistic:
+    def statistic(self, instances: Instances, scores: InstanceScores) -> Statistic:
         """See Metric."""
         if instances.labels is None:
             raise EvaluationError(f"`{self.name}` needs instances with an outcome")
         need_both(instances.labels, self.name)
         if self.name == "auroc-hard":
-            return balanced_accuracy(instances.labels, _answers(ratings))
-        ordered = Ordered.of(instances.labels, ratings.scores)
+            return balanced_accuracy(instances.labels, _answers(scores))
+        ordered = Ordered.of(instances.labels, scores.scores)
         return ordered.auroc if self.name == "auroc" else ordered.average_precision
 
 
@@ -64,76 +64,67 @@ class MeanMetric:
     """The mean of a value that each instance has, such as nDCG@10 of a query."""
 
     name: str
-    falling: bool = False
-    by_class: bool = False
+    lower_is_better: bool = False
+    needs_both_outcomes: bool = False
 
-    def statistic(self, instances: Instances, ratings: Ratings) -> Statistic:
-        """See Metric; instances count by their sizes, where they have any."""
+    def statistic(self, instances: Instances, scores: InstanceScores) -> Statistic:
+        """See Metric; instances are weighted by their sizes if they have any."""
         if instances.sizes is None:
-            return weighted_mean(ratings.scores)
-        return _sized_mean(instances.sizes, ratings.scores)
+            return weighted_mean(scores.scores)
+        return _size_weighted_mean(instances.sizes, scores.scores)
 
 
 @dataclass(frozen=True)
 class Perplexity:
-    """exp of the mean loss a token; scores are mean losses of texts, sizes their tokens."""
+    """exp of the mean loss per token; scores are mean losses of texts, sizes their tokens."""
 
     name: str = "perplexity"
-    falling: bool = True
-    by_class: bool = False
+    lower_is_better: bool = True
+    needs_both_outcomes: bool = False
 
-    def statistic(self, instances: Instances, ratings: Ratings) -> Statistic:
+    def statistic(self, instances: Instances, scores: InstanceScores) -> Statistic:
         """See Metric."""
         if instances.sizes is None:
             raise EvaluationError("`perplexity` needs the number of tokens of each text")
-        mean = _sized_mean(instances.sizes, ratings.scores)
+        mean = _size_weighted_mean(instances.sizes, scores.scores)
         return lambda weights: np.exp(mean(weights))
 
 
 AUROC: Metric = _Area("auroc")
 AUROC_HARD: Metric = _Area("auroc-hard")
 AUPRC: Metric = _Area("auprc")
-METRICS: Mapping[str, Metric] = MappingProxyType(
-    {one.name: one for one in (AUROC, AUROC_HARD, AUPRC)}
+MORTALITY_METRICS: Mapping[str, Metric] = MappingProxyType(
+    {metric.name: metric for metric in (AUROC, AUROC_HARD, AUPRC)}
 )
-"""The metrics of mortality by name."""
+"""The metrics of mortality prediction by name."""
 
 
-def metric_named(name: str) -> Metric:
-    """Raises EvaluationError for a name that is not among `METRICS`."""
-    if name not in METRICS:
-        raise EvaluationError(
-            f"`{name}` is no metric of mortality", hint=f"metrics are {', '.join(METRICS)}"
-        )
-    return METRICS[name]
-
-
-def figure(
-    metric: Metric, instances: Instances, ratings: Ratings, weights: Floats | None = None
+def metric_value(
+    metric: Metric, instances: Instances, scores: InstanceScores, weights: Floats | None = None
 ) -> float:
-    """The metric of one candidate; nan where it is undefined."""
-    whole = np.ones(len(instances)) if weights is None else weights
-    return float(metric.statistic(instances, ratings)(whole[None, :])[0])
+    """The metric of a candidate, by default with equal weights; nan where it is undefined."""
+    row = np.ones(len(instances)) if weights is None else weights
+    return float(metric.statistic(instances, scores)(row[None, :])[0])
 
 
-def gain(metric: Metric, value: float) -> float:
-    """The value, turned so that more is better."""
-    return -value if metric.falling else value
+def value_to_maximise(metric: Metric, value: float) -> float:
+    """The metric value, negated if lower is better, so that the greatest is best."""
+    return -value if metric.lower_is_better else value
 
 
-def _answers(ratings: Ratings) -> Floats:
-    if ratings.answers is None:
+def _answers(scores: InstanceScores) -> Floats:
+    if scores.answers is None:
         raise EvaluationError(
             "`auroc-hard` needs yes/no answers, which the scorer does not give",
             hint="choose by auroc or auprc",
         )
-    return ratings.answers
+    return scores.answers
 
 
-def _sized_mean(sizes: Floats, values: Floats) -> Statistic:
+def _size_weighted_mean(sizes: Floats, values: Floats) -> Statistic:
     def mean(weights: Floats) -> Floats:
-        with np.errstate(invalid="ignore"):  # nan where a resample has none of a fold
-            found: Floats = weights @ (sizes * values) / (weights @ sizes)
-        return found
+        with np.errstate(invalid="ignore"):  # nan where a resample has no instance of a fold
+            means: Floats = weights @ (sizes * values) / (weights @ sizes)
+        return means
 
     return mean

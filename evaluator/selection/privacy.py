@@ -1,9 +1,9 @@
-"""What a choice of λ reveals, and a choice that reveals little of any one patient.
+"""What a choice of λ reveals, and a private choice that reveals little about any patient.
 
-Publishing a choice among K candidates tells log2 K bits at most about the cohort. With the
+Publishing a choice among K candidates reveals at most log2 K bits about the cohort. With the
 exponential mechanism (McSherry & Talwar 2007) the choice is drawn with probabilities
 proportional to exp(ε u / 2S), u being the metric and S what one patient can change it by
-(`sensitivity.py` proves it and says in words which cohorts are neighbours): the probability of
+(`sensitivity.py` proves it and defines which cohorts are neighbours): the probability of
 any choice then differs between neighbours by a factor of exp(ε) at most.
 
 Proof. Let u and u' be the metrics on neighbours, so that |u - u'| <= S for each candidate. Then
@@ -29,12 +29,19 @@ import numpy as np
 
 from patientdx.errors import EvaluationError
 
-from .candidates import Candidate, distinct
+from .candidate_evaluator import CandidateEvaluator
+from .candidates import Candidate, require_distinct
 from .instances import Floats, class_counts
-from .ledger import Ledger
 from .metrics import Metric
-from .sensitivity import RELATION, Utility, check_proven, sensitivity_of, utility
-from .strategies.search import GridSearch, Strategy
+from .sensitivity import (
+    NEIGHBOUR_RELATION,
+    Utility,
+    exact_utility,
+    metric_sensitivity,
+    require_proven_bound,
+)
+from .strategies.grid import GridSearch
+from .strategies.strategy import Strategy
 
 RandomBelow = Callable[[int], int]
 """A uniform whole number from 0 to below its argument."""
@@ -42,29 +49,29 @@ RandomBelow = Callable[[int], int]
 
 @dataclass(frozen=True)
 class PrivateChoice:
-    """A choice by the exponential mechanism. It holds nothing but what may be published."""
+    """A choice by the exponential mechanism. All its fields may be published."""
 
     chosen: Candidate
     epsilon: Fraction
     metric: str
     candidates: tuple[Candidate, ...]
     mechanism: str = "exponential mechanism (McSherry & Talwar 2007), drawn exactly"
-    neighbours: str = RELATION
+    neighbours: str = NEIGHBOUR_RELATION
 
     @property
     def bits(self) -> float:
-        """What the choice tells about the whole cohort at most, in bits."""
+        """The most that the choice reveals about the whole cohort, in bits."""
         return bits_leaked(len(self.candidates))
 
 
 def bits_leaked(candidates: int) -> float:
-    """log2 of the number of candidates: what naming one of them tells at most."""
+    """log2 of the number of candidates: the most that naming one of them reveals."""
     if candidates < 1:
         raise EvaluationError("a choice is made among one candidate or more")
     return math.log2(candidates)
 
 
-def read_epsilon(text: str | float | Fraction) -> Fraction:
+def parse_epsilon(text: str | float | Fraction) -> Fraction:
     """ε as a fraction, as written (`0.1` is 1/10). Raises EvaluationError unless above zero."""
     try:
         epsilon = Fraction(str(text))
@@ -77,65 +84,71 @@ def read_epsilon(text: str | float | Fraction) -> Fraction:
 
 def choose_privately(
     strategy: Strategy,
-    ledger: Ledger,
+    evaluator: CandidateEvaluator,
     metric: Metric,
     epsilon: Fraction,
     *,
     random_below: RandomBelow = secrets.randbelow,
 ) -> PrivateChoice:
-    """One candidate of a grid by the exponential mechanism, from the system's randomness.
+    """Draws a candidate of a grid by the exponential mechanism, with the system's randomness.
 
     Raises EvaluationError for a strategy that is no grid (what it tries depends on the patients),
-    for a metric without a proven sensitivity, and for patients with several stays. A refusal is
-    no secret: it depends on what counts as public.
+    for a metric without a proven sensitivity, and for patients with several stays. A refusal
+    reveals nothing: it depends only on what counts as public.
     """
-    candidates = private_candidates(strategy, ledger, metric)
-    utilities = [utility(metric, ledger.instances, ledger.rate_all(one)) for one in candidates]
+    candidates = private_candidates(strategy, evaluator, metric)
+    utilities = [
+        exact_utility(metric, evaluator.instances, evaluator.score_all(candidate))
+        for candidate in candidates
+    ]
     chosen = candidates[ExponentialMechanism(utilities, epsilon).draw(random_below)]
     return PrivateChoice(chosen, epsilon, metric.name, candidates)
 
 
-def private_candidates(strategy: Strategy, ledger: Ledger, metric: Metric) -> tuple[Candidate, ...]:
-    """The candidates, if all conditions are met, before anything is paid for."""
+def private_candidates(
+    strategy: Strategy, evaluator: CandidateEvaluator, metric: Metric
+) -> tuple[Candidate, ...]:
+    """The candidates of a private choice. Raises EvaluationError, before any scoring."""
     if not isinstance(strategy, GridSearch):
         raise EvaluationError(
             f"what `{strategy.name}` tries depends on the patients: no guarantee can be given",
             hint="--epsilon goes with --strategy grid",
         )
-    check_proven(metric)
-    sensitivity_of(metric, *class_counts(ledger.instances))
-    if ledger.instances.patient_count < len(ledger.instances):
+    require_proven_bound(metric)
+    metric_sensitivity(metric, *class_counts(evaluator.instances))
+    if evaluator.instances.patient_count < len(evaluator.instances):
         raise EvaluationError(
             "some patients have several stays: the guarantee is for one stay a patient",
             hint="keep one stay of each patient in the cohort",
         )
-    return distinct(strategy.candidates)
+    return require_distinct(strategy.candidates)
 
 
 class ExponentialMechanism:
-    """Draws places with probability proportional to exp(ε u / 2S), exactly.
+    """Draws indices with probability proportional to exp(ε u / 2S), exactly.
 
-    By rejection: any place, kept with probability exp(-ε (greatest u - u) / 2S). The greatest is
-    always kept, so that as many turns as there are places are expected at most.
+    By rejection: a uniform index is accepted with probability exp(-ε (greatest u - u) / 2S). The
+    greatest is always accepted, so at most as many rounds as there are indices are expected.
     """
 
     def __init__(self, utilities: Sequence[Utility], epsilon: Fraction) -> None:
-        greatest = max(one.value for one in utilities)
+        greatest = max(utility.value for utility in utilities)
         self._gammas = [
-            epsilon * (greatest - one.value) / (2 * one.sensitivity) for one in utilities
+            epsilon * (greatest - utility.value) / (2 * utility.sensitivity)
+            for utility in utilities
         ]
 
     def draw(self, random_below: RandomBelow = secrets.randbelow) -> int:
-        """One place."""
+        """An index."""
         while True:
-            place = random_below(len(self._gammas))
-            if _exp_minus(self._gammas[place], random_below):
-                return place
+            index = random_below(len(self._gammas))
+            if _exp_minus(self._gammas[index], random_below):
+                return index
 
     @property
     def probabilities(self) -> Floats:
-        """Of each place, in floating point: for tests, not for drawing."""
-        weights = np.exp([-float(one) for one in self._gammas])
+        """The probability of each index, in floating point: for tests, not for drawing."""
+        weights = np.exp([-float(gamma) for gamma in self._gammas])
         shares: Floats = weights / weights.sum()
         return shares
 
@@ -150,7 +163,7 @@ def _exp_minus(gamma: Fraction, random_below: RandomBelow) -> bool:
 
 
 def _exp_minus_small(gamma: Fraction, random_below: RandomBelow) -> bool:
-    """For γ of one or less: the parity of the first failure among chances γ, γ/2, γ/3 ..."""
+    """As `_exp_minus` for γ <= 1: the parity of the first failure among chances γ, γ/2, γ/3 ..."""
     turn = 1
     while random_below(gamma.denominator * turn) < gamma.numerator:
         turn += 1

@@ -1,4 +1,4 @@
-"""Judged queries as what merges are chosen by: the value of a measure of each query."""
+"""Choosing merges by judged queries: the value of a retrieval measure for each query."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from patientdx.errors import EvaluationError
 from patientdx.protocols import Searcher
 from patientdx.records import Qrels, Query
 
-from .instances import Floats, Instances, Places, Scorer
+from .instances import Floats, Indices, Instances, InstanceScorer
 from .metrics import MeanMetric, Metric
 
 
@@ -30,41 +30,46 @@ def retrieval_metric(name: str, depth: int) -> Metric:
     return MeanMetric(measure)
 
 
-def judged_queries(queries: Iterable[Query], qrels: Qrels) -> list[Query]:
-    """The queries that have judgements, in order. Raises EvaluationError for none or a double."""
-    found = [one for one in queries if one.query_id in qrels]
-    if not found:
+def select_judged_queries(queries: Iterable[Query], qrels: Qrels) -> list[Query]:
+    """The queries with judgements, in order. Raises EvaluationError for none and for duplicates."""
+    judged = [query for query in queries if query.query_id in qrels]
+    if not judged:
         raise EvaluationError(
             "none of the queries has a relevance judgement",
             hint="check that queries and judgements are of the same set and split",
         )
-    if len({one.query_id for one in found}) < len(found):
-        raise EvaluationError("a query id is given twice")
-    return found
+    if len({query.query_id for query in judged}) < len(judged):
+        raise EvaluationError("a query id occurs twice")
+    return judged
 
 
 def query_instances(queries: Sequence[Query], qrels: Qrels) -> Instances:
-    """An instance a query, known by a digest of it and of its judgements."""
-    names = [one.query_id for one in queries]
-    keys = [_digest(one, qrels) for one in queries]
-    return Instances.of(names, keys=keys, unit="queries")
+    """One instance per query, whose key is a digest of the query and its judgements."""
+    names = [query.query_id for query in queries]
+    keys = [_digest(query, qrels) for query in queries]
+    return Instances.build(names, keys=keys, unit="queries")
 
 
 def query_scorer(
     searcher: Searcher, queries: Sequence[Query], qrels: Qrels, measure: str, depth: int
-) -> Scorer:
-    """What a searcher gets of the measure for each query, from its `depth` best hits."""
+) -> InstanceScorer:
+    """A scorer of queries: the measure of a searcher's `depth` best hits of each query."""
 
-    def score(places: Places) -> Floats:
-        some = [queries[place] for place in places.tolist()]
-        judged = {one.query_id: qrels[one.query_id] for one in some}
-        found, _, _ = evaluate_searcher(searcher, some, judged, [measure], depth=depth)
-        return np.array([found.per_query[one.query_id][measure] for one in some])
+    def score(indices: Indices) -> Floats:
+        batch = [queries[index] for index in indices.tolist()]
+        judged = {query.query_id: qrels[query.query_id] for query in batch}
+        evaluation, _, _ = evaluate_searcher(searcher, batch, judged, [measure], depth=depth)
+        return np.array([evaluation.per_query[query.query_id][measure] for query in batch])
 
     return score
 
 
 def _digest(query: Query, qrels: Qrels) -> str:
     judged = sorted(qrels[query.query_id].items())
-    whole = [query.query_id, query.text, sorted(query.weights.items()), sorted(query.terms.items())]
-    return blake2b(json.dumps([whole, judged]).encode(), digest_size=24).hexdigest()
+    content = [
+        query.query_id,
+        query.text,
+        sorted(query.weights.items()),
+        sorted(query.terms.items()),
+    ]
+    return blake2b(json.dumps([content, judged]).encode(), digest_size=24).hexdigest()

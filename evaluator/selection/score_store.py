@@ -1,10 +1,11 @@
-"""Scores of candidates, kept on disk as they come: nothing is paid for twice.
+"""Scores of candidates, stored on disk as they are computed, so that none is computed twice.
 
-A file of SQLite, readable by its owner alone. Keys are digests of model, candidate and record;
-beside them stand two numbers. Neither records nor ids are in it.
+An SQLite file, readable by its owner only. Its keys are digests of model, candidate and record,
+its values two numbers. It contains neither records nor ids.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -23,42 +24,42 @@ _FORMAT = RowFormat(
 
 
 class Score(NamedTuple):
-    """A score, nan where the model gave none, and an answer where one was asked for."""
+    """A score, nan if the model returned none, and the answer, None for scorers without answers."""
 
     score: float
     answer: float | None
 
 
 def score_key(digest: str, candidate: str, instance: str) -> bytes:
-    """The key of a score: `digest` is of inputs, method and question, `candidate` of its values."""
+    """The key of a score; `digest` identifies inputs, method and question."""
     parts = json.dumps([digest, candidate, instance])
     return blake2b(parts.encode("utf-8"), digest_size=24).digest()
 
 
 class ScoreStore(KeptRows):
-    """An open file of scores; each `store` is one transaction, on the disk when it returns.
+    """An open file of scores; each `store` is one transaction, on disk when it returns.
 
-    Raises CacheError where the file is damaged, is none of these, or cannot be used.
+    Raises CacheError for a file that is damaged, of another kind, or cannot be used.
     """
 
     def __init__(self, path: Path | str) -> None:
         super().__init__(path, _FORMAT)
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, Score]:
-        """The scores that are there, by key. Raises CacheError for one that was damaged."""
-        found: dict[bytes, Score] = {}
+        """The stored scores by key. Raises CacheError for a damaged score."""
+        scores: dict[bytes, Score] = {}
         with self.explained():
             for key, score, answer, checksum in self.rows(keys):
                 if _checksum(key, score, answer) != checksum:
                     raise self.damaged()
-                found[key] = Score(float("nan") if score is None else score, answer)
-        return found
+                scores[key] = Score(float("nan") if score is None else score, answer)
+        return scores
 
     def store(self, scores: Mapping[bytes, Score]) -> None:
         """Adds scores, all or none."""
         rows = [
-            (key, None if one.score != one.score else one.score, one.answer)
-            for key, one in scores.items()
+            (key, None if math.isnan(score.score) else score.score, score.answer)
+            for key, score in scores.items()
         ]
         self.add([(*row, _checksum(*row)) for row in rows])
 

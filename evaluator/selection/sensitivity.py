@@ -1,9 +1,9 @@
-"""How much one patient can change an area: proven bounds, and the areas in exact arithmetic.
+"""How much one patient can change an AUROC: proven bounds, and AUROCs in exact arithmetic.
 
-**The cohorts that are neighbours.** Two cohorts are neighbours where one patient's whole record
+**Neighbouring cohorts.** Two cohorts are neighbours where one patient's whole record
 is replaced by another's and the outcome stays the same. Each patient has one stay. How many died
-(n₊) and how many survived (n₋) is taken as public, and so are the candidates, the two models and
-the metric. So what is protected is everything in a record except to which of the two groups the
+(n₊) and how many survived (n₋) is public, and so are the candidates, the two models and
+the metric. So everything in a record is protected except to which of the two groups the
 patient belongs.
 
 **What a score depends on.** A candidate's score s of a patient is a function of that patient's
@@ -32,7 +32,7 @@ It is attained where a wrong answer becomes a right one.
 **Where the outcome may change as well** nothing of this holds as it stands: n₊ and n₋ change with
 it, and with them S, which must be the same for both cohorts. Taking a survivor out changes AUROC
 by at most 1/n₋, putting one who died in by at most 1/(n₊ + 1); if it were public that both groups
-have m patients or more in any cohort that may be asked about, 2/(m + 1) would do. This is not
+have m patients or more in any cohort, 2/(m + 1) would do. This is not
 offered. Nor are AUPRC (one patient can change every precision below it), means over queries
 (a patient may also be in the corpus of others) and perplexity (unbounded).
 """
@@ -46,28 +46,28 @@ import numpy.typing as npt
 from evaluator.statistics.discrimination import midranks
 from patientdx.errors import EvaluationError
 
-from .instances import Floats, Instances, Ratings, class_counts
+from .instances import Floats, Instances, InstanceScores, class_counts
 from .metrics import AUROC, AUROC_HARD, Metric
 
 Truth = npt.NDArray[np.bool_]
 
-RELATION = (
+NEIGHBOUR_RELATION = (
     "two cohorts are neighbours where the whole record of one patient is replaced by that of "
     "another with the same outcome; one stay a patient; the numbers of deaths and of survivors, "
     "the candidates and the two models count as public"
 )
-"""What neighbours are, for people."""
+"""The definition of neighbours, for reports."""
 
 
 class Utility(NamedTuple):
-    """A metric without rounding, and the most that one patient can change it by."""
+    """An exact metric value, and the most that one patient can change it by."""
 
     value: Fraction
     sensitivity: Fraction
 
 
-def check_proven(metric: Metric) -> None:
-    """Raises EvaluationError for a metric that has no proof here."""
+def require_proven_bound(metric: Metric) -> None:
+    """Raises EvaluationError for a metric without a proof in this module."""
     if metric not in (AUROC, AUROC_HARD):
         raise EvaluationError(
             f"no bound is proven for what one patient changes in `{metric.name}`",
@@ -75,26 +75,26 @@ def check_proven(metric: Metric) -> None:
         )
 
 
-def sensitivity_of(metric: Metric, deaths: int, survivors: int) -> Fraction:
-    """S of the propositions above. Raises EvaluationError for a metric that has no proof here."""
-    check_proven(metric)
+def metric_sensitivity(metric: Metric, deaths: int, survivors: int) -> Fraction:
+    """S of the propositions above. Raises EvaluationError for a metric without a proof."""
+    require_proven_bound(metric)
     if min(deaths, survivors) < 1:
         raise EvaluationError(f"`{metric.name}` is undefined: there is one outcome only")
     return Fraction(1, (1 if metric == AUROC else 2) * min(deaths, survivors))
 
 
-def utility(metric: Metric, instances: Instances, ratings: Ratings) -> Utility:
-    """The metric of a candidate as a fraction. Raises EvaluationError as `sensitivity_of`."""
+def exact_utility(metric: Metric, instances: Instances, scores: InstanceScores) -> Utility:
+    """The metric of a candidate as a fraction. Raises EvaluationError as `metric_sensitivity`."""
     deaths, survivors = class_counts(instances)
-    sensitivity = sensitivity_of(metric, deaths, survivors)
+    sensitivity = metric_sensitivity(metric, deaths, survivors)
     died = instances.labels
-    if died is None:  # class_counts has refused
+    if died is None:  # class_counts has raised already
         raise EvaluationError("this needs instances with an outcome")
     if metric == AUROC:
-        return Utility(_area(died, ratings.scores, deaths, survivors), sensitivity)
-    if ratings.answers is None:
+        return Utility(_area(died, scores.scores, deaths, survivors), sensitivity)
+    if scores.answers is None:
         raise EvaluationError("`auroc-hard` needs yes/no answers, which the scorer does not give")
-    return Utility(_hard_area(died, ratings.answers, deaths, survivors), sensitivity)
+    return Utility(_hard_area(died, scores.answers, deaths, survivors), sensitivity)
 
 
 def _area(died: Truth, scores: Floats, deaths: int, survivors: int) -> Fraction:
@@ -106,7 +106,7 @@ def _area(died: Truth, scores: Floats, deaths: int, survivors: int) -> Fraction:
 
 
 def _hard_area(died: Truth, answers: Floats, deaths: int, survivors: int) -> Fraction:
-    """Answers are counted in halves: 0, 1 or 2 of them."""
+    """The AUROC of yes/no answers, which are counted in halves: 0, 1 or 2 of them."""
     halves = np.rint(2 * answers).astype(np.int64)
     right = Fraction(int(halves[died].sum()), 2 * deaths)
     wrong = Fraction(int(halves[~died].sum()), 2 * survivors)

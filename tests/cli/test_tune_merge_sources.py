@@ -178,7 +178,7 @@ def test_the_mix_that_is_written_is_the_one_that_was_judged_also_between_the_end
     asked: Any = type("A", (), {"places": places, "settings": ModelSettings(), "quiet": True})
     for method in ("linear", "multislerp"):
         family = Family.of(None, [str(one) for one in models], [method])
-        candidate = Candidate.of({"lambda2": 0.35, "lambda3": 0.6})
+        candidate = Candidate.from_values({"lambda2": 0.35, "lambda3": 0.6})
         recipe, _ = family.at(candidate, "float32")
         merge(job_of(recipe, places, "auto", 10**9, unsound=False), tmp_path / method)
         with _live(family, asked) as model:

@@ -11,10 +11,10 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from evaluator.selection import Candidate, Instances, Ledger, Places, steps
+from evaluator.selection import Candidate, CandidateEvaluator, Indices, Instances, lambda_grid
 
 Floats = npt.NDArray[np.float64]
-GRID = steps()
+GRID = lambda_grid()
 LOW, HIGH = 0.50, 0.63
 
 SHAPES: dict[str, Callable[[Floats], Floats]] = {
@@ -34,12 +34,12 @@ class Simulated:
     scores: Floats
     true: Floats
 
-    def ledger(self) -> Ledger:
-        """A ledger over the scores."""
+    def evaluator(self) -> CandidateEvaluator:
+        """A evaluator over the scores."""
         names = [f"p{place}" for place in range(self.died.size)]
-        return Ledger(self.factory, Instances.of(names, labels=self.died))
+        return CandidateEvaluator(self.factory, Instances.build(names, labels=self.died))
 
-    def factory(self, candidate: Candidate) -> Callable[[Places], Floats]:
+    def factory(self, candidate: Candidate) -> Callable[[Indices], Floats]:
         """What stands in for a model."""
         row = self.scores[GRID.index(candidate)]
         return lambda places: row[places]

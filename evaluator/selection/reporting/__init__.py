@@ -1,1 +1,1 @@
-"""What is reported of a search for λ: tables, curves, the ablation, the model card."""
+"""Reports of a search for λ: tables, curves, the ablation, remarks for the model card."""

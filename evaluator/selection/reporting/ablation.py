@@ -6,15 +6,15 @@ from typing import Any
 
 from evaluator.reporting.cells import Grid
 from evaluator.reporting.documents import Document, Part
-from evaluator.selection.judging import Judged
-from evaluator.selection.selection import Selection
+from evaluator.selection.estimates import Estimate
+from evaluator.selection.nested_selection import Selection
 from patientdx.errors import EvaluationError
 
-from .report import grid, selection_data, shown
+from .report import format_estimate, selection_data, text_table
 
 FULL = "full"
-ROWS = (FULL, "without Math", "without SLERP", "without both")
-"""Rows as in the paper; λ is chosen anew for each."""
+ABLATION_ROWS = (FULL, "without Math", "without SLERP", "without both")
+"""Rows as in the paper; λ is chosen again for each."""
 
 PAPER: Mapping[str, tuple[float, float, float, float]] = MappingProxyType(
     {
@@ -23,110 +23,117 @@ PAPER: Mapping[str, tuple[float, float, float, float]] = MappingProxyType(
         "PatientBioDx 8B": (0.6101, 0.5229, 0.5035, 0.5272),
     }
 )
-"""The paper's AUROCs of hard answers, in the order of `ROWS`. Its printed labels are shifted by
-one row; this reading is *inferred* from the mean drops in its prose."""
+"""The paper's AUROCs of yes/no answers, in the order of `ABLATION_ROWS`. Its printed labels are
+shifted by one row; this reading is *inferred* from the mean drops in its prose."""
 
 Ablation = Mapping[str, Mapping[str, Selection]]
 """Row -> pair -> selection; every row has the same pairs."""
 
 
-def build_ablation(found: Ablation, notes: Mapping[str, str]) -> Document:
-    """The table of held-out and apparent metrics, with the change relative to the full merge.
+def build_ablation(ablation: Ablation, notes: Mapping[str, str]) -> Document:
+    """The tables of held-out and apparent metrics, with the change relative to the full merge.
 
-    Raises EvaluationError where there is no full merge, and for rows of other pairs.
+    Raises EvaluationError without a full merge, and for rows with different pairs.
     """
-    pairs = tuple(found.get(FULL, {}))
-    if not pairs or any(tuple(row) != pairs for row in found.values()):
+    pairs = tuple(ablation.get(FULL, {}))
+    if not pairs or any(tuple(row) != pairs for row in ablation.values()):
         raise EvaluationError("an ablation needs the full merge, and the same pairs in all rows")
-    metrics = {one.metric for row in found.values() for one in row.values()}
+    metrics = {selection.metric for row in ablation.values() for selection in row.values()}
     if len(metrics) != 1:
         raise EvaluationError("an ablation needs one metric")
     metric = metrics.pop()
     parts = (
         Part(
             f"Ablation: {metric} held out",
-            _grid(found, pairs, honest=True),
+            _ablation_table(ablation, pairs, held_out=True),
             "λ is chosen anew for each row, on each fold's complement; change: relative to full.",
         ),
         Part(
             f"Ablation: {metric} apparent",
-            _grid(found, pairs, honest=False),
+            _ablation_table(ablation, pairs, held_out=False),
             "As the paper has it: λ chosen and judged on the same patients.",
         ),
         Part(
             "The paper's figures",
-            _paper(),
+            _paper_table(),
             "AUROC of yes/no answers; rows as inferred: the printed labels are shifted by one.",
         ),
     )
     data = {
         "rows": {
-            row: {pair: selection_data(one) for pair, one in of.items()}
-            for row, of in found.items()
+            row: {pair: selection_data(selection) for pair, selection in selections.items()}
+            for row, selections in ablation.items()
         },
         "changes": {
-            row: {pair: change(found, row, pair, honest=True) for pair in pairs} for row in found
+            row: {pair: relative_change(ablation, row, pair, held_out=True) for pair in pairs}
+            for row in ablation
         },
     }
     return Document("Ablation of the merge", parts, notes, "", data)
 
 
-def change(found: Ablation, row: str, pair: str, *, honest: bool) -> float:
+def relative_change(ablation: Ablation, row: str, pair: str, *, held_out: bool) -> float:
     """The relative change of a row against the full merge; -0.1 is a tenth less."""
-    full, other = (_judged(found[name][pair], honest=honest).value for name in (FULL, row))
-    return other / full - 1
+    full, changed = (
+        _estimate(ablation[name][pair], held_out=held_out).value for name in (FULL, row)
+    )
+    return changed / full - 1
 
 
-def ablation_rows(found: Ablation) -> list[dict[str, Any]]:
-    """A row for each row and pair, for a data file."""
+def ablation_rows(ablation: Ablation) -> list[dict[str, Any]]:
+    """One record per row and pair, for a data file."""
     return [
         {
             "row": row,
             "pair": pair,
-            "metric": one.metric,
-            "lambda": str(one.chosen),
-            "apparent": one.apparent.value,
-            "held_out": one.held_out.value,
-            "low": one.held_out.interval.low if one.held_out.interval else None,
-            "high": one.held_out.interval.high if one.held_out.interval else None,
-            "change": change(found, row, pair, honest=True),
+            "metric": selection.metric,
+            "lambda": str(selection.chosen),
+            "apparent": selection.apparent.value,
+            "held_out": selection.held_out.value,
+            "low": selection.held_out.interval.low if selection.held_out.interval else None,
+            "high": selection.held_out.interval.high if selection.held_out.interval else None,
+            "change": relative_change(ablation, row, pair, held_out=True),
         }
-        for row, of in found.items()
-        for pair, one in of.items()
+        for row, selections in ablation.items()
+        for pair, selection in selections.items()
     ]
 
 
-def _judged(one: Selection, *, honest: bool) -> Judged:
-    return one.held_out if honest else one.apparent
+def _estimate(selection: Selection, *, held_out: bool) -> Estimate:
+    return selection.held_out if held_out else selection.apparent
 
 
-def _grid(found: Ablation, pairs: Sequence[str], *, honest: bool) -> Grid:
+def _ablation_table(ablation: Ablation, pairs: Sequence[str], *, held_out: bool) -> Grid:
     header = ["row", *(cell for pair in pairs for cell in (pair, "λ", "change")), "mean change"]
     rows = []
-    for row, of in found.items():
+    for row, selections in ablation.items():
         cells: list[str] = []
-        changes = [change(found, row, pair, honest=honest) for pair in pairs]
-        for pair, moved in zip(pairs, changes, strict=True):
-            one = of[pair]
-            chosen = " / ".join(str(f.chosen) for f in one.folds) if honest else str(one.chosen)
-            cells += [shown(_judged(one, honest=honest)), chosen, _percent(row, moved)]
+        changes = [relative_change(ablation, row, pair, held_out=held_out) for pair in pairs]
+        for pair, change in zip(pairs, changes, strict=True):
+            selection = selections[pair]
+            folds = " / ".join(str(fold.chosen) for fold in selection.folds)
+            cells += [
+                format_estimate(_estimate(selection, held_out=held_out)),
+                folds if held_out else str(selection.chosen),
+                _percent(row, change),
+            ]
         rows.append([row, *cells, _percent(row, sum(changes) / len(changes))])
-    return grid(header, rows)
+    return text_table(header, rows)
 
 
-def _paper() -> Grid:
+def _paper_table() -> Grid:
     header = ["row", *(cell for pair in PAPER for cell in (pair, "change")), "mean change"]
     rows = []
-    for at, row in enumerate(ROWS):
-        moved = [values[at] / values[0] - 1 for values in PAPER.values()]
+    for index, row in enumerate(ABLATION_ROWS):
+        changes = [values[index] / values[0] - 1 for values in PAPER.values()]
         cells = [
             cell
-            for values, one in zip(PAPER.values(), moved, strict=True)
-            for cell in (f"{values[at]:.4f}", _percent(row, one))
+            for values, change in zip(PAPER.values(), changes, strict=True)
+            for cell in (f"{values[index]:.4f}", _percent(row, change))
         ]
-        rows.append([row, *cells, _percent(row, sum(moved) / len(moved))])
-    return grid(header, rows)
+        rows.append([row, *cells, _percent(row, sum(changes) / len(changes))])
+    return text_table(header, rows)
 
 
-def _percent(row: str, moved: float) -> str:
-    return "-" if row == FULL else f"{moved:+.1%}"
+def _percent(row: str, change: float) -> str:
+    return "-" if row == FULL else f"{change:+.1%}"

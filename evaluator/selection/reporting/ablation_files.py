@@ -1,4 +1,4 @@
-"""The ablation table as files: tables, rows, and a picture of bars with intervals."""
+"""The ablation as files: tables, CSV, and a bar chart with intervals."""
 
 import csv
 import io
@@ -29,11 +29,11 @@ _SUFFIXES = (*TABLES, "csv", *PLOT_FORMATS)
 # Okabe & Ito 2008.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#999999")
 _CHANCE = "#222222"
-_SIZE = (1.6, 3.4)  # inches a pair, and in height
+_SIZE = (1.6, 3.4)  # inches: width per pair, height
 
 
 def ablation_suffix(path: Path | str) -> str:
-    """What a file of an ablation is, by its suffix. Raises EvaluationError for another suffix."""
+    """The suffix of an ablation file, without the dot. Raises EvaluationError for others."""
     suffix = Path(path).suffix.lower().removeprefix(".")
     if suffix not in _SUFFIXES:
         raise EvaluationError(
@@ -42,68 +42,73 @@ def ablation_suffix(path: Path | str) -> str:
     return suffix
 
 
-def write_ablation(found: Ablation, notes: Mapping[str, str], paths: Sequence[Path | str]) -> None:
-    """Writes an ablation to each path, atomically, as its suffix says.
+def write_ablation(
+    ablation: Ablation, notes: Mapping[str, str], paths: Sequence[Path | str]
+) -> None:
+    """Writes an ablation to each path, atomically, in the format of its suffix.
 
     Raises EvaluationError for other suffixes and as `build_ablation`, ExtraMissingError for a
-    picture without matplotlib.
+    plot without matplotlib.
     """
     suffixes = [ablation_suffix(path) for path in paths]
-    document = build_ablation(found, notes)
+    document = build_ablation(ablation, notes)
     for path, suffix in zip(paths, suffixes, strict=True):
         if suffix in PLOT_FORMATS:
-            plot_ablation(found, path)
+            plot_ablation(ablation, path)
             continue
-        text = ablation_csv(found) if suffix == "csv" else render_document(document, TABLES[suffix])
+        text = (
+            ablation_csv(ablation) if suffix == "csv" else render_document(document, TABLES[suffix])
+        )
         with atomic_writer(path) as stream:
             stream.write(text)
 
 
-def ablation_csv(found: Ablation) -> str:
-    """A header, then a row for each row and pair; figures in full."""
+def ablation_csv(ablation: Ablation) -> str:
+    """A header, then one line per row and pair, with all digits."""
     out = io.StringIO()
-    rows = ablation_rows(found)
+    rows = ablation_rows(ablation)
     writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue()
 
 
-def plot_ablation(found: Ablation, path: Path | str) -> None:
-    """Draws a bar for each row and pair: the metric held out, with its interval."""
+def plot_ablation(ablation: Ablation, path: Path | str) -> None:
+    """Draws a bar for each row and pair: the held-out metric with its interval."""
     suffix = ablation_suffix(path)
     require_package("matplotlib", "report")
     with style(), atomic_writer(path, "wb") as out:
-        _figure(found).savefig(out, format=suffix, metadata=METADATA[suffix])
+        _figure(ablation).savefig(out, format=suffix, metadata=METADATA[suffix])
 
 
-def _figure(found: Ablation) -> "Figure":
-    """Drawn without pyplot, which would keep the figure and ask for a display."""
+def _figure(ablation: Ablation) -> "Figure":
+    """The figure, made without pyplot, which would keep it in memory and need a display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    pairs = list(next(iter(found.values())))
+    pairs = list(next(iter(ablation.values())))
     figure = Figure(figsize=(2.4 + _SIZE[0] * len(pairs), _SIZE[1]), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    _bars(axes, found)
+    _bars(axes, ablation)
     axes.set_xticks(range(len(pairs)), [one_line(pair) for pair in pairs], parse_math=False)
     figure.legend(loc="outside right upper", frameon=False)
     return figure
 
 
-def _bars(axes: "Axes", found: Ablation) -> None:
-    width = 0.8 / len(found)
-    for number, (row, of) in enumerate(found.items()):
-        judged = [one.held_out for one in of.values()]
-        at = [place + (number - (len(found) - 1) / 2) * width for place in range(len(judged))]
-        values = [one.value for one in judged]
-        ends = [one.interval or (one.value, one.value) for one in judged]
-        # A percentile interval need not hold the figure: an end on its wrong side has length 0.
+def _bars(axes: "Axes", ablation: Ablation) -> None:
+    width = 0.8 / len(ablation)
+    for number, (row, selections) in enumerate(ablation.items()):
+        estimates = [selection.held_out for selection in selections.values()]
+        offset = (number - (len(ablation) - 1) / 2) * width
+        positions = [pair + offset for pair in range(len(estimates))]
+        values = [estimate.value for estimate in estimates]
+        ends = [estimate.interval or (estimate.value, estimate.value) for estimate in estimates]
+        # A percentile interval may not contain the value: an error bar is never negative.
         low = [max(0.0, value - end[0]) for value, end in zip(values, ends, strict=True)]
         high = [max(0.0, end[1] - value) for value, end in zip(values, ends, strict=True)]
         axes.bar(
-            at,
+            positions,
             values,
             0.92 * width,
             yerr=[low, high],
@@ -112,7 +117,7 @@ def _bars(axes: "Axes", found: Ablation) -> None:
             color=_COLOURS[number % len(_COLOURS)],
             label=row,
         )
-    metric = next(one.metric for of in found.values() for one in of.values())
+    metric = next(selection.metric for row in ablation.values() for selection in row.values())
     axes.set_ylabel(f"{metric}, held out", parse_math=False)
     if metric in {"auroc", "auroc-hard"}:
         axes.axhline(0.5, color=_CHANCE, linewidth=0.8, linestyle=(0, (2, 2)))

@@ -1,17 +1,17 @@
-"""What the card of a chosen merge says of how its λ was chosen: nothing of any patient."""
+"""Remarks for the model card of a chosen merge: how its λ was chosen, nothing about any patient."""
 
 import json
 from typing import Any
 
 from evaluator.selection.candidates import Candidate
+from evaluator.selection.nested_selection import Selection
 from evaluator.selection.privacy import PrivateChoice
-from evaluator.selection.selection import Selection
 
 from .report import selection_data
 
 
 def selection_record(selection: Selection) -> dict[str, Any]:
-    """The whole record of a selection, in figures of the cohort."""
+    """The full record of a selection, in statistics of the cohort."""
     return {"chosen_by": f"validation on {selection.unit}", **selection_data(selection)}
 
 
@@ -25,19 +25,19 @@ def private_record(choice: PrivateChoice) -> dict[str, Any]:
         "sensitivity": "1 / min(deaths, survivors)"
         if choice.metric == "auroc"
         else "1 / (2 min(deaths, survivors))",
-        "candidates": [dict(one.values) for one in choice.candidates],
+        "candidates": [dict(candidate.values) for candidate in choice.candidates],
         "neighbours": choice.neighbours,
     }
 
 
-def card_remarks(record: dict[str, Any]) -> tuple[str, str]:
+def model_card_remarks(record: dict[str, Any]) -> tuple[str, str]:
     """Remarks for a model card: a sentence, and the record itself on one line of Markdown."""
     shown = json.dumps(record, ensure_ascii=False, allow_nan=False)
     return _sentence(record), f"record of the choice: `{shown}`"
 
 
 def _sentence(record: dict[str, Any]) -> str:
-    chosen = str(Candidate.of(record["chosen"]))
+    chosen = str(Candidate.from_values(record["chosen"]))
     if "epsilon" in record:
         return (
             f"λ = {chosen}, drawn by the {record['chosen_by']} with ε = {record['epsilon']}: among "
@@ -49,7 +49,7 @@ def _sentence(record: dict[str, Any]) -> str:
     return (
         f"λ = {chosen}, by {record['metric']} on {record['patients']:,} {record['unit']} "
         f"({record['strategy']}); held out {record['held_out']['value']:.4f}, "
-        f"apparent {record['apparent']['value']:.4f}. Naming λ tells "
-        f"{record['bits_leaked']:.2f} bits about these {record['unit']} at most; the figures below "
-        "tell more, without a formal guarantee."
+        f"apparent {record['apparent']['value']:.4f}. Naming λ reveals at most "
+        f"{record['bits_leaked']:.2f} bits about these {record['unit']}; the figures below "
+        "reveal more, without a formal guarantee."
     )

@@ -1,13 +1,13 @@
-"""The report of selections: what was chosen, what it is worth, how candidates compare."""
+"""The report of selections: the choices, their estimates, and all candidates compared."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from evaluator.reporting.cells import Grid, one_line
 from evaluator.reporting.documents import Document, Part
-from evaluator.selection.judging import Judged, Point
+from evaluator.selection.estimates import CandidateEstimate, Estimate
+from evaluator.selection.nested_selection import Contrast, Selection
 from evaluator.selection.privacy import bits_leaked
-from evaluator.selection.selection import Contrast, Selection
 from patientdx.errors import EvaluationError
 
 _CHOICE = (
@@ -24,16 +24,16 @@ _RANDOMISED = "p: paired randomisation test by {unit}, as the mean over folds co
 def build_selection_report(
     selections: Mapping[str, Selection], notes: Mapping[str, str]
 ) -> Document:
-    """A report of one selection a pair, all by the same metric. Raises EvaluationError for none."""
-    if len({one.metric for one in selections.values()}) != 1:
+    """The report of one selection per pair, all by the same metric. Raises EvaluationError."""
+    if len({selection.metric for selection in selections.values()}) != 1:
         raise EvaluationError("a report needs one selection or more, all by the same metric")
     first = next(iter(selections.values()))
     parts = [
         Part("Choice", _choices(selections), _CHOICE.format(unit=first.unit)),
-        Part(_against(selections), _contrasts(selections), _tested(first)),
+        Part(_contrasts_title(selections), _contrasts(selections), _contrasts_note(first)),
         *(
-            Part(f"Every λ: {one_line(pair)}", _curve(one), _curve_note(one))
-            for pair, one in selections.items()
+            Part(f"Every λ: {one_line(pair)}", _curve(selection), _curve_note(selection))
+            for pair, selection in selections.items()
         ),
     ]
     resampling = first.resampling
@@ -43,19 +43,19 @@ def build_selection_report(
         f"{len(first.folds)} folds by {first.unit}"
         f"{'' if first.deaths is None else ' and outcome'}, seed {first.seed}."
     )
-    data = {"pairs": {pair: selection_data(one) for pair, one in selections.items()}}
+    data = {"pairs": {pair: selection_data(known) for pair, known in selections.items()}}
     return Document(f"Search for λ by {first.metric}", tuple(parts), notes, method, data)
 
 
-def selection_data(one: Selection) -> dict[str, Any]:
-    """A selection in full, as plain values: figures of the cohort, nothing of any patient."""
+def selection_data(selection: Selection) -> dict[str, Any]:
+    """A selection as plain values: statistics of the cohort, nothing about any patient."""
     return {
-        "metric": one.metric,
-        "strategy": one.search.strategy,
-        "chosen": _values(one),
-        "apparent": judged_data(one.apparent),
-        "held_out": judged_data(one.held_out),
-        "optimism": judged_data(one.optimism),
+        "metric": selection.metric,
+        "strategy": selection.search.strategy,
+        "chosen": dict(selection.chosen.values),
+        "apparent": estimate_data(selection.apparent),
+        "held_out": estimate_data(selection.held_out),
+        "optimism": estimate_data(selection.optimism),
         "folds": [
             {
                 "chosen": dict(fold.chosen.values),
@@ -64,144 +64,152 @@ def selection_data(one: Selection) -> dict[str, Any]:
                 "n": fold.n,
                 "deaths": fold.deaths,
             }
-            for fold in one.folds
+            for fold in selection.folds
         ],
-        "contrasts": [_contrast_data(each) for each in one.contrasts],
+        "contrasts": [_contrast_data(contrast) for contrast in selection.contrasts],
         "wins": [
-            {"candidate": dict(each.values), "share": share} for each, share in one.wins.items()
+            {"candidate": dict(candidate.values), "share": share}
+            for candidate, share in selection.wins.items()
         ],
         "curves": {
-            name: [_point_data(each) for each in points] for name, points in one.curves.items()
+            name: [_curve_point(point) for point in points]
+            for name, points in selection.curves.items()
         },
-        "failed": [dict(each.values) for each in one.search.failed],
-        "n": one.n,
-        "patients": one.patients,
-        "unit": one.unit,
-        "deaths": one.deaths,
-        "evaluations": one.search.evaluations,
-        "exhaustive": one.search.exhaustive,
-        "bits_leaked": bits_of(one),
+        "failed": [dict(candidate.values) for candidate in selection.search.failed],
+        "n": selection.n,
+        "patients": selection.patients,
+        "unit": selection.unit,
+        "deaths": selection.deaths,
+        "evaluations": selection.search.evaluations,
+        "exhaustive": selection.search.exhaustive,
+        "bits_leaked": revealed_bits(selection),
     }
 
 
-def bits_of(one: Selection) -> float:
-    """log2 of how many candidates might have been chosen.
+def revealed_bits(selection: Selection) -> float:
+    """log2 of the number of candidates that might have been chosen.
 
-    A search whose trials depend on the patients tells by its choice also what it tried.
+    If the trials of a search depend on the patients, its choice also reveals what it tried; so
+    all possible candidates count, not only those tried.
     """
-    return bits_leaked(one.search.possible)
+    return bits_leaked(selection.search.possible)
 
 
-def judged_data(one: Judged) -> dict[str, float | None]:
-    """A figure and its interval as plain values."""
-    low, high = one.interval or (None, None)
-    return {"value": one.value, "low": low, "high": high}
+def estimate_data(estimate: Estimate) -> dict[str, float | None]:
+    """An estimate as plain values."""
+    low, high = estimate.interval or (None, None)
+    return {"value": estimate.value, "low": low, "high": high}
 
 
-def shown(one: Judged, *, signed: bool = False) -> str:
-    """A figure and its interval for a table."""
+def format_estimate(estimate: Estimate, *, signed: bool = False) -> str:
+    """An estimate as text, such as `0.5123 [0.4012, 0.6234]`."""
     sign = "+" if signed else ""
-    if one.interval is None:
-        return f"{one.value:{sign}.4f}"
-    return f"{one.value:{sign}.4f} [{one.interval.low:{sign}.4f}, {one.interval.high:{sign}.4f}]"
+    value = f"{estimate.value:{sign}.4f}"
+    if estimate.interval is None:
+        return value
+    low, high = estimate.interval
+    return f"{value} [{low:{sign}.4f}, {high:{sign}.4f}]"
 
 
-def grid(header: list[str], rows: list[list[str]], words: int = 1) -> Grid:
-    """Cells of a table."""
+def text_table(header: list[str], rows: list[list[str]], words: int = 1) -> Grid:
+    """A table of a header and rows of text."""
     return Grid(tuple(tuple(one_line(cell) for cell in cells) for cells in [header, *rows]), words)
 
 
 def _choices(selections: Mapping[str, Selection]) -> Grid:
     header = [
         *("pair", "strategy", "n", "deaths", "λ", "λ by fold", "apparent", "held out"),
-        *("optimism", "scores needed", "of all", "bits told"),
+        *("optimism", "scores needed", "of all", "bits revealed"),
     ]
     rows = [
         [
             pair,
-            one.search.strategy,
-            f"{one.n:,}",
-            "-" if one.deaths is None else f"{one.deaths:,}",
-            str(one.chosen),
-            " / ".join(str(fold.chosen) for fold in one.folds),
-            shown(one.apparent),
-            shown(one.held_out),
-            shown(one.optimism, signed=True),
-            f"{one.search.evaluations:,}",
-            f"{one.search.evaluations / one.search.exhaustive:.1%}",
-            f"{bits_of(one):.2f}",
+            selection.search.strategy,
+            f"{selection.n:,}",
+            "-" if selection.deaths is None else f"{selection.deaths:,}",
+            str(selection.chosen),
+            " / ".join(str(fold.chosen) for fold in selection.folds),
+            format_estimate(selection.apparent),
+            format_estimate(selection.held_out),
+            format_estimate(selection.optimism, signed=True),
+            f"{selection.search.evaluations:,}",
+            f"{selection.search.evaluations / selection.search.exhaustive:.1%}",
+            f"{revealed_bits(selection):.2f}",
         ]
-        for pair, one in selections.items()
+        for pair, selection in selections.items()
     ]
-    return grid(header, rows, words=2)
+    return text_table(header, rows, words=2)
 
 
 def _contrasts(selections: Mapping[str, Selection]) -> Grid:
     rows = [
         [
             pair,
-            f"λ = {each.baseline}",
-            shown(each.difference, signed=True),
-            *_test(each),
+            f"λ = {contrast.baseline}",
+            format_estimate(contrast.difference, signed=True),
+            *_test_cells(contrast),
         ]
-        for pair, one in selections.items()
-        for each in one.contrasts
+        for pair, selection in selections.items()
+        for contrast in selection.contrasts
     ]
-    return grid(["pair", "against", "difference", "z", "p", "p (Holm)"], rows, words=2)
+    return text_table(["pair", "against", "difference", "z", "p", "p (Holm)"], rows, words=2)
 
 
-def _against(selections: Mapping[str, Selection]) -> str:
-    found = [each.baseline for one in selections.values() for each in one.contrasts]
-    if any(one.weight is None for one in found):
+def _contrasts_title(selections: Mapping[str, Selection]) -> str:
+    baselines = [
+        contrast.baseline for selection in selections.values() for contrast in selection.contrasts
+    ]
+    if any(baseline.weight is None for baseline in baselines):
         return "Against each model alone, and all alike"
     return "Against both inputs and the middle"
 
 
-def _tested(one: Selection) -> str:
-    test = _DELONG if one.deaths is not None else _RANDOMISED.format(unit=one.unit)
-    return _CONTRASTS.format(unit=one.unit, test=test)
+def _contrasts_note(selection: Selection) -> str:
+    unit = selection.unit
+    test = _DELONG if selection.deaths is not None else _RANDOMISED.format(unit=unit)
+    return _CONTRASTS.format(unit=unit, test=test)
 
 
-def _test(one: Contrast) -> list[str]:
-    if one.p is None or one.holm is None:
+def _test_cells(contrast: Contrast) -> list[str]:
+    if contrast.p is None or contrast.holm is None:
         return ["-", "-", "-"]
-    z = "-" if one.delong is None else f"{one.delong.z:+.2f}"
-    return [z, f"{one.p:.3g}", f"{one.holm:.3g}"]
+    z = "-" if contrast.delong is None else f"{contrast.delong.z:+.2f}"
+    return [z, f"{contrast.p:.3g}", f"{contrast.holm:.3g}"]
 
 
-def _curve(one: Selection) -> Grid:
-    names = list(one.curves)
-    by_metric = {name: {p.candidate: p for p in points} for name, points in one.curves.items()}
+def _curve(selection: Selection) -> Grid:
+    names = list(selection.curves)
+    by_metric = {
+        name: {point.candidate: point for point in points}
+        for name, points in selection.curves.items()
+    }
     rows = []
-    for tried in one.search.tried:
-        points = [by_metric[name].get(tried.candidate) for name in names]
-        cells = ["-" if point is None else shown(point.judged) for point in points]
-        wins = one.wins.get(tried.candidate, 0.0)
-        mark = " *" if tried.candidate == one.chosen else ""
-        rows.append([f"{tried.candidate}{mark}", f"{tried.places.size:,}", *cells, f"{wins:.1%}"])
-    rows += [[f"{each}", "-", *("failed" for _ in names), "-"] for each in one.search.failed]
-    return grid(["λ", "n", *names, "wins"], rows)
+    for trial in selection.search.trials:
+        points = [by_metric[name].get(trial.candidate) for name in names]
+        cells = ["-" if point is None else format_estimate(point.estimate) for point in points]
+        wins = selection.wins.get(trial.candidate, 0.0)
+        mark = " *" if trial.candidate == selection.chosen else ""
+        rows.append([f"{trial.candidate}{mark}", f"{trial.indices.size:,}", *cells, f"{wins:.1%}"])
+    failed = selection.search.failed
+    rows += [[f"{candidate}", "-", *("failed" for _ in names), "-"] for candidate in failed]
+    return text_table(["λ", "n", *names, "wins"], rows)
 
 
-def _curve_note(one: Selection) -> str:
+def _curve_note(selection: Selection) -> str:
     return (
         "*: chosen. wins: how often it is the best over resamples of the "
-        f"{one.search.shared.size:,} instances that all were scored on."
+        f"{selection.search.shared.size:,} instances that all were scored on."
     )
 
 
-def _values(one: Selection) -> dict[str, Any]:
-    return dict(one.chosen.values)
-
-
-def _contrast_data(one: Contrast) -> dict[str, Any]:
-    test = None if one.delong is None else {"z": _finite(one.delong.z), "p": one.delong.p}
+def _contrast_data(contrast: Contrast) -> dict[str, Any]:
+    delong, randomisation = contrast.delong, contrast.randomisation
     return {
-        "baseline": dict(one.baseline.values),
-        "difference": judged_data(one.difference),
-        "delong": test,
-        "randomisation": None if one.randomisation is None else one.randomisation._asdict(),
-        "holm": one.holm,
+        "baseline": dict(contrast.baseline.values),
+        "difference": estimate_data(contrast.difference),
+        "delong": None if delong is None else {"z": _finite(delong.z), "p": delong.p},
+        "randomisation": None if randomisation is None else randomisation._asdict(),
+        "holm": contrast.holm,
     }
 
 
@@ -209,5 +217,9 @@ def _finite(value: float) -> float | None:
     return value if abs(value) < float("inf") else None
 
 
-def _point_data(one: Point) -> dict[str, Any]:
-    return {"candidate": dict(one.candidate.values), "n": one.n, **judged_data(one.judged)}
+def _curve_point(point: CandidateEstimate) -> dict[str, Any]:
+    return {
+        "candidate": dict(point.candidate.values),
+        "n": point.n,
+        **estimate_data(point.estimate),
+    }

@@ -1,4 +1,4 @@
-"""Metrics against λ: as rows of a file, and drawn with bands as in the paper's figure 1."""
+"""Metrics along λ: as CSV, and plotted with interval bands as in the paper's figure 1."""
 
 import csv
 import io
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from evaluator.reporting.cells import one_line
 from evaluator.reporting.plots import METADATA, format_of, style
-from evaluator.selection.judging import Point
-from evaluator.selection.selection import Selection
+from evaluator.selection.estimates import CandidateEstimate
+from evaluator.selection.nested_selection import Selection
 from patientdx.capabilities import require_package
 from patientdx.errors import EvaluationError
 from patientdx.formats import atomic_writer
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LINE, _END, _CHOSEN, _CHANCE = "#0072B2", "#D55E00", "#009E73", "#999999"
 _PANEL = (4.6, 3.2)  # inches
 
-Ends = Mapping[str, tuple[str, str]]
+EndNames = Mapping[str, tuple[str, str]]
 """The names of both inputs of each pair, λ = 0 and λ = 1."""
 
 
@@ -31,27 +31,29 @@ def sweep_csv(selections: Mapping[str, Selection]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("pair", "metric", "lambda", "value", "low", "high", "n", "chosen"))
-    for pair, one in selections.items():
-        for name, points in one.curves.items():
-            for each in _ordered(points):
-                low, high = each.judged.interval or ("", "")
-                chosen = int(each.candidate == one.chosen)
-                weight = str(each.candidate)
-                writer.writerow((pair, name, weight, each.judged.value, low, high, each.n, chosen))
+    for pair, selection in selections.items():
+        for name, points in selection.curves.items():
+            for point in _sorted_points(points):
+                low, high = point.estimate.interval or ("", "")
+                chosen = int(point.candidate == selection.chosen)
+                weight, value = str(point.candidate), point.estimate.value
+                writer.writerow((pair, name, weight, value, low, high, point.n, chosen))
     return out.getvalue()
 
 
 def plot_sweeps(
-    selections: Mapping[str, Selection], paths: Sequence[Path | str], ends: Ends | None = None
+    selections: Mapping[str, Selection], paths: Sequence[Path | str], ends: EndNames | None = None
 ) -> None:
-    """Draws a row of panels for each pair, one for each metric of its curves.
+    """Draws a row of panels for each pair, one panel for each metric of its curves.
 
     Each path is written atomically, as PNG or SVG by its suffix. Raises ExtraMissingError without
-    matplotlib, EvaluationError for another suffix and where candidates are no single λ.
+    matplotlib, EvaluationError for another suffix and for candidates without a single λ.
     """
     formats = [format_of(path) for path in paths]
     if not selections or not all(
-        _ordered(p) for s in selections.values() for p in s.curves.values()
+        _sorted_points(points)
+        for selection in selections.values()
+        for points in selection.curves.values()
     ):
         raise EvaluationError("curves along λ need candidates that are one λ each")
     require_package("matplotlib", "report")
@@ -62,48 +64,51 @@ def plot_sweeps(
                 figure.savefig(out, format=form, metadata=METADATA[form])
 
 
-def _ordered(points: Sequence[Point]) -> list[Point]:
-    """Those that are one λ, by it."""
-    single = [one for one in points if one.candidate.weight is not None]
-    return sorted(single, key=lambda one: one.candidate.weight or 0.0)
+def _sorted_points(points: Sequence[CandidateEstimate]) -> list[CandidateEstimate]:
+    """The points whose candidate is a single λ, by increasing λ."""
+    single = [point for point in points if point.candidate.weight is not None]
+    return sorted(single, key=lambda point: point.candidate.weight or 0.0)
 
 
-def _figure(selections: Mapping[str, Selection], ends: Ends) -> "Figure":
-    """Drawn without pyplot, which would keep the figure and ask for a display."""
+def _figure(selections: Mapping[str, Selection], ends: EndNames) -> "Figure":
+    """The figure, made without pyplot, which would keep it in memory and need a display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns = max(len(one.curves) for one in selections.values())
+    columns = max(len(selection.curves) for selection in selections.values())
     size = (_PANEL[0] * columns, _PANEL[1] * len(selections))
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(selections), columns, squeeze=False)
-    for row, (pair, one) in zip(panels, selections.items(), strict=True):
-        for axes in row[len(one.curves) :]:
+    for row, (pair, selection) in zip(panels, selections.items(), strict=True):
+        for axes in row[len(selection.curves) :]:
             axes.set_visible(False)
-        for axes, (name, points) in zip(row, one.curves.items(), strict=False):
-            _panel(axes, one, name, _ordered(points), ends.get(pair, ("first", "second")))
-            axes.set_title(f"{one_line(pair)}: n = {one.n:,}", loc="left", parse_math=False)
+        for axes, (name, points) in zip(row, selection.curves.items(), strict=False):
+            pair_ends = ends.get(pair, ("first", "second"))
+            _draw_panel(axes, selection, name, _sorted_points(points), pair_ends)
+            axes.set_title(f"{one_line(pair)}: n = {selection.n:,}", loc="left", parse_math=False)
     return figure
 
 
-def _panel(
-    axes: "Axes", one: Selection, name: str, points: Sequence[Point], ends: tuple[str, str]
+def _draw_panel(
+    axes: "Axes",
+    selection: Selection,
+    metric: str,
+    points: Sequence[CandidateEstimate],
+    ends: tuple[str, str],
 ) -> None:
-    at = [each.candidate.weight or 0.0 for each in points]
-    values = [each.judged.value for each in points]
-    low = [
-        each.judged.interval.low if each.judged.interval else each.judged.value for each in points
+    weights = [point.candidate.weight or 0.0 for point in points]
+    values = [point.estimate.value for point in points]
+    intervals = [
+        point.estimate.interval or (point.estimate.value, point.estimate.value) for point in points
     ]
-    high = [
-        each.judged.interval.high if each.judged.interval else each.judged.value for each in points
-    ]
-    axes.fill_between(at, low, high, color=_LINE, alpha=0.18, linewidth=0)
-    axes.plot(at, values, color=_LINE, linewidth=1.4, marker="o", markersize=3)
+    low, high = [low for low, _ in intervals], [high for _, high in intervals]
+    axes.fill_between(weights, low, high, color=_LINE, alpha=0.18, linewidth=0)
+    axes.plot(weights, values, color=_LINE, linewidth=1.4, marker="o", markersize=3)
     for end, label, side in ((0.0, ends[0], "left"), (1.0, ends[1], "right")):
-        for place, value in zip(at, values, strict=True):
-            if place == end:
-                axes.plot([place], [value], color=_END, marker="D", markersize=6)
+        for weight, value in zip(weights, values, strict=True):
+            if weight == end:
+                axes.plot([weight], [value], color=_END, marker="D", markersize=6)
         axes.annotate(
             one_line(label),
             (end, 1.0),
@@ -115,17 +120,19 @@ def _panel(
             color=_END,
             parse_math=False,
         )
-    if one.chosen.weight is not None:
-        axes.axvline(one.chosen.weight, color=_CHOSEN, linewidth=1, linestyle=(0, (5, 3)))
-    chance = _chance(one, name)
+    if selection.chosen.weight is not None:
+        axes.axvline(selection.chosen.weight, color=_CHOSEN, linewidth=1, linestyle=(0, (5, 3)))
+    chance = _chance_level(selection, metric)
     if chance is not None:
         axes.axhline(chance, color=_CHANCE, linewidth=0.8, linestyle=(0, (2, 2)))
     axes.set_xlabel("λ")
-    axes.set_ylabel(name, parse_math=False)
+    axes.set_ylabel(metric, parse_math=False)
 
 
-def _chance(one: Selection, name: str) -> float | None:
-    """What scores without any sense would have."""
-    if name in {"auroc", "auroc-hard"}:
+def _chance_level(selection: Selection, metric: str) -> float | None:
+    """The metric of random scores; None if it has no such level."""
+    if metric in {"auroc", "auroc-hard"}:
         return 0.5
-    return one.deaths / one.n if name == "auprc" and one.deaths is not None else None
+    if metric == "auprc" and selection.deaths is not None:
+        return selection.deaths / selection.n
+    return None

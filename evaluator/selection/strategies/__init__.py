@@ -1,1 +1,1 @@
-"""Ways to search for λ: a grid, successive halving, Optuna."""
+"""Search strategies for λ; `registry.py` lists them by name and says how to add another."""

@@ -1,4 +1,4 @@
-"""Successive halving over patients: all candidates on few of them, the best on more."""
+"""Successive halving over patients: all candidates on a few patients, the best ones on more."""
 
 import math
 from collections.abc import Sequence
@@ -8,46 +8,46 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evaluator.selection.candidates import Candidate, distinct, steps
-from evaluator.selection.instances import Instances, Places
-from evaluator.selection.ledger import Ledger
-from evaluator.selection.metrics import Metric, figure, gain
+from evaluator.selection.candidate_evaluator import CandidateEvaluator
+from evaluator.selection.candidates import Candidate, lambda_grid, require_distinct
+from evaluator.selection.instances import Indices, Instances, sampling_weights
+from evaluator.selection.metrics import Metric, value_to_maximise
 from patientdx.errors import EvaluationError
 
-from .search import Search, Tried, best_of, class_weights, everything_failed
+from .strategy import SearchResult, Trial, all_failed_error, best_index, run_trial
 
 
-class Round(NamedTuple):
-    """So many candidates, the best so far, on so many instances."""
+class HalvingRound(NamedTuple):
+    """Numbers of candidates left in a round and of the instances they are scored on."""
 
     candidates: int
     instances: int
 
 
 @dataclass(frozen=True)
-class Halving:
+class SuccessiveHalving:
     """Spends `share` of the grid's evaluations (Karnin et al. 2013, Jamieson & Talwalkar 2016).
 
-    Here an arm is a candidate and a pull an instance, with two changes that the setting allows.
-    Every candidate of a round is scored on the same instances, so that comparisons are paired:
+    Here an arm is a candidate and a pull an instance, with two changes that this setting allows.
+    All candidates of a round are scored on the same instances, so that comparisons are paired:
     what makes a patient hard for all candidates cancels. And instances come in an order that
-    gives both outcomes alike as long as there are deaths left: AUROC does not depend on
+    alternates between the outcomes as long as there are deaths left: AUROC does not depend on
     prevalence, and its variance, about (1 / deaths + 1 / survivors) / 12, is least for a given
-    number of instances where both are as many (for AUPRC, instances weigh by what they stand
-    for). Nothing is assumed about how the metric runs along λ.
+    number of instances when both outcomes are equally frequent (for AUPRC, instances are weighted
+    by `sampling_weights`). Nothing is assumed about the shape of the metric along λ.
 
-    Each round keeps the better `keep` of the candidates, down to two. The instances of a round
-    of k candidates are proportional to k ** -`growth`, as many as the budget allows: at 1 every
-    round would judge by as many scores in all; a little more, which spends less on candidates
-    that will not stay, did best in simulations like those of benchmarks/halving.py. The first round
-    has `least` instances or more, so that on very small cohorts the budget is exceeded.
+    Each round keeps the better `keep` of the candidates, down to two. The number of instances in
+    a round of k candidates is proportional to k ** -`growth` and as large as the budget allows: at
+    1 every round would use the same number of scores; a little more, which spends less on
+    candidates that will be dropped, did best in simulations like those of benchmarks/halving.py.
+    The first round has at least `least` instances, so very small cohorts exceed the budget.
 
-    The order of the instances follows from `seed` and the patients' ids alone: a part of a cohort
-    is gone through in the same order as the whole, so that a nested search finds much of what it
-    needs among the scores of the whole.
+    The order of the instances follows from `seed` and the patients' ids alone: part of a cohort
+    is visited in the same order as the whole, so that a nested search finds many of the scores it
+    needs among those of the whole.
     """
 
-    candidates: tuple[Candidate, ...] = steps()
+    candidates: tuple[Candidate, ...] = lambda_grid()
     share: float = 0.3
     keep: float = 0.6
     growth: float = 1.2
@@ -59,118 +59,121 @@ class Halving:
         if not 0 < self.share <= 1 or not 0 < self.keep < 1 or self.growth < 0 or self.least < 2:
             raise EvaluationError("halving needs shares between 0 and 1, and two instances or more")
 
-    def search(self, ledger: Ledger, metric: Metric, places: Places) -> Search:
-        """See Strategy. A later round decides among the candidates that came so far."""
-        live = list(distinct(self.candidates))
-        order = in_turn(ledger.instances, places, self.seed, by_class=metric.by_class)
-        latest: dict[Candidate, Tried] = {}
+    def search(
+        self, evaluator: CandidateEvaluator, metric: Metric, indices: Indices
+    ) -> SearchResult:
+        """See Strategy. The last round decides among the candidates that reached it."""
+        instances = evaluator.instances
+        live = list(require_distinct(self.candidates))
+        order = scoring_order(
+            instances, indices, self.seed, alternate_outcomes=metric.needs_both_outcomes
+        )
+        latest: dict[Candidate, Trial] = {}
         shared = order
-        for turn in self.rounds(len(live), places.size):
-            live = _better(metric, live, latest, turn.candidates)
-            some = order[: turn.instances]
-            shared = some if some.size < shared.size else shared
-            for one in list(live):
-                tried = _judged(ledger, metric, one, some, places)
-                if tried is None:
-                    live.remove(one)
-                    latest.pop(one, None)
+        for current in self.rounds(len(live), indices.size):
+            live = _best_candidates(metric, live, latest, current.candidates)
+            sample = order[: current.instances]
+            shared = sample if sample.size < shared.size else shared
+            weights = (
+                sampling_weights(instances, indices, sample) if metric.needs_both_outcomes else None
+            )
+            for candidate in list(live):
+                trial = run_trial(evaluator, metric, candidate, sample, weights)
+                if trial is None:
+                    live.remove(candidate)
+                    latest.pop(candidate, None)
                 else:
-                    latest[one] = tried
-        return self._summary(metric, live, latest, shared, places.size)
+                    latest[candidate] = trial
+        return self._summarise(metric, live, latest, shared, indices.size)
 
-    def rounds(self, candidates: int, instances: int) -> list[Round]:
-        """How many candidates meet how many instances, round by round; both never turn back."""
+    def rounds(self, candidates: int, instances: int) -> list[HalvingRound]:
+        """The rounds of a search: candidates never increase and instances never decrease."""
         sizes = [candidates]
         while sizes[-1] > 2:
             sizes.append(max(2, min(math.ceil(self.keep * sizes[-1]), sizes[-1] - 1)))
         budget = self.share * candidates * instances
         least = min(self.least, instances)
-        fitting = [
+        affordable = [
             first
             for first in range(least, instances + 1)
-            if _cost(self._reached(sizes, first, instances)) <= budget
+            if _cost(self._rounds_from(sizes, first, instances)) <= budget
         ]
-        found = self._reached(sizes, max(fitting, default=least), instances)
-        last, spare = found[-1], max(0, int(budget) - _cost(found))
-        more = min(instances, last.instances + spare // last.candidates)
-        return [*found[:-1], Round(last.candidates, more)]
+        rounds = self._rounds_from(sizes, max(affordable, default=least), instances)
+        last, spare = rounds[-1], max(0, int(budget) - _cost(rounds))
+        extended = min(instances, last.instances + spare // last.candidates)
+        return [*rounds[:-1], HalvingRound(last.candidates, extended)]
 
-    def _reached(self, sizes: Sequence[int], first: int, instances: int) -> list[Round]:
-        """The rounds whose first has so many instances."""
+    def _rounds_from(self, sizes: Sequence[int], first: int, instances: int) -> list[HalvingRound]:
+        """The rounds of a search whose first round has `first` instances."""
         return [
-            Round(size, min(instances, int(first * (sizes[0] / size) ** self.growth)))
+            HalvingRound(size, min(instances, int(first * (sizes[0] / size) ** self.growth)))
             for size in sizes
         ]
 
-    def _summary(
+    def _summarise(
         self,
         metric: Metric,
         live: Sequence[Candidate],
-        latest: dict[Candidate, Tried],
-        shared: Places,
-        size: int,
-    ) -> Search:
+        latest: dict[Candidate, Trial],
+        shared: Indices,
+        instance_count: int,
+    ) -> SearchResult:
         if not live:
-            raise everything_failed()
-        finalists = [latest[one].value for one in live]
-        tried = tuple(latest[one] for one in self.candidates if one in latest)
-        return Search(
+            raise all_failed_error()
+        final_values = [latest[candidate].value for candidate in live]
+        trials = tuple(latest[candidate] for candidate in self.candidates if candidate in latest)
+        return SearchResult(
             strategy=self.name,
             metric=metric.name,
-            chosen=live[best_of(metric, finalists)],
-            tried=tried,
-            failed=tuple(one for one in self.candidates if one not in latest),
+            chosen=live[best_index(metric, final_values)],
+            trials=trials,
+            failed=tuple(candidate for candidate in self.candidates if candidate not in latest),
             shared=shared,
-            evaluations=sum(one.places.size for one in tried),
-            exhaustive=len(self.candidates) * size,
+            evaluations=sum(trial.indices.size for trial in trials),
+            exhaustive=len(self.candidates) * instance_count,
             possible=len(self.candidates),
         )
 
 
-def _cost(rounds: Sequence[Round]) -> int:
-    """Scores needed: candidates of a round have met the instances of the round before."""
-    met = [0, *(one.instances for one in rounds)]
-    return sum(
-        one.candidates * (one.instances - before) for one, before in zip(rounds, met, strict=False)
-    )
+def scoring_order(
+    instances: Instances, indices: Indices, seed: int, *, alternate_outcomes: bool
+) -> Indices:
+    """The indices in an order that depends on the seed and the patients alone.
 
-
-def in_turn(instances: Instances, places: Places, seed: int, *, by_class: bool) -> Places:
-    """The places in an order that depends on seed and patients alone.
-
-    With `by_class`, deaths and survivors take turns until one of them has run out.
+    With `alternate_outcomes`, deaths and survivors alternate until one of them has run out.
     """
-    ranks = np.array([_rank(one, seed) for one in instances.patients[places].tolist()], np.uint64)
-    order = places[np.argsort(ranks, kind="stable")]
-    if not by_class or instances.labels is None:
+    hashes = np.array(
+        [_hash(patient, seed) for patient in instances.patients[indices].tolist()], np.uint64
+    )
+    order = indices[np.argsort(hashes, kind="stable")]
+    if not alternate_outcomes or instances.labels is None:
         return order
     died, lived = order[instances.labels[order]], order[~instances.labels[order]]
     turns = np.r_[2 * np.arange(died.size), 2 * np.arange(lived.size) + 1]
     return np.concatenate([died, lived])[np.argsort(turns, kind="stable")]
 
 
-def _rank(patient: str, seed: int) -> int:
+def _hash(patient: str, seed: int) -> int:
     digest = blake2b(f"{seed} {patient}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big")
 
 
-def _better(
-    metric: Metric, live: list[Candidate], latest: dict[Candidate, Tried], number: int
+def _cost(rounds: Sequence[HalvingRound]) -> int:
+    """Scores needed: a round reuses its candidates' scores of the round before."""
+    scored = [0, *(current.instances for current in rounds)]
+    return sum(
+        current.candidates * (current.instances - before)
+        for current, before in zip(rounds, scored, strict=False)
+    )
+
+
+def _best_candidates(
+    metric: Metric, live: list[Candidate], latest: dict[Candidate, Trial], number: int
 ) -> list[Candidate]:
-    """The better ones so far, in their own order; all of them before anything is known."""
+    """The best candidates by their latest trials, in their own order; all before the first."""
     if not latest:
         return live
-    best = sorted(live, key=lambda one: -gain(metric, latest[one].value))[:number]
-    return [one for one in live if one in best]
-
-
-def _judged(
-    ledger: Ledger, metric: Metric, candidate: Candidate, places: Places, whole: Places
-) -> Tried | None:
-    ratings = ledger.rate(candidate, places)
-    if ratings is None:
-        return None
-    instances = ledger.instances
-    weights = class_weights(instances, whole, places) if metric.by_class else None
-    value = figure(metric, instances.at(places), ratings, weights)
-    return Tried(candidate, value, places)
+    best = sorted(live, key=lambda candidate: -value_to_maximise(metric, latest[candidate].value))[
+        :number
+    ]
+    return [candidate for candidate in live if candidate in best]

@@ -9,18 +9,18 @@ from evaluator.selection import (
     AUPRC,
     AUROC,
     Candidate,
+    CandidateEvaluator,
     GridSearch,
-    Halving,
+    Indices,
     Instances,
-    Ledger,
+    InstanceScores,
     MeanMetric,
-    Places,
-    Ratings,
-    Search,
+    SearchResult,
+    SuccessiveHalving,
 )
-from evaluator.selection.metrics import figure
-from evaluator.selection.strategies.halving import in_turn
-from evaluator.selection.strategies.search import class_weights
+from evaluator.selection.instances import sampling_weights
+from evaluator.selection.metrics import metric_value
+from evaluator.selection.strategies.halving import scoring_order
 from evaluator.statistics.discrimination import average_precision
 from patientdx.errors import EvaluationError
 
@@ -28,12 +28,12 @@ RUNS = 200
 MARGIN = 0.02
 
 
-def searched(cohort: Simulated) -> tuple[Search, Search]:
+def searched(cohort: Simulated) -> tuple[SearchResult, SearchResult]:
     """By the grid and by halving, each on scores of its own."""
     everywhere = np.arange(cohort.died.size)
     return (
-        GridSearch().search(cohort.ledger(), AUROC, everywhere),
-        Halving().search(cohort.ledger(), AUROC, everywhere),
+        GridSearch().search(cohort.evaluator(), AUROC, everywhere),
+        SuccessiveHalving().search(cohort.evaluator(), AUROC, everywhere),
     )
 
 
@@ -52,7 +52,7 @@ def test_the_choice_is_as_good_as_the_grid_s_for_three_tenths_of_its_scores() ->
 @pytest.mark.parametrize(("candidates", "instances"), [(11, 1000), (11, 300), (21, 4000), (2, 90)])
 @pytest.mark.parametrize("share", [0.1, 0.3, 1.0])
 def test_rounds_keep_to_the_budget(candidates: int, instances: int, share: float) -> None:
-    halving = Halving(share=share)
+    halving = SuccessiveHalving(share=share)
     rounds = halving.rounds(candidates, instances)
     met, spent = 0, 0
     for one in rounds:
@@ -76,14 +76,16 @@ def test_every_candidate_of_a_round_is_scored_on_the_same_patients() -> None:
     asked: list[tuple[Candidate, tuple[int, ...]]] = []
 
     def factory(candidate: Candidate):  # noqa: ANN202
-        def score(places: Places) -> npt.NDArray[np.float64]:
+        def score(places: Indices) -> npt.NDArray[np.float64]:
             asked.append((candidate, tuple(places.tolist())))
             return cohort.scores[GRID.index(candidate)][places]
 
         return score
 
-    instances = Instances.of(range(1000), labels=cohort.died)
-    found = Halving().search(Ledger(factory, instances), AUROC, instances.everywhere)
+    instances = Instances.build(range(1000), labels=cohort.died)
+    found = SuccessiveHalving().search(
+        CandidateEvaluator(factory, instances), AUROC, instances.all_indices
+    )
     assert len({places for _, places in asked[:11]}) == 1
     assert sum(len(places) for _, places in asked) == found.evaluations
     by_candidate = {one: sum((p for c, p in asked if c == one), ()) for one, _ in asked}
@@ -97,24 +99,24 @@ def test_every_candidate_of_a_round_is_scored_on_the_same_patients() -> None:
 
 def test_deaths_and_survivors_take_turns_in_an_order_that_parts_share() -> None:
     died = np.random.default_rng(0).random(200) < 0.1
-    instances = Instances.of([f"p{one}" for one in range(200)], labels=died)
-    order = in_turn(instances, instances.everywhere, 0, by_class=True)
+    instances = Instances.build([f"p{one}" for one in range(200)], labels=died)
+    order = scoring_order(instances, instances.all_indices, 0, alternate_outcomes=True)
     deaths = int(died.sum())
     assert sorted(order) == list(range(200))
     assert died[order[: 2 * deaths]].tolist() == [True, False] * deaths
     part = np.arange(0, 200, 2)
-    plain = in_turn(instances, instances.everywhere, 0, by_class=False)
+    plain = scoring_order(instances, instances.all_indices, 0, alternate_outcomes=False)
     assert [one for one in plain if one in part] == list(
-        in_turn(instances, part, 0, by_class=False)
+        scoring_order(instances, part, 0, alternate_outcomes=False)
     )
-    assert list(in_turn(instances, part, 1, by_class=False)) != [
+    assert list(scoring_order(instances, part, 1, alternate_outcomes=False)) != [
         one for one in plain if one in part
     ]
 
 
 def test_stays_of_a_patient_come_together() -> None:
     names = [f"p{one // 3}" for one in range(30)]
-    order = in_turn(Instances.of(names), np.arange(30), 0, by_class=False)
+    order = scoring_order(Instances.build(names), np.arange(30), 0, alternate_outcomes=False)
     assert [names[one] for one in order[::3]] == [names[one] for one in order[2::3]]
 
 
@@ -122,50 +124,53 @@ def test_auprc_of_a_sample_by_outcome_refers_to_the_whole() -> None:
     rng = np.random.default_rng(0)
     died = rng.random(40_000) < 0.1
     scores = rng.normal(size=died.size) + 0.5 * died
-    instances = Instances.of(range(died.size), labels=died)
-    places = in_turn(instances, instances.everywhere, 0, by_class=True)[:6000]
-    some, ratings = instances.at(places), Ratings(scores[places])
-    weights = class_weights(instances, instances.everywhere, places)
+    instances = Instances.build(range(died.size), labels=died)
+    places = scoring_order(instances, instances.all_indices, 0, alternate_outcomes=True)[:6000]
+    some, ratings = instances.subset(places), InstanceScores(scores[places])
+    weights = sampling_weights(instances, instances.all_indices, places)
     whole = average_precision(died, scores)
-    assert figure(AUPRC, some, ratings, weights) == pytest.approx(whole, abs=0.015)
-    assert figure(AUPRC, some, ratings) > whole + 0.3
+    assert metric_value(AUPRC, some, ratings, weights) == pytest.approx(whole, abs=0.015)
+    assert metric_value(AUPRC, some, ratings) > whole + 0.3
     assert weights.sum() == pytest.approx(died.size)
 
 
 def test_a_candidate_that_fails_is_left_out_whenever_it_does() -> None:
     cohort = simulated(2)
     everywhere = np.arange(1000)
-    best = Halving().search(cohort.ledger(), AUROC, everywhere)
-    late = next(one for one in best.tried if one.candidate == best.chosen).places[-1]
+    best = SuccessiveHalving().search(cohort.evaluator(), AUROC, everywhere)
+    late = next(one for one in best.trials if one.candidate == best.chosen).indices[-1]
     broken = Simulated(cohort.died, cohort.scores.copy(), cohort.true)
     broken.scores[GRID.index(best.chosen), late] = np.nan
-    broken.scores[GRID.index(best.tried[0].candidate), :] = np.inf
-    found = Halving().search(broken.ledger(), AUROC, everywhere)
-    assert found.chosen not in {best.chosen, best.tried[0].candidate}
-    assert set(found.failed) == {best.chosen, best.tried[0].candidate}
+    broken.scores[GRID.index(best.trials[0].candidate), :] = np.inf
+    found = SuccessiveHalving().search(broken.evaluator(), AUROC, everywhere)
+    assert found.chosen not in {best.chosen, best.trials[0].candidate}
+    assert set(found.failed) == {best.chosen, best.trials[0].candidate}
 
 
 def test_everything_failing_is_said() -> None:
-    ledger = Ledger(
-        lambda _: lambda places: places * np.nan, Instances.of(range(9), labels=[1] * 3 + [0] * 6)
+    evaluator = CandidateEvaluator(
+        lambda _: lambda places: places * np.nan,
+        Instances.build(range(9), labels=[1] * 3 + [0] * 6),
     )
-    for strategy in (Halving(), GridSearch()):
+    for strategy in (SuccessiveHalving(), GridSearch()):
         with pytest.raises(EvaluationError, match="not finite"):
-            strategy.search(ledger, AUROC, np.arange(9))
+            strategy.search(evaluator, AUROC, np.arange(9))
 
 
 def test_metrics_of_instances_are_halved_too_and_less_may_be_better() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(np.abs(np.linspace(0, 1, 11) - 0.7)[:, None], 0.3, (11, 600))
-    ledger = Ledger(
+    evaluator = CandidateEvaluator(
         lambda candidate: lambda places: values[GRID.index(candidate)][places],
-        Instances.of(range(600)),
+        Instances.build(range(600)),
     )
-    found = Halving().search(ledger, MeanMetric("loss", falling=True), np.arange(600))
+    found = SuccessiveHalving().search(
+        evaluator, MeanMetric("loss", lower_is_better=True), np.arange(600)
+    )
     assert found.chosen.weight == pytest.approx(0.7, abs=0.11)
 
 
 @pytest.mark.parametrize("bad", [{"share": 0}, {"share": 2}, {"keep": 1}, {"least": 1}])
 def test_settings_out_of_range_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(EvaluationError):
-        Halving(**bad)
+        SuccessiveHalving(**bad)

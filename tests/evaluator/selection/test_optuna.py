@@ -7,12 +7,13 @@ from evaluator.selection import (
     AUROC,
     LAMBDA,
     Candidate,
+    CandidateEvaluator,
     Instances,
-    Ledger,
     MeanMetric,
     OptunaSearch,
     Range,
     ScoreStore,
+    SearchSpace,
 )
 from patientdx import capabilities
 from patientdx.errors import EvaluationError, ExtraMissingError
@@ -20,11 +21,11 @@ from patientdx.errors import EvaluationError, ExtraMissingError
 pytest.importorskip("optuna", reason="optuna comes with the extra `tune`")
 
 NOISE = np.random.default_rng(0).normal(scale=0.01, size=50)
-FALLING = MeanMetric("loss", falling=True)
+FALLING = MeanMetric("loss", lower_is_better=True)
 GROUPS = {"attn": Range(), "mlp": Range(0, 1, 0.1), "method": ("linear", "slerp")}
 
 
-def ledger(store: ScoreStore | None = None) -> Ledger:
+def make_evaluator(store: ScoreStore | None = None) -> CandidateEvaluator:
     """A loss that is least at attn 0.3, mlp 0.8, slerp; or at λ = 0.35."""
 
     def factory(candidate: Candidate):  # noqa: ANN202
@@ -38,17 +39,19 @@ def ledger(store: ScoreStore | None = None) -> Ledger:
                 loss = float("nan")
         return lambda places: loss + NOISE[places]
 
-    return Ledger(factory, Instances.of(range(50)), store=store)
+    return CandidateEvaluator(factory, Instances.build(range(50)), store=store)
 
 
 def test_one_value_is_found() -> None:
-    found = OptunaSearch(trials=30).search(ledger(), FALLING, np.arange(50))
+    found = OptunaSearch(trials=30).search(make_evaluator(), FALLING, np.arange(50))
     assert found.chosen.weight == pytest.approx(0.35, abs=0.051)
-    assert [one.candidate.weight for one in found.tried[:3]] == [0, 1, 0.5]
+    assert [one.candidate.weight for one in found.trials[:3]] == [0, 1, 0.5]
 
 
 def test_groups_and_methods_are_found_and_failures_passed_over() -> None:
-    found = OptunaSearch(trials=80, space=GROUPS).search(ledger(), FALLING, np.arange(50))
+    found = OptunaSearch(trials=80, space=SearchSpace(GROUPS)).search(
+        make_evaluator(), FALLING, np.arange(50)
+    )
     chosen = dict(found.chosen.values)
     assert chosen["method"] == "slerp"
     assert (chosen["attn"], chosen["mlp"]) == pytest.approx((0.3, 0.8), abs=0.21)
@@ -58,26 +61,26 @@ def test_groups_and_methods_are_found_and_failures_passed_over() -> None:
 
 def test_an_interrupted_search_goes_through_the_same_trials(tmp_path) -> None:  # noqa: ANN001
     with ScoreStore(tmp_path / "s") as store:
-        OptunaSearch(trials=10).search(ledger(store), FALLING, np.arange(50))
-        one = ledger(store)
+        OptunaSearch(trials=10).search(make_evaluator(store), FALLING, np.arange(50))
+        one = make_evaluator(store)
         longer = OptunaSearch(trials=15).search(one, FALLING, np.arange(50))
-        fresh = OptunaSearch(trials=15).search(ledger(), FALLING, np.arange(50))
-    assert [a.candidate for a in longer.tried] == [b.candidate for b in fresh.tried]
-    assert one.computed < one.asked
+        fresh = OptunaSearch(trials=15).search(make_evaluator(), FALLING, np.arange(50))
+    assert [a.candidate for a in longer.trials] == [b.candidate for b in fresh.trials]
+    assert one.computed_count < one.score_count
 
 
 def test_it_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     import optuna
 
     before = optuna.logging.get_verbosity()
-    OptunaSearch(trials=3).search(ledger(), FALLING, np.arange(50))
+    OptunaSearch(trials=3).search(make_evaluator(), FALLING, np.arange(50))
     assert capfd.readouterr() == ("", "")
     assert optuna.logging.get_verbosity() == before
 
 
 def test_all_trials_failing_is_said() -> None:
-    one = Ledger(
-        lambda _: lambda places: places * np.nan, Instances.of(range(4), labels=[0, 1, 0, 1])
+    one = CandidateEvaluator(
+        lambda _: lambda places: places * np.nan, Instances.build(range(4), labels=[0, 1, 0, 1])
     )
     with pytest.raises(EvaluationError, match="not finite"):
         OptunaSearch(trials=4).search(one, AUROC, np.arange(4))
@@ -85,7 +88,7 @@ def test_all_trials_failing_is_said() -> None:
 
 def test_too_few_trials_and_no_package_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EvaluationError, match="two trials"):
-        OptunaSearch(trials=1).search(ledger(), FALLING, np.arange(50))
+        OptunaSearch(trials=1).search(make_evaluator(), FALLING, np.arange(50))
     monkeypatch.setattr(capabilities, "find_spec", lambda _: None)
     with pytest.raises(ExtraMissingError):
-        OptunaSearch().search(ledger(), FALLING, np.arange(50))
+        OptunaSearch().search(make_evaluator(), FALLING, np.arange(50))

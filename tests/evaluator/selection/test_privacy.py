@@ -15,23 +15,23 @@ from evaluator.selection import (
     AUROC,
     AUROC_HARD,
     Candidate,
+    CandidateEvaluator,
     ExponentialMechanism,
     GridSearch,
-    Halving,
     Instances,
-    Ledger,
+    InstanceScores,
     MeanMetric,
     Metric,
     OptunaSearch,
     Perplexity,
-    Ratings,
     Strategy,
+    SuccessiveHalving,
     bits_leaked,
     choose_privately,
-    read_epsilon,
+    parse_epsilon,
     sensitivity,
 )
-from evaluator.selection.sensitivity import sensitivity_of, utility
+from evaluator.selection.sensitivity import exact_utility, metric_sensitivity
 from evaluator.statistics.discrimination import hard_auroc
 from patientdx.errors import EvaluationError
 
@@ -49,8 +49,8 @@ def pairs_won(died: npt.NDArray[np.bool_], scores: Floats) -> Fraction:
 
 
 def value(metric: Metric, died: npt.NDArray[np.bool_], scores: Floats) -> Fraction:
-    instances = Instances.of(range(died.size), labels=died)
-    return utility(metric, instances, Ratings(scores, scores)).value
+    instances = Instances.build(range(died.size), labels=died)
+    return exact_utility(metric, instances, InstanceScores(scores, scores)).value
 
 
 def neighbours(levels: list[float], died: npt.NDArray[np.bool_], metric: Metric) -> Fraction:
@@ -72,9 +72,9 @@ def test_no_replacement_changes_an_area_by_more_and_one_attains_it(
 ) -> None:
     died = np.array([True] * deaths + [False] * survivors)
     levels = [-math.inf, 0.0, 1.0, math.nan] if died.size < 5 else [0.0, 1.0, 2.0]
-    assert neighbours(levels, died, AUROC) == sensitivity_of(AUROC, deaths, survivors)
+    assert neighbours(levels, died, AUROC) == metric_sensitivity(AUROC, deaths, survivors)
     hard = neighbours([0.0, 0.5, 1.0], died, AUROC_HARD)
-    assert hard == sensitivity_of(AUROC_HARD, deaths, survivors)
+    assert hard == metric_sensitivity(AUROC_HARD, deaths, survivors)
 
 
 def test_areas_are_exact() -> None:
@@ -92,9 +92,9 @@ def mechanism(
     scores: Floats, epsilon: Fraction, died: npt.NDArray[np.bool_] = DIED
 ) -> ExponentialMechanism:
     """That of a cohort; scores of every candidate, (candidates, patients)."""
-    instances = Instances.of(range(died.size), labels=died)
+    instances = Instances.build(range(died.size), labels=died)
     return ExponentialMechanism(
-        [utility(AUROC, instances, Ratings(row)) for row in scores], epsilon
+        [exact_utility(AUROC, instances, InstanceScores(row)) for row in scores], epsilon
     )
 
 
@@ -141,7 +141,7 @@ def test_the_worst_pair_attains_the_sensitivity_and_nearly_all_of_epsilon() -> N
     changes = [
         value(AUROC, DIED, a) - value(AUROC, DIED, b) for a, b in zip(one, other, strict=True)
     ]
-    stated = sensitivity_of(AUROC, 3, 5)
+    stated = metric_sensitivity(AUROC, 3, 5)
     assert changes == [-stated, *[stated] * 10]
     assert check_loss(one, other, Fraction(1)) > 0.85
 
@@ -150,7 +150,9 @@ def test_the_worst_pair_attains_the_sensitivity_and_nearly_all_of_epsilon() -> N
 def test_the_same_test_fails_when_the_sensitivity_is_halved(
     epsilon: Fraction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sensitivity, "sensitivity_of", lambda *given: sensitivity_of(*given) / 2)
+    monkeypatch.setattr(
+        sensitivity, "metric_sensitivity", lambda *given: metric_sensitivity(*given) / 2
+    )
     with pytest.raises(AssertionError):
         check_loss(*worst(0), epsilon)
 
@@ -169,9 +171,9 @@ def test_draws_have_the_probabilities_of_the_formula() -> None:
 
 def test_a_great_epsilon_takes_the_best_and_a_small_one_takes_any() -> None:
     cohort = simulated(0, patients=40, deaths=8)
-    ledger = cohort.ledger()
-    best = GridSearch().search(ledger, AUROC, ledger.instances.everywhere).chosen
-    sure = choose_privately(GridSearch(), ledger, AUROC, Fraction(10**6))
+    evaluator = cohort.evaluator()
+    best = GridSearch().search(evaluator, AUROC, evaluator.instances.all_indices).chosen
+    sure = choose_privately(GridSearch(), evaluator, AUROC, Fraction(10**6))
     assert sure.chosen == best
     assert sure.bits == bits_leaked(11) == pytest.approx(3.459, abs=1e-3)
     shy = mechanism(cohort.scores, Fraction(1, 10**9), cohort.died)
@@ -181,15 +183,17 @@ def test_a_great_epsilon_takes_the_best_and_a_small_one_takes_any() -> None:
 def test_a_candidate_that_fails_on_somebody_stays_a_candidate() -> None:
     scores = np.tile(np.arange(8.0), (11, 1))
     scores[3, 7] = math.nan  # a survivor, who now ranks lowest of all
-    ledger = Ledger(
+    evaluator = CandidateEvaluator(
         lambda candidate: lambda places: scores[GRID.index(candidate)][places],
-        Instances.of(range(8), labels=DIED),
+        Instances.build(range(8), labels=DIED),
     )
     seen = {
-        choose_privately(GridSearch(), ledger, AUROC, Fraction(1, 100), random_below=below).chosen
+        choose_privately(
+            GridSearch(), evaluator, AUROC, Fraction(1, 100), random_below=below
+        ).chosen
         for below in [random.Random(seed).randrange for seed in range(200)]
     }
-    assert Candidate.at(0.3) in seen
+    assert Candidate.at_lambda(0.3) in seen
     assert len(seen) == 11
 
 
@@ -198,36 +202,40 @@ def test_a_candidate_that_fails_on_somebody_stays_a_candidate() -> None:
 )
 def test_metrics_without_a_proof_are_refused(metric: Metric) -> None:
     with pytest.raises(EvaluationError, match="no bound is proven"):
-        choose_privately(GridSearch(), simulated(0).ledger(), metric, Fraction(1))
+        choose_privately(GridSearch(), simulated(0).evaluator(), metric, Fraction(1))
 
 
-@pytest.mark.parametrize("strategy", [Halving(), OptunaSearch()], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "strategy", [SuccessiveHalving(), OptunaSearch()], ids=lambda one: one.name
+)
 def test_what_is_no_grid_is_refused(strategy: Strategy) -> None:
     with pytest.raises(EvaluationError, match="depends on the patients"):
-        choose_privately(strategy, simulated(0).ledger(), AUROC, Fraction(1))
+        choose_privately(strategy, simulated(0).evaluator(), AUROC, Fraction(1))
 
 
 def test_several_stays_of_a_patient_are_refused_before_any_score_is_computed() -> None:
     def factory(candidate: Candidate) -> None:
         raise AssertionError
 
-    ledger = Ledger(factory, Instances.of(["a", "b", "b"], labels=[1, 0, 0]))
+    evaluator = CandidateEvaluator(factory, Instances.build(["a", "b", "b"], labels=[1, 0, 0]))
     with pytest.raises(EvaluationError, match="several stays"):
-        choose_privately(GridSearch(), ledger, AUROC, Fraction(1))
+        choose_privately(GridSearch(), evaluator, AUROC, Fraction(1))
 
 
 def test_one_outcome_is_refused() -> None:
-    ledger = Ledger(lambda _: lambda places: places * 1.0, Instances.of("ab", labels=[0, 0]))
+    evaluator = CandidateEvaluator(
+        lambda _: lambda places: places * 1.0, Instances.build("ab", labels=[0, 0])
+    )
     with pytest.raises(EvaluationError, match="one outcome only"):
-        choose_privately(GridSearch(), ledger, AUROC, Fraction(1))
+        choose_privately(GridSearch(), evaluator, AUROC, Fraction(1))
 
 
 def test_epsilon_is_read_as_it_is_written() -> None:
-    assert read_epsilon("0.1") == Fraction(1, 10)
-    assert read_epsilon(2) == 2
+    assert parse_epsilon("0.1") == Fraction(1, 10)
+    assert parse_epsilon(2) == 2
     for bad in ("0", "-1", "nan", "inf", "much", "1/0"):
         with pytest.raises(EvaluationError, match="above zero"):
-            read_epsilon(bad)
+            parse_epsilon(bad)
 
 
 def test_the_system_s_randomness_draws() -> None:

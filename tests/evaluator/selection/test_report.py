@@ -13,23 +13,24 @@ from simulated_merges import GRID, simulated
 
 from evaluator.reporting.documents import render_document
 from evaluator.selection import (
+    ABLATION_ROWS,
     AUPRC,
     AUROC,
-    ROWS,
     GridSearch,
-    Halving,
     OptunaSearch,
     Range,
+    SearchSpace,
     Selection,
     SelectionSettings,
+    SuccessiveHalving,
     ablation_rows,
     build_ablation,
     build_selection_report,
-    card_remarks,
     choose_privately,
+    model_card_remarks,
     plot_sweeps,
     private_record,
-    select,
+    select_candidate,
     selection_record,
     sweep_csv,
 )
@@ -41,7 +42,9 @@ SETTINGS = SelectionSettings(resampling=Resampling(resamples=60), curves=(AUPRC,
 
 def selection(seed: int, *, halving: bool = False) -> Selection:
     cohort = simulated(seed, patients=300, deaths=60)
-    return select(Halving() if halving else GridSearch(), cohort.ledger(), AUROC, SETTINGS)
+    return select_candidate(
+        SuccessiveHalving() if halving else GridSearch(), cohort.evaluator(), AUROC, SETTINGS
+    )
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +76,7 @@ def test_the_report_tells_everything_in_every_format(
 def test_failed_candidates_are_listed() -> None:
     cohort = simulated(0, patients=300, deaths=60)
     cohort.scores[4] = float("nan")
-    found = select(GridSearch(), cohort.ledger(), AUROC, SETTINGS)
+    found = select_candidate(GridSearch(), cohort.evaluator(), AUROC, SETTINGS)
     said = render_document(build_selection_report({"pair": found}, {}), "text")
     assert "0.4       -" in said or "failed" in said
     data = json.loads(render_document(build_selection_report({"pair": found}, {}), "json"))
@@ -91,7 +94,7 @@ def test_the_data_file_has_every_point(pairs: Mapping[str, Selection]) -> None:
     for row in rows:
         points = pairs[row["pair"]].curves[row["metric"]]
         (one,) = [p for p in points if str(p.candidate) == row["lambda"]]
-        assert float(row["value"]) == one.judged.value
+        assert float(row["value"]) == one.estimate.value
         assert float(row["low"]) <= float(row["value"]) <= float(row["high"])
         assert (row["chosen"] == "1") == (one.candidate == pairs[row["pair"]].chosen)
 
@@ -118,10 +121,12 @@ def test_the_figure_has_a_panel_a_metric_and_pair_with_both_ends(
 def test_candidates_that_are_no_single_lambda_have_no_figure() -> None:
     pytest.importorskip("optuna", reason="optuna comes with the extra `tune`")
     cohort = simulated(0, patients=300, deaths=60)
-    ledger = cohort.ledger()
-    ledger._factory = lambda candidate: cohort.factory(GRID[round(10 * candidate.values[0][1])])
-    strategy = OptunaSearch(trials=5, space={"attn": Range(0, 1, 0.1)})
-    found = select(strategy, ledger, AUROC, SelectionSettings(baselines=(), curves=(AUPRC,)))
+    evaluator = cohort.evaluator()
+    evaluator._factory = lambda candidate: cohort.factory(GRID[round(10 * candidate.values[0][1])])
+    strategy = OptunaSearch(trials=5, space=SearchSpace({"attn": Range(0, 1, 0.1)}))
+    found = select_candidate(
+        strategy, evaluator, AUROC, SelectionSettings(baselines=(), curves=(AUPRC,))
+    )
     with pytest.raises(EvaluationError, match="one λ each"):
         plot_sweeps({"pair": found}, ["a.png"])
 
@@ -129,7 +134,7 @@ def test_candidates_that_are_no_single_lambda_have_no_figure() -> None:
 def test_the_ablation_table_has_changes_against_the_full_merge() -> None:
     found = {
         row: {pair: selection(10 * at + side) for side, pair in enumerate(("7B", "8B"))}
-        for at, row in enumerate(ROWS)
+        for at, row in enumerate(ABLATION_ROWS)
     }
     document = build_ablation(found, {"cohort": "simulated"})
     data = json.loads(render_document(document, "json"))
@@ -155,7 +160,7 @@ def test_the_ablation_table_has_changes_against_the_full_merge() -> None:
 
 def test_a_card_holds_the_whole_record_without_any_patient(pairs: Mapping[str, Selection]) -> None:
     record = selection_record(pairs["math + medical"])
-    sentence, shown = card_remarks(record)
+    sentence, shown = model_card_remarks(record)
     assert json.loads(shown.split("`")[1]) == record
     assert "held out" in sentence
     assert "\n" not in sentence + shown
@@ -164,16 +169,16 @@ def test_a_card_holds_the_whole_record_without_any_patient(pairs: Mapping[str, S
 
 def test_a_private_card_holds_lambda_epsilon_and_the_mechanism_only() -> None:
     cohort = simulated(0, patients=317, deaths=61)
-    choice = choose_privately(GridSearch(), cohort.ledger(), AUROC, Fraction(1, 2))
+    choice = choose_privately(GridSearch(), cohort.evaluator(), AUROC, Fraction(1, 2))
     record = private_record(choice)
     assert set(record) == {
         *("chosen_by", "chosen", "epsilon", "metric", "sensitivity", "candidates", "neighbours")
     }
-    section = " ".join(card_remarks(record))
+    section = " ".join(model_card_remarks(record))
     assert "ε = 1/2" in section
     assert f"λ = {choice.chosen}" in section
     for number in ("317", "61", "256"):  # patients, deaths, survivors
         assert number not in section
-    areas = GridSearch().search(cohort.ledger(), AUROC, cohort.ledger().instances.everywhere)
-    for tried in areas.tried:
+    areas = GridSearch().search(cohort.evaluator(), AUROC, cohort.evaluator().instances.all_indices)
+    for tried in areas.trials:
         assert f"{tried.value:.4f}"[1:] not in section

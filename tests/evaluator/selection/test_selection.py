@@ -9,17 +9,17 @@ from evaluator.selection import (
     AUROC,
     AUROC_HARD,
     Candidate,
-    Deal,
+    CandidateEvaluator,
     GridSearch,
-    Halving,
     Instances,
-    Ledger,
-    Ratings,
+    InstanceScores,
+    PatientFolds,
     Selection,
     SelectionSettings,
     Strategy,
-    select,
-    steps,
+    SuccessiveHalving,
+    lambda_grid,
+    select_candidate,
 )
 from evaluator.statistics.bootstrap import Resampling
 from evaluator.statistics.discrimination import auroc, delong_test
@@ -31,13 +31,13 @@ RUNS = 300
 
 
 def chosen(cohort: Simulated, seed: int, strategy: Strategy) -> Selection:
-    settings = SelectionSettings(Deal(2, seed), QUICK.resampling)
-    return select(strategy, cohort.ledger(), AUROC, settings)
+    settings = SelectionSettings(PatientFolds(2, seed), QUICK.resampling)
+    return select_candidate(strategy, cohort.evaluator(), AUROC, settings)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["all λ alike", "one λ is best"])
-@pytest.mark.parametrize("strategy", [GridSearch(), Halving()], ids=lambda one: one.name)
+@pytest.mark.parametrize("strategy", [GridSearch(), SuccessiveHalving()], ids=lambda one: one.name)
 def test_the_nested_estimate_is_unbiased_where_the_apparent_one_is_not(
     kind: str, strategy: Strategy
 ) -> None:
@@ -57,8 +57,8 @@ def test_the_nested_estimate_is_unbiased_where_the_apparent_one_is_not(
 
 def test_folds_are_chosen_by_what_is_outside_them_and_judged_on_what_is_inside() -> None:
     cohort = simulated(3)
-    found = select(GridSearch(), cohort.ledger(), AUROC, SOME)
-    folds = Deal(2).folds(cohort.ledger().instances, by_class=True)
+    found = select_candidate(GridSearch(), cohort.evaluator(), AUROC, SOME)
+    folds = PatientFolds(2).split(cohort.evaluator().instances, require_both_outcomes=True)
     areas = []
     for fold, one in zip(folds, found.folds, strict=True):
         outside = np.setdiff1d(np.arange(1000), fold)
@@ -81,8 +81,8 @@ def row(cohort: Simulated, candidate: Candidate) -> np.ndarray:
 
 def test_contrasts_are_delong_s_over_the_folds() -> None:
     cohort = simulated(4)
-    found = select(GridSearch(), cohort.ledger(), AUROC, SOME)
-    folds = Deal(2).folds(cohort.ledger().instances, by_class=True)
+    found = select_candidate(GridSearch(), cohort.evaluator(), AUROC, SOME)
+    folds = PatientFolds(2).split(cohort.evaluator().instances, require_both_outcomes=True)
     assert [one.baseline.weight for one in found.contrasts] == [0, 1, 0.5]
     for contrast in found.contrasts:
         tests = [
@@ -108,45 +108,45 @@ def test_a_choice_against_itself_is_no_difference() -> None:
     cohort = simulated(0, "spike", high=0.99)
     best = GRID[int(cohort.true.argmax())]
     settings = SelectionSettings(resampling=Resampling(resamples=50), baselines=(best,))
-    (contrast,) = select(GridSearch(), cohort.ledger(), AUROC, settings).contrasts
+    (contrast,) = select_candidate(GridSearch(), cohort.evaluator(), AUROC, settings).contrasts
     assert contrast.difference.value == 0
     assert contrast.delong is not None
     assert contrast.delong.p == 1
 
 
-@pytest.mark.parametrize("strategy", [GridSearch(), Halving()], ids=lambda one: one.name)
+@pytest.mark.parametrize("strategy", [GridSearch(), SuccessiveHalving()], ids=lambda one: one.name)
 def test_wins_are_shares_and_the_far_better_candidate_has_them(strategy: Strategy) -> None:
     cohort = simulated(0, "spike", high=0.95)
-    found = select(strategy, cohort.ledger(), AUROC, SOME)
+    found = select_candidate(strategy, cohort.evaluator(), AUROC, SOME)
     assert sum(found.wins.values()) == pytest.approx(1)
     assert found.wins[GRID[int(cohort.true.argmax())]] > 0.95
 
 
 def test_halving_in_folds_finds_scores_again() -> None:
     cohort = simulated(5)
-    ledger = cohort.ledger()
-    select(Halving(), ledger, AUROC, QUICK)
+    evaluator = cohort.evaluator()
+    select_candidate(SuccessiveHalving(), evaluator, AUROC, QUICK)
     # Both inputs, 0.5 and the choices are needed on all patients in any case.
-    assert ledger.asked < 0.75 * 11_000
+    assert evaluator.score_count < 0.75 * 11_000
 
 
 def test_curves_have_every_candidate_of_every_metric() -> None:
-    found = select(Halving(), simulated(6).ledger(), AUROC, SOME)
+    found = select_candidate(SuccessiveHalving(), simulated(6).evaluator(), AUROC, SOME)
     assert set(found.curves) == {"auroc", "auprc"}
     for points in found.curves.values():
         assert [one.candidate for one in points] == list(GRID)
         for one in points:
-            assert one.judged.interval is not None
-            assert one.judged.interval.low <= one.judged.value <= one.judged.interval.high
+            assert one.estimate.interval is not None
+            assert one.estimate.interval.low <= one.estimate.value <= one.estimate.interval.high
 
 
 def test_a_candidate_that_fails_on_a_fold_only_is_not_chosen() -> None:
     cohort = simulated(0, "spike", high=0.95)
     best = int(cohort.true.argmax())
-    fold = Deal(2).folds(cohort.ledger().instances, by_class=True)[0]
+    fold = PatientFolds(2).split(cohort.evaluator().instances, require_both_outcomes=True)[0]
     cohort.scores[best, fold[0]] = np.nan
-    for strategy in (GridSearch(), Halving()):
-        found = select(strategy, cohort.ledger(), AUROC, QUICK)
+    for strategy in (GridSearch(), SuccessiveHalving()):
+        found = select_candidate(strategy, cohort.evaluator(), AUROC, QUICK)
         assert GRID[best] not in {found.chosen, *(one.chosen for one in found.folds)}
         assert GRID[best] in found.search.failed
 
@@ -154,7 +154,7 @@ def test_a_candidate_that_fails_on_a_fold_only_is_not_chosen() -> None:
 def test_a_baseline_that_fails_has_no_contrast() -> None:
     cohort = simulated(0)
     cohort.scores[0] = np.nan
-    found = select(GridSearch(), cohort.ledger(), AUROC, QUICK)
+    found = select_candidate(GridSearch(), cohort.evaluator(), AUROC, QUICK)
     assert [one.baseline.weight for one in found.contrasts] == [1, 0.5]
 
 
@@ -163,17 +163,17 @@ def test_hard_answers_are_another_column() -> None:
 
     def factory(candidate: Candidate):  # noqa: ANN202
         scores = row(cohort, candidate)
-        return lambda places: Ratings(scores[places], (scores[places] > 0).astype(float))
+        return lambda places: InstanceScores(scores[places], (scores[places] > 0).astype(float))
 
-    ledger = Ledger(factory, Instances.of(range(300), labels=cohort.died))
-    found = select(GridSearch(), ledger, AUROC_HARD, QUICK)
+    evaluator = CandidateEvaluator(factory, Instances.build(range(300), labels=cohort.died))
+    found = select_candidate(GridSearch(), evaluator, AUROC_HARD, QUICK)
     assert found.contrasts[0].delong is None
     best = max(
         np.mean([(s > 0)[cohort.died].mean(), (s <= 0)[~cohort.died].mean()]) for s in cohort.scores
     )
     assert found.apparent.value == pytest.approx(best)
     with pytest.raises(EvaluationError, match="yes/no answers"):
-        select(GridSearch(), cohort.ledger(), AUROC_HARD, QUICK)
+        select_candidate(GridSearch(), cohort.evaluator(), AUROC_HARD, QUICK)
 
 
 @pytest.mark.parametrize("number", [2, 3, 5])
@@ -181,13 +181,38 @@ def test_folds_keep_patients_together_and_outcomes_in_proportion(number: int) ->
     rng = np.random.default_rng(number)
     names = [f"p{one}" for one in rng.integers(0, 150, 400)]
     labels = rng.random(400) < 0.15
-    folds = Deal(number, 7).folds(Instances.of(names, labels=labels), by_class=True)
+    folds = PatientFolds(number, 7).split(
+        Instances.build(names, labels=labels), require_both_outcomes=True
+    )
     assert sorted(np.concatenate(folds)) == list(range(400))
     fold_of = {names[place]: at for at, fold in enumerate(folds) for place in fold}
     assert all(fold_of[names[place]] == at for at, fold in enumerate(folds) for place in fold)
     deaths = [int(labels[fold].sum()) for fold in folds]
     assert max(deaths) - min(deaths) <= 8
     assert max(map(len, folds)) - min(map(len, folds)) <= 6
+
+
+@pytest.mark.parametrize("deaths", [2, 3, 5])
+@pytest.mark.parametrize("seed", range(20))
+def test_every_fold_has_both_outcomes_however_rare_one_is(deaths: int, seed: int) -> None:
+    """An unstratified split would lack a death in one of two folds in 5 to 50 % of the cases."""
+    labels = np.arange(40) < deaths
+    for outcomes in (labels, ~labels):
+        instances = Instances.build(range(40), labels=outcomes)
+        folds = PatientFolds(2, seed).split(instances, require_both_outcomes=True)
+        counts = [int((outcomes[fold] == outcomes[0]).sum()) for fold in folds]
+        assert min(counts) == deaths // 2
+        assert [fold.size for fold in folds] == [20, 20]
+
+
+def test_a_patient_with_a_death_counts_among_those_who_died() -> None:
+    """Labels are of stays, folds of patients: one death makes the whole patient one who died."""
+    names = [name for name in "abcdefgh" for _ in range(3)]
+    labels = np.array([name in "ab" and stay == 1 for name in "abcdefgh" for stay in range(3)])
+    for seed in range(20):
+        instances = Instances.build(names, labels=labels)
+        folds = PatientFolds(2, seed).split(instances, require_both_outcomes=True)
+        assert [int(labels[fold].sum()) for fold in folds] == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -205,6 +230,6 @@ def test_folds_that_cannot_be_are_refused_before_anything_is_paid(
     def factory(candidate: Candidate) -> None:
         raise AssertionError
 
-    ledger = Ledger(factory, Instances.of(patients, labels=labels))
+    evaluator = CandidateEvaluator(factory, Instances.build(patients, labels=labels))
     with pytest.raises(EvaluationError, match=said):
-        select(GridSearch(steps()), ledger, AUROC)
+        select_candidate(GridSearch(lambda_grid()), evaluator, AUROC)

@@ -14,44 +14,44 @@ from hypothesis import strategies as st
 from simulated_merges import simulated
 
 from evaluator.selection import (
+    ABLATION_ROWS,
     AUROC,
-    ROWS,
     Candidate,
-    Deal,
+    CandidateEvaluator,
     GridSearch,
     Instances,
-    Ledger,
     MeanMetric,
+    PatientFolds,
     Perplexity,
     SelectionSettings,
     ablation_csv,
     ablation_rows,
-    alike,
-    alone,
     build_selection_report,
-    judged_queries,
+    equal_weights_candidate,
+    lambda_grid,
+    model_weights,
     query_instances,
     query_scorer,
     read_texts,
     retrieval_metric,
-    select,
-    simplex_space,
-    starts,
-    steps,
+    select_candidate,
+    select_judged_queries,
+    single_model_candidate,
+    starting_candidates,
     text_instances,
     text_scorer,
     token_counts,
-    weights_of,
+    weight_search_space,
     write_ablation,
 )
-from evaluator.selection.instances import Ratings
-from evaluator.selection.judging import FoldScores, randomised_over_folds
+from evaluator.selection.estimates import FoldScores, randomisation_test_over_folds
+from evaluator.selection.instances import InstanceScores
 from evaluator.statistics.bootstrap import Resampling
 from evaluator.statistics.significance import randomisation_test
 from patientdx.errors import EvaluationError, InputError, ModelError
 from patientdx.records import Hit, Query
 
-FEW = SelectionSettings(Deal(2), Resampling(resamples=50))
+FEW = SelectionSettings(PatientFolds(2), Resampling(resamples=50))
 QRELS = {"a": {"1": 2, "2": 1}, "b": {"3": 1}, "c": {"1": 1}}
 
 
@@ -67,7 +67,7 @@ class Fixed:
 
 
 def test_a_query_is_worth_what_its_hits_are() -> None:
-    queries = judged_queries([Query(one, "text") for one in "abcx"], QRELS)
+    queries = select_judged_queries([Query(one, "text") for one in "abcx"], QRELS)
     assert [one.query_id for one in queries] == ["a", "b", "c"]
     score = query_scorer(Fixed(), queries, QRELS, "RR", 10)
     assert score(np.array([2, 0, 1])) == pytest.approx([0, 1, 1 / 3])
@@ -93,9 +93,9 @@ def test_measures_and_queries_that_cannot_be_are_refused() -> None:
     with pytest.raises(EvaluationError, match="not the name"):
         retrieval_metric("auroc", 10)
     with pytest.raises(EvaluationError, match="none of the queries"):
-        judged_queries([Query("z", "t")], QRELS)
+        select_judged_queries([Query("z", "t")], QRELS)
     with pytest.raises(EvaluationError, match="twice"):
-        judged_queries([Query("a", "t"), Query("a", "u")], QRELS)
+        select_judged_queries([Query("a", "t"), Query("a", "u")], QRELS)
 
 
 @pytest.mark.parametrize(
@@ -143,8 +143,10 @@ def test_perplexity_counts_every_token_alike(tmp_path: Path) -> None:
     texts = read_texts(tmp_path / "t")
     instances = text_instances(texts, token_counts(texts, len, tmp_path / "t"))
     score = text_scorer(Reading(), texts)
-    ledger = Ledger(lambda one: lambda places: score(places) + (one.weight or 0), instances)
-    found = select(GridSearch(steps(0.5)), ledger, Perplexity(), FEW)
+    evaluator = CandidateEvaluator(
+        lambda one: lambda places: score(places) + (one.weight or 0), instances
+    )
+    found = select_candidate(GridSearch(lambda_grid(0.5)), evaluator, Perplexity(), FEW)
     assert found.chosen.weight == 0
     assert found.apparent.value == pytest.approx(math.exp((2 * 1 + 1 * 2 + 0 + 3 * 2) / 10))
     assert found.contrasts[1].difference.value < 0
@@ -153,29 +155,29 @@ def test_perplexity_counts_every_token_alike(tmp_path: Path) -> None:
 
 def scores(seed: int, units: int = 12) -> tuple[Instances, list[FoldScores], list[FoldScores]]:
     rng = np.random.default_rng(seed)
-    instances = Instances.of(range(units), unit="queries")
-    folds = Deal(2).folds(instances, by_class=False)
+    instances = Instances.build(range(units), unit="queries")
+    folds = PatientFolds(2).split(instances, require_both_outcomes=False)
     sides = [rng.random(units), rng.random(units)]
-    made = [[FoldScores(f, Ratings(side[f])) for f in folds] for side in sides]
+    made = [[FoldScores(f, InstanceScores(side[f])) for f in folds] for side in sides]
     return instances, made[0], made[1]
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_paired_test_is_the_randomisation_test_of_all_queries(seed: int) -> None:
     instances, ours, theirs = scores(seed)
-    found = randomised_over_folds(MeanMetric("RR"), instances, ours, theirs)
-    flat = [np.concatenate([one.ratings.scores for one in side]) for side in (ours, theirs)]
+    found = randomisation_test_over_folds(MeanMetric("RR"), instances, ours, theirs)
+    flat = [np.concatenate([one.scores.scores for one in side]) for side in (ours, theirs)]
     assert found == randomisation_test(*flat)
-    assert randomised_over_folds(AUROC, instances, ours, theirs) is None
-    assert randomised_over_folds(MeanMetric("RR"), instances, ours, ours).p == 1  # type: ignore[union-attr]
+    assert randomisation_test_over_folds(AUROC, instances, ours, theirs) is None
+    assert randomisation_test_over_folds(MeanMetric("RR"), instances, ours, ours).p == 1  # type: ignore[union-attr]
 
 
 def test_several_scores_of_a_patient_are_exchanged_together() -> None:
-    instances = Instances.of(["p"] * 3 + ["q"] * 3)
+    instances = Instances.build(["p"] * 3 + ["q"] * 3)
     places = np.arange(6)
-    ours = [FoldScores(places, Ratings(np.array([3.0, 2, 1, 5, 5, 5])))]
-    theirs = [FoldScores(places, Ratings(np.zeros(6)))]
-    found = randomised_over_folds(MeanMetric("x"), instances, ours, theirs)
+    ours = [FoldScores(places, InstanceScores(np.array([3.0, 2, 1, 5, 5, 5])))]
+    theirs = [FoldScores(places, InstanceScores(np.zeros(6)))]
+    found = randomisation_test_over_folds(MeanMetric("x"), instances, ours, theirs)
     assert found is not None
     assert found.p == 2 / 4  # of the four ways to exchange two patients
 
@@ -183,11 +185,11 @@ def test_several_scores_of_a_patient_are_exchanged_together() -> None:
 def test_holm_corrects_the_paired_tests_and_the_report_names_them() -> None:
     rng = np.random.default_rng(1)
     noise = rng.normal(size=30)
-    ledger = Ledger(
+    evaluator = CandidateEvaluator(
         lambda one: lambda places: noise[places] - abs((one.weight or 0) - 0.3),
-        Instances.of(range(30), unit="queries"),
+        Instances.build(range(30), unit="queries"),
     )
-    found = select(GridSearch(), ledger, MeanMetric("nDCG@10"), FEW)
+    found = select_candidate(GridSearch(), evaluator, MeanMetric("nDCG@10"), FEW)
     assert found.chosen.weight == 0.3
     for one in found.contrasts:
         assert one.delong is None
@@ -204,8 +206,8 @@ def test_holm_corrects_the_paired_tests_and_the_report_names_them() -> None:
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=4))
 def test_weights_are_those_of_merging_one_model_after_another(shares: list[float]) -> None:
     inputs = len(shares) + 1
-    names = sorted(simplex_space(inputs))
-    found = weights_of(Candidate.of(dict(zip(names, shares, strict=True))), inputs)
+    names = sorted(weight_search_space(inputs).axes)
+    found = model_weights(Candidate.from_values(dict(zip(names, shares, strict=True))), inputs)
     units = np.eye(inputs)
     merged = units[0]
     for model, share in zip(units[1:], shares, strict=True):
@@ -217,32 +219,42 @@ def test_weights_are_those_of_merging_one_model_after_another(shares: list[float
 def test_a_search_starts_with_each_model_and_with_all_alike() -> None:
     for inputs in (2, 3, 4):
         for place in range(inputs):
-            assert weights_of(alone(place, inputs), inputs) == tuple(np.eye(inputs)[place])
-        assert weights_of(alike(inputs), inputs) == pytest.approx([1 / inputs] * inputs, abs=0.04)
-    assert starts(2) == (Candidate.at(0), Candidate.at(1), Candidate.at(0.5))
-    space = simplex_space(3, ("linear", "multislerp"))
-    assert list(space) == ["lambda2", "lambda3", "method"]
-    assert dict(alone(0, 3, ("linear", "multislerp")).values)["method"] == "linear"
+            assert model_weights(single_model_candidate(place, inputs), inputs) == tuple(
+                np.eye(inputs)[place]
+            )
+        assert model_weights(equal_weights_candidate(inputs), inputs) == pytest.approx(
+            [1 / inputs] * inputs, abs=0.04
+        )
+    assert starting_candidates(2) == (
+        Candidate.at_lambda(0),
+        Candidate.at_lambda(1),
+        Candidate.at_lambda(0.5),
+    )
+    space = weight_search_space(3, ("linear", "multislerp"))
+    assert list(space.axes) == ["lambda2", "lambda3", "method"]
+    assert dict(single_model_candidate(0, 3, ("linear", "multislerp")).values)["method"] == "linear"
     with pytest.raises(EvaluationError, match="needs the value"):
-        weights_of(Candidate.at(0.5), 3)
+        model_weights(Candidate.at_lambda(0.5), 3)
     with pytest.raises(EvaluationError, match="two models or more"):
-        simplex_space(1)
+        weight_search_space(1)
 
 
 def test_an_ablation_is_written_as_its_suffix_says(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib comes with the extra `report`")
     found = {
         row: {
-            pair: select(GridSearch(), simulated(seed, patients=200).ledger(), AUROC, FEW)
+            pair: select_candidate(
+                GridSearch(), simulated(seed, patients=200).evaluator(), AUROC, FEW
+            )
             for seed, pair in enumerate(("math + $medical", "math + other"), start=2 * at)
         }
-        for at, row in enumerate(ROWS)
+        for at, row in enumerate(ABLATION_ROWS)
     }
     names = ("t.md", "t.txt", "t.tex", "t.json", "t.csv", "t.svg", "t.png")
     paths = [tmp_path / name for name in names]
     write_ablation(found, {"cohort": "simulated"}, paths)
     table = list(csv.DictReader(io.StringIO((tmp_path / "t.csv").read_text())))
-    assert [row["row"] for row in table] == [row for row in ROWS for _ in range(2)]
+    assert [row["row"] for row in table] == [row for row in ABLATION_ROWS for _ in range(2)]
     for row, wanted in zip(table, ablation_rows(found), strict=True):
         assert float(row["held_out"]) == wanted["held_out"]
     assert ablation_csv(found) == (tmp_path / "t.csv").read_text()
@@ -250,7 +262,7 @@ def test_an_ablation_is_written_as_its_suffix_says(tmp_path: Path) -> None:
     assert len(json.loads((tmp_path / "t.json").read_text())["rows"]) == 4
     drawn = ET.parse(tmp_path / "t.svg").getroot()
     words = {"".join(one.itertext()) for one in drawn.iter("{http://www.w3.org/2000/svg}text")}
-    assert {*ROWS, "math + $medical", "math + other"} <= words
+    assert {*ABLATION_ROWS, "math + $medical", "math + other"} <= words
     assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(EvaluationError, match="written as"):
         write_ablation(found, {}, [tmp_path / "u.csv", tmp_path / "t.pdf"])

@@ -17,22 +17,22 @@ from paths import ROOT, SUPPORT
 from evaluator.selection import (
     AUROC,
     Candidate,
+    CandidateEvaluator,
     GridSearch,
+    Indices,
     Instances,
-    Ledger,
+    InstanceScores,
     Perplexity,
-    Places,
-    Ratings,
     ScoreStore,
-    metric_named,
-    steps,
+    build_metric,
+    lambda_grid,
 )
-from evaluator.selection.metrics import figure
+from evaluator.selection.metrics import metric_value
 from patientdx.errors import CacheError, EvaluationError
 
 SIZE = 40
 LABELS = [1] * 10 + [0] * 30
-INSTANCES = Instances.of([f"patient-{one}" for one in range(SIZE)], labels=LABELS)
+INSTANCES = Instances.build([f"patient-{one}" for one in range(SIZE)], labels=LABELS)
 Floats = npt.NDArray[np.float64]
 
 
@@ -43,10 +43,10 @@ class Counting:
         self.made: list[Candidate] = []
         self.scored = 0
 
-    def __call__(self, candidate: Candidate) -> Callable[[Places], Floats]:
+    def __call__(self, candidate: Candidate) -> Callable[[Indices], Floats]:
         self.made.append(candidate)
 
-        def score(places: Places) -> Floats:
+        def score(places: Indices) -> Floats:
             assert self.made[-1] == candidate  # the weights of another λ would be live
             self.scored += places.size
             return places * (candidate.weight or 0.0)
@@ -54,96 +54,104 @@ class Counting:
         return score
 
 
-def ledger(factory: Counting, store: ScoreStore | None = None, **settings: object) -> Ledger:
-    return Ledger(factory, INSTANCES, store=store, **settings)
+def make_evaluator(
+    factory: Counting, store: ScoreStore | None = None, **settings: object
+) -> CandidateEvaluator:
+    return CandidateEvaluator(factory, INSTANCES, store=store, **settings)
 
 
 def test_nothing_is_computed_twice() -> None:
     factory = Counting()
-    one = ledger(factory)
+    one = make_evaluator(factory)
     half, all_ = np.arange(0, SIZE, 2), np.arange(SIZE)
-    one.rate(Candidate.at(0.5), half)
-    found = one.rate(Candidate.at(0.5), all_)
+    one.score(Candidate.at_lambda(0.5), half)
+    found = one.score(Candidate.at_lambda(0.5), all_)
     assert found is not None
     np.testing.assert_array_equal(found.scores, all_ * 0.5)
-    assert factory.scored == one.asked == one.computed == SIZE
-    assert factory.made == [Candidate.at(0.5)]
+    assert factory.scored == one.score_count == one.computed_count == SIZE
+    assert factory.made == [Candidate.at_lambda(0.5)]
 
 
 def test_a_candidate_is_made_ready_again_after_another() -> None:
     factory = Counting()
-    one = ledger(factory)
-    first, second = Candidate.at(0.1), Candidate.at(0.2)
-    one.rate(first, np.arange(5))
-    one.rate(second, np.arange(5))
-    one.rate(first, np.arange(10))
+    one = make_evaluator(factory)
+    first, second = Candidate.at_lambda(0.1), Candidate.at_lambda(0.2)
+    one.score(first, np.arange(5))
+    one.score(second, np.arange(5))
+    one.score(first, np.arange(10))
     assert factory.made == [first, second, first]
 
 
 def test_a_second_search_finds_its_scores_in_the_file(tmp_path: Path) -> None:
     told: list[int] = []
     with ScoreStore(tmp_path / "deep" / "scores.sqlite") as store:
-        GridSearch().search(ledger(Counting(), store, digest="a"), AUROC, np.arange(SIZE))
+        GridSearch().search(make_evaluator(Counting(), store, digest="a"), AUROC, np.arange(SIZE))
         assert len(store) == 11 * SIZE
     with ScoreStore(tmp_path / "deep" / "scores.sqlite") as store:
         again = Counting()
-        one = ledger(again, store, digest="a", on_progress=told.append)
+        one = make_evaluator(again, store, digest="a", on_progress=told.append)
         GridSearch().search(one, AUROC, np.arange(SIZE))
         assert again.made == []
-        assert (one.asked, one.computed, sum(told)) == (11 * SIZE, 0, 11 * SIZE)
+        assert (one.score_count, one.computed_count, sum(told)) == (11 * SIZE, 0, 11 * SIZE)
         other = Counting()
-        GridSearch().search(ledger(other, store, digest="b"), AUROC, np.arange(SIZE))
+        GridSearch().search(make_evaluator(other, store, digest="b"), AUROC, np.arange(SIZE))
         assert other.scored == 11 * SIZE
 
 
 def test_scores_are_found_by_what_was_scored_not_by_place(tmp_path: Path) -> None:
     with ScoreStore(tmp_path / "s") as store:
-        Ledger(Counting(), Instances.of("abc", keys=["x", "y", "z"]), store=store).rate(
-            Candidate.at(1), np.arange(3)
+        CandidateEvaluator(
+            Counting(), Instances.build("abc", keys=["x", "y", "z"]), store=store
+        ).score(Candidate.at_lambda(1), np.arange(3))
+        turned = Instances.build("cb", keys=["z", "y"])
+        found = CandidateEvaluator(Counting(), turned, store=store).score(
+            Candidate.at_lambda(1), np.arange(2)
         )
-        turned = Instances.of("cb", keys=["z", "y"])
-        found = Ledger(Counting(), turned, store=store).rate(Candidate.at(1), np.arange(2))
         assert found is not None
         assert found.scores.tolist() == [2, 1]
 
 
 def test_scores_that_are_not_finite_and_answers_are_kept(tmp_path: Path) -> None:
-    given = Ratings(np.array([0.1, np.nan, np.inf, 1e-300]), np.array([0, 1, 0.5, 1]))
-    four = Instances.of(range(4))
+    given = InstanceScores(np.array([0.1, np.nan, np.inf, 1e-300]), np.array([0, 1, 0.5, 1]))
+    four = Instances.build(range(4))
     with ScoreStore(tmp_path / "s") as store:
-        Ledger(lambda _: lambda _: given, four, store=store).rate_all(Candidate.at(0))
+        CandidateEvaluator(lambda _: lambda _: given, four, store=store).score_all(
+            Candidate.at_lambda(0)
+        )
     with ScoreStore(tmp_path / "s") as store:
-        again = Ledger(lambda _: pytest.fail("asked again"), four, store=store)
-        found = again.rate_all(Candidate.at(0))
+        again = CandidateEvaluator(lambda _: pytest.fail("asked again"), four, store=store)
+        found = again.score_all(Candidate.at_lambda(0))
         np.testing.assert_array_equal(found.scores, given.scores)
         np.testing.assert_array_equal(found.answers, given.answers)
-        assert again.failed == {Candidate.at(0)}
+        assert again.failed == {Candidate.at_lambda(0)}
 
 
 def test_a_failing_candidate_stops_costing() -> None:
     calls: list[int] = []
 
-    def scorer(places: Places) -> Floats:
+    def scorer(places: Indices) -> Floats:
         calls.append(places.size)
         return np.full(places.size, np.nan)
 
-    one = Ledger(lambda _: scorer, INSTANCES, at_once=10)
-    assert one.rate(Candidate.at(0), np.arange(SIZE)) is None
-    assert one.rate(Candidate.at(0), np.arange(SIZE)) is None
+    one = CandidateEvaluator(lambda _: scorer, INSTANCES, batch_size=10)
+    assert one.score(Candidate.at_lambda(0), np.arange(SIZE)) is None
+    assert one.score(Candidate.at_lambda(0), np.arange(SIZE)) is None
     assert calls == [10]
 
 
-@pytest.mark.parametrize("bad", [[1.0], [[1.0, 2.0]], Ratings(np.ones(2), np.array([0, 2.0]))])
+@pytest.mark.parametrize(
+    "bad", [[1.0], [[1.0, 2.0]], InstanceScores(np.ones(2), np.array([0, 2.0]))]
+)
 def test_scorers_that_do_not_answer_the_question_are_refused(bad: object) -> None:
-    one = Ledger(lambda _: lambda _: bad, Instances.of("ab"))
+    one = CandidateEvaluator(lambda _: lambda _: bad, Instances.build("ab"))
     with pytest.raises(EvaluationError):
-        one.rate(Candidate.at(0), np.arange(2))
+        one.score(Candidate.at_lambda(0), np.arange(2))
 
 
 def test_the_file_is_its_owner_s_and_holds_no_names(tmp_path: Path) -> None:
     path = tmp_path / "scores.sqlite"
     with ScoreStore(path) as store:
-        ledger(Counting(), store).rate(Candidate.at(0), np.arange(SIZE))
+        make_evaluator(Counting(), store).score(Candidate.at_lambda(0), np.arange(SIZE))
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert b"patient-" not in path.read_bytes()
 
@@ -151,13 +159,13 @@ def test_the_file_is_its_owner_s_and_holds_no_names(tmp_path: Path) -> None:
 def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "scores.sqlite"
     with ScoreStore(path) as store:
-        ledger(Counting(), store).rate(Candidate.at(0), np.arange(SIZE))
+        make_evaluator(Counting(), store).score(Candidate.at_lambda(0), np.arange(SIZE))
     connection = sqlite3.connect(path)
     connection.execute("UPDATE scores SET score = score + 1")
     connection.commit()
     connection.close()
     with ScoreStore(path) as store, pytest.raises(CacheError, match="damaged"):
-        ledger(Counting(), store).rate(Candidate.at(0), np.arange(SIZE))
+        make_evaluator(Counting(), store).score(Candidate.at_lambda(0), np.arange(SIZE))
     path.write_bytes(b"SQLite format 3\0" + b"\1" * 4000)
     with pytest.raises(CacheError):
         ScoreStore(path)
@@ -173,7 +181,7 @@ def test_a_killed_search_goes_on_where_it_stood(tmp_path: Path) -> None:
         import os, signal, sys
         sys.path[:0] = {[str(Path(__file__).parent), str(SUPPORT), str(ROOT)]!r}
         import numpy as np
-        from test_ledger import *
+        from test_candidate_evaluator import *
         left = [170]
         class Dying(Counting):
             def __call__(self, candidate):
@@ -185,7 +193,8 @@ def test_a_killed_search_goes_on_where_it_stood(tmp_path: Path) -> None:
                     return score(places)
                 return dying
         with ScoreStore({str(path)!r}) as store:
-            GridSearch().search(ledger(Dying(), store, at_once=8), AUROC, np.arange(SIZE))
+            dying = make_evaluator(Dying(), store, batch_size=8)
+            GridSearch().search(dying, AUROC, np.arange(SIZE))
         """
     )
     done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True)
@@ -193,34 +202,38 @@ def test_a_killed_search_goes_on_where_it_stood(tmp_path: Path) -> None:
     with ScoreStore(path) as store:
         assert len(store) == 168
         factory = Counting()
-        found = GridSearch().search(ledger(factory, store), AUROC, np.arange(SIZE))
+        found = GridSearch().search(make_evaluator(factory, store), AUROC, np.arange(SIZE))
         assert factory.scored == 11 * SIZE - 168
-    whole = GridSearch().search(ledger(Counting()), AUROC, np.arange(SIZE))
-    assert [one.value for one in found.tried] == [one.value for one in whole.tried]
+    whole = GridSearch().search(make_evaluator(Counting()), AUROC, np.arange(SIZE))
+    assert [one.value for one in found.trials] == [one.value for one in whole.trials]
 
 
 def test_candidates_have_names_and_one_spelling() -> None:
-    assert [str(one) for one in steps()][:4] == ["0", "0.1", "0.2", "0.3"]
-    assert Candidate.at(3 * 0.1) == Candidate.at(0.3)
-    assert Candidate.of({"mlp": 0.5, "attn": 0.25}) == Candidate.of({"attn": 0.25, "mlp": 0.5})
-    assert str(Candidate.of({"mlp": 0.5, "method": "slerp"})) == "method slerp, mlp 0.5"
-    assert Candidate.of({"mlp": 0.5}).weight is None
+    assert [str(one) for one in lambda_grid()][:4] == ["0", "0.1", "0.2", "0.3"]
+    assert Candidate.at_lambda(3 * 0.1) == Candidate.at_lambda(0.3)
+    assert Candidate.from_values({"mlp": 0.5, "attn": 0.25}) == Candidate.from_values(
+        {"attn": 0.25, "mlp": 0.5}
+    )
+    assert str(Candidate.from_values({"mlp": 0.5, "method": "slerp"})) == "method slerp, mlp 0.5"
+    assert Candidate.from_values({"mlp": 0.5}).weight is None
     for bad in (-0.1, 1.1, float("nan")):
         with pytest.raises(EvaluationError):
-            Candidate.at(bad)
+            Candidate.at_lambda(bad)
     for step in (0.3, 0, -1, 2):
         with pytest.raises(EvaluationError):
-            steps(step)
+            lambda_grid(step)
     with pytest.raises(EvaluationError, match="twice"):
-        GridSearch((*steps(), Candidate.at(0))).search(ledger(Counting()), AUROC, np.arange(9))
+        GridSearch((*lambda_grid(), Candidate.at_lambda(0))).search(
+            make_evaluator(Counting()), AUROC, np.arange(9)
+        )
 
 
 def test_perplexity_weighs_texts_by_their_tokens() -> None:
-    texts = Instances.of("ab", sizes=[10, 30])
-    losses = Ratings(np.array([1.0, 2.0]))
-    assert figure(Perplexity(), texts, losses) == pytest.approx(np.exp(70 / 40))
+    texts = Instances.build("ab", sizes=[10, 30])
+    losses = InstanceScores(np.array([1.0, 2.0]))
+    assert metric_value(Perplexity(), texts, losses) == pytest.approx(np.exp(70 / 40))
     with pytest.raises(EvaluationError, match="tokens"):
-        figure(Perplexity(), Instances.of("ab"), losses)
+        metric_value(Perplexity(), Instances.build("ab"), losses)
 
 
 @pytest.mark.parametrize(
@@ -235,10 +248,10 @@ def test_perplexity_weighs_texts_by_their_tokens() -> None:
 )
 def test_instances_that_cannot_be_are_refused(bad: dict[str, object]) -> None:
     with pytest.raises(EvaluationError):
-        Instances.of(**bad)
+        Instances.build(**bad)
 
 
 def test_metrics_go_by_name() -> None:
-    assert metric_named("auroc") == AUROC
-    with pytest.raises(EvaluationError, match="no metric"):
-        metric_named("accuracy")
+    assert build_metric("stays") == build_metric("stays", "auroc") == AUROC
+    with pytest.raises(EvaluationError, match="`accuracy` is not a metric of mortality"):
+        build_metric("stays", "accuracy")
