@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from . import options, output
+from . import options
+from .option_groups import command
+from .output import Notices
 
 app = typer.Typer(help="Fetch published data.", no_args_is_help=True)
 
@@ -16,6 +18,7 @@ def main() -> None:
 
 
 @app.command()
+@command()
 def get(
     name: Annotated[str, typer.Argument(help="pmc-patients or recds.")],
     into: Annotated[Path, typer.Option("--into", help="Folder to fetch into.")],
@@ -24,7 +27,8 @@ def get(
     ] = False,
     hub: Annotated[str | None, typer.Option("--hub", help="Address of the hub.")] = None,
     revision: Annotated[str, typer.Option("--revision", help="Revision of the data.")] = "main",
-    quiet: options.Quiet = False,
+    *,
+    output: Notices,
 ) -> None:
     """Fetch PMC-Patients or ReCDS from the Hugging Face hub; resumes, checks every file.
 
@@ -34,19 +38,18 @@ def get(
     from patientdx.fetching.hub import fetch_dataset
 
     settings = options.settings()
-    with output.progress("fetching", quiet=quiet) as tick:
+    with output.progress("fetching") as report_bytes:
         report = fetch_dataset(
             name,
             into,
             hub=hub or settings.hub,
             allowed=allow_fetch or settings.allow_fetch,
             revision=revision,
-            on_progress=lambda _path, done, _size: tick(done),
+            on_progress=lambda _path, done, _size: report_bytes(done),
         )
     fetched = sum(1 for file in report.files if file.fetched)
-    output.say(
+    output.notice(
         f"{len(report.files)} files of {report.repo}@{report.revision[:12]} in {into} "
         f"({fetched} fetched now); licence {report.licence}",
-        quiet=quiet,
     )
-    output.hint(f"patientdx index build {into} --into my-index", quiet=quiet)
+    output.hint(f"patientdx index build {into} --into my-index")

@@ -1,24 +1,36 @@
-"""`evaluate-ir`: retrieval measured as the field measures it."""
+"""`evaluate-ir`: retrieval measured as the field measures it, over an index or from runs."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from patientdx.errors import UsageError
-from patientdx.records import Qrels
 
-from . import asking, expansion, judged, options, output
+from . import options
+from .model_options import DEFAULT_MODEL, GeneratorOptions
+from .option_groups import Excludes, Mode, Needs, Values, command
+from .output import Output
+from .query_options import (
+    K1,
+    MODEL_OPTIONS,
+    B,
+    Depth,
+    JudgementOptions,
+    Measures,
+    Vocabulary,
+    WriteRun,
+    asks_a_model,
+    check_table_format,
+    generator_settings,
+    uses_vocabulary,
+)
 
 if TYPE_CHECKING:
-    from evaluator import Counts, Evaluation, Table
     from expander import SystemSettings
-    from indexer.index import Index
+    from workflows.retrieval_evaluation import RetrievalEvaluation
 
-
-Measures = Annotated[str, typer.Option("--measures", help="Measures as ir_measures names them.")]
 Systems = Annotated[
     list[str] | None,
     typer.Option(
@@ -39,259 +51,206 @@ Preset = Annotated[
         "200 tokens, on the test split of --data.",
     ),
 ]
-RrfK = Annotated[float, typer.Option("--rrf-k", min=0, help="The k of rank fusion.")]
-RunFile = Annotated[Path | None, typer.Option("--run", help="Write the TREC run.")]
+RrfK = Annotated[float, typer.Option("--rrf-k", min=0, help="The constant k of rank fusion (RRF).")]
+Runs = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--run",
+        help="Evaluate this TREC run instead of an index; may be repeated: the others are "
+        "compared with the first.",
+    ),
+]
 Plots = Annotated[
     list[Path] | None,
     typer.Option("--plot", help="Draw differences query by query: a .png or .svg file."),
 ]
 PerQuery = Annotated[
-    Path | None, typer.Option("--per-query", help="Write every query's values as CSV.")
+    Path | None,
+    typer.Option(
+        "--per-query", help="Write every query's values as CSV; - prints them instead of the table."
+    ),
 ]
-Form = Annotated[str, typer.Option("--format", help="text, markdown, latex or json.")]
-PAPER = ("bm25", "keywords", "rrf(bm25,keywords)")
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format", help="Format of the table: text, markdown, latex, json or tsv (means only)."
+    ),
+]
+
+PAPER_EXAMPLE = "evaluate-ir --preset paper --model PatientDx-8B --data ReCDS-PPR --index my-index"
+RUN_MODE = Mode(
+    "run",
+    frozenset({"data", "split", "qrels", "measures", "plot", "per_query", "table_format"})
+    | {"as_json", "quiet"},
+    hints={
+        "index": "runs need no index; to write the hits of an index as a run, use --write-run FILE",
+        "queries": "runs hold their hits; name the judgements by --qrels FILE",
+    },
+)
 
 
+def _asks_a_model(values: Values) -> bool:
+    return values["preset"] is not None or asks_a_model("system")(values)
+
+
+def _has_a_fusion(values: Values) -> bool:
+    return any("(" in name for name in values["system"] or ())
+
+
+@command(
+    RUN_MODE,
+    Needs(MODEL_OPTIONS, _asks_a_model, "model options go with --system keywords"),
+    Needs(("vocabulary",), uses_vocabulary("system"), "--vocabulary goes with --system synonyms"),
+    Needs(("rrf_k",), _has_a_fusion, "--rrf-k goes with a fusion: --system 'rrf(bm25,rm3)'"),
+    Needs(("split",), lambda values: values["data"] is not None, "--split goes with --data"),
+    Excludes(("as_json", "table_format")),
+)
 def evaluate_ir(
     index: options.IndexFolder = None,
-    data: judged.DataFolder = None,
-    split: judged.Split = "test",
-    queries: judged.QueriesFile = None,
-    qrels: judged.QrelsFile = None,
+    run: Runs = None,
     measures: Measures = "RR P@10 nDCG@10 R@1000",
-    depth: judged.Depth = 1000,
+    depth: Depth = 1000,
     system: Systems = None,
     settings: SettingsFiles = None,
     preset: Preset = None,
     rrf_k: RrfK = 60,
-    model: asking.ModelName = asking.DEFAULT_MODEL,
-    backend: asking.BackendName = "auto",
-    quantize: asking.Quantize = "none",
-    dtype: asking.Dtype = "auto",
-    prompt_format: asking.PromptFormat = "auto",
-    vocabulary: expansion.Vocabulary = None,
-    no_cache: asking.NoCache = False,
-    allow_remote: asking.AllowRemote = False,
-    run: RunFile = None,
+    vocabulary: Vocabulary = None,
+    write_run: WriteRun = None,
     plot: Plots = None,
     per_query: PerQuery = None,
-    form: Form = "text",
-    k1: options.K1 = None,
-    b: options.B = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    table_format: Format = "text",
+    k1: K1 = None,
+    b: B = None,
+    *,
+    judgements: JudgementOptions,
+    model: GeneratorOptions,
+    output: Output,
 ) -> None:
-    """Measure an index against relevance judgements, with 95 % intervals.
+    """Measure an index, or existing runs, against relevance judgements, with 95 % intervals.
 
     Example:
         patientdx evaluate-ir --index my-index --data ReCDS --split dev --format markdown
     """
-    from evaluator import render
-    from patientdx.formats import read_qrels
-
-    judged.check_format(form)
-    asked = asking.Asked(
-        model, backend, quantize, dtype, prompt_format, vocabulary, no_cache, allow_remote, quiet
-    )
-    if preset is not None:
-        system, asked = _paper(system, settings, data, split, asked)
-    sources = judged.sources(data, split, queries, qrels)
-    work = _Work(sources.queries, read_qrels(sources.qrels), _names(measures), depth, run)
-    systems = _systems(system, settings, rrf_k, k1, b)
-    _check(systems, run, plot)
-    flattered = _flattered(settings, work.qrels, quiet=quiet)
-    opened = options.open_index(index)
-    evaluations = _evaluate(opened, systems, asked, work)
-    _write(evaluations, per_query, plot)
-    notes = {"queries": str(sources.queries), "qrels": str(sources.qrels)}
-    notes |= _notes(opened, systems, asked) | flattered
-    table = _table(evaluations, notes)
-    typer.echo(render(table, "json" if as_json else form), nl=False)
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What every system is measured on, and how."""
-
-    queries: Path | str
-    qrels: Qrels
-    measures: tuple[str, ...]
-    depth: int
-    run: Path | None
+    check_table_format(table_format, "tsv")
+    names = measures.replace(",", " ").split()
+    if run:
+        _check_plot(len(run), plot)
+        evaluation = _evaluate_runs(run, judgements, names, output)
+    else:
+        if preset is not None:
+            system, model = _paper_experiment(system, settings, judgements, model)
+        systems = _resolve_systems(system, settings, rrf_k, k1, b)
+        _check_plot(len(systems), plot)
+        resources = {
+            "generator": generator_settings(model),
+            "vocabularies": tuple(vocabulary or ()),
+        }
+        evaluation = _evaluate_systems(
+            systems, index, judgements, names, depth, resources, settings, write_run, output
+        )
+    if plot:
+        evaluation.plot(plot)
+    if per_query is not None:
+        evaluation.write_per_query(per_query)
+    if per_query != Path("-"):
+        _print_table(evaluation, "json" if output.as_json else table_format, output)
 
 
-def _names(measures: str) -> tuple[str, ...]:
-    return tuple(measures.replace(",", " ").split())
-
-
-def _paper(
+def _paper_experiment(
     system: list[str] | None,
     settings: list[Path] | None,
-    data: Path | None,
-    split: str,
-    asked: asking.Asked,
-) -> tuple[list[str], asking.Asked]:
-    """The paper's experiment as it stands. Raises UsageError for what would change it."""
-    example = "evaluate-ir --preset paper --model PatientDx-8B --data ReCDS-PPR --index my-index"
+    judgements: JudgementOptions,
+    model: GeneratorOptions,
+) -> tuple[list[str], GeneratorOptions]:
+    """The paper's experiment unchanged. Raises UsageError for what would change it."""
+    from workflows.retrieval_evaluation import PAPER_SYSTEMS
+
     if system or settings:
-        raise UsageError("--preset names the systems itself", hint=example)
-    if data is None or split != "test":
-        raise UsageError("the paper's experiment is on the test split of --data", hint=example)
-    if asked.model == asking.DEFAULT_MODEL:
-        raise UsageError("the paper's experiment needs --model, a PatientDx 8B", hint=example)
-    return list(PAPER), replace(asked, quantize="nf4")
+        raise UsageError("--preset names the systems itself", hint=PAPER_EXAMPLE)
+    if judgements.data is None or judgements.split != "test":
+        raise UsageError(
+            "the paper's experiment is on the test split of --data", hint=PAPER_EXAMPLE
+        )
+    if model.model == DEFAULT_MODEL:
+        raise UsageError("the paper's experiment needs --model, a PatientDx 8B", hint=PAPER_EXAMPLE)
+    return list(PAPER_SYSTEMS), replace(model, quantize="nf4")
 
 
-def _systems(
-    given: list[str] | None,
+def _resolve_systems(
+    system: list[str] | None,
     settings: list[Path] | None,
     rrf_k: float,
     k1: float | None,
     b: float | None,
-) -> dict[str, "SystemSettings"]:
-    """The systems by the names that tables show."""
-    from expander import SystemSettings, parse_system_settings
-    from expander.systems.system import parse_system
+) -> "dict[str, SystemSettings]":
+    from workflows.retrieval_evaluation import resolve_systems
 
-    parsed = [parse_system(text) for text in given or ([] if settings else ["bm25"])]
-    systems = {str(one): SystemSettings(one, k1, b, rrf_k) for one in parsed}
-    if len(systems) < len(parsed):
-        raise UsageError("a system is named twice")
-    for path in settings or ():
-        tuned = parse_system_settings(expansion.read_settings(path).settings)
-        name = f"{tuned} [{path.stem}]"
-        if name in systems:
-            raise UsageError(f"two files of settings are called `{path.stem}`")
-        systems[name] = tuned
-    return systems
+    return resolve_systems(system or (), settings or (), rrf_k=rrf_k, k1=k1, b=b)
 
 
-def _check(
-    systems: Mapping[str, "SystemSettings"], run: Path | None, plot: list[Path] | None
-) -> None:
-    if run is not None and len(systems) > 1:
-        raise UsageError("--run writes one system", hint="name one --system for each run")
-    if plot and len(systems) < 2:
+def _evaluate_systems(
+    systems: "dict[str, SystemSettings]",
+    index: Path | None,
+    judgements: JudgementOptions,
+    measures: list[str],
+    depth: int,
+    resources: dict[str, Any],
+    settings: list[Path] | None,
+    write_run: Path | None,
+    output: Output,
+) -> "RetrievalEvaluation":
+    from patientdx.formats import write_run as write_trec_run
+    from workflows.retrieval_evaluation import evaluate_systems, optimism_notes
+
+    if write_run is not None and len(systems) > 1:
+        raise UsageError("--write-run writes one system", hint="name one --system for each run")
+    judged = judgements.judged_queries()
+    notes = optimism_notes(settings or (), judged.qrels, output)
+    evaluation = evaluate_systems(
+        options.open_index(index),
+        systems,
+        judged,
+        measures,
+        depth=depth,
+        keep_runs=write_run is not None,
+        monitor=output,
+        **resources,
+    )
+    if write_run is not None:
+        ((name, run),) = evaluation.runs.items()
+        write_trec_run(write_run, run, f"patientdx-{systems[name]}")
+    return replace(evaluation, notes={**evaluation.notes, **notes})
+
+
+def _evaluate_runs(
+    paths: list[Path], judgements: JudgementOptions, measures: list[str], output: Output
+) -> "RetrievalEvaluation":
+    from patientdx.formats import read_qrels
+    from workflows.retrieval_evaluation import evaluate_run_files
+
+    path: Path | str
+    if judgements.qrels is not None and judgements.data is None:
+        path = judgements.qrels
+    elif judgements.data is not None and judgements.qrels is None:
+        path = judgements.judged_queries().qrels_path
+    else:
+        raise UsageError(
+            "give the judgements by --qrels FILE, or by --data FOLDER",
+            hint="evaluate-ir --run hits.trec --qrels qrels.tsv",
+        )
+    notes = {"qrels": str(path)}
+    return evaluate_run_files(paths, read_qrels(path), measures, notes=notes, monitor=output)
+
+
+def _check_plot(systems: int, plot: list[Path] | None) -> None:
+    if plot and systems < 2:
         raise UsageError("--plot compares systems", hint="--system bm25 --system rm3")
 
 
-def _flattered(settings: list[Path] | None, qrels: Qrels, *, quiet: bool) -> dict[str, str]:
-    """A note, and a warning, where settings were chosen by these very judgements."""
-    from evaluator import tuned_on
+def _print_table(evaluation: "RetrievalEvaluation", table_format: str, output: Output) -> None:
+    from evaluator import render
 
-    chosen_by = [p.name for p in settings or () if tuned_on(expansion.read_settings(p), qrels)]
-    if not chosen_by:
-        return {}
-    said = f"{', '.join(chosen_by)}: tuned on these judgements, so its figures flatter it"
-    output.say(f"warning: {said}", quiet=quiet)
-    return {"tuning": said}
-
-
-def _evaluate(
-    opened: "Index",
-    systems: Mapping[str, "SystemSettings"],
-    asked: asking.Asked,
-    work: _Work,
-) -> dict[str, "Evaluation"]:
-    from evaluator import evaluate_searcher
-    from patientdx.formats import read_queries, write_run
-
-    queries = list(read_queries(work.queries))
-    evaluations = {}
-    names = frozenset().union(*(one.system.strategies for one in systems.values()))
-    total = len(systems) * len(work.qrels)
-    with (
-        output.progress("evaluating", total, quiet=asked.quiet) as tick,
-        expansion.means(names, asked, opened) as given,
-    ):
-        advance = adding(tick)
-        for name, one in systems.items():
-            evaluation, found, counts = evaluate_searcher(
-                expansion.built(one, opened, given, work.depth),
-                queries,
-                work.qrels,
-                work.measures,
-                depth=work.depth,
-                on_progress=advance,
-            )
-            evaluations[name] = evaluation
-            if work.run is not None:
-                write_run(work.run, found, f"patientdx-{one}")
-    _say_what_was_left(counts, quiet=asked.quiet)
-    return evaluations
-
-
-def _say_what_was_left(counts: "Counts", *, quiet: bool) -> None:
-    if counts.unjudged_dropped:
-        said = output.counted(counts.unjudged_dropped, "query", "queries")
-        output.say(f"{said} without judgements: left out", quiet=quiet)
-    if counts.missing_queries:
-        said = output.counted(counts.missing_queries, "judged query", "judged queries")
-        output.say(f"{said} without a text: score 0", quiet=quiet)
-
-
-def adding(tick: Callable[[int], None]) -> Callable[[int], None]:
-    """Turns steps into how much is done so far."""
-    steps = [0]
-
-    def advance(count: int) -> None:
-        steps[0] += count
-        tick(steps[0])
-
-    return advance
-
-
-def _write(
-    evaluations: Mapping[str, "Evaluation"], per_query: Path | None, plot: list[Path] | None
-) -> None:
-    """The files that were asked for; drawn are differences in nDCG@10 where it was computed."""
-    from evaluator import per_query_csv, plot_differences
-    from patientdx.formats import atomic_writer
-
-    if per_query is not None:
-        with atomic_writer(per_query) as out:
-            out.write(per_query_csv(evaluations))
-    if plot:
-        measures = next(iter(evaluations.values())).measures
-        chosen = "nDCG@10" if "nDCG@10" in measures else measures[0]
-        plot_differences(evaluations, chosen, plot)
-
-
-def _table(evaluations: Mapping[str, "Evaluation"], notes: dict[str, str]) -> "Table":
-    from evaluator import build_comparison_table, build_table
-
-    if len(evaluations) == 1:
-        return build_table(evaluations, notes)
-    prompted = any("keywords" in name for name in evaluations)
-    reconstructed = [expansion.RECONSTRUCTED] if prompted else []
-    return build_comparison_table(evaluations, notes, reconstructed=reconstructed)
-
-
-def _notes(
-    opened: "Index", systems: Mapping[str, "SystemSettings"], asked: asking.Asked
-) -> dict[str, str]:
-    chosen = [*systems.values()]
-    notes = index_notes(opened, options.under(opened, chosen[0].k1, chosen[0].b))
-    if any(one.system.parts for one in chosen):
-        ks = sorted({one.rrf_k for one in chosen if one.system.parts})
-        shown = ", ".join(f"{k:g}" for k in ks)
-        notes["fusion"] = f"k of RRF {shown}; RR of a fusion is over its hits only"
-    if frozenset().union(*(one.system.strategies for one in chosen)) & expansion.PROMPTED:
-        notes["model"] = model_note(asked)
-    return notes
-
-
-def index_notes(opened: "Index", under: "Index") -> dict[str, str]:
-    """What was searched, and how BM25 was set."""
-    facts, bm25 = opened.describe(), under.bm25
-    return {
-        "corpus": f"{opened.size:,} patients, index {opened.digest[:12]}",
-        "system": f"bm25: k1 {bm25.k1}, b {bm25.b}, stop words {facts['stop_words']}, "
-        f"stemmer {facts['stemmer']}; identical ids dropped; RR over the whole ranking",
-    }
-
-
-def model_note(asked: asking.Asked) -> str:
-    """Which model wrote, and how."""
-    four_bits = ", NF4" if asked.quantize == "nf4" else ""
-    return f"{asked.model}{four_bits}, greedy, at most 200 new tokens"
+    if table_format == "tsv":
+        output.lines("\t".join(row) for row in evaluation.mean_rows())
+    else:
+        typer.echo(render(evaluation.table(), table_format), nl=False)

@@ -1,20 +1,36 @@
 """`expand`: a whole file of queries, expanded once and kept."""
 
 import json
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from patientdx.errors import UsageError
 
-from . import asking, expansion, options, output
+from . import options
+from .model_options import GeneratorOptions
+from .option_groups import Mode, Needs, command
+from .output import Notices
+from .query_options import (
+    MODEL_OPTIONS,
+    Vocabulary,
+    asks_a_model,
+    generator_settings,
+    uses_vocabulary,
+)
 
-if TYPE_CHECKING:
-    from expander import GenerationProgress
 
-
+@command(
+    Mode("clear", frozenset({"quiet"})),
+    Mode("show_prompt", frozenset({"strategy"})),
+    Needs(
+        (*MODEL_OPTIONS, "with_replies"),
+        asks_a_model("strategy"),
+        "model options go with keywords, query2doc and grounded",
+    ),
+    Needs(("vocabulary",), uses_vocabulary("strategy"), "--vocabulary goes with synonyms"),
+)
 def expand(
     strategy: Annotated[
         str, typer.Argument(help="keywords, query2doc, grounded, rm3, rocchio, synonyms, reduce.")
@@ -26,90 +42,48 @@ def expand(
         Path | None, typer.Option("--out", "-o", help="Write to this file, not to stdout.")
     ] = None,
     index: options.IndexFolder = None,
-    model: asking.ModelName = asking.DEFAULT_MODEL,
-    backend: asking.BackendName = "auto",
-    quantize: asking.Quantize = "none",
-    dtype: asking.Dtype = "auto",
-    prompt_format: asking.PromptFormat = "auto",
-    vocabulary: expansion.Vocabulary = None,
-    no_cache: asking.NoCache = False,
-    allow_remote: asking.AllowRemote = False,
+    vocabulary: Vocabulary = None,
     with_replies: Annotated[
-        bool, typer.Option("--with-replies", help="Also write what the model said.")
+        bool, typer.Option("--with-replies", help="Also write the model's replies.")
     ] = False,
     show_prompt: Annotated[
-        bool, typer.Option("--show-prompt", help="Print the wording of the prompt, ask nothing.")
+        bool, typer.Option("--show-prompt", help="Print the prompt of the strategy and stop.")
     ] = False,
     clear: Annotated[
-        bool, typer.Option("--clear", help="Remove all kept replies of language models.")
+        bool, typer.Option("--clear", help="Remove all kept replies of language models and stop.")
     ] = False,
-    quiet: options.Quiet = False,
+    *,
+    model: GeneratorOptions,
+    output: Notices,
 ) -> None:
     """Expand a file of queries into JSONL: ids and what was added, never the notes.
 
-    Replies are kept as each batch completes: a command that was killed goes on where it stopped.
+    Replies are kept as each batch completes: a command that was killed resumes where it stopped.
 
     Example:
         patientdx expand rm3 --queries queries.jsonl --index my-index -o expanded.jsonl
     """
     if clear:
-        _clear(quiet=quiet)
+        _clear_replies(output)
         return
     if show_prompt:
-        _show_prompt(strategy)
+        _show_prompt(strategy, output)
         return
     if queries is None:
         raise UsageError("no queries named", hint="give --queries FILE, or - for stdin")
-    asked = asking.Asked(
-        model, backend, quantize, dtype, prompt_format, vocabulary, no_cache, allow_remote, quiet
-    )
-    _expand(strategy, queries, out, index, asked, with_replies=with_replies)
-
-
-def _expand(
-    strategy: str,
-    source: str,
-    out: Path | None,
-    index: Path | None,
-    asked: asking.Asked,
-    *,
-    with_replies: bool,
-) -> None:
-    from expander import expand_queries, expansion_row, make_strategy
     from patientdx.formats import read_queries
+    from workflows.expansion import expand_query_file
 
-    waiting = list(read_queries(source))
-    opened = options.open_index(index) if index is not None else None
-    with output.progress(f"expanding by {strategy}", len(waiting), quiet=asked.quiet) as tick:
-        pace = _Pace(tick)
-        with expansion.means([strategy], asked, opened, on_done=pace.done) as given:
-            done = expand_queries(waiting, make_strategy(strategy, given))
-            rows = [expansion_row(one, with_reply=with_replies) for one in done]
+    rows = expand_query_file(
+        list(read_queries(queries)),
+        strategy,
+        index=options.open_index(index) if index is not None else None,
+        generator=generator_settings(model),
+        vocabularies=tuple(vocabulary or ()),
+        with_replies=with_replies,
+        monitor=output,
+    )
     _write(rows, out)
-    done_now = output.counted(len(rows), "query", "queries")
-    pace_said = f", {pace.said()}" if pace.said() else ""
-    output.say(f"{done_now} expanded{pace_said}", quiet=asked.quiet)
-
-
-class _Pace:
-    """How far the model has come, and how fast it writes."""
-
-    def __init__(self, tick: output.Tick) -> None:
-        self._tick = tick
-        self._start = time.monotonic()
-        self._prompts = 0
-        self._tokens = 0
-
-    def done(self, step: "GenerationProgress") -> None:
-        """A step of progress."""
-        self._prompts += step.prompts
-        self._tokens += step.tokens
-        self._tick(self._prompts, self.said())
-
-    def said(self) -> str:
-        """Tokens a second, where a model wrote any and told."""
-        seconds = max(time.monotonic() - self._start, 1e-9)
-        return f"{self._tokens / seconds:.0f} tokens/s" if self._tokens else ""
 
 
 def _write(rows: list[dict[str, Any]], out: Path | None) -> None:
@@ -119,23 +93,24 @@ def _write(rows: list[dict[str, Any]], out: Path | None) -> None:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def _clear(*, quiet: bool) -> None:
+def _clear_replies(output: Notices) -> None:
     from expander import clear_cache
+    from workflows.generators import reply_cache_path
 
-    path = asking.cache_path()
-    said = "removed" if clear_cache(path) else "there was no cache at"
-    output.say(f"{said} {path}", quiet=quiet)
+    path = reply_cache_path(options.settings().cache)
+    removed = clear_cache(path)
+    output.notice(f"removed {path}" if removed else f"there was no cache at {path}")
 
 
-def _show_prompt(strategy: str) -> None:
+def _show_prompt(strategy: str, output: Notices) -> None:
     from expander import STRATEGIES, PromptedExpander, read_prompt
+    from workflows.systems import KEYWORDS_NOTE
 
-    found = STRATEGIES.get(strategy)
-    if found is None or not issubclass(found, PromptedExpander):
-        prompted = [n for n, each in STRATEGIES.items() if issubclass(each, PromptedExpander)]
+    prompted = [name for name, kind in STRATEGIES.items() if issubclass(kind, PromptedExpander)]
+    if strategy not in prompted:
         raise UsageError(
             f"`{strategy}` has no prompt", hint=f"strategies with one: {', '.join(prompted)}"
         )
-    output.data(read_prompt(strategy))
+    typer.echo(read_prompt(strategy))
     if strategy == "keywords":
-        output.say(expansion.RECONSTRUCTED)
+        output.notice(KEYWORDS_NOTE)

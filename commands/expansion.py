@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from patientdx.errors import UsageError
-from patientdx.records import Filter, Query
+from patientdx.records import Filter
 
 from . import options, output
 from .asking import Asked, generator
-from .hits import Finding
 
 if TYPE_CHECKING:
     from evaluator import TunedSettings
@@ -123,21 +122,6 @@ def built(
     )
 
 
-def expanded(
-    chosen: "SystemSettings", index: "Index", given: "StrategyResources", query: Query
-) -> Query:
-    """What a system makes of a query, all strategies of a fusion taken together."""
-    from expander.systems.system import PHRASES
-
-    tuned = options.under(index, chosen.k1, chosen.b)
-    if PHRASES in chosen.system.leaves:
-        return _phrases(chosen, tuned).weigh_queries([query], given.where)[0]
-    strategy = _strategy(chosen, tuned, given)
-    for name in sorted(chosen.system.strategies):
-        query = strategy(name).expand_many([query])[0]
-    return query
-
-
 def _strategy(
     chosen: "SystemSettings", tuned: "Index", given: "StrategyResources"
 ) -> "Callable[[str], Expander]":
@@ -153,26 +137,6 @@ def _phrases(chosen: "SystemSettings", tuned: "Index") -> "PhraseSearcher":
 
     settings = chosen.phrase_settings(tuned.bm25.k1, tuned.bm25.b)
     return PhraseSearcher(settings, searcher=tuned, corpus=tuned)
-
-
-def find(
-    opened: "Index",
-    query: Query,
-    chosen: "SystemSettings",
-    asked: Asked,
-    where: Filter,
-    top_k: int,
-) -> Finding:
-    """The hits of a system, and where an expansion moved them from."""
-    with means(chosen.system.strategies, asked, opened, where) as given:
-        hits = built(chosen, opened, given).search_many([query], top_k, where)[0]
-        became = expanded(chosen, opened, given, query)
-    own = options.under(opened, chosen.k1, chosen.b)
-    if str(chosen) == "bm25":
-        return Finding(own, query, hits)
-    before = own.search_many([query], max(DEPTH, top_k), where)[0]
-    ranks = {hit.doc_id: rank for rank, hit in enumerate(before, 1)}
-    return Finding(own, became, hits, str(chosen), added_terms(query, became), ranks)
 
 
 def chosen_system(
@@ -207,12 +171,3 @@ def system_text(expand: str | None, fuse: str | None) -> str:
             raise UsageError("--fuse goes with --expand", hint="--expand rm3 --fuse rrf")
         return "bm25"
     return f"{fuse}(bm25,{expand})" if fuse else expand
-
-
-def added_terms(query: Query, expanded: Query) -> dict[str, float]:
-    """Words and index terms that an expander added, the weightiest first."""
-    from expander import Expansion, expansion_row
-
-    row = expansion_row(Expansion(query, expanded, None))
-    added = {**row["weights"], **row["terms"]}
-    return dict(sorted(added.items(), key=lambda pair: (-pair[1], pair[0])))

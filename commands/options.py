@@ -77,7 +77,7 @@ def api_key(file: Path | None) -> str | None:
     return key
 
 
-def needed(folder: Path | None) -> Path:
+def require_index(folder: Path | None) -> Path:
     """The index folder, or an error that says how to name one."""
     if folder is None:
         raise UsageError("no index named", hint="give --index FOLDER or set PATIENTDX_INDEX")
@@ -135,7 +135,7 @@ def open_index(index: Path | None) -> "Index":
     """The index, under its own k1 and b."""
     from indexer.index import Index
 
-    return Index.open(needed(index), threads=threads())
+    return Index.open(require_index(index), threads=threads())
 
 
 def under(index: "Index", k1: float | None, b: float | None) -> "Index":

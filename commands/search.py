@@ -6,19 +6,34 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from patientdx.errors import InputError, UsageError
-from patientdx.records import Filter, Hit, Query
 
-from . import asking, expansion, options, output
-from .hits import show
+from . import options
+from .hits import show_hits
+from .option_groups import Needs, command, is_set
+from .output import TableOutput, count_noun
+from .query_options import SYSTEM_RULES, FilterOptions, SystemOptions, WriteRun
 
 if TYPE_CHECKING:
-    from patientdx.protocols import Searcher
+    from patientdx.records import Query
 
 Explain = Annotated[
     bool, typer.Option("--explain", help="Show the share of each matching term in the score.")
 ]
+OldRun = Annotated[
+    Path | None,
+    typer.Option("--run", hidden=True, help="Former name of --write-run."),
+]
 
 
+@command(
+    *SYSTEM_RULES,
+    Needs(("write_run",), is_set("queries"), "search --queries FILE --write-run OUT"),
+    Needs(
+        ("explain", "as_json", "as_tsv"),
+        lambda values: values["queries"] is None,
+        "many queries make a TREC run: --write-run FILE, or standard output",
+    ),
+)
 def search(
     text: Annotated[
         str | None, typer.Argument(help="The note, or words of it; - for stdin.")
@@ -30,101 +45,80 @@ def search(
     queries: Annotated[
         str | None, typer.Option("--queries", help="Many queries: a JSONL or TSV file, or -.")
     ] = None,
-    run: Annotated[
-        Path | None, typer.Option("--run", help="Write the hits of --queries as a TREC run.")
-    ] = None,
+    write_run: WriteRun = None,
+    run: OldRun = None,
     top_k: options.TopK = 10,
-    sex: options.SexOption = None,
-    age: options.AgeOption = None,
-    where: options.WhereOption = None,
     explain: Explain = False,
-    expand: expansion.Expand = None,
-    fuse: expansion.Fuse = None,
-    settings: expansion.SettingsFile = None,
-    model: asking.ModelName = asking.DEFAULT_MODEL,
-    backend: asking.BackendName = "auto",
-    quantize: asking.Quantize = "none",
-    dtype: asking.Dtype = "auto",
-    prompt_format: asking.PromptFormat = "auto",
-    vocabulary: expansion.Vocabulary = None,
-    no_cache: asking.NoCache = False,
-    allow_remote: asking.AllowRemote = False,
-    k1: options.K1 = None,
-    b: options.B = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    *,
+    filters: FilterOptions,
+    system: SystemOptions,
+    output: TableOutput,
 ) -> None:
     """Find the patients most like a note.
 
     Example:
         patientdx search 'fever and a new murmur' --index my-index --sex F --age 30-50 --explain
     """
-    chosen = options.filter_from(sex, age, where)
-    system = expansion.chosen_system(expand, fuse, settings, k1, b)
-    asked = asking.Asked(
-        model, backend, quantize, dtype, prompt_format, vocabulary, no_cache, allow_remote, quiet
-    )
+    from workflows.searching import search_patients
+
+    if run is not None:
+        raise UsageError("--run is called --write-run now", hint=f"--write-run {run}")
+    where, chosen = filters.filter(), system.system()
     if queries is not None:
         if text is not None or file is not None:
             raise UsageError("--queries goes without TEXT and --file")
-        opened = options.open_index(index)
-        with expansion.means(system.system.strategies, asked, opened, chosen) as given:
-            searcher = expansion.built(system, opened, given)
-            _search_queries(searcher, queries, run, top_k, chosen, system=str(system), quiet=quiet)
+        _search_queries(queries, write_run, top_k, index, filters, system, output)
         return
-    if run is not None:
-        raise UsageError("--run goes with --queries", hint="search --queries FILE --run OUT")
-    query = Query("query", _note(text, file))
-    found = expansion.find(options.open_index(index), query, system, asked, chosen, top_k)
-    show(found, as_json=as_json, quiet=quiet, explain=explain)
+    note = _read_note(text, file)
+    result = search_patients(
+        options.open_index(index),
+        note,
+        top_k,
+        system=chosen,
+        where=where,
+        monitor=output,
+        **system.resources(),
+    )
+    show_hits(result, output, explain=explain)
 
 
+@command(*SYSTEM_RULES)
 def similar(
     patient_id: Annotated[str, typer.Argument(help="Id of a patient of the index.")],
     index: options.IndexFolder = None,
     top_k: options.TopK = 10,
-    sex: options.SexOption = None,
-    age: options.AgeOption = None,
-    where: options.WhereOption = None,
     other_articles: Annotated[
         bool, typer.Option("--other-articles", help="Leave out patients of the same article.")
     ] = False,
     explain: Explain = False,
-    expand: expansion.Expand = None,
-    fuse: expansion.Fuse = None,
-    settings: expansion.SettingsFile = None,
-    model: asking.ModelName = asking.DEFAULT_MODEL,
-    backend: asking.BackendName = "auto",
-    quantize: asking.Quantize = "none",
-    dtype: asking.Dtype = "auto",
-    prompt_format: asking.PromptFormat = "auto",
-    vocabulary: expansion.Vocabulary = None,
-    no_cache: asking.NoCache = False,
-    allow_remote: asking.AllowRemote = False,
-    k1: options.K1 = None,
-    b: options.B = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    *,
+    filters: FilterOptions,
+    system: SystemOptions,
+    output: TableOutput,
 ) -> None:
     """Find the patients most like one of the index; never that patient.
 
     Example:
         patientdx similar 8535945-4 --index my-index --other-articles --json
     """
-    chosen = options.filter_from(sex, age, where)
-    asked = asking.Asked(
-        model, backend, quantize, dtype, prompt_format, vocabulary, no_cache, allow_remote, quiet
+    from workflows.searching import similar_patients
+
+    where, chosen = filters.filter(), system.system()
+    result = similar_patients(
+        options.open_index(index),
+        patient_id,
+        top_k,
+        other_articles=other_articles,
+        system=chosen,
+        where=where,
+        monitor=output,
+        **system.resources(),
     )
-    opened = options.open_index(index)
-    query = Query(patient_id, opened.text(patient_id))
-    others = opened.exclusion_filter(patient_id, chosen, other_articles=other_articles)
-    system = expansion.chosen_system(expand, fuse, settings, k1, b)
-    found = expansion.find(opened, query, system, asked, others, top_k)
-    show(found, as_json=as_json, quiet=quiet, explain=explain)
+    show_hits(result, output, explain=explain)
 
 
-def _note(text: str | None, file: str | None) -> str:
-    """The query's text from wherever it was given."""
+def _read_note(text: str | None, file: str | None) -> str:
+    """The query's text from the argument, a file or stdin."""
     if (text is None) == (file is None):
         raise UsageError("give the note as TEXT or with --file", hint="search --file note.txt")
     source = "-" if text == "-" else file
@@ -138,29 +132,36 @@ def _note(text: str | None, file: str | None) -> str:
 
 
 def _search_queries(
-    searcher: "Searcher",
     source: str,
-    run: Path | None,
+    write_run: Path | None,
     top_k: int,
-    where: Filter,
-    *,
-    system: str,
-    quiet: bool,
+    index: Path | None,
+    filters: FilterOptions,
+    system: SystemOptions,
+    output: TableOutput,
 ) -> None:
-    from patientdx.formats import read_queries, write_run
+    from patientdx.formats import write_run as write_trec_run
+    from workflows.searching import search_queries
+    from workflows.systems import SystemBuilder, open_resources
 
-    asked = list(read_queries(source))
-    if not asked:
+    opened, where, chosen = options.open_index(index), filters.filter(), system.system()
+    queries = _read_queries(source)
+    with open_resources(
+        chosen.system.strategies, opened, where=where, monitor=output, **system.resources()
+    ) as resources:
+        searcher = SystemBuilder(opened, resources).build_searcher(chosen)
+        hits = search_queries(searcher, queries, top_k, where, output)
+    write_trec_run("-" if write_run is None else write_run, hits, f"patientdx-{chosen}")
+    total = sum(map(len, hits.values()))
+    output.notice(f"{count_noun(len(hits), 'query', 'queries')}, {count_noun(total, 'hit')}")
+
+
+def _read_queries(source: str) -> "list[Query]":
+    """All queries of a file. Raises InputError where there are none."""
+    from patientdx.formats import read_queries
+
+    queries = list(read_queries(source))
+    if not queries:
         name = "stdin" if source == "-" else source
         raise InputError(f"{name}: there are no queries in it", hint="is it the right file?")
-    found: dict[str, list[Hit]] = {}
-    with output.progress("searching", len(asked), quiet=quiet) as tick:
-        for start in range(0, len(asked), 512):
-            part = asked[start : start + 512]
-            hits = searcher.search_many(part, top_k, where)
-            found.update(zip((q.query_id for q in part), hits, strict=True))
-            tick(len(found))
-    write_run("-" if run is None else run, found, f"patientdx-{system}")
-    total = sum(map(len, found.values()))
-    said = f"{output.counted(len(found), 'query', 'queries')}, {output.counted(total, 'hit')}"
-    output.say(said, quiet=quiet)
+    return queries

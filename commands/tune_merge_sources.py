@@ -10,7 +10,6 @@ from patientdx.errors import ModelError, UsageError
 from patientdx.records import Qrels, Query
 
 from . import asking, expansion, judged, options, output
-from .evaluate import index_notes
 from .mortality_work import Work, open_work
 
 if TYPE_CHECKING:
@@ -160,7 +159,9 @@ class JudgedQueries:
 
     def notes(self) -> dict[str, str]:
         """See Source."""
-        told = index_notes(self.index, options.under(self.index, self.system.k1, self.system.b))
+        from workflows.systems import index_notes
+
+        told = index_notes(self.index, self.system.k1, self.system.b)
         told["system"] = f"{self.system}, each merge in turn; {told['system']}"
         if self.system.system.parts:
             told["fusion"] = f"k of RRF {self.system.rrf_k:g}; RR of a fusion is over its hits only"

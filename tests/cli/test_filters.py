@@ -63,7 +63,7 @@ def test_filters_leave_who_passes_in_the_same_order(
         (("--k1", "-1"), "k1 must lie between 0 and 1000"),
         (("--k1", "nan"), "k1 must lie between 0 and 1000"),
         (("--b", "1.5"), "b must lie between 0 and 1"),
-        (("--run", "out.trec"), "--run goes with --queries"),
+        (("--write-run", "out.trec"), "--write-run has no effect here"),
         (("--file", "note.txt"), "give the note as TEXT or with --file"),
         (("--queries", "q.jsonl"), "--queries goes without TEXT and --file"),
     ],

@@ -45,7 +45,7 @@ def test_many_queries_make_a_run_that_loses_no_digit(
             "-k",
             7,
         ),
-        *(() if form == "stdout" else ("--run", run)),
+        *(() if form == "stdout" else ("--write-run", run)),
         stdin=source.read_bytes() if form == "stdin" else b"",
     )
     assert f"{len(QUERIES)} queries, {7 * len(QUERIES)} hits" in outcome.err

@@ -102,7 +102,7 @@ def test_searches_use_the_settings(sample_index: Path, tuned: Path, tmp_path: Pa
     similar = done("similar", "demo-001", "--index", sample_index, "--settings", tuned, "--json")
     assert similar.json["system"] == found["system"]
     run = tmp_path / "run.trec"
-    many = ("search", "--queries", SAMPLE / "queries.jsonl", "--run", run, "-k", 5)
+    many = ("search", "--queries", SAMPLE / "queries.jsonl", "--write-run", run, "-k", 5)
     done(*many, "--index", sample_index, "--settings", tuned)
     assert f"patientdx-rrf(bm25,{part})" in run.read_text().splitlines()[0]
 

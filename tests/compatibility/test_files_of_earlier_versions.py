@@ -119,7 +119,17 @@ def test_a_search_gives_the_hits_it_gave(name: str, server: Script) -> None:
 
 
 def test_queries_give_the_run_they_gave() -> None:
-    run("search", "--queries", "queries.jsonl", "--index", "index", "--run", "new.trec", "-k", 5)
+    run(
+        "search",
+        "--queries",
+        "queries.jsonl",
+        "--index",
+        "index",
+        "--write-run",
+        "new.trec",
+        "-k",
+        5,
+    )
     columns = [
         [line.split()[:4] + line.split()[5:] for line in Path(name).read_text().splitlines()]
         for name in ("run.trec", "new.trec")

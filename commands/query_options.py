@@ -1,0 +1,199 @@
+"""Options of searches: who may be found, which system ranks, which judgements count."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from patientdx.errors import UsageError
+from patientdx.records import Filter
+
+from . import options
+from .model_options import GeneratorOptions
+from .option_groups import Needs, Values
+
+if TYPE_CHECKING:
+    from expander import SystemSettings
+    from workflows.generators import GeneratorSettings
+    from workflows.judgements import JudgedQueries
+
+K1 = Annotated[float | None, typer.Option("--k1", help="BM25 k1 (default: that of the index).")]
+B = Annotated[float | None, typer.Option("--b", help="BM25 b (default: that of the index).")]
+Depth = Annotated[int, typer.Option("--depth", min=1, help="Number of hits taken a query.")]
+Measures = Annotated[
+    str, typer.Option("--measures", help="Measures by their names in ir_measures.")
+]
+TableFormat = Annotated[
+    str, typer.Option("--format", help="Format of the table: text, markdown, latex or json.")
+]
+Vocabulary = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--vocabulary", help="OBO or CSV file of concepts, for synonyms; may be repeated."
+    ),
+]
+WriteRun = Annotated[
+    Path | None, typer.Option("--write-run", help="Write the hits to this file as a TREC run.")
+]
+
+
+@dataclass(frozen=True)
+class FilterOptions:
+    """Who may be among the hits."""
+
+    sex: Annotated[str | None, typer.Option("--sex", help="Only patients of this sex: F or M.")] = (
+        None
+    )
+    age: Annotated[
+        str | None,
+        typer.Option("--age", help="Only patients of this age in years: 60-80, 60-, -2, 44."),
+    ] = None
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", help="Only patients whose metadata FIELD is VALUE: FIELD=VALUE."),
+    ] = None
+
+    def filter(self) -> Filter:
+        """The filter. Raises UsageError for values that cannot be used."""
+        return options.filter_from(self.sex, self.age, self.where)
+
+
+@dataclass(frozen=True)
+class SystemOptions(GeneratorOptions):
+    """Which system ranks the hits of one query or many, and what its strategies use."""
+
+    expand: Annotated[
+        str | None,
+        typer.Option(
+            "--expand",
+            help="Expand the query: phrases (recommended), keywords, query2doc, grounded (by a "
+            "language model), rm3, rocchio, synonyms or reduce.",
+        ),
+    ] = None
+    fuse: Annotated[
+        str | None,
+        typer.Option(
+            "--fuse",
+            help="Fuse the hits of the query and of the expanded one: rrf, min-max, z-score.",
+        ),
+    ] = None
+    settings: Annotated[
+        Path | None, typer.Option("--settings", help="The system and numbers that tune-ir wrote.")
+    ] = None
+    vocabulary: Vocabulary = None
+    k1: K1 = None
+    b: B = None
+
+    def system(self) -> "SystemSettings":
+        """The system that --expand and --fuse name or a file of settings holds."""
+        from workflows.systems import resolve_system
+
+        return resolve_system(self.expand, self.fuse, self.settings, self.k1, self.b)
+
+    def resources(self) -> dict[str, Any]:
+        """Keyword arguments of workflows: the generator and the vocabularies."""
+        return {
+            "generator": generator_settings(self),
+            "vocabularies": tuple(self.vocabulary or ()),
+        }
+
+
+@dataclass(frozen=True)
+class JudgementOptions:
+    """Which queries and judgements are used."""
+
+    data: Annotated[
+        Path | None, typer.Option("--data", help="A BEIR or ReCDS folder with queries and qrels.")
+    ] = None
+    split: Annotated[str, typer.Option("--split", help="Split of the judgements of --data.")] = (
+        "test"
+    )
+    queries: Annotated[str | None, typer.Option("--queries", help="File of queries.")] = None
+    qrels: Annotated[str | None, typer.Option("--qrels", help="File of relevance judgements.")] = (
+        None
+    )
+
+    def judged_queries(self) -> "JudgedQueries":
+        """The files. Raises UsageError unless one way is named."""
+        from workflows.judgements import find_judged_queries
+
+        return find_judged_queries(self.data, self.split, self.queries, self.qrels)
+
+
+@dataclass(frozen=True)
+class DevJudgementOptions(JudgementOptions):
+    """Judgements to tune by: of the split `dev`, never of `test`."""
+
+    split: Annotated[str, typer.Option("--split", help="Split of the judgements of --data.")] = (
+        "dev"
+    )
+
+    def judged_queries(self) -> "JudgedQueries":
+        """The files. Raises UsageError for the split `test`."""
+        if self.data is not None and self.split == "test":
+            raise UsageError("tuning does not look at the test split", hint="--split dev")
+        return super().judged_queries()
+
+
+def generator_settings(chosen: GeneratorOptions) -> "GeneratorSettings":
+    """The generator that options name, with the reply cache of the cache folder."""
+    from workflows.generators import GeneratorSettings, reply_cache_path
+
+    cache = None if chosen.no_cache else reply_cache_path(options.settings().cache)
+    return GeneratorSettings(chosen.model, chosen.model_settings(), cache)
+
+
+def check_table_format(name: str, *more: str) -> None:
+    """Raise UsageError for a format that tables do not have; `more` are formats of the command."""
+    from evaluator import FORMATS
+
+    formats = (*FORMATS, *more)
+    if name not in formats:
+        raise UsageError(
+            f"`{name}` is not a format of tables", hint=f"formats are {', '.join(formats)}"
+        )
+
+
+MODEL_OPTIONS = (
+    *("model", "backend", "quantize", "dtype", "prompt_format", "device", "devices"),
+    *("allow_remote", "api_key_file", "timeout", "no_cache"),
+)
+"""Parameters of GeneratorOptions, for rules."""
+
+
+def asks_a_model(*names: str) -> Any:
+    """A condition for rules: one of these options names a strategy that asks a language model."""
+
+    def condition(values: Values) -> bool:
+        named = " ".join(_words(values[name]) for name in names if values[name])
+        return any(word in named for word in ("keywords", "query2doc", "grounded")) or bool(
+            values.get("settings")
+        )
+
+    return condition
+
+
+def uses_vocabulary(*names: str) -> Any:
+    """A condition for rules: one of these options names the strategy `synonyms`."""
+
+    def condition(values: Values) -> bool:
+        named = " ".join(_words(values[name]) for name in names if values[name])
+        return "synonyms" in named or bool(values.get("settings"))
+
+    return condition
+
+
+def _words(value: Any) -> str:
+    return value if isinstance(value, str) else " ".join(map(str, value))
+
+
+SYSTEM_RULES = (
+    Needs(
+        MODEL_OPTIONS,
+        asks_a_model("expand"),
+        "model options go with --expand keywords, query2doc or grounded",
+    ),
+    Needs(("vocabulary",), uses_vocabulary("expand"), "--vocabulary goes with --expand synonyms"),
+)
+"""Rules of SystemOptions."""

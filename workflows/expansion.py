@@ -1,0 +1,69 @@
+"""Expanding a file of queries once, so that the expansions can be kept and used again."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from expander import GenerationProgress, expand_queries, expansion_row, make_strategy
+from patientdx.protocols import PatientIndex
+from patientdx.records import Query
+
+from .generators import GeneratorSettings
+from .monitor import LOG, Monitor, Progress
+from .systems import open_resources
+
+
+def expand_query_file(
+    queries: Sequence[Query],
+    strategy: str,
+    *,
+    index: PatientIndex | None = None,
+    generator: GeneratorSettings | None = None,
+    vocabularies: Sequence[Path] = (),
+    with_replies: bool = False,
+    monitor: Monitor = LOG,
+) -> list[dict[str, Any]]:
+    """One row a query: its id and what the strategy adds, never its text.
+
+    Replies of a model are kept as each batch completes, so a run that was killed resumes.
+    Reports the number of queries and the model's tokens a second.
+    """
+    with monitor.progress(f"expanding by {strategy}", len(queries)) as report:
+        pace = GenerationPace(report)
+        with open_resources(
+            [strategy],
+            index,
+            generator=generator,
+            vocabularies=vocabularies,
+            monitor=monitor,
+            on_progress=pace.update,
+        ) as resources:
+            expansions = expand_queries(queries, make_strategy(strategy, resources))
+            rows = [expansion_row(row, with_reply=with_replies) for row in expansions]
+    noun = "query" if len(rows) == 1 else "queries"
+    speed = f", {pace.speed()}" if pace.speed() else ""
+    monitor.notice(f"{len(rows):,} {noun} expanded{speed}")
+    return rows
+
+
+class GenerationPace:
+    """Counts prompts and generated tokens, and reports the model's speed beside the progress."""
+
+    def __init__(self, report: Progress, clock: Callable[[], float] = time.monotonic) -> None:
+        self._report = report
+        self._clock = clock
+        self._start = clock()
+        self._prompts = 0
+        self._tokens = 0
+
+    def update(self, step: GenerationProgress) -> None:
+        """Add a step of the generator."""
+        self._prompts += step.prompts
+        self._tokens += step.tokens
+        self._report(self._prompts, self.speed())
+
+    def speed(self) -> str:
+        """Tokens a second; empty where the model reported none."""
+        seconds = max(self._clock() - self._start, 1e-9)
+        return f"{self._tokens / seconds:.0f} tokens/s" if self._tokens else ""

@@ -1,0 +1,93 @@
+"""Indexing a corpus file: reading patients, and building or extending an index with them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from indexer.analysis import AnalysisSettings
+from indexer.bm25 import BM25Settings
+from indexer.index import Index
+from indexer.writer import add_patients, build_index
+from patientdx.errors import InputError
+from patientdx.formats import SkippedRows, read_patients
+from patientdx.records import Patient
+
+from .monitor import LOG, Monitor
+
+
+@dataclass(frozen=True)
+class CorpusSource:
+    """Where patients are read from: a file or folder ("-": stdin), and the names of its fields.
+
+    With `skip_bad` rows that cannot be used are left out and counted, not refused.
+    """
+
+    path: str
+    id_field: str | None = None
+    text_field: str | None = None
+    title_field: str | None = None
+    skip_bad: bool = False
+
+
+@dataclass(frozen=True)
+class IndexingResult:
+    """The index after a change, and the rows that were left out."""
+
+    index: Index
+    skipped: SkippedRows
+
+
+def build_from_corpus(
+    source: CorpusSource,
+    into: Path,
+    *,
+    analysis: AnalysisSettings,
+    bm25: BM25Settings,
+    replace_existing: bool = False,
+    monitor: Monitor = LOG,
+) -> IndexingResult:
+    """Index a corpus. Raises InputError for one without patients, before a folder is made."""
+    skipped = SkippedRows()
+    patients = _read_patients(source, skipped)
+    with monitor.progress("indexing") as report:
+        index = build_index(
+            into,
+            patients,
+            analysis=analysis,
+            bm25=bm25,
+            corpus=(source.path,),
+            replace_existing=replace_existing,
+            progress=report,
+        )
+    return IndexingResult(index, skipped)
+
+
+def add_corpus(
+    source: CorpusSource, folder: Path, *, update: bool = False, monitor: Monitor = LOG
+) -> IndexingResult:
+    """Add the patients of a corpus to an index; with `update` they replace those of their ids."""
+    skipped = SkippedRows()
+    patients = _read_patients(source, skipped)
+    with monitor.progress("adding") as report:
+        index = add_patients(
+            folder, patients, update=update, corpus=(source.path,), progress=report
+        )
+    return IndexingResult(index, skipped)
+
+
+def _read_patients(source: CorpusSource, skipped: SkippedRows) -> Iterator[Patient]:
+    patients = read_patients(
+        source.path,
+        id_field=source.id_field,
+        text_field=source.text_field,
+        title_field=source.title_field,
+        skip_bad=skipped if source.skip_bad else None,
+    )
+    # The first patient is read before an index is touched: most wrong files fail by then.
+    first = next(patients, None)
+    if first is None:
+        name = "stdin" if source.path == "-" else source.path
+        reason = f"left out: {skipped.messages[0]}" if skipped.count else "is it the right file?"
+        raise InputError(f"{name}: there are no patients in it", hint=reason)
+    return chain([first], patients)

@@ -1,0 +1,225 @@
+"""Measuring retrieval: systems over an index, or runs that exist, against judgements."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from evaluator import (
+    Counts,
+    Evaluation,
+    Table,
+    build_comparison_table,
+    build_table,
+    depth_needed,
+    evaluate_run,
+    evaluate_searcher,
+    parse_measures,
+    per_query_csv,
+    plot_differences,
+    read_tuned,
+    tuned_on,
+)
+from expander import SystemSettings, parse_system_settings
+from expander.systems.system import parse_system
+from patientdx.errors import UsageError
+from patientdx.formats import atomic_writer, read_run
+from patientdx.protocols import PatientIndex
+from patientdx.records import Qrels, Run
+
+from .generators import GeneratorSettings
+from .judgements import JudgedQueries
+from .monitor import LOG, Accumulator, Monitor
+from .systems import (
+    KEYWORDS_NOTE,
+    SystemBuilder,
+    index_notes,
+    open_resources,
+    uses_generator,
+)
+
+DEFAULT_MEASURES = ("RR", "P@10", "nDCG@10", "R@1000")
+PAPER_SYSTEMS = ("bm25", "keywords", "rrf(bm25,keywords)")
+"""The systems of the paper's experiment."""
+
+
+@dataclass(frozen=True)
+class RetrievalEvaluation:
+    """Values of measures by system, their runs, and notes on how they came about."""
+
+    evaluations: Mapping[str, Evaluation]
+    notes: Mapping[str, str]
+    runs: Mapping[str, Run] = field(default_factory=dict, repr=False)
+
+    def table(self) -> Table:
+        """StrategyResources with intervals; of several systems also comparisons with the first."""
+        evaluations, notes = dict(self.evaluations), dict(self.notes)
+        if len(evaluations) == 1:
+            return build_table(evaluations, notes)
+        with_keywords = any("keywords" in name for name in evaluations)
+        reconstructed = [KEYWORDS_NOTE] if with_keywords else []
+        return build_comparison_table(evaluations, notes, reconstructed=reconstructed)
+
+    def mean_rows(self) -> list[tuple[str, ...]]:
+        """One row a measure: measure and mean; of several systems, the system before them."""
+        several = len(self.evaluations) > 1
+        return [
+            (*((name,) if several else ()), measure, f"{evaluation.mean(measure):.6f}")
+            for name, evaluation in self.evaluations.items()
+            for measure in evaluation.measures
+        ]
+
+    def write_per_query(self, path: Path | str) -> None:
+        """Write the values of every query as CSV; "-" is standard output."""
+        with atomic_writer(path) as stream:
+            stream.write(per_query_csv(self.evaluations))
+
+    def plot(self, paths: Sequence[Path]) -> None:
+        """Draw differences query by query: in nDCG@10 where it was computed."""
+        measures = next(iter(self.evaluations.values())).measures
+        measure = "nDCG@10" if "nDCG@10" in measures else measures[0]
+        plot_differences(self.evaluations, measure, paths)
+
+
+def evaluate_systems(
+    index: PatientIndex,
+    systems: Mapping[str, SystemSettings],
+    judged: JudgedQueries,
+    measures: Sequence[str] = DEFAULT_MEASURES,
+    *,
+    depth: int = 1000,
+    generator: GeneratorSettings | None = None,
+    vocabularies: Sequence[Path] = (),
+    keep_runs: bool = False,
+    monitor: Monitor = LOG,
+) -> RetrievalEvaluation:
+    """Measure systems over an index; a system that can rank all patients has an exact RR.
+
+    Reports the queries that were left out. `keep_runs` also returns the hits of each system.
+    """
+    strategies = frozenset().union(*(one.system.strategies for one in systems.values()))
+    evaluations: dict[str, Evaluation] = {}
+    runs: dict[str, Run] = {}
+    total = len(systems) * len(judged.qrels)
+    with (
+        monitor.progress("evaluating", total) as report,
+        open_resources(
+            strategies,
+            index,
+            generator=generator,
+            vocabularies=vocabularies,
+            monitor=monitor,
+        ) as resources,
+    ):
+        builder, advance = SystemBuilder(index, resources), Accumulator(report)
+        for name, settings in systems.items():
+            evaluations[name], run, counts = evaluate_searcher(
+                builder.build_searcher(settings, depth),
+                judged.queries,
+                judged.qrels,
+                measures,
+                depth=depth,
+                on_progress=advance,
+            )
+            if keep_runs:
+                runs[name] = run
+    _report_left_out(counts, monitor)
+    notes = judged.notes() | _system_notes(index, list(systems.values()), generator)
+    return RetrievalEvaluation(evaluations, notes, runs)
+
+
+def evaluate_run_files(
+    paths: Sequence[Path],
+    qrels: Qrels,
+    measures: Sequence[str] = DEFAULT_MEASURES,
+    *,
+    notes: Mapping[str, str] | None = None,
+    monitor: Monitor = LOG,
+) -> RetrievalEvaluation:
+    """Measure TREC runs that exist; several are compared with the first.
+
+    A run is named by its file. Reports a run that is shallower than a measure reads, and judged
+    queries that a run lacks, which score 0. Raises UsageError for two files of one name.
+    """
+    names = [path.name for path in paths]
+    if len(set(names)) < len(names):
+        raise UsageError("two runs have the same file name", hint="rename one of the files")
+    evaluations = {}
+    for path in paths:
+        run = read_run(path)
+        _report_shallow_run(path, run, measures, monitor)
+        missing = sum(query_id not in run for query_id in qrels)
+        if missing:
+            monitor.notice(f"{path}: {missing:,} judged queries are not in this run: score 0")
+        evaluations[path.name] = evaluate_run(qrels, run, measures)
+    about_runs = {"runs": ", ".join(map(str, paths)), "RR": "over the hits of each run"}
+    return RetrievalEvaluation(evaluations, {**(notes or {}), **about_runs})
+
+
+def resolve_systems(
+    names: Sequence[str],
+    settings_files: Sequence[Path],
+    *,
+    rrf_k: float = 60,
+    k1: float | None = None,
+    b: float | None = None,
+) -> dict[str, SystemSettings]:
+    """Systems by the names that tables show: those named, then those of settings files.
+
+    Without either it is plain BM25. Raises UsageError for two systems of one name.
+    """
+    parsed = [parse_system(name) for name in names or ([] if settings_files else ["bm25"])]
+    systems = {str(system): SystemSettings(system, k1, b, rrf_k) for system in parsed}
+    if len(systems) < len(parsed):
+        raise UsageError("a system is named twice")
+    for path in settings_files:
+        tuned = parse_system_settings(read_tuned(path).settings)
+        name = f"{tuned} [{path.stem}]"
+        if name in systems:
+            raise UsageError(f"two files of settings are called `{path.stem}`")
+        systems[name] = tuned
+    return systems
+
+
+def optimism_notes(
+    settings_files: Sequence[Path], qrels: Qrels, monitor: Monitor = LOG
+) -> dict[str, str]:
+    """A note, and a warning, where settings were chosen by the judgements they are measured on."""
+    chosen_here = [path.name for path in settings_files if tuned_on(read_tuned(path), qrels)]
+    if not chosen_here:
+        return {}
+    note = f"{', '.join(chosen_here)}: tuned on these judgements, so its figures flatter it"
+    monitor.warning(note)
+    return {"tuning": note}
+
+
+def _system_notes(
+    index: PatientIndex, systems: Sequence[SystemSettings], generator: GeneratorSettings | None
+) -> dict[str, str]:
+    notes = index_notes(index, systems[0].k1, systems[0].b)
+    fusions = [settings for settings in systems if settings.system.parts]
+    if fusions:
+        constants = ", ".join(f"{k:g}" for k in sorted({settings.rrf_k for settings in fusions}))
+        notes["fusion"] = f"k of RRF {constants}; RR of a fusion is over its hits only"
+    if any(uses_generator(settings.system.strategies) for settings in systems):
+        notes["model"] = (generator or GeneratorSettings()).describe()
+    return notes
+
+
+def _report_left_out(counts: Counts, monitor: Monitor) -> None:
+    dropped, missing = counts.unjudged_dropped, counts.missing_queries
+    if dropped:
+        noun = "query" if dropped == 1 else "queries"
+        monitor.notice(f"{dropped:,} {noun} without judgements: left out")
+    if missing:
+        noun = "judged query" if missing == 1 else "judged queries"
+        monitor.notice(f"{missing:,} {noun} without a text: score 0")
+
+
+def _report_shallow_run(path: Path, run: Run, measures: Sequence[str], monitor: Monitor) -> None:
+    deepest = max((len(hits) for hits in run.values()), default=0)
+    needed = depth_needed(parse_measures(measures))
+    if deepest < needed:
+        monitor.notice(
+            f"{path}: at most {deepest:,} hits a query, and these measures read {needed:,}: what "
+            "lies below is taken for not retrieved"
+        )

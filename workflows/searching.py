@@ -1,0 +1,154 @@
+"""Searching for similar patients: one note with explained hits, or many queries as a run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from expander import SystemSettings
+from expander.systems.system import parse_system
+from indexer.explain import Passage, find_passages
+from patientdx.protocols import PatientIndex, Searcher
+from patientdx.records import Explanation, Filter, Hit, Query, Run
+
+from .generators import GeneratorSettings
+from .monitor import LOG, Monitor
+from .systems import FUSION_DEPTH, SystemBuilder, added_terms, open_resources
+
+RESEARCH_NOTICE = "For research use; not a medical device."
+QUERIES_PER_BATCH = 512
+BM25 = SystemSettings(parse_system("bm25"))
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The hits of a query, with what an expansion changed.
+
+    `query` is the query as searched, `added` the words or terms that the expansion added with
+    their weights, `bm25_ranks` the ranks of patients under plain BM25 (None: nothing was
+    expanded).
+    """
+
+    index: PatientIndex
+    query: Query
+    hits: Sequence[Hit]
+    system: str = "bm25"
+    added: Mapping[str, float] = field(default_factory=dict)
+    bm25_ranks: Mapping[str, int] | None = None
+
+    @cached_property
+    def explanations(self) -> Mapping[str, Explanation]:
+        """The share of each matching term in the BM25 score of each hit, by patient id."""
+        ids = [hit.doc_id for hit in self.hits]
+        return dict(zip(ids, self.index.explain_many(self.query, ids), strict=True))
+
+    def passages(self, doc_id: str) -> list[Passage]:
+        """The passages of a patient's note that match best, with the places of the terms."""
+        shares = self.explanations[doc_id].shares
+        text = self.index.patient(doc_id).full_text
+        return find_passages(text, shares, self.index.spans(text))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain values: each hit with its patient, passages and explanation."""
+        data: dict[str, Any] = {"query_id": self.query.query_id, "notice": RESEARCH_NOTICE}
+        if self.bm25_ranks is not None:
+            data |= {"system": self.system, "added": dict(self.added)}
+        return {**data, "hits": [self._hit(rank, hit) for rank, hit in enumerate(self.hits, 1)]}
+
+    def _hit(self, rank: int, hit: Hit) -> dict[str, Any]:
+        patient = self.index.patient(hit.doc_id)
+        explanation = self.explanations[hit.doc_id]
+        shown = self.passages(hit.doc_id)
+        before = {} if self.bm25_ranks is None else {"bm25_rank": self.bm25_ranks.get(hit.doc_id)}
+        return {
+            "rank": rank,
+            **before,
+            **asdict(patient),
+            "metadata": dict(patient.metadata),
+            "score": hit.score,
+            "passages": [{"text": part.text, "matches": part.matches} for part in shown],
+            "explanation": [share._asdict() for share in explanation.shares],
+        }
+
+
+def search_patients(
+    index: PatientIndex,
+    query: str | Query,
+    k: int = 10,
+    *,
+    system: SystemSettings = BM25,
+    where: Filter | None = None,
+    generator: GeneratorSettings | None = None,
+    vocabularies: Sequence[Path] = (),
+    monitor: Monitor = LOG,
+) -> SearchResult:
+    """The `k` patients most similar to a note, by a retrieval system, best first."""
+    if isinstance(query, str):
+        query = Query("query", query)
+    where = where or Filter()
+    with open_resources(
+        system.system.strategies,
+        index,
+        generator=generator,
+        vocabularies=vocabularies,
+        where=where,
+        monitor=monitor,
+    ) as resources:
+        builder = SystemBuilder(index, resources)
+        hits = builder.build_searcher(system).search_many([query], k, where)[0]
+        expanded = builder.expand_query(system, query)
+    own = index.with_bm25(system.k1, system.b)
+    if str(system) == "bm25":
+        return SearchResult(own, query, hits)
+    plain = own.search_many([query], max(FUSION_DEPTH, k), where)[0]
+    ranks = {hit.doc_id: rank for rank, hit in enumerate(plain, 1)}
+    return SearchResult(own, expanded, hits, str(system), added_terms(query, expanded), ranks)
+
+
+def similar_patients(
+    index: PatientIndex,
+    patient_id: str,
+    k: int = 10,
+    *,
+    other_articles: bool = False,
+    system: SystemSettings = BM25,
+    where: Filter | None = None,
+    generator: GeneratorSettings | None = None,
+    vocabularies: Sequence[Path] = (),
+    monitor: Monitor = LOG,
+) -> SearchResult:
+    """The `k` patients most similar to one of the index, never that patient.
+
+    With `other_articles` patients of the same article are left out too. Raises NotFoundError
+    for an unknown id.
+    """
+    others = index.exclusion_filter(patient_id, where or Filter(), other_articles=other_articles)
+    return search_patients(
+        index,
+        Query(patient_id, index.text(patient_id)),
+        k,
+        system=system,
+        where=others,
+        generator=generator,
+        vocabularies=vocabularies,
+        monitor=monitor,
+    )
+
+
+def search_queries(
+    searcher: Searcher,
+    queries: Sequence[Query],
+    k: int,
+    where: Filter | None = None,
+    monitor: Monitor = LOG,
+) -> Run:
+    """The `k` best hits of every query, by query id."""
+    run: Run = {}
+    with monitor.progress("searching", len(queries)) as report:
+        for start in range(0, len(queries), QUERIES_PER_BATCH):
+            batch = queries[start : start + QUERIES_PER_BATCH]
+            ids = (query.query_id for query in batch)
+            run.update(zip(ids, searcher.search_many(batch, k, where), strict=True))
+            report(len(run))
+    return run
