@@ -1,4 +1,4 @@
-/* Candidates: dropping those that cannot reach the top k, and exact scores of the rest. */
+/* Candidates: dropping those that cannot reach the top k, and exact scores of the others. */
 #include <stdlib.h>
 
 #include "engine.h"
@@ -6,8 +6,8 @@
 #define EPSILON 0x1p-52
 #define BUCKETS 2048
 
-/* A value that at least k of `count` do reach, and hardly more: the lower end of a bucket. */
-static double reached_by(const double *values, int64_t count, int64_t k)
+/* A lower bound of the k-th largest value, from a histogram: the lower end of its bucket. */
+static double lower_bound_of_kth(const double *values, int64_t count, int64_t k)
 {
     uint32_t buckets[BUCKETS] = {0};
     double low = values[0], high = values[0];
@@ -24,35 +24,35 @@ static double reached_by(const double *values, int64_t count, int64_t k)
     int bucket = BUCKETS;
     while (reached < k)
         reached += buckets[--bucket];
-    /* Rounding may have put a value one bucket too high. */
+    /* Rounding may have put a value into the next higher bucket. */
     return bucket ? low + (bucket - 1e-6) / scale : low;
 }
 
-/* Raises the threshold to what the k-th candidate allows and drops those below it. */
-void prune(Candidates *found, int64_t k)
+/* Raises the threshold as far as the k-th candidate allows, and drops those below it. */
+void prune_candidates(Candidates *candidates, int64_t k)
 {
-    if (found->count < k)
+    if (candidates->count < k)
         return;
-    double kth = reached_by(found->approximate, found->count, k);
-    /* Two errors of the approximation (dense shares; float32 units), and what rounding to float32
-     * may make equal: 2^-24 each. */
-    double threshold = kth - 2.0 * found->error - kth * 0x1p-21;
-    if (threshold > found->threshold)
-        found->threshold = threshold;
+    double kth = lower_bound_of_kth(candidates->approximate, candidates->count, k);
+    /* Two errors of the approximation (dense shares and float32 units), and scores that become
+     * equal by rounding to float32: 2^-24 each. */
+    double threshold = kth - 2.0 * candidates->error - kth * 0x1p-21;
+    if (threshold > candidates->threshold)
+        candidates->threshold = threshold;
     int64_t kept = 0;
-    for (int64_t i = 0; i < found->count; i++) {
-        found->notes[kept] = found->notes[i];
-        found->sparse[kept] = found->sparse[i];
-        found->approximate[kept] = found->approximate[i];
-        kept += found->approximate[i] >= found->threshold;
+    for (int64_t i = 0; i < candidates->count; i++) {
+        candidates->notes[kept] = candidates->notes[i];
+        candidates->sparse[kept] = candidates->sparse[i];
+        candidates->approximate[kept] = candidates->approximate[i];
+        kept += candidates->approximate[i] >= candidates->threshold;
     }
-    found->count = kept;
+    candidates->count = kept;
 }
 
-/* The dense share of a note in float64. Impacts of frequencies below 16 come from a table. */
+/* The dense share of a note in float64. Impacts of frequencies below 16 are tabulated. */
 static double dense_share(const Segment *s, const Batch *b, int64_t q, int64_t note)
 {
-    /* Where norm(d) is zero, no occurrence must still be worth zero; one is worth one. */
+    /* Even where norm(d) is zero, a frequency of 0 has the impact 0; others then have 1. */
     double norm = s->norm[note] > 1e-300 ? s->norm[note] : 1e-300, table[16];
     for (int tf = 0; tf < 16; tf++)
         table[tf] = tf / (tf + norm);
@@ -77,16 +77,16 @@ typedef struct {
     uint32_t note;
 } Ranked;
 
-/* Sorts by key, greatest first: by insertion where there are few, else byte by byte. */
+/* Sorts by key in descending order: insertion sort for few entries, else radix sort. */
 static void sort_ranked(Ranked *ranked, Ranked *other, int64_t count)
 {
     if (count <= 48) {
         for (int64_t i = 1; i < count; i++) {
-            Ranked one = ranked[i];
+            Ranked entry = ranked[i];
             int64_t j = i;
-            for (; j > 0 && ranked[j - 1].key < one.key; j--)
+            for (; j > 0 && ranked[j - 1].key < entry.key; j--)
                 ranked[j] = ranked[j - 1];
-            ranked[j] = one;
+            ranked[j] = entry;
         }
         return;
     }
@@ -107,48 +107,49 @@ static void sort_ranked(Ranked *ranked, Ranked *other, int64_t count)
     }
 }
 
-/* Bits of a positive float32 are in the order of its values; ties go to the higher id. */
+/* Sort key of a note. The bits of positive float32 values sort as the values do; the higher id
+ * wins a tie. */
 static uint64_t key_of(const Segment *s, float score, uint32_t note)
 {
     union {
         float value;
         uint32_t bits;
-    } one = {score};
-    return ((uint64_t)one.bits << 32) | s->rank[note];
+    } converted = {score};
+    return ((uint64_t)converted.bits << 32) | s->rank[note];
 }
 
-/* The top k of query q, best first, with exact float32 scores; returns how many there are.
+/* Writes the top k of query q, best first, with exact scores; returns their number.
  *
- * What comes out is the float32 rounding of the float64 sum in canonical order: where the order
- * of summation might change the rounding, the note is summed again in that order. `notes` and
- * `scores` have room for k; -1 where memory was short.
+ * A score is the float64 sum in canonical order, rounded to float32: where the order of summation
+ * could change the rounding, the sum is repeated in that order. `notes` and `scores` have room for
+ * k. Returns -1 if memory ran out.
  */
-int64_t finish(const Segment *s, Batch *b, int64_t q, uint32_t *notes, float *scores)
+int64_t rank_candidates(const Segment *s, Batch *b, int64_t q, uint32_t *notes, float *scores)
 {
-    Candidates *found = b->found + q;
-    prune(found, b->k);
-    Ranked *ranked = malloc(2 * (size_t)(found->count + 1) * sizeof *ranked);
+    Candidates *candidates = b->candidates + q;
+    prune_candidates(candidates, b->k);
+    Ranked *ranked = malloc(2 * (size_t)(candidates->count + 1) * sizeof *ranked);
     if (!ranked)
         return -1;
     int64_t dense = b->kind_ends[3 * q + 1] - b->kind_ends[3 * q];
     double slack = (double)(b->starts[q + 1] - b->starts[q] + 16) * EPSILON;
-    for (int64_t i = 0; i < found->count; i++) {
-        uint32_t note = found->notes[i];
-        if (dense && i + 4 < found->count) {
-            const uint8_t *next = s->dense_rows + (int64_t)found->notes[i + 4] * s->stride;
+    for (int64_t i = 0; i < candidates->count; i++) {
+        uint32_t note = candidates->notes[i];
+        if (dense && i + 4 < candidates->count) {
+            const uint8_t *next = s->dense_rows + (int64_t)candidates->notes[i + 4] * s->stride;
             PREFETCH(next);
             PREFETCH(next + 64);
-            PREFETCH(s->norm + found->notes[i + 4]);
+            PREFETCH(s->norm + candidates->notes[i + 4]);
         }
-        double score = found->sparse[i] + (dense ? dense_share(s, b, q, note) : 0.0);
+        double score = candidates->sparse[i] + (dense ? dense_share(s, b, q, note) : 0.0);
         float rounded = (float)score;
         if ((float)(score * (1.0 - slack)) != (float)(score * (1.0 + slack)))
             rounded = (float)canonical_score(s, b, q, note);
         ranked[i].key = key_of(s, rounded, note);
         ranked[i].note = note;
     }
-    sort_ranked(ranked, ranked + found->count, found->count);
-    int64_t count = found->count < b->k ? found->count : b->k;
+    sort_ranked(ranked, ranked + candidates->count, candidates->count);
+    int64_t count = candidates->count < b->k ? candidates->count : b->k;
     for (int64_t i = 0; i < count; i++) {
         union {
             uint32_t bits;

@@ -1,4 +1,4 @@
-/* The share of the dense terms: held by so many notes that a byte a note beats lists of notes. */
+/* The share of the dense terms: so common that a byte per note beats lists of notes. */
 #include "engine.h"
 
 #if HAVE_AVX512
@@ -7,13 +7,13 @@
 #define HAVE_TARGET512 (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
 #define TARGET512 __attribute__((target("avx512f,avx512bw,avx512vl")))
 
-/* Impacts of frequencies below 32, made anew for each note. */
+/* The impacts of frequencies below 32 in a note. */
 typedef struct {
     __m512 low, high, norm;
 } Table;
 
-/* tf / (tf + norm) within three roundings: dividing would be what a note costs most. The error
- * bound of the shares (scan_compiled.py) leaves room for five. */
+/* tf / (tf + norm) within three roundings, without a division, which would dominate the cost. The
+ * error bound of the shares (scoring/compiled_scan.py) allows for five. */
 TARGET512 static inline __m512 quick_impact(__m512 tf, __m512 norm)
 {
     __m512 sum = _mm512_add_ps(tf, norm), inverse = _mm512_rcp14_ps(sum);
@@ -75,7 +75,7 @@ TARGET512 static void dense_impacts_512(
     }
 }
 
-/* Whole vectors of a block; returns how many notes that are. */
+/* Processes the whole vectors of a block; returns their number of notes. */
 TARGET512 static int64_t share_by_column_512(const Segment *s, const uint32_t *columns,
                                              const double *weights, int64_t count, int64_t block,
                                              float *out)
@@ -128,7 +128,7 @@ CLONES static void dense_impacts_plain(const Segment *s, int64_t first, int64_t 
 }
 
 /* The dense share of a query with many dense terms, for `size` notes from `first` on. `weights`
- * has an entry for every column of a row, zero where the query lacks the term. */
+ * has an entry for each dense term, zero if the query lacks it. */
 void share_by_row(const Segment *s, const float *weights, int64_t first, int64_t size, float *out)
 {
 #if HAVE_AVX512
@@ -170,7 +170,7 @@ CLONES static void share_by_column_plain(const Segment *s, const uint32_t *colum
     }
 }
 
-/* The dense share of a query with few dense terms, for one block: those columns alone are read. */
+/* The dense share of a query with few dense terms, for a block; reads only their columns. */
 void share_by_column(const Segment *s, const uint32_t *columns, const double *weights,
                      int64_t count, int64_t block, float *out)
 {

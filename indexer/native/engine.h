@@ -1,8 +1,8 @@
-/* The compiled engine: what a segment, a batch of queries and its candidates are.
+/* The compiled engine: segments, batches of queries and their candidates.
  *
- * Plain C11 over arrays that Python owns; `module.c` alone knows Python. Nothing here allocates
- * while it scans, and no index read from a file is used before it is within its array: a damaged
- * file may give wrong scores (its checksums tell), never a crash.
+ * Plain C11 over arrays that Python owns; only the `module*.c` files use Python's API. A scan does
+ * not allocate memory. Every position read from a file is checked against the size of its array: a
+ * damaged file may give wrong scores (its checksums reveal it), never a crash.
  */
 #ifndef PATIENTDX_ENGINE_H
 #define PATIENTDX_ENGINE_H
@@ -15,12 +15,12 @@
 #define OFFSET_BITS 12
 #define OFFSET_MASK 4095
 #define MAX_BLOCK 4096
-/* An entry of a damaged file may be any 16-bit number: accumulators have a place for each. */
+/* An entry of a damaged file may be any 16-bit number: there is an accumulator for each. */
 #define ACCUMULATORS 65536
 #define ENTRY_TF_MAX 16
 #define BYTE_TF_MAX 255
 
-/* Builds for newer processors beside the plain one; the loader picks at start. */
+/* Compiles a function for newer processors too; the loader selects the version at start. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__GLIBC__)
 #define CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #define HAVE_AVX512 1
@@ -36,7 +36,7 @@
 #endif
 
 /* See docs/index-format.md; `norm`, `unit` = 1 / (1 + norm), `twice` = 2 (1 + norm) / (2 + norm)
- * and `norm32` (never zero) are padded with whole blocks and one more. */
+ * and `norm32` (never zero) are padded to whole blocks plus MAX_BLOCK. */
 typedef struct {
     int64_t notes, block_docs, blocks, terms, rows, columns, stride, larges;
     const uint32_t *df;
@@ -53,33 +53,34 @@ typedef struct {
     const uint32_t *large_values;
     const double *norm, *unit, *twice;
     const float *norm32, *unit32;
-    const uint32_t *rank; /* rank of each note's id: ties go to the higher */
+    const uint32_t *rank; /* rank of each note's id: the higher one wins a tie */
 } Segment;
 
-/* Notes that may reach the top k of one query. */
+/* The notes that may reach the top k of a query. */
 typedef struct {
     int64_t count;
     double threshold, error;
-    int overflow; /* more ties than the table holds: to be scored otherwise */
+    int overflow; /* more ties than the table holds: NumPy must score the query */
     uint32_t *notes;
     double *sparse, *approximate;
 } Candidates;
 
-/* Query q owns terms starts[q] to starts[q + 1]: first the blocked, then the dense, then the rare
- * ones. Its rare postings in block b are rare_pointers[q * (blocks + 1) + b] and following. */
+/* Query q has the terms starts[q] to starts[q + 1]; in `order` the blocked ones come first, then
+ * the dense, then the rare ones. Its rare postings in block b start at
+ * rare_pointers[q * (blocks + 1) + b]. */
 typedef struct {
     int64_t queries, k, capacity;
     const int64_t *starts, *numbers;
     const double *weights;
     int64_t *order;      /* terms of each query by kind: positions in `numbers` */
     int64_t *kind_ends;  /* (queries, 3) ends of each kind in `order` */
-    uint32_t *slot;      /* place of each blocked or dense term, in the order of `order` */
+    uint32_t *slot;      /* row or column of each blocked or dense term, in the order of `order` */
     double *weight;      /* weights in the order of `order` */
     int64_t *rare_pointers;
     uint32_t *rare_at;
     double *rare_values;
     const uint8_t *allowed; /* or NULL */
-    Candidates *found;
+    Candidates *candidates;
 } Batch;
 
 /* dense.c */
@@ -100,12 +101,12 @@ void scan_block(const Segment *s, Batch *b, int64_t q, int64_t block, const floa
                 double *acc);
 
 /* candidates.c */
-void prune(Candidates *found, int64_t k);
-int64_t finish(const Segment *s, Batch *b, int64_t q, uint32_t *notes, float *scores);
+void prune_candidates(Candidates *candidates, int64_t k);
+int64_t rank_candidates(const Segment *s, Batch *b, int64_t q, uint32_t *notes, float *scores);
 
 /* text.c */
-#define BEYOND 0x10000u      /* any character beyond the basic plane */
-#define ASK_PYTHON 0xFFFF    /* in `fold`: its lower case depends on its neighbours or is longer */
+#define BEYOND_BMP 0x10000u /* any character beyond the basic multilingual plane */
+#define NEEDS_PYTHON 0xFFFF /* in `fold`: lower case that is longer or depends on neighbours */
 
 typedef struct {
     const uint16_t *fold; /* (65536): lower case of each word character, 0 for other characters */
@@ -126,7 +127,7 @@ int64_t count_terms(const int32_t *words, const int64_t *starts, int64_t notes,
 void sort_by_term(const uint32_t *terms, const uint32_t *tfs, const int64_t *bounds,
                   int64_t notes, int64_t *starts, int64_t distinct, uint16_t *out_notes,
                   uint32_t *out_tfs);
-void place_blocked(const int32_t *rows, const int64_t *starts, int64_t terms,
+void encode_blocked(const int32_t *rows, const int64_t *starts, int64_t terms,
                    const uint16_t *notes, const uint32_t *tfs, int64_t block_docs, int64_t blocks,
                    int64_t count, int64_t *counts, uint32_t *pointers, uint16_t *entries);
 #endif

@@ -1,7 +1,7 @@
-/* One posting at a time: frequencies, and scores by definition. */
+/* Frequencies of single postings, and scores by definition. */
 #include "engine.h"
 
-/* The true frequency of a posting whose field is full, from the side table; 1 where a damaged
+/* The frequency of a posting that is too large for its field, from the side table; 1 if a damaged
  * file lacks it. */
 double large_frequency(const Segment *s, int64_t number, int64_t note)
 {
@@ -56,7 +56,7 @@ static double frequency(const Segment *s, int64_t number, int64_t note)
     return tf == BYTE_TF_MAX ? large_frequency(s, number, note) : tf;
 }
 
-/* The score by definition: float64, terms in canonical order. */
+/* The score by definition: summed in float64, terms in canonical order. */
 double canonical_score(const Segment *s, const Batch *b, int64_t q, int64_t note)
 {
     double total = 0;

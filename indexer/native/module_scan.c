@@ -4,8 +4,8 @@
 
 #include "python.h"
 
-/* Queries with fewer dense terms than this part of all read single columns. */
-#define FEW 8
+/* Queries with less than 1/8 of the dense terms read single columns. */
+#define FEW_DENSE 8
 
 typedef struct {
     PyObject_HEAD
@@ -17,8 +17,8 @@ typedef struct {
     float *share, *row;
 } ScanObject;
 
-/* Zeros: those that a scan before left, or new ones. Called with the interpreter's lock held. */
-static double *accumulators(SegmentObject *owner)
+/* Accumulators, all zero: from a finished scan, or new. The caller holds the interpreter lock. */
+static double *take_accumulators(SegmentObject *owner)
 {
     for (int i = 0; i < SPARES; i++)
         if (owner->spare[i]) {
@@ -29,7 +29,7 @@ static double *accumulators(SegmentObject *owner)
     return calloc(ACCUMULATORS, sizeof(double));
 }
 
-static void give_back(SegmentObject *owner, double *acc)
+static void return_accumulators(SegmentObject *owner, double *acc)
 {
     for (int i = 0; i < SPARES; i++)
         if (!owner->spare[i]) {
@@ -48,43 +48,43 @@ static int allocate_scan(ScanObject *self, const Segment *s, int64_t terms)
     b->slot = malloc(n * sizeof *b->slot);
     b->kind_ends = malloc((3 * queries + 1) * sizeof *b->kind_ends);
     b->rare_pointers = malloc((queries * (size_t)(s->blocks + 1) + 1) * sizeof *b->rare_pointers);
-    b->found = calloc(queries + 1, sizeof *b->found);
-    self->acc = accumulators(self->owner);
+    b->candidates = calloc(queries + 1, sizeof *b->candidates);
+    self->acc = take_accumulators(self->owner);
     self->share = malloc(MAX_BLOCK * sizeof *self->share);
     self->row = calloc((size_t)s->stride + 1, sizeof *self->row);
-    if (!b->order || !b->weight || !b->slot || !b->kind_ends || !b->rare_pointers || !b->found ||
-        !self->acc || !self->share || !self->row)
+    if (!b->order || !b->weight || !b->slot || !b->kind_ends || !b->rare_pointers ||
+        !b->candidates || !self->acc || !self->share || !self->row)
         return 0;
     for (size_t q = 0; q < queries; q++) {
-        Candidates *one = b->found + q;
-        one->notes = malloc(capacity * sizeof *one->notes);
-        one->sparse = malloc(2 * capacity * sizeof *one->sparse);
-        if (!one->notes || !one->sparse)
+        Candidates *candidates = b->candidates + q;
+        candidates->notes = malloc(capacity * sizeof *candidates->notes);
+        candidates->sparse = malloc(2 * capacity * sizeof *candidates->sparse);
+        if (!candidates->notes || !candidates->sparse)
             return 0;
-        one->approximate = one->sparse + capacity;
+        candidates->approximate = candidates->sparse + capacity;
     }
     return 1;
 }
 
-/* Error bounds, and the score below which notes are of no interest. */
+/* Sets the error bound and the threshold of each query. */
 static void set_thresholds(ScanObject *self, double relative)
 {
     Batch *b = &self->batch;
     const double *floors = self->held[3] ? self->views[3].buf : NULL;
     for (int64_t q = 0; q < b->queries; q++) {
-        Candidates *one = b->found + q;
+        Candidates *candidates = b->candidates + q;
         double dense = 0;
         for (int64_t i = b->kind_ends[3 * q]; i < b->kind_ends[3 * q + 1]; i++)
             dense += b->weight[i];
-        one->error = relative * dense;
-        /* The smallest positive number: a score of zero is no hit. */
-        one->threshold = 0x1p-1074;
-        if (floors && floors[q] * (1 - 0x1p-22) - 2 * one->error > one->threshold)
-            one->threshold = floors[q] * (1 - 0x1p-22) - 2 * one->error;
+        candidates->error = relative * dense;
+        /* The smallest positive number: a note with a score of zero is not a hit. */
+        candidates->threshold = 0x1p-1074;
+        if (floors && floors[q] * (1 - 0x1p-22) - 2 * candidates->error > candidates->threshold)
+            candidates->threshold = floors[q] * (1 - 0x1p-22) - 2 * candidates->error;
     }
 }
 
-static int scan_fits(const ScanObject *self, const Segment *s)
+static int queries_are_valid(const ScanObject *self, const Segment *s)
 {
     const Py_buffer *v = self->views;
     const int64_t *starts = v[0].buf, *numbers = v[1].buf;
@@ -101,11 +101,11 @@ static int scan_fits(const ScanObject *self, const Segment *s)
            (!self->held[4] || items(v + 4) == s->notes);
 }
 
-static int prepare(ScanObject *self, double relative)
+static int prepare_batch(ScanObject *self, double relative)
 {
     const Segment *s = &self->owner->segment;
     Batch *b = &self->batch;
-    if (!demand(scan_fits(self, s), "queries and the segment"))
+    if (!require(queries_are_valid(self, s), "queries and the segment"))
         return 0;
     b->queries = items(self->views) - 1;
     b->starts = self->views[0].buf;
@@ -143,7 +143,7 @@ static PyObject *scan_new(PyTypeObject *type, PyObject *args, PyObject *keywords
                           &relative, arrays + 3, arrays + 4))
         return NULL;
     int owned = PyType_GetSlot(Py_TYPE(owner), Py_tp_dealloc) == (void *)segment_dealloc;
-    if (!demand(owned && k > 0 && capacity > 0, "segment and sizes"))
+    if (!require(owned && k > 0 && capacity > 0, "segment and sizes"))
         return NULL;
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     ScanObject *self = (ScanObject *)allocate(type, 0);
@@ -153,11 +153,11 @@ static PyObject *scan_new(PyTypeObject *type, PyObject *args, PyObject *keywords
     self->owner = (SegmentObject *)owner;
     self->batch.k = k;
     self->batch.capacity = capacity;
-    int sound = 1;
-    for (int i = 0; sound && i < 5; i++)
+    int valid = 1;
+    for (int i = 0; valid && i < 5; i++)
         if (arrays[i] != Py_None)
-            sound = self->held[i] = view_of(arrays[i], self->views + i, sizes[i], 0);
-    if (sound && prepare(self, relative))
+            valid = self->held[i] = view_of(arrays[i], self->views + i, sizes[i], 0);
+    if (valid && prepare_batch(self, relative))
         return (PyObject *)self;
     Py_DECREF(self);
     return NULL;
@@ -167,11 +167,11 @@ static void scan_dealloc(PyObject *object)
 {
     ScanObject *self = (ScanObject *)object;
     Batch *b = &self->batch;
-    for (int64_t q = 0; b->found && q < b->queries; q++) {
-        free(b->found[q].notes);
-        free(b->found[q].sparse);
+    for (int64_t q = 0; b->candidates && q < b->queries; q++) {
+        free(b->candidates[q].notes);
+        free(b->candidates[q].sparse);
     }
-    void *blocks[] = {b->order, b->weight, b->slot, b->kind_ends, b->rare_pointers, b->found,
+    void *blocks[] = {b->order, b->weight, b->slot, b->kind_ends, b->rare_pointers, b->candidates,
                       b->rare_at, b->rare_values, self->share, self->row};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         free(blocks[i]);
@@ -179,20 +179,20 @@ static void scan_dealloc(PyObject *object)
         if (self->held[i])
             PyBuffer_Release(self->views + i);
     if (self->owner)
-        give_back(self->owner, self->acc);
+        return_accumulators(self->owner, self->acc);
     Py_XDECREF((PyObject *)self->owner);
     free_object(object);
 }
 
-/* The dense share of query q in one block, or NULL where it has no dense term. */
-static const float *own_share(ScanObject *self, int64_t q, int64_t block)
+/* The dense share of query q in a block, or NULL if it has no dense term. */
+static const float *query_share(ScanObject *self, int64_t q, int64_t block)
 {
     const Segment *s = &self->owner->segment;
     const Batch *b = &self->batch;
     int64_t from = b->kind_ends[3 * q], to = b->kind_ends[3 * q + 1];
     if (from == to)
         return NULL;
-    if ((to - from) * FEW < s->columns) {
+    if ((to - from) * FEW_DENSE < s->columns) {
         share_by_column(s, b->slot + from, b->weight + from, to - from, block, self->share);
         return self->share;
     }
@@ -204,7 +204,7 @@ static const float *own_share(ScanObject *self, int64_t q, int64_t block)
     return self->share;
 }
 
-/* run(): all blocks, the dense shares computed on the way */
+/* run(): scans all blocks and computes the dense shares */
 static PyObject *scan_run(PyObject *object, PyObject *nothing)
 {
     (void)nothing;
@@ -213,13 +213,13 @@ static PyObject *scan_run(PyObject *object, PyObject *nothing)
     Py_BEGIN_ALLOW_THREADS
     for (int64_t block = 0; block < s->blocks; block++)
         for (int64_t q = 0; q < self->batch.queries; q++)
-            scan_block(s, &self->batch, q, block, own_share(self, q, block), self->acc);
+            scan_block(s, &self->batch, q, block, query_share(self, q, block), self->acc);
     Py_END_ALLOW_THREADS
     Py_RETURN_NONE;
 }
 
-/* blocks(first, last, shares f4 (queries, notes of these blocks)) */
-static PyObject *scan_blocks(PyObject *object, PyObject *args)
+/* run_blocks(first, last, shares f4 (queries, notes of these blocks)) */
+static PyObject *scan_run_blocks(PyObject *object, PyObject *args)
 {
     ScanObject *self = (ScanObject *)object;
     const Segment *s = &self->owner->segment;
@@ -230,9 +230,9 @@ static PyObject *scan_blocks(PyObject *object, PyObject *args)
         return NULL;
     int64_t end = last * s->block_docs < s->notes ? last * s->block_docs : s->notes;
     int64_t width = end - first * s->block_docs;
-    int sound = first >= 0 && first < last && last <= s->blocks &&
+    int valid = first >= 0 && first < last && last <= s->blocks &&
                 items(&shares) == width * self->batch.queries;
-    if (sound) {
+    if (valid) {
         Py_BEGIN_ALLOW_THREADS
         for (int64_t block = first; block < last; block++)
             for (int64_t q = 0; q < self->batch.queries; q++) {
@@ -243,41 +243,41 @@ static PyObject *scan_blocks(PyObject *object, PyObject *args)
         Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&shares);
-    if (!demand(sound, "blocks and shares"))
+    if (!require(valid, "blocks and shares"))
         return NULL;
     Py_RETURN_NONE;
 }
 
-/* finish(q, notes u4 (k), scores f4 (k)): how many there are; -1: too many ties for the table */
-static PyObject *scan_finish(PyObject *object, PyObject *args)
+/* top_notes(q, notes u4 (k), scores f4 (k)): their number; -1: too many ties for the table */
+static PyObject *scan_top_notes(PyObject *object, PyObject *args)
 {
     ScanObject *self = (ScanObject *)object;
     Py_ssize_t q;
     PyObject *arrays[2];
     Py_buffer notes, scores;
     if (!PyArg_ParseTuple(args, "nOO", &q, arrays, arrays + 1) ||
-        !demand(q >= 0 && q < self->batch.queries, "queries") || !view_of(arrays[0], &notes, 4, 1))
+        !require(q >= 0 && q < self->batch.queries, "queries") || !view_of(arrays[0], &notes, 4, 1))
         return NULL;
     if (!view_of(arrays[1], &scores, 4, 1)) {
         PyBuffer_Release(&notes);
         return NULL;
     }
     int64_t count = -1;
-    int sound = items(&notes) >= self->batch.k && items(&scores) >= self->batch.k;
-    if (sound && !self->batch.found[q].overflow) {
+    int valid = items(&notes) >= self->batch.k && items(&scores) >= self->batch.k;
+    if (valid && !self->batch.candidates[q].overflow) {
         Py_BEGIN_ALLOW_THREADS
-        count = finish(&self->owner->segment, &self->batch, q, notes.buf, scores.buf);
+        count = rank_candidates(&self->owner->segment, &self->batch, q, notes.buf, scores.buf);
         Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&notes);
     PyBuffer_Release(&scores);
-    return demand(sound, "k and the arrays") ? PyLong_FromLongLong(count) : NULL;
+    return require(valid, "k and the arrays") ? PyLong_FromLongLong(count) : NULL;
 }
 
 static PyMethodDef scan_methods[] = {
     {"run", scan_run, METH_NOARGS, "Scans all blocks."},
-    {"blocks", scan_blocks, METH_VARARGS, "Scans some blocks, given the dense shares."},
-    {"finish", scan_finish, METH_VARARGS, "The top k of a query, best first."},
+    {"run_blocks", scan_run_blocks, METH_VARARGS, "Scans some blocks with these dense shares."},
+    {"top_notes", scan_top_notes, METH_VARARGS, "The top k of a query, best first."},
     {NULL, NULL, 0, NULL}};
 static PyType_Slot scan_slots[] = {{Py_tp_new, (void *)scan_new},
                                    {Py_tp_dealloc, (void *)scan_dealloc},

@@ -1,13 +1,13 @@
-/* The type `Segment`: the arrays of a segment of an index. */
+/* The type `Segment`: the arrays of an index segment. */
 #include <stdlib.h>
 
 #include "python.h"
 
-/* Bytes of an item of each array, in the order of the constructor. */
+/* Bytes per item of each array, in the order of the constructor. */
 static const int item_sizes[SEGMENT_ARRAYS] = {4, 1, 8, 4, 1, 2, 4, 8, 1,
                                                   1, 8, 4, 8, 8, 8, 4, 4, 4};
 
-static void bind(Segment *s, const Py_buffer *v)
+static void bind_arrays(Segment *s, const Py_buffer *v)
 {
     s->df = v[0].buf;
     s->kind = v[1].buf;
@@ -31,7 +31,7 @@ static void bind(Segment *s, const Py_buffer *v)
     s->larges = items(v + 11);
 }
 
-static int fits(const Segment *s, const Py_buffer *v)
+static int arrays_fit(const Segment *s, const Py_buffer *v)
 {
     int64_t padded = s->blocks * s->block_docs + MAX_BLOCK;
     int arrays = items(v + 1) == s->terms && items(v + 2) == s->terms &&
@@ -52,7 +52,7 @@ static PyObject *segment_new(PyTypeObject *type, PyObject *args, PyObject *keywo
     PyObject *arrays;
     if (!PyArg_ParseTuple(args, "nnnnnnO!", n, n + 1, n + 2, n + 3, n + 4, n + 5, &PyTuple_Type,
                           &arrays) ||
-        !demand(PyTuple_Size(arrays) == SEGMENT_ARRAYS, "arrays of a segment"))
+        !require(PyTuple_Size(arrays) == SEGMENT_ARRAYS, "arrays of a segment"))
         return NULL;
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     SegmentObject *self = (SegmentObject *)allocate(type, 0);
@@ -67,8 +67,8 @@ static PyObject *segment_new(PyTypeObject *type, PyObject *args, PyObject *keywo
     Segment *s = &self->segment;
     s->notes = n[0], s->block_docs = n[1], s->blocks = n[2];
     s->rows = n[3], s->columns = n[4], s->stride = n[5];
-    bind(s, self->views);
-    if (demand(fits(s, self->views), "arrays of a segment"))
+    bind_arrays(s, self->views);
+    if (require(arrays_fit(s, self->views), "arrays of a segment"))
         return (PyObject *)self;
     Py_DECREF(self);
     return NULL;
@@ -92,8 +92,8 @@ void segment_dealloc(PyObject *object)
     free_object(object);
 }
 
-/* impacts(first, out f4 (notes, stride)): impacts of the dense terms of notes from `first` on */
-static PyObject *segment_impacts(PyObject *object, PyObject *args)
+/* dense_impacts(first, out f4 (notes, stride)): for the notes from `first` on */
+static PyObject *segment_dense_impacts(PyObject *object, PyObject *args)
 {
     const Segment *s = &((SegmentObject *)object)->segment;
     Py_ssize_t first;
@@ -102,20 +102,20 @@ static PyObject *segment_impacts(PyObject *object, PyObject *args)
     if (!PyArg_ParseTuple(args, "nO", &first, &array) || !view_of(array, &out, 4, 1))
         return NULL;
     int64_t size = s->stride ? items(&out) / s->stride : 0;
-    int sound = first >= 0 && first + size <= s->notes && size * s->stride == items(&out);
-    if (sound) {
+    int valid = first >= 0 && first + size <= s->notes && size * s->stride == items(&out);
+    if (valid) {
         Py_BEGIN_ALLOW_THREADS
         dense_impacts(s, first, size, out.buf);
         Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&out);
-    if (!demand(sound, "notes and impacts"))
+    if (!require(valid, "notes and impacts"))
         return NULL;
     Py_RETURN_NONE;
 }
 
 static PyMethodDef segment_methods[] = {
-    {"impacts", segment_impacts, METH_VARARGS, "Impacts of the dense terms of some notes."},
+    {"dense_impacts", segment_dense_impacts, METH_VARARGS, "Impacts of the dense terms."},
     {NULL, NULL, 0, NULL}};
 static PyType_Slot segment_slots[] = {{Py_tp_new, (void *)segment_new},
                                       {Py_tp_dealloc, (void *)segment_dealloc},

@@ -1,4 +1,4 @@
-/* The type `Words`: the distinct words met so far, numbered in order of first appearance. */
+/* The type `WordTable`: all distinct words so far, numbered in order of first appearance. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +11,7 @@ typedef struct {
     int held;
     int32_t *tokens;
     int64_t *starts, room, notes;
-} WordsObject;
+} WordTableObject;
 
 static PyObject *words_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
@@ -20,11 +20,11 @@ static PyObject *words_new(PyTypeObject *type, PyObject *args, PyObject *keyword
     if (!PyArg_ParseTuple(args, "O", &fold))
         return NULL;
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    WordsObject *self = (WordsObject *)allocate(type, 0);
+    WordTableObject *self = (WordTableObject *)allocate(type, 0);
     if (!self)
         return NULL;
     self->held = view_of(fold, &self->fold, 2, 0);
-    if (self->held && demand(items(&self->fold) == 65536, "characters")) {
+    if (self->held && require(items(&self->fold) == 65536, "characters")) {
         self->table.fold = self->fold.buf;
         return (PyObject *)self;
     }
@@ -34,7 +34,7 @@ static PyObject *words_new(PyTypeObject *type, PyObject *args, PyObject *keyword
 
 static void words_dealloc(PyObject *object)
 {
-    WordsObject *self = (WordsObject *)object;
+    WordTableObject *self = (WordTableObject *)object;
     if (self->held)
         PyBuffer_Release(&self->fold);
     free(self->table.table);
@@ -51,10 +51,10 @@ typedef struct {
     Py_ssize_t size;
 } Text;
 
-/* The UTF-8 of each note: a str's own, or bytes as they are. NULL with an exception if not. */
+/* The UTF-8 text of each note, from a str or bytes; NULL with an exception if it has none. */
 static Text *texts_of(PyObject *notes, Py_ssize_t *count)
 {
-    if (!demand(PyList_Check(notes), "notes"))
+    if (!require(PyList_Check(notes), "notes"))
         return NULL;
     *count = PyList_Size(notes);
     Text *texts = malloc(((size_t)*count + 1) * sizeof *texts);
@@ -76,26 +76,26 @@ static Text *texts_of(PyObject *notes, Py_ssize_t *count)
     return texts;
 }
 
-/* hard(notes): positions of notes that Python must put in lower case and split */
-static PyObject *words_hard(PyObject *object, PyObject *notes)
+/* needing_python(notes): positions of the notes that Python must lower-case and split */
+static PyObject *words_needing_python(PyObject *object, PyObject *notes)
 {
-    const WordTable *table = &((WordsObject *)object)->table;
+    const WordTable *table = &((WordTableObject *)object)->table;
     Py_ssize_t count;
     Text *texts = texts_of(notes, &count);
-    PyObject *found = texts ? PyList_New(0) : NULL;
-    for (Py_ssize_t i = 0; found && i < count; i++) {
+    PyObject *positions = texts ? PyList_New(0) : NULL;
+    for (Py_ssize_t i = 0; positions && i < count; i++) {
         if (!needs_python(table, texts[i].data, texts[i].size))
             continue;
         PyObject *position = PyLong_FromSsize_t(i);
-        if (!position || PyList_Append(found, position) < 0)
-            Py_CLEAR(found);
+        if (!position || PyList_Append(positions, position) < 0)
+            Py_CLEAR(positions);
         Py_XDECREF(position);
     }
     free(texts);
-    return found;
+    return positions;
 }
 
-static int make_room(WordsObject *self, const Text *texts, Py_ssize_t count)
+static int make_room(WordTableObject *self, const Text *texts, Py_ssize_t count)
 {
     int64_t tokens = 0;
     for (Py_ssize_t i = 0; i < count; i++)
@@ -112,52 +112,52 @@ static int make_room(WordsObject *self, const Text *texts, Py_ssize_t count)
     return 1;
 }
 
-/* split(notes): word ids of all notes, kept for `count`; returns how many there are */
-static PyObject *words_split(PyObject *object, PyObject *notes)
+/* tokenize(notes): finds the word ids of all notes, for `count_terms`; returns their number */
+static PyObject *words_tokenize(PyObject *object, PyObject *notes)
 {
-    WordsObject *self = (WordsObject *)object;
+    WordTableObject *self = (WordTableObject *)object;
     Py_ssize_t count;
     Text *texts = texts_of(notes, &count);
     if (!texts)
         return NULL;
     int enough = make_room(self, texts, count);
-    int64_t found = 0;
+    int64_t total = 0;
     if (enough) {
         Py_BEGIN_ALLOW_THREADS
         for (Py_ssize_t i = 0; enough && i < count; i++) {
-            self->starts[i] = found;
+            self->starts[i] = total;
             enough = words_reserve(&self->table, texts[i].size);
             if (enough)
-                found += split_note(&self->table, texts[i].data, texts[i].size,
-                                    self->tokens + found);
+                total += split_note(&self->table, texts[i].data, texts[i].size,
+                                    self->tokens + total);
         }
-        self->starts[count] = found;
+        self->starts[count] = total;
         Py_END_ALLOW_THREADS
     }
     free(texts);
     self->notes = enough ? count : 0;
-    return enough ? PyLong_FromLongLong(found) : PyErr_NoMemory();
+    return enough ? PyLong_FromLongLong(total) : PyErr_NoMemory();
 }
 
-/* words(first): the words numbered from `first` on */
+/* words(first): the words with numbers from `first` on */
 static PyObject *words_words(PyObject *object, PyObject *argument)
 {
-    const WordTable *t = &((WordsObject *)object)->table;
+    const WordTable *t = &((WordTableObject *)object)->table;
     Py_ssize_t first = PyLong_AsSsize_t(argument);
-    if (PyErr_Occurred() || !demand(first >= 0 && first <= t->words, "words"))
+    if (PyErr_Occurred() || !require(first >= 0 && first <= t->words, "words"))
         return NULL;
-    PyObject *found = PyList_New(t->words - first);
-    for (int64_t word = first; found && word < t->words; word++) {
+    PyObject *words = PyList_New(t->words - first);
+    for (int64_t word = first; words && word < t->words; word++) {
         const char *raw = (const char *)t->arena + t->offsets[word];
         Py_ssize_t size = t->offsets[word + 1] - t->offsets[word];
         PyObject *text = PyUnicode_DecodeUTF8(raw, size, "surrogatepass");
-        if (!text || PyList_SetItem(found, word - first, text) < 0)
-            Py_CLEAR(found);
+        if (!text || PyList_SetItem(words, word - first, text) < 0)
+            Py_CLEAR(words);
     }
-    return found;
+    return words;
 }
 
-static int known(const WordsObject *self, const int32_t *term_of_word, int64_t terms)
+static int terms_are_valid(const WordTableObject *self, const int32_t *term_of_word, int64_t terms)
 {
     for (int64_t word = 0; word < self->table.words; word++)
         if (term_of_word[word] >= terms)
@@ -165,11 +165,12 @@ static int known(const WordsObject *self, const int32_t *term_of_word, int64_t t
     return 1;
 }
 
-/* count(term_of_word i4, place i8, terms u4, tfs u4, bounds i8, lengths u4): postings found */
+/* count_terms(term_of_word i4, place i8, terms u4, tfs u4, bounds i8, lengths u4): number of
+ * postings */
 static PyObject *words_count(PyObject *object, PyObject *args)
 {
     static const int sizes[6] = {4, 8, 4, 4, 8, 4};
-    WordsObject *self = (WordsObject *)object;
+    WordTableObject *self = (WordTableObject *)object;
     PyObject *a[6];
     Py_buffer v[6];
     int held = 0;
@@ -178,12 +179,13 @@ static PyObject *words_count(PyObject *object, PyObject *args)
     while (held < 6 && view_of(a[held], v + held, sizes[held], held > 0))
         held++;
     int64_t tokens = self->notes ? self->starts[self->notes] : 0, size = 0;
-    int sound = held == 6 &&
-                demand(items(v) == self->table.words && known(self, v[0].buf, items(v + 1)) &&
-                           items(v + 2) >= tokens && items(v + 3) >= tokens &&
-                           items(v + 4) == self->notes + 1 && items(v + 5) == self->notes,
-                       "words and terms");
-    if (sound) {
+    int valid = held == 6 &&
+                require(items(v) == self->table.words &&
+                            terms_are_valid(self, v[0].buf, items(v + 1)) &&
+                            items(v + 2) >= tokens && items(v + 3) >= tokens &&
+                            items(v + 4) == self->notes + 1 && items(v + 5) == self->notes,
+                        "words and terms");
+    if (valid) {
         Py_BEGIN_ALLOW_THREADS
         size = count_terms(self->tokens, self->starts, self->notes, v[0].buf, v[1].buf, v[2].buf,
                            v[3].buf, v[4].buf, v[5].buf);
@@ -191,17 +193,18 @@ static PyObject *words_count(PyObject *object, PyObject *args)
     }
     while (held > 0)
         PyBuffer_Release(v + --held);
-    return sound ? PyLong_FromLongLong(size) : NULL;
+    return valid ? PyLong_FromLongLong(size) : NULL;
 }
 
 static PyMethodDef methods[] = {
-    {"hard", words_hard, METH_O, "Positions of notes that Python must split."},
-    {"split", words_split, METH_O, "Finds the words of notes."},
-    {"words", words_words, METH_O, "The words from a number on."},
-    {"count", words_count, METH_VARARGS, "Distinct terms of each note and their frequencies."},
+    {"needing_python", words_needing_python, METH_O, "Positions of notes that Python must split."},
+    {"tokenize", words_tokenize, METH_O, "Splits notes into words."},
+    {"words", words_words, METH_O, "The words with numbers from `first` on."},
+    {"count_terms", words_count, METH_VARARGS, "Distinct terms of each note, with frequencies."},
     {NULL, NULL, 0, NULL}};
 static PyType_Slot slots[] = {{Py_tp_new, (void *)words_new},
                               {Py_tp_dealloc, (void *)words_dealloc},
                               {Py_tp_methods, methods},
                               {0, NULL}};
-PyType_Spec words_spec = {"_native.Words", sizeof(WordsObject), 0, Py_TPFLAGS_DEFAULT, slots};
+PyType_Spec word_table_spec = {"_native.WordTable", sizeof(WordTableObject), 0, Py_TPFLAGS_DEFAULT,
+                               slots};

@@ -1,4 +1,4 @@
-/* What the binding files share: Python by its limited API, and arrays as buffers. */
+/* Shared by the binding files: Python's limited API, and arrays as buffers. */
 #ifndef PATIENTDX_PYTHON_H
 #define PATIENTDX_PYTHON_H
 
@@ -8,12 +8,15 @@
 
 #include "engine.h"
 
-/* A contiguous array of items of `size` bytes, or an exception; 0 for the latter. */
+/* Raise it when the types or functions of the module change; see `compiled.py`. */
+#define API_VERSION 2
+
+/* Gets a view of a contiguous array of items of `size` bytes; 0 with an exception if it is not. */
 int view_of(PyObject *array, Py_buffer *view, Py_ssize_t size, int writable);
-/* Items of a view. */
+/* Number of items of a view. */
 Py_ssize_t items(const Py_buffer *view);
-/* Raises ValueError and returns 0 where a condition on the arguments does not hold. */
-int demand(int condition, const char *what);
+/* Raises ValueError and returns 0 if a condition on the arguments does not hold. */
+int require(int condition, const char *what);
 
 #define SEGMENT_ARRAYS 18
 
@@ -24,15 +27,15 @@ typedef struct {
     Segment segment;
     Py_buffer views[SEGMENT_ARRAYS];
     int held;
-    /* Accumulators, all zero, that scans have given back. */
+    /* Accumulators, all zero, returned by finished scans. */
     double *spare[SPARES];
 } SegmentObject;
 
 void segment_dealloc(PyObject *object);
-/* Frees an object of a heap type and its hold on the type. */
+/* Frees an object of a heap type and its reference to the type. */
 void free_object(PyObject *object);
 
-extern PyType_Spec segment_spec, scan_spec, words_spec;
-PyObject *place_blocked_py(PyObject *module, PyObject *args);
+extern PyType_Spec segment_spec, scan_spec, word_table_spec;
+PyObject *encode_blocked_py(PyObject *module, PyObject *args);
 PyObject *sort_by_term_py(PyObject *module, PyObject *args);
 #endif

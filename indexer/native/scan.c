@@ -1,15 +1,15 @@
-/* The scan of a segment, block by block, so that the accumulators stay in the first-level cache
- * and, for a batch of queries, the postings of the block in the second.
+/* The scan of a segment, block by block: the accumulators stay in the first-level cache and, for
+ * a batch of queries, the postings of a block in the second.
  *
  * With norm(d) of bm25.py and
  *
- *     unit(d) = 1 / (1 + norm(d))                what a term that occurs once is worth
+ *     unit(d) = 1 / (1 + norm(d))                impact of a term that occurs once
  *     tf / (tf + norm) = unit * tf * (1 + norm) / (tf + norm)
  *
- * the accumulator holds sums in units of unit(d): a term that occurs once adds its bare weight,
- * and one multiplication a note ends the block. That share is exact to float64. The share of the
- * dense terms arrives as a float32 approximation with a known error bound; notes that can still
- * reach the top k become candidates (candidates.c).
+ * an accumulator holds a sum divided by unit(d): a term that occurs once adds its bare weight, and
+ * a final multiplication per note gives the score. That share has float64 precision. The share of
+ * the dense terms is a float32 approximation with a known error bound; notes that may still reach
+ * the top k become candidates (candidates.c).
  */
 #include <string.h>
 
@@ -19,10 +19,10 @@
 #include <immintrin.h>
 #endif
 
-/* How many terms ahead postings are asked for: their runs are short and lie apart, so that
- * waiting for memory, not adding, is what a scan would spend its time on. */
-#define AHEAD 8
-#define AHEAD_BYTES 384
+/* Postings are prefetched this many terms ahead: they are short runs in distant places, so a scan
+ * would spend its time waiting for memory. */
+#define PREFETCH_TERMS 8
+#define PREFETCH_BYTES 384
 
 static double relative_impact(double tf, double norm) { return tf * (1.0 + norm) / (tf + norm); }
 
@@ -44,7 +44,7 @@ void order_terms(const Segment *s, Batch *b)
     }
 }
 
-/* Rare postings of all queries of a batch. */
+/* Number of rare postings of all queries of a batch. */
 int64_t rare_total(const Segment *s, const Batch *b)
 {
     int64_t total = 0;
@@ -54,14 +54,14 @@ int64_t rare_total(const Segment *s, const Batch *b)
     return total;
 }
 
-/* Numbers beyond the notes come from damaged files only; they must not lead out of arrays. */
+/* Note numbers out of range occur in damaged files only; they must not lead out of arrays. */
 static int64_t rare_note(const Segment *s, int64_t p)
 {
     int64_t note = s->rare_notes[p], last = s->blocks * s->block_docs - 1;
     return note < last ? note : last;
 }
 
-/* Fills the rare postings of a batch, counting-sorted by block. */
+/* Fills in the rare postings of a batch, sorted by block (counting sort). */
 void rare_postings(const Segment *s, Batch *b)
 {
     int64_t first = 0;
@@ -90,13 +90,13 @@ void rare_postings(const Segment *s, Batch *b)
                 b->rare_values[slot] = b->weight[i] * relative_impact(tf, s->norm[note]);
             }
         }
-        /* Each cursor now stands at the end of its block, that is at the start of the next. */
+        /* Each cursor is now at the end of its block, which is the start of the next. */
         memmove(cursor + 1, cursor, (size_t)s->blocks * sizeof *cursor);
         cursor[0] = q ? b->rare_pointers[q * (s->blocks + 1) - 1] : 0;
     }
 }
 
-/* Notes that hold a term once: four entries are read at a time. */
+/* Adds a term that occurs once; reads four entries at a time. */
 static void add_once(const uint16_t *entries, int64_t count, double weight, double *acc)
 {
     int64_t p = 0;
@@ -131,16 +131,16 @@ static void add_often(const Segment *s, const uint16_t *entries, int64_t count, 
     }
 }
 
-/* Adds blocked and rare terms of query q to the accumulators of one block. */
-static void scatter(const Segment *s, const Batch *b, int64_t q, int64_t block, double *acc)
+/* Adds the blocked and rare terms of query q to the accumulators of a block. */
+static void add_postings(const Segment *s, const Batch *b, int64_t q, int64_t block, double *acc)
 {
     int64_t first = block * s->block_docs, end = b->kind_ends[3 * q];
     const uint32_t *pointers = s->pointers + block * (3 * s->rows + 1);
     const uint16_t *entries = s->entries + s->base[block];
     for (int64_t i = b->starts[q]; i < end; i++) {
-        if (i + AHEAD < end) {
-            const char *next = (const char *)(entries + pointers[3 * b->slot[i + AHEAD]]);
-            for (int line = 0; line < AHEAD_BYTES; line += 64)
+        if (i + PREFETCH_TERMS < end) {
+            const char *next = (const char *)(entries + pointers[3 * b->slot[i + PREFETCH_TERMS]]);
+            for (int line = 0; line < PREFETCH_BYTES; line += 64)
                 PREFETCH(next + line);
         }
         const uint32_t *own = pointers + 3 * b->slot[i];
@@ -155,25 +155,25 @@ static void scatter(const Segment *s, const Batch *b, int64_t q, int64_t block, 
         acc[b->rare_at[p] - first] += b->rare_values[p];
 }
 
-/* One touched note: a candidate if it can reach the threshold; its accumulator goes to zero. */
-static void take(const Segment *s, const Batch *b, Candidates *found, int64_t first, int64_t size,
-                 int64_t offset, double *acc)
+/* Resets the accumulator of a note; adds it to the candidates if it reaches the threshold. */
+static void take_touched(const Segment *s, const Batch *b, Candidates *candidates, int64_t first,
+                         int64_t size, int64_t offset, double *acc)
 {
     double value = acc[offset];
     if (value == 0 || offset >= size)
         return;
     acc[offset] = 0;
     double score = value * s->unit[first + offset];
-    if (score >= found->threshold && (!b->allowed || b->allowed[first + offset])) {
-        found->notes[found->count] = (uint32_t)(first + offset);
-        found->sparse[found->count] = found->approximate[found->count] = score;
-        found->count++;
+    if (score >= candidates->threshold && (!b->allowed || b->allowed[first + offset])) {
+        candidates->notes[candidates->count] = (uint32_t)(first + offset);
+        candidates->sparse[candidates->count] = candidates->approximate[candidates->count] = score;
+        candidates->count++;
     }
 }
 
-/* Candidates among the notes that `scatter` touched, for queries that touch few. */
-static void harvest(const Segment *s, const Batch *b, int64_t q, int64_t block, int64_t size,
-                    double *acc)
+/* Collects candidates among the notes that `add_postings` touched, for queries that touch few. */
+static void collect_touched(const Segment *s, const Batch *b, int64_t q, int64_t block,
+                            int64_t size, double *acc)
 {
     int64_t first = block * s->block_docs;
     const uint32_t *pointers = s->pointers + block * (3 * s->rows + 1);
@@ -181,32 +181,32 @@ static void harvest(const Segment *s, const Batch *b, int64_t q, int64_t block, 
     for (int64_t i = b->starts[q]; i < b->kind_ends[3 * q]; i++) {
         const uint32_t *own = pointers + 3 * b->slot[i];
         for (int64_t p = own[0]; p < own[3]; p++)
-            take(s, b, b->found + q, first, size, entries[p] & OFFSET_MASK, acc);
+            take_touched(s, b, b->candidates + q, first, size, entries[p] & OFFSET_MASK, acc);
     }
     const int64_t *rare = b->rare_pointers + q * (s->blocks + 1) + block;
     for (int64_t p = rare[0]; p < rare[1]; p++)
-        take(s, b, b->found + q, first, size, b->rare_at[p] - first, acc);
+        take_touched(s, b, b->candidates + q, first, size, b->rare_at[p] - first, acc);
 }
 
-/* One note that may be a candidate: whether it is, the filter says; what is kept is exact. */
-static void keep(const Segment *s, const Batch *b, Candidates *found, int64_t note, double sum,
-                 double score)
+/* Adds a note to the candidates, with its exact sparse share, unless the filter excludes it. */
+static void add_candidate(const Segment *s, const Batch *b, Candidates *candidates, int64_t note,
+                          double sum, double score)
 {
     if (b->allowed && !b->allowed[note])
         return;
-    found->notes[found->count] = (uint32_t)note;
-    found->sparse[found->count] = sum * s->unit[note];
-    found->approximate[found->count++] = score;
+    candidates->notes[candidates->count] = (uint32_t)note;
+    candidates->sparse[candidates->count] = sum * s->unit[note];
+    candidates->approximate[candidates->count++] = score;
 }
 
 #if HAVE_AVX512
-__attribute__((target("avx512f"))) static int64_t sweep_512(const Segment *s, const Batch *b,
-                                                            Candidates *found, int64_t first,
+__attribute__((target("avx512f"))) static int64_t sweep_block_512(const Segment *s, const Batch *b,
+                                                            Candidates *candidates, int64_t first,
                                                             int64_t size, const float *share,
                                                             double *acc)
 {
     const float *unit = s->unit32 + first;
-    __m512d threshold = _mm512_set1_pd(found->threshold);
+    __m512d threshold = _mm512_set1_pd(candidates->threshold);
     int64_t i = 0;
     for (; i + 8 <= size; i += 8) {
         __m512d sum = _mm512_loadu_pd(acc + i), score;
@@ -219,7 +219,7 @@ __attribute__((target("avx512f"))) static int64_t sweep_512(const Segment *s, co
             _mm512_storeu_pd(scores, score);
             for (; above; above &= above - 1) {
                 int lane = __builtin_ctz(above);
-                keep(s, b, found, first + i + lane, acc[i + lane], scores[lane]);
+                add_candidate(s, b, candidates, first + i + lane, acc[i + lane], scores[lane]);
             }
         }
         _mm512_storeu_pd(acc + i, _mm512_setzero_pd());
@@ -228,25 +228,25 @@ __attribute__((target("avx512f"))) static int64_t sweep_512(const Segment *s, co
 }
 #endif
 
-/* Looks at all notes of a block; the accumulators go to zero. Which notes may be candidates is
- * told by float32 units, whose error the threshold allows for. */
-static void sweep(const Segment *s, const Batch *b, Candidates *found, int64_t first,
+/* Collects candidates among all notes of a block, and resets the accumulators. Scores are computed
+ * with float32 units; the threshold allows for their error. */
+static void sweep_block(const Segment *s, const Batch *b, Candidates *candidates, int64_t first,
                   int64_t size, const float *share, double *acc)
 {
     int64_t i = 0;
 #if HAVE_AVX512
     if (__builtin_cpu_supports("avx512f"))
-        i = sweep_512(s, b, found, first, size, share, acc);
+        i = sweep_block_512(s, b, candidates, first, size, share, acc);
 #endif
     for (; i < size; i++) {
         double score = acc[i] * s->unit32[first + i] + (share ? share[i] : 0.0f);
-        if (score >= found->threshold)
-            keep(s, b, found, first + i, acc[i], score);
+        if (score >= candidates->threshold)
+            add_candidate(s, b, candidates, first + i, acc[i], score);
         acc[i] = 0;
     }
 }
 
-/* True where a query has no dense term and at most a posting for every fourth note. */
+/* True if a query has no dense term and at most a posting for every fourth note. */
 static int touches_few(const Segment *s, const Batch *b, int64_t q)
 {
     if (b->kind_ends[3 * q + 1] > b->kind_ends[3 * q])
@@ -257,26 +257,26 @@ static int touches_few(const Segment *s, const Batch *b, int64_t q)
     return 4 * postings <= s->notes;
 }
 
-/* Scans one block for query q. `share`: the dense share there, or NULL where there is none.
- * `acc` holds ACCUMULATORS zeros and is left so. */
+/* Scans a block for query q. `share` is the dense share, or NULL if there is none. `acc` has
+ * ACCUMULATORS zeros and is all zero again afterwards. */
 void scan_block(const Segment *s, Batch *b, int64_t q, int64_t block, const float *share,
                 double *acc)
 {
-    Candidates *found = b->found + q;
+    Candidates *candidates = b->candidates + q;
     int64_t first = block * s->block_docs, rest = s->notes - first;
     int64_t size = rest < s->block_docs ? rest : s->block_docs;
-    if (found->overflow || (b->allowed && !memchr(b->allowed + first, 1, (size_t)size)))
+    if (candidates->overflow || (b->allowed && !memchr(b->allowed + first, 1, (size_t)size)))
         return;
-    if (found->count + size > b->capacity) {
-        prune(found, b->k);
-        if (found->count + size > b->capacity) {
-            found->overflow = 1;
+    if (candidates->count + size > b->capacity) {
+        prune_candidates(candidates, b->k);
+        if (candidates->count + size > b->capacity) {
+            candidates->overflow = 1;
             return;
         }
     }
-    scatter(s, b, q, block, acc);
+    add_postings(s, b, q, block, acc);
     if (!share && touches_few(s, b, q))
-        harvest(s, b, q, block, size, acc);
+        collect_touched(s, b, q, block, size, acc);
     else
-        sweep(s, b, found, first, size, share, acc);
+        sweep_block(s, b, candidates, first, size, share, acc);
 }

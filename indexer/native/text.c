@@ -1,20 +1,19 @@
 /* Tokenising: UTF-8 bytes to word ids, and word ids to terms with their frequencies.
  *
- * A word is a maximal run of characters for which Python's \w holds, in lower case. Words are
- * found in an open-addressing hash table that stores the bytes of each word once, so equal
- * hashes never merge different words.
+ * A word is a maximal run of characters that match Python's \w, in lower case. An open-addressing
+ * hash table stores the bytes of each distinct word, so words with equal hashes stay apart.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine.h"
 
-/* Words looked up together. */
-#define AT_ONCE 32
-/* Bytes that a text may take in lower case: three where upper case took two. */
+/* Number of words looked up together. */
+#define LOOKUP_BATCH 32
+/* Maximal size of a text in lower case: a character of two bytes may become one of three. */
 #define LOWER_BYTES(size) ((size) + (size) / 2 + 8)
 
-/* Bytes of the character at `data`, and its code; what is cut off counts as ended. */
+/* Size in bytes of the character at `data`, and its code; a truncated one ends with the data. */
 static int decode(const uint8_t *data, int64_t left, uint32_t *code)
 {
     if (data[0] < 0x80) {
@@ -29,11 +28,11 @@ static int decode(const uint8_t *data, int64_t left, uint32_t *code)
         *code = (uint32_t)(data[0] & 15) << 12 | (uint32_t)(data[1] & 63) << 6 | (data[2] & 63);
         return 3;
     }
-    *code = BEYOND;
+    *code = BEYOND_BMP;
     return left < 4 ? (int)left : 4;
 }
 
-/* True for a note that holds a character whose lower case only Python knows. */
+/* True if a note has a character that only Python lower-cases correctly. */
 int needs_python(const WordTable *t, const uint8_t *data, int64_t size)
 {
     for (int64_t at = 0; at < size;) {
@@ -44,27 +43,27 @@ int needs_python(const WordTable *t, const uint8_t *data, int64_t size)
         }
         uint32_t code;
         at += decode(data + at, size - at, &code);
-        if (code == BEYOND || t->fold[code] == ASK_PYTHON)
+        if (code == BEYOND_BMP || t->fold[code] == NEEDS_PYTHON)
             return 1;
     }
     return 0;
 }
 
-/* A word found in a note: where its lower case stands, how long it is, and its hash. */
+/* A word of a note: its bytes in lower case and its hash. */
 typedef struct {
     const uint8_t *bytes;
     int64_t length;
     uint64_t hash;
 } Word;
 
-/* A word that grows byte by byte; it is hashed on the way, eight bytes at a time. */
+/* A word that is built byte by byte and hashed on the way, eight bytes at a time. */
 typedef struct {
     uint8_t *bytes;
     int64_t length;
     uint64_t eight, hash;
-} Growing;
+} WordBuilder;
 
-static inline void append(Growing *word, uint8_t byte)
+static inline void append(WordBuilder *word, uint8_t byte)
 {
     word->bytes[word->length] = byte;
     word->eight |= (uint64_t)byte << (word->length & 7) * 8;
@@ -75,7 +74,7 @@ static inline void append(Growing *word, uint8_t byte)
     }
 }
 
-static void append_code(Growing *word, uint32_t code)
+static void append_code(WordBuilder *word, uint32_t code)
 {
     if (code < 0x80) {
         append(word, (uint8_t)code);
@@ -90,11 +89,11 @@ static void append_code(Growing *word, uint32_t code)
     append(word, (uint8_t)(0x80 | (code & 63)));
 }
 
-/* The word at *at, its lower case written to `out`; *at moves past it. */
+/* Reads the word at *at, writes its lower case to `out`, and moves *at past it. */
 static Word word_at(const WordTable *t, const uint8_t *data, int64_t size, int64_t *at,
                     uint8_t *out)
 {
-    Growing word = {out, 0, 0, 0x9E3779B97F4A7C15u};
+    WordBuilder word = {out, 0, 0, 0x9E3779B97F4A7C15u};
     int64_t position = *at;
     while (position < size) {
         if (data[position] < 0x80) {
@@ -107,22 +106,21 @@ static Word word_at(const WordTable *t, const uint8_t *data, int64_t size, int64
         }
         uint32_t code;
         int step = decode(data + position, size - position, &code);
-        if (code != BEYOND && !t->fold[code])
+        if (code != BEYOND_BMP && !t->fold[code])
             break;
-        if (code != BEYOND)
+        if (code != BEYOND_BMP)
             append_code(&word, t->fold[code]);
-        /* Such notes arrive with their words already found, in lower case. */
-        for (int i = 0; code == BEYOND && i < step; i++)
+        /* Python has split such notes into words and lower-cased them. */
+        for (int i = 0; code == BEYOND_BMP && i < step; i++)
             append(&word, data[position + i]);
         position += step;
     }
     *at = position;
     uint64_t hash = (word.hash ^ word.eight ^ (uint64_t)word.length) * 0xC4CEB9FE1A85EC53u;
-    Word found = {out, word.length, hash ^ hash >> 29};
-    return found;
+    return (Word){out, word.length, hash ^ hash >> 29};
 }
 
-/* Up to eight bytes as a number, zeros beyond `length`. Reads eight: the arena has them. */
+/* The first bytes of a word, up to eight, as a number. Reads eight bytes: the arena has them. */
 static uint64_t first_bytes(const uint8_t *word, int64_t length)
 {
     uint64_t eight;
@@ -136,15 +134,15 @@ static uint64_t first_bytes(const uint8_t *word, int64_t length)
 #endif
 }
 
-static int same(const uint8_t *one, const uint8_t *other, int64_t length)
+static int words_equal(const uint8_t *a, const uint8_t *b, int64_t length)
 {
-    for (; length > 8; one += 8, other += 8, length -= 8)
-        if (first_bytes(one, 8) != first_bytes(other, 8))
+    for (; length > 8; a += 8, b += 8, length -= 8)
+        if (first_bytes(a, 8) != first_bytes(b, 8))
             return 0;
-    return first_bytes(one, length) == first_bytes(other, length);
+    return first_bytes(a, length) == first_bytes(b, length);
 }
 
-/* A slot of the table: half of the hash, and the word's number from one on. */
+/* A slot of the table: half of the hash, and the number of the word plus 1. */
 static uint64_t entry_of(uint64_t hash, int64_t word)
 {
     return hash >> 32 << 32 | (uint64_t)(word + 1);
@@ -167,7 +165,7 @@ static int rehash(WordTable *t)
     return 1;
 }
 
-static int grow(void **block, int64_t count, size_t size)
+static int resize(void **block, int64_t count, size_t size)
 {
     void *larger = realloc(*block, (size_t)count * size);
     if (larger)
@@ -175,13 +173,13 @@ static int grow(void **block, int64_t count, size_t size)
     return larger != NULL;
 }
 
-/* Makes room for the words of a note of so many bytes; 0 where memory is short. */
+/* Makes room for the words of a note of `bytes` bytes; 0 if memory runs out. */
 int words_reserve(WordTable *t, int64_t bytes)
 {
-    /* Room for new words, and before they are looked up for all words of the note. */
+    /* Room for the new words and, before they are looked up, for all words of the note. */
     int64_t arena = t->used + 2 * LOWER_BYTES(bytes) + 8, words = t->words + bytes / 2 + 1;
     if (arena > t->arena_size) {
-        if (!grow((void **)&t->arena, 2 * arena, 1))
+        if (!resize((void **)&t->arena, 2 * arena, 1))
             return 0;
         t->arena_size = 2 * arena;
     }
@@ -190,8 +188,8 @@ int words_reserve(WordTable *t, int64_t bytes)
     int64_t capacity = 2 * words, slots = t->slots ? t->slots : 1;
     while (2 * slots < 3 * capacity)
         slots *= 2;
-    if (!grow((void **)&t->hashes, capacity, sizeof *t->hashes) ||
-        !grow((void **)&t->offsets, capacity + 1, sizeof *t->offsets))
+    if (!resize((void **)&t->hashes, capacity, sizeof *t->hashes) ||
+        !resize((void **)&t->offsets, capacity + 1, sizeof *t->offsets))
         return 0;
     t->capacity = capacity;
     t->offsets[0] = 0;
@@ -209,8 +207,8 @@ static int32_t add_word(WordTable *t, const Word *word, uint64_t slot)
     return (int32_t)t->words++;
 }
 
-/* The id of a word, a new one if it is new. */
-static int32_t number(WordTable *t, const Word *word)
+/* The id of a word, which is added if it is new. */
+static int32_t word_id(WordTable *t, const Word *word)
 {
     uint64_t mask = (uint64_t)t->slots - 1, slot = word->hash & mask;
     for (uint64_t entry; (entry = t->table[slot]) != 0; slot = (slot + 1) & mask) {
@@ -218,30 +216,30 @@ static int32_t number(WordTable *t, const Word *word)
             continue;
         int64_t known = (int64_t)(uint32_t)entry - 1, start = t->offsets[known];
         if (t->offsets[known + 1] - start == word->length &&
-            same(t->arena + start, word->bytes, word->length))
+            words_equal(t->arena + start, word->bytes, word->length))
             return (int32_t)known;
     }
     return add_word(t, word, slot);
 }
 
-/* Ids of some words. What their look-up will read is asked for one step ahead: waiting for
- * memory is what it would spend its time on. */
-static void number_all(WordTable *t, const Word *some, int64_t count, int32_t *words)
+/* Looks up the ids of a batch of words. Memory is prefetched a step ahead, since a look-up would
+ * spend its time waiting for it. */
+static void word_ids(WordTable *t, const Word *batch, int64_t count, int32_t *words)
 {
     uint64_t mask = (uint64_t)t->slots - 1;
     for (int64_t i = 0; i < count; i++) {
-        uint64_t entry = t->table[some[i].hash & mask];
+        uint64_t entry = t->table[batch[i].hash & mask];
         PREFETCH(t->offsets + (uint32_t)entry);
     }
     for (int64_t i = 0; i < count; i++)
-        words[i] = number(t, some + i);
+        words[i] = word_id(t, batch + i);
 }
 
-/* Word ids of a note, for which `words_reserve` made room; returns how many there are. */
+/* Writes the word ids of a note, for which `words_reserve` made room; returns their number. */
 int64_t split_note(WordTable *t, const uint8_t *data, int64_t size, int32_t *words)
 {
-    Word some[AT_ONCE];
-    int64_t found = 0, pending = 0;
+    Word batch[LOOKUP_BATCH];
+    int64_t total = 0, pending = 0;
     uint64_t mask = (uint64_t)t->slots - 1;
     uint8_t *out = t->arena + t->used + LOWER_BYTES(size);
     for (int64_t at = 0; at < size;) {
@@ -253,19 +251,19 @@ int64_t split_note(WordTable *t, const uint8_t *data, int64_t size, int32_t *wor
         }
         PREFETCH(t->table + (word.hash & mask));
         out += word.length;
-        some[pending++] = word;
-        if (pending == AT_ONCE) {
-            number_all(t, some, pending, words + found);
-            found += pending;
+        batch[pending++] = word;
+        if (pending == LOOKUP_BATCH) {
+            word_ids(t, batch, pending, words + total);
+            total += pending;
             pending = 0;
         }
     }
-    number_all(t, some, pending, words + found);
-    return found + pending;
+    word_ids(t, batch, pending, words + total);
+    return total + pending;
 }
 
-/* Distinct terms of each note with their frequencies, in order of first appearance. `place` has
- * an entry, -1, for every term. Returns how many postings there are. */
+/* Writes the distinct terms of each note with their frequencies, in order of first appearance.
+ * `place` has an entry for each term, all -1. Returns the number of postings. */
 int64_t count_terms(const int32_t *words, const int64_t *starts, int64_t notes,
                     const int32_t *term_of_word, int64_t *place, uint32_t *out_terms,
                     uint32_t *out_tfs, int64_t *bounds, uint32_t *lengths)

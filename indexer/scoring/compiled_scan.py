@@ -122,8 +122,8 @@ class CompiledScanner:
         impacts = np.empty((size, weights.shape[1]), dtype=np.float32)
         for block in range(self._blocks):
             width = min(size, notes - block * size)
-            self._arrays.impacts(block * size, impacts[:width])
-            scan.blocks(block, block + 1, weights @ impacts[:width].T)
+            self._arrays.dense_impacts(block * size, impacts[:width])
+            scan.run_blocks(block, block + 1, weights @ impacts[:width].T)
 
     def _capacity(self, k: int) -> int:
         candidates = min(max(4 * k, MIN_CAPACITY), self._segment.notes)
@@ -151,5 +151,5 @@ class CompiledScanner:
 
     def _finish(self, scan: "Scan", q: int, k: int) -> ScoredNotes | None:
         notes, scores = np.empty(k, dtype=np.uint32), np.empty(k, dtype=np.float32)
-        count = scan.finish(q, notes, scores)
+        count = scan.top_notes(q, notes, scores)
         return None if count < 0 else ScoredNotes(notes[:count].astype(np.int64), scores[:count])

@@ -75,7 +75,7 @@ def _encode_compiled(
     """
     entries = np.empty(int(np.diff(run.starts)[rows >= 0].sum()), dtype=np.uint16)
     counts = np.zeros(len(pointers) * (pointers.shape[1] - 1) + 1, dtype=np.int64)
-    require_native().place_blocked(
+    require_native().encode_blocked(
         rows, run.starts, run.notes, run.tfs, block_docs, counts, pointers, entries
     )
     return entries

@@ -84,18 +84,18 @@ class CompiledCounter:
         self._ids = _TermIds()
         self.terms = self._ids.terms
         self._analyzer = analyzer
-        self._words = require_native().Words(case_folding_table())
+        self._words = require_native().WordTable(case_folding_table())
         self._term_of_word = np.zeros(0, dtype=np.int32)
 
     def count(self, texts: Sequence[str]) -> NotePostings:
         """The postings of the next notes."""
-        tokens = self._words.split(self._prepare_texts(texts))
+        tokens = self._words.tokenize(self._prepare_texts(texts))
         self._assign_terms()
         terms, tfs = np.empty(tokens, dtype=np.uint32), np.empty(tokens, dtype=np.uint32)
         starts = np.empty(len(texts) + 1, dtype=np.int64)
         lengths = np.empty(len(texts), dtype=np.uint32)
         place = np.full(len(self.terms), -1, dtype=np.int64)
-        size = self._words.count(self._term_of_word, place, terms, tfs, starts, lengths)
+        size = self._words.count_terms(self._term_of_word, place, terms, tfs, starts, lengths)
         return NotePostings(terms[:size].copy(), tfs[:size].copy(), starts, lengths)
 
     def _prepare_texts(self, texts: Sequence[str]) -> list[str | bytes]:
@@ -105,11 +105,11 @@ class CompiledCounter:
         """
         notes: list[str | bytes] = list(texts)
         try:
-            hard = self._words.hard(notes)
+            difficult = self._words.needing_python(notes)
         except UnicodeEncodeError:  # a lone surrogate: no UTF-8 of its own
             notes = [text.encode("utf-8", "surrogatepass") for text in texts]
-            hard = self._words.hard(notes)
-        for i in hard:
+            difficult = self._words.needing_python(notes)
+        for i in difficult:
             words = WORD.findall(texts[i].lower())
             notes[i] = " ".join(words).encode("utf-8", "surrogatepass")
         return notes
