@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from evaluator.cohorts import SECTIONS, read_cohort, read_templates, render_stay
-from evaluator.mortality.question import PAPER
+from evaluator.mortality.question import PAPER_QUESTION
 from patientdx.models import ModelSettings, locate_model
 from patientdx.models.torch.model import HfModel
 from patientdx.protocols import Prompt
@@ -46,7 +46,7 @@ class Timed(NamedTuple):
 def prompts(cohort: Path, stays: int) -> list[Prompt]:
     words = read_templates()
     records = (render_stay(one, SECTIONS, templates=words) for one in read_cohort(cohort))
-    return [PAPER.prompt([part.text for part in one]) for one in islice(records, stays)]
+    return [PAPER_QUESTION.prompt([part.text for part in one]) for one in islice(records, stays)]
 
 
 @contextmanager
@@ -115,7 +115,9 @@ def ways(model: HfModel, asked: list[Prompt], batches: list[int]) -> dict[str, C
     """Every way to ask, by name; ours first."""
     found: dict[str, Callable[[], Pairs]] = {
         "ours, yes/no": lambda: ours(model, asked, YES_NO, 1),
-        "ours, all forms and two tokens": lambda: ours(model, asked, PAPER.forms, 2),
+        "ours, all forms and two tokens": lambda: ours(
+            model, asked, PAPER_QUESTION.surface_forms, 2
+        ),
     }
     for batch in batches:
         found[f"lm-eval, batch {batch}"] = lambda batch=batch: theirs(model, asked, batch)  # type: ignore[misc]

@@ -41,11 +41,18 @@ def recipe(pair: list[str], method: str, t: float) -> dict[str, Any]:
 
 def asked(model: Any, stays: Stays) -> list[float]:
     """Log-odds of death: the code that both ways share."""
-    from evaluator.mortality.predictions import prediction_of
-    from evaluator.mortality.question import PAPER
-    from evaluator.mortality.scoring import ask
+    from evaluator.mortality.answering import answer_questions
+    from evaluator.mortality.predictions import prediction_from_answers
+    from evaluator.mortality.question import PAPER_QUESTION
 
-    return list(map(float, prediction_of(ask(model, stays.records), PAPER).odds))
+    return list(
+        map(
+            float,
+            prediction_from_answers(
+                answer_questions(model, stays.records), PAPER_QUESTION
+            ).log_odds,
+        )
+    )
 
 
 def opened(folder: Path, settings: ModelSettings) -> HfModel:

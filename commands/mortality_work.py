@@ -13,9 +13,9 @@ from . import output
 
 if TYPE_CHECKING:
     from evaluator.cohorts import Cohort
-    from evaluator.mortality.evaluation import About, Evaluation
+    from evaluator.mortality.answering import AnswerProgress
+    from evaluator.mortality.evaluation import MortalityResults, ReportedModel
     from evaluator.mortality.predictions import Outcomes, Prediction
-    from evaluator.mortality.scoring import Asked
     from patientdx.models import ModelSettings
     from patientdx.protocols import ModelDescription
 
@@ -40,9 +40,9 @@ class Work:
     def ask(self, name: str, spec: str, settings: "ModelSettings", store: Path) -> None:
         """Asks one model about all stays in all tasks."""
         from evaluator.mortality.answer_store import AnswerStore
-        from evaluator.mortality.predictions import prediction_of
-        from evaluator.mortality.question import PAPER
-        from evaluator.mortality.scoring import ask
+        from evaluator.mortality.answering import answer_questions
+        from evaluator.mortality.predictions import prediction_from_answers
+        from evaluator.mortality.question import PAPER_QUESTION
         from patientdx.models import open_model
 
         with (
@@ -55,33 +55,37 @@ class Work:
                 label = f"{name}: {task}"
                 with output.progress(label, len(self.places), quiet=self.quiet) as tick:
                     speed = _Speed(tick)
-                    answers = ask(opened, self.records(task), PAPER, kept, on_done=speed)
+                    answers = answer_questions(
+                        opened, self.records(task), PAPER_QUESTION, kept, on_progress=speed
+                    )
                 speed.say(label, quiet=self.quiet)
-                self.predictions.setdefault(task, {})[name] = prediction_of(answers, PAPER)
+                self.predictions.setdefault(task, {})[name] = prediction_from_answers(
+                    answers, PAPER_QUESTION
+                )
 
     def add_baselines(self) -> None:
         """Predicts out of fold, once; tasks share the figures, for no diagnosis is in them."""
-        from evaluator.mortality.baselines import BASELINES, out_of_fold
-        from evaluator.mortality.features import features
-        from evaluator.mortality.predictions import baseline_prediction
+        from evaluator.mortality.baselines import BASELINES, predict_out_of_fold
+        from evaluator.mortality.features import extract_features
+        from evaluator.mortality.predictions import prediction_from_probabilities
 
         if self.outcomes.one_class:
             self._warn("no baselines: a cohort with one class only teaches nothing")
             return
-        matrix = features(self.cohort).matrix[self.places]
+        matrix = extract_features(self.cohort).values[self.places]
         for kind in BASELINES:
             output.say(f"fitting {kind}", quiet=self.quiet)
-            chances = out_of_fold(
+            chances = predict_out_of_fold(
                 kind, matrix, self.outcomes.died, self.outcomes.patients, seed=self.seed
             )
             for task in self.tasks:
-                self.predictions.setdefault(task, {})[kind] = baseline_prediction(chances)
+                self.predictions.setdefault(task, {})[kind] = prediction_from_probabilities(chances)
 
-    def models(self, groups: dict[str, str], weights: dict[str, str]) -> "dict[str, About]":
+    def models(self, groups: dict[str, str], weights: dict[str, str]) -> "dict[str, ReportedModel]":
         """What the main table tells of each model."""
         from evaluator.mortality.baselines import BASELINES
-        from evaluator.mortality.evaluation import About
-        from evaluator.mortality.published import BASELINE, GROUPS, OTHER, group_of
+        from evaluator.mortality.evaluation import ReportedModel
+        from evaluator.mortality.published import BASELINE, GROUPS, OTHER, model_group
 
         unknown = (groups.keys() | weights.keys()) - self.digests.keys()
         if unknown or not set(groups.values()) <= {*GROUPS, OTHER}:
@@ -90,10 +94,12 @@ class Work:
                 hint=f"groups are {', '.join((*GROUPS, OTHER))}",
             )
         found = {
-            name: About(groups.get(name, group_of(name)), _weight(weights.get(name)), digest)
+            name: ReportedModel(
+                groups.get(name, model_group(name)), _weight(weights.get(name)), digest
+            )
             for name, digest in self.digests.items()
         }
-        return found | {name: About(BASELINE) for name in BASELINES}
+        return found | {name: ReportedModel(BASELINE) for name in BASELINES}
 
     def report(
         self,
@@ -107,7 +113,7 @@ class Work:
     ) -> None:
         """Works all figures out and writes what was asked for."""
         from evaluator.mortality.evaluation import evaluate_predictions
-        from evaluator.mortality.question import PAPER
+        from evaluator.mortality.question import PAPER_QUESTION
         from evaluator.mortality.report import build_report
         from evaluator.reporting.documents import render_document
         from evaluator.statistics.bootstrap import Resampling
@@ -118,7 +124,7 @@ class Work:
         found = evaluate_predictions(self.predictions, self.outcomes, models, settings)
         self.write(predictions)
         draw(found, plots)
-        document = build_report(found, PAPER, self.cohort.meta, self.notes())
+        document = build_report(found, PAPER_QUESTION, self.cohort.meta, self.notes())
         with atomic_writer(out or "-") as stream:
             stream.write(render_document(document, form))
 
@@ -183,15 +189,15 @@ def open_work(
     """
     from evaluator.cohorts import parse_sections, read_cohort
     from evaluator.mortality.predictions import Outcomes
-    from evaluator.mortality.sampling import draw_places
+    from evaluator.mortality.sampling import sample_stratified
 
     chosen = {name: parse_sections(name) for name in tasks}
     cohort = read_cohort(path)
     if stratified and sample is not None:
-        places = draw_places(cohort.died, sample, seed)
+        places = sample_stratified(cohort.died, sample, seed)
     else:
         places = _places(len(cohort), sample, seed)
-    of = Outcomes.of(cohort, places)
+    of = Outcomes.from_cohort(cohort, places)
     return Work(cohort, of, places, chosen, templates, seed, quiet, stratified)
 
 
@@ -203,9 +209,9 @@ class _Speed:
         self._start = time.perf_counter()
         self._stays = self._kept = 0
 
-    def __call__(self, step: "Asked") -> None:
+    def __call__(self, step: "AnswerProgress") -> None:
         self._stays += step.stays
-        self._kept += step.stays if step.kept else 0
+        self._kept += step.stays if step.from_store else 0
         self._tick(self._stays)
 
     def say(self, label: str, *, quiet: bool) -> None:
@@ -216,7 +222,7 @@ class _Speed:
         output.say(f"{label}: {told}, {self._kept:,} answered before", quiet=quiet)
 
 
-def draw(found: "Evaluation", paths: Sequence[Path]) -> None:
+def draw(found: "MortalityResults", paths: Sequence[Path]) -> None:
     """Draws the curves of each task; the task is added to the name of each file."""
     from evaluator.mortality.plots import plot_curves
 

@@ -110,9 +110,9 @@ class Stays:
 
 def _asking(live: Live, records: Sequence[Sequence[str]], store: Any) -> "ScorerFactory":
     """λ into a scorer of stays: log-odds of yes, and the answer that was written."""
-    from evaluator.mortality.predictions import prediction_of
-    from evaluator.mortality.question import PAPER
-    from evaluator.mortality.scoring import ask
+    from evaluator.mortality.answering import answer_questions
+    from evaluator.mortality.predictions import prediction_from_answers
+    from evaluator.mortality.question import PAPER_QUESTION
     from evaluator.selection import InstanceScores
     from evaluator.statistics.discrimination import hard_values
 
@@ -128,8 +128,11 @@ def _asking(live: Live, records: Sequence[Sequence[str]], store: Any) -> "Scorer
                     tick(done[0])
 
                 chosen = [records[place] for place in places.tolist()]
-                found = prediction_of(ask(live.model, chosen, PAPER, store, on_done=told), PAPER)
-            return InstanceScores(found.odds, hard_values(found.answers))
+                found = prediction_from_answers(
+                    answer_questions(live.model, chosen, PAPER_QUESTION, store, on_progress=told),
+                    PAPER_QUESTION,
+                )
+            return InstanceScores(found.log_odds, hard_values(found.answers))
 
         return score
 

@@ -9,15 +9,24 @@ from pathlib import Path
 from evaluator.cohorts.cohort import Cohort
 from evaluator.cohorts.sections import read_templates
 from evaluator.mortality.answer_store import AnswerStore
-from evaluator.mortality.baselines import BASELINES, out_of_fold
-from evaluator.mortality.evaluation import About, Evaluation, Tasks, evaluate_predictions
-from evaluator.mortality.features import features
-from evaluator.mortality.figures import Figures
-from evaluator.mortality.predictions import Prediction, baseline_prediction, prediction_of
-from evaluator.mortality.published import BASELINE, GROUPS, OTHER, group_of
-from evaluator.mortality.question import PAPER
+from evaluator.mortality.answering import AnswerProgress, answer_questions
+from evaluator.mortality.baselines import BASELINES, predict_out_of_fold
+from evaluator.mortality.evaluation import (
+    MortalityResults,
+    ReportedModel,
+    Tasks,
+    evaluate_predictions,
+)
+from evaluator.mortality.features import extract_features
+from evaluator.mortality.metrics import ModelMetrics
+from evaluator.mortality.predictions import (
+    Prediction,
+    prediction_from_answers,
+    prediction_from_probabilities,
+)
+from evaluator.mortality.published import BASELINE, GROUPS, OTHER, model_group
+from evaluator.mortality.question import PAPER_QUESTION
 from evaluator.mortality.report import build_report
-from evaluator.mortality.scoring import Asked, ask
 from evaluator.reporting.documents import Document, render_document
 from evaluator.statistics.bootstrap import Resampling
 from evaluator.statistics.discrimination import Floats
@@ -53,7 +62,7 @@ class MortalityEvaluation:
     """Predictions of all models, their figures with intervals, and the report of both."""
 
     sample: StaySample
-    evaluation: Evaluation
+    evaluation: MortalityResults
     document: Document
 
     @property
@@ -62,9 +71,9 @@ class MortalityEvaluation:
         return self.evaluation.tasks
 
     @property
-    def figures(self) -> Mapping[str, Mapping[str, Figures]]:
-        """Figures with intervals by task and model."""
-        return self.evaluation.figures
+    def metrics(self) -> Mapping[str, Mapping[str, ModelMetrics]]:
+        """Metrics with intervals by task and model."""
+        return self.evaluation.metrics
 
     def render(self, format_name: str = "text") -> str:
         """The report as text, markdown, latex or json. Raises EvaluationError for another name."""
@@ -109,11 +118,14 @@ def evaluate_mortality(
     predictions = {
         task: {name: run.predictions[task] for name, run in runs.items()} for task in tasks
     }
-    known = {name: _about(name, run, traits.get(name, ModelTraits())) for name, run in runs.items()}
+    known = {
+        name: _report_model(name, run, traits.get(name, ModelTraits()))
+        for name, run in runs.items()
+    }
     for name, probabilities in (_fit_baselines(stays, monitor) if baselines else {}).items():
-        known[name] = About(BASELINE)
+        known[name] = ReportedModel(BASELINE)
         for by_model in predictions.values():
-            by_model[name] = baseline_prediction(probabilities)
+            by_model[name] = prediction_from_probabilities(probabilities)
     resampling = Resampling(resamples=resamples, seed=seed)
     evaluation = evaluate_predictions(predictions, stays.outcomes, known, resampling)
     notes = sample_notes(
@@ -122,7 +134,7 @@ def evaluate_mortality(
         empty={task: task_records.empty for task, task_records in records.items()},
         models={name: run.description for name, run in runs.items()},
     )
-    document = build_report(evaluation, PAPER, stays.cohort.meta, notes)
+    document = build_report(evaluation, PAPER_QUESTION, stays.cohort.meta, notes)
     return MortalityEvaluation(stays, evaluation, document)
 
 
@@ -191,9 +203,9 @@ def _predict(
 ) -> Prediction:
     with monitor.progress(label, len(records)) as progress:
         pace = _Pace(progress)
-        answers = ask(model, records, PAPER, store, on_done=pace)
+        answers = answer_questions(model, records, PAPER_QUESTION, store, on_progress=pace)
     monitor.notice(f"{label}: {pace.summary()}")
-    return prediction_of(answers, PAPER)
+    return prediction_from_answers(answers, PAPER_QUESTION)
 
 
 class _Pace:
@@ -204,9 +216,9 @@ class _Pace:
         self._start = time.perf_counter()
         self._answered = self._stored = 0
 
-    def __call__(self, step: Asked) -> None:
+    def __call__(self, step: AnswerProgress) -> None:
         """Add the stays of a step."""
-        if step.kept:
+        if step.from_store:
             self._stored += step.stays
         else:
             self._answered += step.stays
@@ -227,11 +239,11 @@ def _fit_baselines(stays: StaySample, monitor: Monitor) -> dict[str, Floats]:
     if stays.outcomes.one_class:
         monitor.warning("no baselines: a cohort with one class only teaches nothing")
         return {}
-    matrix = features(stays.cohort).matrix[list(stays.positions)]
+    matrix = extract_features(stays.cohort).values[list(stays.positions)]
     probabilities = {}
     for kind in BASELINES:
         monitor.notice(f"fitting {kind}")
-        probabilities[kind] = out_of_fold(
+        probabilities[kind] = predict_out_of_fold(
             kind, matrix, stays.outcomes.died, stays.outcomes.patients, seed=stays.seed
         )
     return probabilities
@@ -251,5 +263,5 @@ def _check_traits(traits: Mapping[str, ModelTraits], models: Sequence[str]) -> N
         )
 
 
-def _about(name: str, run: _ModelRun, traits: ModelTraits) -> About:
-    return About(traits.group or group_of(name), traits.merge_weight, run.digest)
+def _report_model(name: str, run: _ModelRun, traits: ModelTraits) -> ReportedModel:
+    return ReportedModel(traits.group or model_group(name), traits.merge_weight, run.digest)

@@ -7,7 +7,7 @@ from pathlib import Path
 from evaluator.cohorts.cohort import Cohort, read_cohort
 from evaluator.cohorts.sections import Templates, parse_sections, render_stay
 from evaluator.mortality.predictions import Outcomes
-from evaluator.mortality.sampling import draw_places
+from evaluator.mortality.sampling import sample_stratified, sample_uniform
 
 PAPER_TASKS = ("mortality", "mortality-hard")
 """The record sets of the paper."""
@@ -57,20 +57,11 @@ def sample_stays(
     if not isinstance(cohort, Cohort):
         cohort = read_cohort(Path(cohort))
     if stratified and size is not None:
-        positions = draw_places(cohort.died, size, seed)
+        positions = sample_stratified(cohort.died, size, seed)
     else:
-        positions = _draw_positions(len(cohort), size, seed)
-    outcomes = Outcomes.of(cohort, positions)
+        positions = sample_uniform(len(cohort), size, seed)
+    outcomes = Outcomes.from_cohort(cohort, positions)
     return StaySample(cohort, tuple(positions), outcomes, seed, stratified)
-
-
-def _draw_positions(stays: int, size: int | None, seed: int) -> list[int]:
-    import numpy as np
-
-    if size is None or size >= stays:
-        return list(range(stays))
-    drawn = np.random.default_rng(seed).choice(stays, size=size, replace=False)
-    return sorted(map(int, drawn))
 
 
 class StayRecords:

@@ -1,1 +1,1 @@
-"""Mortality prediction: models asked about stays, baselines, figures with intervals, reports."""
+"""Mortality prediction: questions to models, baselines, metrics with intervals, reports."""

@@ -1,7 +1,7 @@
-"""Answers of models about stays, kept on disk as they come, so that a killed run goes on.
+"""Answers of models about stays, stored on disk as they come, so that a killed run can continue.
 
-A file of SQLite, readable by its owner alone. It holds keys, numbers and a reply of a few tokens:
-neither records nor ids.
+A file of SQLite, readable by its owner alone. It holds keys, numbers and replies of a few tokens,
+but neither records nor ids.
 """
 
 import json
@@ -22,11 +22,11 @@ _FORMAT = RowFormat(
 
 
 class Answer(NamedTuple):
-    """What a model made of a stay.
+    """The answer of a model about a stay.
 
-    `died` and `lived` are the natural-log probabilities that its reply begins with a form of
-    either label, `reply` is what it wrote, `tokens` how many of the prompt it read, `cut`
-    whether the record was cut for the context.
+    `died` and `lived` are the natural-log probabilities that the reply begins with a form of
+    either label, `reply` is the generated text, `tokens` the number of prompt tokens, `cut`
+    whether the record was cut to fit the context.
     """
 
     died: float
@@ -46,7 +46,7 @@ class AnswerStore(KeptRows):
         super().__init__(path, _FORMAT)
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, Answer]:
-        """The answers that are there, by key."""
+        """The stored answers among some keys."""
         with self.explained():
             return {key: Answer(*json.loads(value)) for key, value in self.rows(keys)}
 

@@ -1,6 +1,6 @@
-"""What a language model is up against: scikit-learn on the numbers of the same 48 hours.
+"""Baselines for language models: scikit-learn on the numbers of the same 48 hours.
 
-Nobody is predicted by a model that was fitted on the same patient: five folds, dealt by patient.
+No patient is predicted by a model that was fitted on the same patient: five folds by patient.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from patientdx.capabilities import require_package
 from patientdx.errors import EvaluationError
 
 
-def out_of_fold(
+def predict_out_of_fold(
     kind: str,
     matrix: npt.NDArray[np.floating],
     died: npt.NDArray[np.bool_],
@@ -25,28 +25,28 @@ def out_of_fold(
     folds: int = 5,
     seed: int = 0,
 ) -> Floats:
-    """Probabilities of death (n,) by one of `BASELINES`; nan in the matrix is what is missing.
+    """Probabilities of death (n,) by one of `BASELINES`; nan in `matrix` is missing.
 
     Raises EvaluationError where a fold leaves only one class to learn from, ExtraMissingError
     without scikit-learn.
     """
     require_package("sklearn", "mortality")
-    dealt = Folds(folds, seed).deal(set(patients))
-    fold_of = np.array([dealt[one] for one in patients])
-    found = np.full(len(died), np.nan)
+    fold_of_patient = Folds(folds, seed).deal(set(patients))
+    fold_of_stay = np.array([fold_of_patient[patient] for patient in patients])
+    probabilities = np.full(len(died), np.nan)
     for fold in range(folds):
-        inside = fold_of == fold
-        if len(set(died[~inside].tolist())) < 2:
+        held_out = fold_of_stay == fold
+        if len(set(died[~held_out].tolist())) < 2:
             raise EvaluationError("a baseline cannot learn where all died, or all lived")
-        known = ~np.isnan(matrix[~inside]).all(axis=0)  # what nobody has cannot be learned from
+        known = ~np.isnan(matrix[~held_out]).all(axis=0)  # drops columns without any value
         model = BASELINES[kind](seed)
-        model.fit(matrix[~inside][:, known], died[~inside])
-        found[inside] = model.predict_proba(matrix[inside][:, known])[:, 1]
-    return found
+        model.fit(matrix[~held_out][:, known], died[~held_out])
+        probabilities[held_out] = model.predict_proba(matrix[held_out][:, known])[:, 1]
+    return probabilities
 
 
 def _logistic(_seed: int) -> Any:
-    """Medians for what is missing, and a column that says so; scaled; L2 penalty, C = 0.01."""
+    """Imputed medians with indicator columns, scaled values, L2 penalty, C = 0.01."""
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -55,18 +55,18 @@ def _logistic(_seed: int) -> Any:
     return make_pipeline(
         SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
         StandardScaler(),
-        FunctionTransformer(_within),
+        FunctionTransformer(_clip),
         LogisticRegression(C=0.01, max_iter=2000),
     )
 
 
-def _within(values: Any) -> Any:
-    """Scaled values cut at five standard deviations: one absurd value must not decide."""
+def _clip(values: Any) -> Any:
+    """Scaled values clipped at five standard deviations: a single absurd value must not decide."""
     return np.clip(values, -5, 5)
 
 
 def _boosting(seed: int) -> Any:
-    """Gradient-boosted trees on histograms, which take missing values as they are."""
+    """Gradient-boosted trees on histograms, which handle missing values themselves."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(

@@ -1,4 +1,4 @@
-"""Models against one of them, on the same stays."""
+"""Paired comparisons of models with a baseline model on the same stays."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -11,15 +11,15 @@ from evaluator.statistics.intervals import Interval
 from evaluator.statistics.significance import holm
 from patientdx.errors import EvaluationError
 
-from .figures import HEADLINES, Figures
+from .metrics import HEADLINE_METRICS, ModelMetrics
 from .predictions import Outcomes, Prediction
 
 
 class Contrast(NamedTuple):
     """A model minus the baseline.
 
-    `delong` is the paired test of the AUROC of P(yes), `holm` its p corrected for all models of
-    the task; None where there are too few deaths. `differences` have intervals of the bootstrap
+    `delong` is the paired test of the AUROC of P(yes), `holm` its p-value corrected for all models
+    of the task; None where there are too few deaths. `differences` have intervals of the bootstrap
     by patient, in which both models see the same resamples.
     """
 
@@ -30,45 +30,47 @@ class Contrast(NamedTuple):
     differences: Mapping[str, tuple[float, Interval | None]]
 
 
-def contrasts(
+def compare_models(
     predictions: Mapping[str, Prediction],
-    found: Mapping[str, Figures],
+    metrics: Mapping[str, ModelMetrics],
     outcomes: Outcomes,
     level: float = 0.95,
 ) -> list[Contrast]:
-    """Every other model against the first one."""
+    """Each model against the first, which is the baseline."""
     baseline, *others = predictions
-    tests = [_test(outcomes, predictions[name], predictions[baseline], level) for name in others]
-    corrected = holm([np.nan if one is None else one.p for one in tests])
+    tests = [
+        _test_auroc(outcomes, predictions[name], predictions[baseline], level) for name in others
+    ]
+    corrected = holm([np.nan if test is None else test.p for test in tests])
     return [
         Contrast(
             name,
             baseline,
             test,
             None if test is None else p,
-            _differences(found[name], found[baseline], level),
+            _differences(metrics[name], metrics[baseline], level),
         )
         for name, test, p in zip(others, tests, corrected, strict=True)
     ]
 
 
-def _test(
-    outcomes: Outcomes, one: Prediction, other: Prediction, level: float
+def _test_auroc(
+    outcomes: Outcomes, prediction: Prediction, baseline: Prediction, level: float
 ) -> DeLongTest | None:
     try:
-        return delong_test(outcomes.died, one.odds, other.odds, level)
+        return delong_test(outcomes.died, prediction.log_odds, baseline.log_odds, level)
     except EvaluationError:
         return None
 
 
 def _differences(
-    one: Figures, other: Figures, level: float
+    metrics: ModelMetrics, baseline: ModelMetrics, level: float
 ) -> dict[str, tuple[float, Interval | None]]:
     return {
-        name: (
-            one.values[name].value - other.values[name].value,
-            percentiles(one.draws[name] - other.draws[name], level),
+        metric.name: (
+            metrics.values[metric.name].value - baseline.values[metric.name].value,
+            percentiles(metrics.draws[metric.name] - baseline.draws[metric.name], level),
         )
-        for name in HEADLINES
-        if name in one.values
+        for metric in HEADLINE_METRICS
+        if metric.name in metrics.values
     }

@@ -1,4 +1,4 @@
-"""Models on tasks: all figures, subgroups and contrasts of all predictions."""
+"""Evaluates models on tasks: metrics, subgroups and contrasts of all predictions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,18 +7,24 @@ from typing import NamedTuple
 from evaluator.statistics.bootstrap import Resampling
 from patientdx.errors import EvaluationError
 
-from .contrasts import Contrast, contrasts
-from .figures import HEADLINES, Figure, Figures, average, figures
+from .contrasts import Contrast, compare_models
+from .metrics import (
+    HEADLINE_METRICS,
+    MetricValue,
+    ModelMetrics,
+    average_over_tasks,
+    compute_metrics,
+)
 from .predictions import Outcomes, Prediction
-from .published import BASELINE, GROUPS, OTHER, group_of
-from .subgroups import Subgroup, subgroups
+from .published import BASELINE, GROUPS, OTHER, model_group
+from .subgroups import Subgroup, evaluate_subgroups
 
 Tasks = Mapping[str, Mapping[str, Prediction]]
-"""task (a choice of sections) -> model -> its prediction; all on the same stays."""
+"""Task (a choice of sections) -> model -> its prediction; all on the same stays."""
 
 
-class About(NamedTuple):
-    """What a reader must know of a model: its group, the λ of a merge, its digest."""
+class ReportedModel(NamedTuple):
+    """What the report shows of a model: its group in the main table, λ of a merge, its digest."""
 
     group: str
     weight: float | None = None
@@ -26,81 +32,91 @@ class About(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Everything that was found, by task and model."""
+class MortalityResults:
+    """All results, by task and model."""
 
     outcomes: Outcomes
     tasks: Tasks
-    models: Mapping[str, About]
-    figures: Mapping[str, Mapping[str, Figures]]
+    models: Mapping[str, ReportedModel]
+    metrics: Mapping[str, Mapping[str, ModelMetrics]]
     subgroups: Mapping[str, Mapping[str, list[Subgroup]]]
     contrasts: Mapping[str, list[Contrast]]
-    settings: Resampling
+    resampling: Resampling
 
     @property
-    def in_order(self) -> list[str]:
-        """The models, group by group as in the paper's table, then as they were given."""
+    def ordered_models(self) -> list[str]:
+        """The models, group by group as in the paper's table, then in the order of the input."""
         order = (*GROUPS, OTHER, BASELINE)
         return sorted(self.models, key=lambda name: order.index(self.models[name].group))
 
     @property
-    def once(self) -> list[tuple[str, str, str]]:
-        """Each prediction once: its first task, what to call that, and its model.
+    def distinct_predictions(self) -> list[tuple[str, str, str]]:
+        """Each prediction once: its first task, the label of that task, and its model.
 
-        A prediction that all tasks share, such as a baseline's, is that of "all" tasks.
+        The label of a prediction that all tasks share, such as a baseline's, is "all".
         """
         rows = []
-        for task, of in self.tasks.items():
-            for name, one in of.items():
-                sharing = [other for other, some in self.tasks.items() if some.get(name) is one]
+        for task, predictions in self.tasks.items():
+            for model, prediction in predictions.items():
+                sharing = [
+                    other for other, row in self.tasks.items() if row.get(model) is prediction
+                ]
                 if sharing[0] == task:
                     shared = len(sharing) == len(self.tasks) > 1
-                    rows.append((task, "all" if shared else task, name))
+                    rows.append((task, "all" if shared else task, model))
         return rows
 
-    def average(self, model: str, name: str) -> Figure | None:
-        """The mean of a headline figure over the tasks; None where a task lacks it."""
-        found = [self.figures[task].get(model) for task in self.tasks]
-        present = [one for one in found if one is not None]
-        if len(present) < max(2, len(found)) or name not in HEADLINES:
+    def average(self, model: str, name: str) -> MetricValue | None:
+        """The mean of a headline metric over the tasks; None where a task lacks it."""
+        by_task = [self.metrics[task].get(model) for task in self.tasks]
+        present = [metrics for metrics in by_task if metrics is not None]
+        headline = any(metric.name == name for metric in HEADLINE_METRICS)
+        if len(present) < max(2, len(by_task)) or not headline:
             return None
-        return average(present, name, self.settings.level)
+        return average_over_tasks(present, name, self.resampling.level)
 
 
 def evaluate_predictions(
     tasks: Tasks,
     outcomes: Outcomes,
-    models: Mapping[str, About] | None = None,
-    settings: Resampling | None = None,
-) -> Evaluation:
-    """All figures of all predictions; contrasts are with the first model of each task.
+    models: Mapping[str, ReportedModel] | None = None,
+    resampling: Resampling | None = None,
+) -> MortalityResults:
+    """Evaluates all predictions; contrasts are with the first model of each task.
 
-    A model that `models` does not tell about gets the group of its name. Raises EvaluationError
-    for no prediction, and for one of other stays.
+    A model without a description gets the group that its name suggests. Raises EvaluationError
+    where there is no prediction, and for one of other stays.
     """
-    settings = settings or Resampling()
-    names = list(dict.fromkeys(name for of in tasks.values() for name in of))
+    resampling = resampling or Resampling()
+    names = list(dict.fromkeys(name for predictions in tasks.values() for name in predictions))
     if not names:
         raise EvaluationError("there is no prediction to evaluate")
-    for of in tasks.values():
-        if any(len(one.answers) != len(outcomes) for one in of.values()):
+    for predictions in tasks.values():
+        if any(len(prediction.answers) != len(outcomes) for prediction in predictions.values()):
             raise EvaluationError("a prediction is needed for every stay of the cohort")
-    told = {name: About(group_of(name)) for name in names} | dict(models or {})
-    found = {
-        task: {name: figures(one, outcomes, settings) for name, one in of.items()}
-        for task, of in tasks.items()
+    described = {name: ReportedModel(model_group(name)) for name in names} | dict(models or {})
+    metrics = {
+        task: {
+            name: compute_metrics(prediction, outcomes, resampling)
+            for name, prediction in predictions.items()
+        }
+        for task, predictions in tasks.items()
     }
-    return Evaluation(
+    return MortalityResults(
         outcomes=outcomes,
         tasks=tasks,
-        models={name: told[name] for name in names},
-        figures=found,
+        models={name: described[name] for name in names},
+        metrics=metrics,
         subgroups={
-            task: {name: subgroups(one, outcomes, settings.level) for name, one in of.items()}
-            for task, of in tasks.items()
+            task: {
+                name: evaluate_subgroups(prediction, outcomes, resampling.level)
+                for name, prediction in predictions.items()
+            }
+            for task, predictions in tasks.items()
         },
         contrasts={
-            task: contrasts(of, found[task], outcomes, settings.level) for task, of in tasks.items()
+            task: compare_models(predictions, metrics[task], outcomes, resampling.level)
+            for task, predictions in tasks.items()
         },
-        settings=settings,
+        resampling=resampling,
     )

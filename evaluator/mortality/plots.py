@@ -16,14 +16,14 @@ from patientdx.capabilities import require_package
 from patientdx.errors import EvaluationError
 from patientdx.formats import atomic_writer
 
-from .evaluation import Evaluation
+from .evaluation import MortalityResults
 from .predictions import Prediction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe & Ito 2008, without yellow; then dashes tell models apart.
+# Okabe & Ito 2008, without yellow; further models differ by their dashes.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#222222")
 _DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)))
 _REFERENCE: Mapping[str, Any] = MappingProxyType(
@@ -31,33 +31,33 @@ _REFERENCE: Mapping[str, Any] = MappingProxyType(
 )
 
 
-def plot_curves(found: Evaluation, task: str, paths: Sequence[Path | str]) -> None:
-    """Four panels with all models of a task, as PNG or SVG by each suffix, written atomically.
+def plot_curves(results: MortalityResults, task: str, paths: Sequence[Path | str]) -> None:
+    """Draws four panels with all models of a task; each suffix selects PNG or SVG.
 
     Raises ExtraMissingError without matplotlib, EvaluationError for another suffix and where all
     died or all lived.
     """
     formats = [format_of(path) for path in paths]
-    if found.outcomes.one_class:
+    if results.outcomes.one_class:
         raise EvaluationError("curves need stays that ended in death and stays that did not")
     require_package("matplotlib", "report")
     with style():
-        figure = _figure(found, task)
+        figure = _draw_panels(results, task)
         for path, form in zip(paths, formats, strict=True):
             with atomic_writer(path, "wb") as out:
                 figure.savefig(out, format=form, metadata=METADATA[form])
 
 
-def _figure(found: Evaluation, task: str) -> "Figure":
+def _draw_panels(results: MortalityResults, task: str) -> "Figure":
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.4, 7.6), layout="constrained")
     FigureCanvasAgg(figure)
     panels = (_roc, _precision_recall, _calibration, _decision)
-    for draw, axes in zip(panels, figure.subplots(2, 2).ravel(), strict=True):
-        _panel(draw, axes, found, task)
-    outcomes = found.outcomes
+    for draw_curve, axes in zip(panels, figure.subplots(2, 2).ravel(), strict=True):
+        _draw_panel(draw_curve, axes, results, task)
+    outcomes = results.outcomes
     figure.suptitle(
         f"{one_line(task)}: {len(outcomes):,} stays, {outcomes.deaths:,} deaths "
         f"(prevalence {outcomes.prevalence:.3f})",
@@ -70,48 +70,52 @@ def _figure(found: Evaluation, task: str) -> "Figure":
     return figure
 
 
-def _panel(
-    draw: Callable[["Axes", Evaluation, Prediction, dict[str, Any]], None],
+def _draw_panel(
+    draw_curve: Callable[["Axes", MortalityResults, Prediction, dict[str, Any]], None],
     axes: "Axes",
-    found: Evaluation,
+    results: MortalityResults,
     task: str,
 ) -> None:
-    for at, (name, one) in enumerate(found.tasks[task].items()):
+    for number, (name, prediction) in enumerate(results.tasks[task].items()):
         line = {
-            "color": _COLOURS[at % len(_COLOURS)],
-            "linestyle": _DASHES[at // len(_COLOURS) % len(_DASHES)],
+            "color": _COLOURS[number % len(_COLOURS)],
+            "linestyle": _DASHES[number // len(_COLOURS) % len(_DASHES)],
             "linewidth": 1.4,
-            "label": _label(found, task, name),
+            "label": _label(results, task, name),
         }
-        draw(axes, found, one, line)
+        draw_curve(axes, results, prediction, line)
 
 
-def _label(found: Evaluation, task: str, name: str) -> str:
-    values = found.figures[task][name].values
-    told = (
+def _label(results: MortalityResults, task: str, name: str) -> str:
+    values = results.metrics[task][name].values
+    label = (
         f"{one_line(name)} (AUROC {values['auroc'].value:.3f}, AUPRC {values['auprc'].value:.3f})"
     )
-    return told.lstrip("_")  # matplotlib hides labels that begin with an underscore
+    return label.lstrip("_")  # matplotlib hides labels that begin with an underscore
 
 
-def _roc(axes: "Axes", found: Evaluation, one: Prediction, line: dict[str, Any]) -> None:
-    curve = roc_curve(found.outcomes.died, one.odds)
+def _roc(
+    axes: "Axes", results: MortalityResults, prediction: Prediction, line: dict[str, Any]
+) -> None:
+    curve = roc_curve(results.outcomes.died, prediction.log_odds)
     axes.plot(curve.x, curve.y, **line)
     axes.plot([0, 1], [0, 1], **_REFERENCE)
     axes.set(title="ROC", xlabel="false-positive rate", ylabel="true-positive rate")
 
 
 def _precision_recall(
-    axes: "Axes", found: Evaluation, one: Prediction, line: dict[str, Any]
+    axes: "Axes", results: MortalityResults, prediction: Prediction, line: dict[str, Any]
 ) -> None:
-    curve = precision_recall_curve(found.outcomes.died, one.odds)
+    curve = precision_recall_curve(results.outcomes.died, prediction.log_odds)
     axes.step(np.r_[0, curve.x], np.r_[curve.y[:1], curve.y], where="pre", **line)
-    axes.axhline(found.outcomes.prevalence, **_REFERENCE)
+    axes.axhline(results.outcomes.prevalence, **_REFERENCE)
     axes.set(title="Precision and recall", xlabel="recall", ylabel="precision", ylim=(0, 1.02))
 
 
-def _calibration(axes: "Axes", found: Evaluation, one: Prediction, line: dict[str, Any]) -> None:
-    groups = calibration_curve(found.outcomes.died, one.probability)
+def _calibration(
+    axes: "Axes", results: MortalityResults, prediction: Prediction, line: dict[str, Any]
+) -> None:
+    groups = calibration_curve(results.outcomes.died, prediction.probability)
     x, y = [group.predicted for group in groups], [group.observed for group in groups]
     low = [group.observed - group.interval.low for group in groups]
     high = [group.interval.high - group.observed for group in groups]
@@ -122,10 +126,12 @@ def _calibration(axes: "Axes", found: Evaluation, one: Prediction, line: dict[st
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
 
 
-def _decision(axes: "Axes", found: Evaluation, one: Prediction, line: dict[str, Any]) -> None:
-    curve = decision_curve(found.outcomes.died, one.probability)
+def _decision(
+    axes: "Axes", results: MortalityResults, prediction: Prediction, line: dict[str, Any]
+) -> None:
+    curve = decision_curve(results.outcomes.died, prediction.probability)
     axes.plot(curve.thresholds, curve.model, **line)
     axes.plot(curve.thresholds, curve.everybody, **_REFERENCE)
     axes.axhline(0, **_REFERENCE)
     axes.set(title="Decision curve", xlabel="threshold", ylabel="net benefit")
-    axes.set_ylim(-0.3 * found.outcomes.prevalence, 1.1 * found.outcomes.prevalence)
+    axes.set_ylim(-0.3 * results.outcomes.prevalence, 1.1 * results.outcomes.prevalence)

@@ -1,4 +1,4 @@
-"""What is predicted of stays, by a language model or by a baseline, beside what came true."""
+"""Predictions of a language model or a baseline, and the outcomes of the same stays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from .question import Question, log_odds, probability
 
 @dataclass(frozen=True, repr=False)
 class Outcomes:
-    """The stays that were asked about, one place a stay; `age` is nan where unknown.
+    """The outcomes of the evaluated stays, and the traits that define subgroups.
 
-    It never prints itself.
+    All fields have one entry per stay; `age` is nan where unknown. It never prints itself.
     """
 
     died: npt.NDArray[np.bool_]
@@ -28,17 +28,17 @@ class Outcomes:
     unit: tuple[str | None, ...]
 
     @classmethod
-    def of(cls, cohort: Cohort, places: Sequence[int] | None = None) -> "Outcomes":
-        """All stays of a cohort, or those at some places. Raises EvaluationError for none."""
-        chosen = list(range(len(cohort)) if places is None else places)
+    def from_cohort(cls, cohort: Cohort, positions: Sequence[int] | None = None) -> "Outcomes":
+        """All stays of a cohort, or those at some positions. Raises EvaluationError for none."""
+        chosen = list(range(len(cohort)) if positions is None else positions)
         if not chosen:
             raise EvaluationError("the cohort has no stay")
         return cls(
             cohort.died[chosen],
-            tuple(cohort.subject_ids[place] for place in chosen),
+            tuple(cohort.subject_ids[position] for position in chosen),
             cohort.age[chosen],
-            tuple(cohort.sex[place] for place in chosen),
-            tuple(cohort.unit[place] for place in chosen),
+            tuple(cohort.sex[position] for position in chosen),
+            tuple(cohort.unit[position] for position in chosen),
         )
 
     def __len__(self) -> int:
@@ -46,62 +46,63 @@ class Outcomes:
 
     @property
     def deaths(self) -> int:
-        """Stays that ended in death."""
+        """Number of stays that ended in death."""
         return int(self.died.sum())
 
     @property
     def prevalence(self) -> float:
-        """The share of stays that ended in death."""
+        """Share of stays that ended in death."""
         return self.deaths / len(self)
 
     @property
     def one_class(self) -> bool:
-        """Whether nothing can be told apart, because all died or all lived."""
+        """True where all died or all lived, so that AUROC is undefined."""
         return self.deaths in {0, len(self)}
 
 
 @dataclass(frozen=True, repr=False)
 class Prediction:
-    """One model's word on every stay.
+    """A model's prediction for every stay.
 
-    `odds` are log-odds of death, `probability` what they amount to, `answers` yes, no, or None
-    for what could not be read. Of a language model `mass` is the probability of any of the
-    answers asked for, `tokens` how many tokens of the prompt it read, `cut` how many records
-    were cut.
+    `log_odds` are log-odds of death, `probability` the same as probabilities, `answers` yes, no,
+    or None where the reply is unreadable. Of a language model, `answer_mass` is the probability of
+    any answer of the question, `tokens` the length of each prompt, `cut` the number of records
+    that were cut to fit the context.
     """
 
-    odds: Floats
+    log_odds: Floats
     probability: Floats
     answers: tuple[bool | None, ...]
-    mass: Floats | None = None
+    answer_mass: Floats | None = None
     tokens: npt.NDArray[np.int_] | None = None
     cut: int = 0
 
     @property
     def unreadable(self) -> int:
-        """Answers that are neither yes nor no."""
-        return sum(one is None for one in self.answers)
+        """Number of answers that are neither yes nor no."""
+        return sum(answer is None for answer in self.answers)
 
 
-def prediction_of(answers: Sequence[Answer], question: Question) -> Prediction:
-    """What a language model's answers say."""
-    odds = np.array([log_odds(one.died, one.lived) for one in answers])
+def prediction_from_answers(answers: Sequence[Answer], question: Question) -> Prediction:
+    """The prediction of a language model from its answers."""
+    odds = np.array([log_odds(answer.died, answer.lived) for answer in answers])
+    died, lived = ([getattr(answer, label) for answer in answers] for label in ("died", "lived"))
     return Prediction(
-        odds=odds,
-        probability=np.array([probability(float(one)) for one in odds]),
-        answers=tuple(question.read(one.reply) for one in answers),
-        mass=np.exp([one.died for one in answers]) + np.exp([one.lived for one in answers]),
-        tokens=np.array([one.tokens for one in answers]),
-        cut=sum(one.cut for one in answers),
+        log_odds=odds,
+        probability=np.array([probability(float(value)) for value in odds]),
+        answers=tuple(question.parse_reply(answer.reply) for answer in answers),
+        answer_mass=np.exp(died) + np.exp(lived),
+        tokens=np.array([answer.tokens for answer in answers]),
+        cut=sum(answer.cut for answer in answers),
     )
 
 
-def baseline_prediction(probabilities: Floats) -> Prediction:
-    """What a baseline's probabilities say; it answers yes from 1/2 on."""
+def prediction_from_probabilities(probabilities: Floats) -> Prediction:
+    """The prediction of a baseline from its probabilities; its answer is yes from 1/2 on."""
     from evaluator.statistics.calibration import logit
 
     return Prediction(
-        odds=logit(probabilities),
+        log_odds=logit(probabilities),
         probability=probabilities,
-        answers=tuple(bool(one >= 0.5) for one in probabilities),
+        answers=tuple(bool(value >= 0.5) for value in probabilities),
     )

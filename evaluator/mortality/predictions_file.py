@@ -11,11 +11,11 @@ from patientdx.formats import atomic_writer
 from .predictions import Outcomes, Prediction
 
 PREDICTION_TIME = datetime(1970, 1, 1) + timedelta(hours=48)  # noqa: DTZ001 - MEDS has no zone
-"""A cohort tells no dates; this stands for 48 hours after every admission."""
+"""A cohort has no dates; this stands for 48 hours after every admission."""
 
 
 def write_predictions(path: Path | str, prediction: Prediction, outcomes: Outcomes) -> None:
-    """One row a stay, in the order of the cohort.
+    """Writes one row per stay, in the order of the cohort.
 
     The columns are `subject_id`, `prediction_time` (always `PREDICTION_TIME`), `boolean_value`
     (died), `predicted_boolean_value` (the probability is 1/2 or more) and
@@ -25,14 +25,14 @@ def write_predictions(path: Path | str, prediction: Prediction, outcomes: Outcom
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    chances = prediction.probability
+    probabilities = prediction.probability
     table = pa.table(
         {
             "subject_id": pa.array(subject_numbers(outcomes.patients), pa.int64()),
             "prediction_time": pa.array([PREDICTION_TIME] * len(outcomes), pa.timestamp("us")),
             "boolean_value": pa.array(outcomes.died, pa.bool_()),
-            "predicted_boolean_value": pa.array(chances >= 0.5, pa.bool_()),
-            "predicted_boolean_probability": pa.array(chances, pa.float32()),
+            "predicted_boolean_value": pa.array(probabilities >= 0.5, pa.bool_()),
+            "predicted_boolean_probability": pa.array(probabilities, pa.float32()),
         }
     )
     with atomic_writer(path, "wb", private=True) as out:
@@ -40,14 +40,18 @@ def write_predictions(path: Path | str, prediction: Prediction, outcomes: Outcom
 
 
 def subject_numbers(patients: Sequence[str]) -> list[int]:
-    """Patient ids as MEDS wants them, int64: numbers as they are, else a hash of each id.
+    """Patient ids as MEDS requires them, int64: numbers as they are, else a hash of each id.
 
-    Where one id is no number all are hashed, so that a hash cannot meet a number.
+    Where any id is no number all are hashed, so that a hash cannot equal a number.
     """
-    numbers = [int(one) for one in patients if one.isascii() and one.isdigit() and len(one) < 19]
+    numbers = [
+        int(patient)
+        for patient in patients
+        if patient.isascii() and patient.isdigit() and len(patient) < 19
+    ]
     if len(numbers) == len(patients) and len(set(numbers)) == len(set(patients)):
         return numbers
     return [
-        int.from_bytes(blake2b(one.encode(), digest_size=8).digest(), "big") >> 1
-        for one in patients
+        int.from_bytes(blake2b(patient.encode(), digest_size=8).digest(), "big") >> 1
+        for patient in patients
     ]

@@ -1,7 +1,7 @@
-"""What the paper says of its models (arXiv 2504.17360), and which group a model belongs to.
+"""Results that the paper reports for its models (arXiv 2504.17360), and the groups of its table.
 
-The full tables of the paper are not at hand: these figures stand in its prose and ablation. To
-which of its columns (mortality, mortality-hard, average) they belong is not known.
+The full tables of the paper were not available: these values are from its prose and ablation. Their
+column (mortality, mortality-hard or average) is not known.
 """
 
 import re
@@ -19,8 +19,8 @@ SOURCE = (
 )
 
 
-class Published(NamedTuple):
-    """A model of the paper: what its name looks like, its group, and its known figures."""
+class PublishedResult(NamedTuple):
+    """A model of the paper: a pattern of its name, its group, and its known results."""
 
     pattern: str
     group: str
@@ -29,20 +29,20 @@ class Published(NamedTuple):
 
 
 _MODELS = (
-    Published(r"patient[-_]?bio[-_]?dx.*8b", "Merged", ".6101"),
-    Published(r"patient[-_]?dx.*8b", "Merged", ".6338"),
-    Published(r"patient[-_]?dx.*7b", "Merged", ".6057"),
-    Published(r"mistral[-_]merged[-_]0[-_]4", "Merged"),
-    Published(r"med42", "BioMedical", None, ".20"),
-    Published(r"meditron", "BioMedical", ".55-.60", "< .16"),
-    Published(r"biomistral", "BioMedical", "~.5", "< .16"),
-    Published(r"mathstral", "Math", "~.5", "< .16"),
-    Published(r"dart[-_]?math", "Math", ".5015", "< .16"),
-    Published(r"llama[-_]?3.*instruct", "Instruct", ".5005", "< .16"),
-    Published(r"mistral.*instruct", "Instruct", ".55-.60", "< .16"),
+    PublishedResult(r"patient[-_]?bio[-_]?dx.*8b", "Merged", ".6101"),
+    PublishedResult(r"patient[-_]?dx.*8b", "Merged", ".6338"),
+    PublishedResult(r"patient[-_]?dx.*7b", "Merged", ".6057"),
+    PublishedResult(r"mistral[-_]merged[-_]0[-_]4", "Merged"),
+    PublishedResult(r"med42", "BioMedical", None, ".20"),
+    PublishedResult(r"meditron", "BioMedical", ".55-.60", "< .16"),
+    PublishedResult(r"biomistral", "BioMedical", "~.5", "< .16"),
+    PublishedResult(r"mathstral", "Math", "~.5", "< .16"),
+    PublishedResult(r"dart[-_]?math", "Math", ".5015", "< .16"),
+    PublishedResult(r"llama[-_]?3.*instruct", "Instruct", ".5005", "< .16"),
+    PublishedResult(r"mistral.*instruct", "Instruct", ".55-.60", "< .16"),
 )
 
-_KINDS = (
+_NAME_PATTERNS = (
     (r"merge|slerp|patient[-_]?dx", "Merged"),
     (r"bio|med|clinic", "BioMedical"),
     (r"math|gsm", "Math"),
@@ -50,15 +50,16 @@ _KINDS = (
 )
 
 
-def published(name: str) -> Published | None:
-    """What the paper says of a model, known by its name."""
-    return next((one for one in _MODELS if re.search(one.pattern, name, re.IGNORECASE)), None)
+def find_published(name: str) -> PublishedResult | None:
+    """The paper's result for a model of this name, or None."""
+    results = (result for result in _MODELS if re.search(result.pattern, name, re.IGNORECASE))
+    return next(results, None)
 
 
-def group_of(name: str) -> str:
-    """The group that a model's name tells, or `OTHER`."""
-    known = published(name)
-    if known is not None:
-        return known.group
-    kinds = (kind for pattern, kind in _KINDS if re.search(pattern, name, re.IGNORECASE))
-    return next(kinds, OTHER)
+def model_group(name: str) -> str:
+    """The group that a model's name suggests, or `OTHER`."""
+    result = find_published(name)
+    if result is not None:
+        return result.group
+    groups = (group for pattern, group in _NAME_PATTERNS if re.search(pattern, name, re.IGNORECASE))
+    return next(groups, OTHER)

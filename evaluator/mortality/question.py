@@ -1,7 +1,7 @@
-"""What a model is asked about a stay, and how its answer is read.
+"""The question to a model about a stay, and how its reply is parsed.
 
 The paper's English wording is *reconstructed* from a translation; its first sentence was seen in
-the same laboratory's code (jeslev/llm-patient-ehr).
+the code of the same laboratory (jeslev/llm-patient-ehr).
 """
 
 import json
@@ -13,18 +13,18 @@ from hashlib import blake2b
 
 from patientdx.protocols import Prompt
 
-_SHORT = 3
-"""Letters of a label that is likely to be written in capitals."""
+_SHORT_LABEL = 3
+"""Letters of the longest label that models also write in capitals."""
 
 _WORD = re.compile(r"[^\W\d_]+|\d+(?:[.,]\d+)*")
 
 
 @dataclass(frozen=True)
 class Question:
-    """A prompt, the labels that mean death and survival, and how many tokens a reply may have.
+    """A prompt, the labels that mean death and survival, and the number of tokens of a reply.
 
     A space at the end of `after` is part of the published wording, but is not sent: it would
-    begin the answer's first token. Instead the surface forms count with and without one.
+    begin the first token of the answer. Instead, surface forms exist with and without a space.
     """
 
     before: str
@@ -35,9 +35,9 @@ class Question:
     status: str = ""
 
     def prompt(self, sections: Sequence[str]) -> Prompt:
-        """The question about a record, which is given section by section.
+        """The prompt for a record of some sections.
 
-        The record's last full stop is left out where the question brings one.
+        The record's last full stop is left out where the question begins with one.
         """
         parts = list(sections)
         if parts:
@@ -45,14 +45,14 @@ class Question:
         return Prompt(self.before, "".join(parts), self.after.rstrip(), tuple(parts))
 
     @property
-    def forms(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def surface_forms(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The surface forms of the labels of death, and of those of survival."""
         return _forms(self.positive), _forms(self.negative)
 
-    def read(self, reply: str) -> bool | None:
-        """Whether a reply says that the patient died; None where it says neither, or both.
+    def parse_reply(self, reply: str) -> bool | None:
+        """True for death, False for survival; None where the reply has neither label, or both.
 
-        Its first word, or number, decides; a label of the other kind after it contradicts.
+        The first word or number must be a label; a label of the other kind contradicts it.
         """
         words = _WORD.findall(reply.casefold())
         first = words[:1]
@@ -62,14 +62,14 @@ class Question:
             return None
         return died
 
-    def key(self, digest: str, sections: Sequence[str]) -> bytes:
-        """All that an answer of the model with this digest depends on, in 32 bytes."""
-        asked = {name: value for name, value in asdict(self).items() if name != "status"}
-        parts = json.dumps([digest, asked, list(sections)], sort_keys=True)
+    def answer_key(self, digest: str, sections: Sequence[str]) -> bytes:
+        """The key of a stored answer: a hash (32 bytes) of all that the answer depends on."""
+        fields = {name: value for name, value in asdict(self).items() if name != "status"}
+        parts = json.dumps([digest, fields, list(sections)], sort_keys=True)
         return blake2b(parts.encode("ascii"), digest_size=32).digest()
 
 
-PAPER = Question(
+PAPER_QUESTION = Question(
     before=(
         "You are an extremely helpful healthcare assistant. You answer the question using only "
         "yes or no and considering a patient hospital profile: "
@@ -84,7 +84,7 @@ PAPER = Question(
 
 
 def log_odds(died: float, lived: float) -> float:
-    """Ln P(died) - ln P(lived), from log-probabilities; 0 where neither can be."""
+    """Ln P(died) - ln P(lived), from log-probabilities; 0 where both are impossible."""
     return 0.0 if died == lived else died - lived
 
 
@@ -95,8 +95,8 @@ def probability(odds: float) -> float:
 
 
 def _forms(labels: Sequence[str]) -> tuple[str, ...]:
-    """Each label as it stands and capitalised (yes and no also in capitals), each with a space
-    before it and without.
+    """Each label as it is and capitalised (short ones also in capitals), with and without a space
+    before it.
     """
     cases = (case for label in labels for case in _cases(label))
     return tuple(dict.fromkeys(form for case in cases for form in (f" {case}", case)))
@@ -104,4 +104,4 @@ def _forms(labels: Sequence[str]) -> tuple[str, ...]:
 
 def _cases(label: str) -> tuple[str, ...]:
     plain = (label, label.capitalize())
-    return (*plain, label.upper()) if len(label) <= _SHORT else plain
+    return (*plain, label.upper()) if len(label) <= _SHORT_LABEL else plain

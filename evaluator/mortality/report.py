@@ -1,4 +1,4 @@
-"""The report of an evaluation: its tables, what they rest on, and everything in full for JSON."""
+"""The report of an evaluation: its tables and notes, and all results in full for JSON."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -6,15 +6,15 @@ from typing import Any
 
 from evaluator.cohorts.metadata import CohortMeta
 from evaluator.reporting.documents import Document, Part
-from evaluator.statistics import calibration
+from evaluator.statistics.calibration import calibration_curve
 from evaluator.statistics.decision_curves import decision_curve
 from evaluator.statistics.intervals import Interval
 
 from .contrasts import Contrast
-from .evaluation import Evaluation
-from .figures import Figure, Figures
+from .evaluation import MortalityResults
+from .metrics import HEADLINE_METRICS, MetricValue, ModelMetrics
 from .predictions import Prediction
-from .published import BASELINE, published
+from .published import BASELINE, find_published
 from .question import Question
 from .report_tables import (
     answers_table,
@@ -31,27 +31,26 @@ TITLE = "Mortality prediction"
 
 
 def build_report(
-    found: Evaluation,
+    results: MortalityResults,
     question: Question,
     meta: CohortMeta,
     notes: Mapping[str, str] | None = None,
 ) -> Document:
-    """All tables; `notes` say what else a reader must know (the cohort's file, formats ...)."""
-    told = {**(notes or {}), **_notes(found, question, meta)}
-    parts: list[Part | None] = [*main_tables(found), contrast_table(found)]
-    parts += [answers_table(found), calibration_table(found), benefit_table(found)]
-    parts += [subgroup_table(found), flow_part(meta)]
+    """The report with all tables; `notes` are further ones (the cohort's file, formats ...)."""
+    parts: list[Part | None] = [*main_tables(results), contrast_table(results)]
+    parts += [answers_table(results), calibration_table(results), benefit_table(results)]
+    parts += [subgroup_table(results), flow_part(meta)]
     return Document(
         TITLE,
         tuple(part for part in parts if part is not None),
-        told,
-        _method(found),
-        _data(found, question, meta),
+        {**(notes or {}), **_notes(results, question, meta)},
+        _method(results),
+        _data(results, question, meta),
     )
 
 
-def _notes(found: Evaluation, question: Question, meta: CohortMeta) -> dict[str, str]:
-    outcomes = found.outcomes
+def _notes(results: MortalityResults, question: Question, meta: CohortMeta) -> dict[str, str]:
+    outcomes = results.outcomes
     notes = {
         "source": meta.source,
         "n": f"{len(outcomes):,} stays of {len(set(outcomes.patients)):,} patients, "
@@ -61,31 +60,31 @@ def _notes(found: Evaluation, question: Question, meta: CohortMeta) -> dict[str,
         f"at most {question.new_tokens} tokens, greedy",
     }
     if outcomes.one_class:
-        only = "died" if outcomes.deaths else "survived"
-        notes["one class"] = f"everybody {only}: AUROC, AUPRC and what needs both are undefined"
-    if any(about.group == BASELINE for about in found.models.values()):
+        outcome = "died" if outcomes.deaths else "survived"
+        notes["one class"] = f"everybody {outcome}: AUROC, AUPRC and what needs both are undefined"
+    if any(model.group == BASELINE for model in results.models.values()):
         notes["baselines"] = (
             "numbers of the same 48 hours, without diagnoses; 5 folds by patient, each stay "
             "predicted out of fold; yes from 1/2 on"
         )
-    notes |= {f"cohort {at}": note for at, note in enumerate(meta.notes, 1)}
+    notes |= {f"cohort {number}": note for number, note in enumerate(meta.notes, 1)}
     return notes
 
 
-def _method(found: Evaluation) -> str:
-    settings = found.settings
+def _method(results: MortalityResults) -> str:
+    resampling = results.resampling
     return (
-        f"[low, high]: {settings.level * 100:g}% percentile bootstrap by patient (all stays of a "
-        f"patient are drawn together), {settings.resamples:,} resamples, seed {settings.seed}, the "
-        "same resamples for all models, unless said otherwise. auroc-hard is the AUROC of hard "
+        f"[low, high]: {resampling.level * 100:g}% percentile bootstrap by patient (all stays of a "
+        f"patient are drawn together), {resampling.resamples:,} resamples, seed {resampling.seed}, "
+        "the same resamples for all models, unless said otherwise. auroc-hard is the AUROC of hard "
         "yes/no answers, which equals balanced accuracy, (TPR + TNR) / 2: not comparable with an "
         "AUROC of probabilities. P(yes) = P(yes) / (P(yes) + P(no)), each summed over its surface "
         "forms at the first token of the reply."
     )
 
 
-def _data(found: Evaluation, question: Question, meta: CohortMeta) -> dict[str, Any]:
-    outcomes = found.outcomes
+def _data(results: MortalityResults, question: Question, meta: CohortMeta) -> dict[str, Any]:
+    outcomes = results.outcomes
     return {
         "question": asdict(question),
         "cohort": {
@@ -98,94 +97,103 @@ def _data(found: Evaluation, question: Question, meta: CohortMeta) -> dict[str, 
             "deaths": outcomes.deaths,
             "prevalence": outcomes.prevalence,
         },
-        "bootstrap": asdict(found.settings),
-        "models": {name: about._asdict() | _paper(name) for name, about in found.models.items()},
-        "tasks": {task: _task(found, task) for task in found.tasks},
+        "bootstrap": asdict(results.resampling),
+        "models": {
+            name: model._asdict() | _published_data(name) for name, model in results.models.items()
+        },
+        "tasks": {task: _task_data(results, task) for task in results.tasks},
         "average": {
             name: {
-                figure: _figure(average)
-                for figure in ("auroc-hard", "auprc", "auroc")
-                if (average := found.average(name, figure)) is not None
+                metric.name: _value_data(average)
+                for metric in HEADLINE_METRICS
+                if (average := results.average(name, metric.name)) is not None
             }
-            for name in found.models
+            for name in results.models
         },
     }
 
 
-def _paper(name: str) -> dict[str, Any]:
-    known = published(name)
-    return {"paper": known and {"auroc-hard": known.auroc_hard, "auprc": known.auprc}}
+def _published_data(name: str) -> dict[str, Any]:
+    result = find_published(name)
+    values = result and {
+        metric.name: getattr(result, metric.published)
+        for metric in HEADLINE_METRICS
+        if metric.published is not None
+    }
+    return {"paper": values}
 
 
-def _task(found: Evaluation, task: str) -> dict[str, Any]:
+def _task_data(results: MortalityResults, task: str) -> dict[str, Any]:
+    died = results.outcomes.died
     return {
         "models": {
             name: {
-                **_figures(found.figures[task][name]),
-                **_answers(one),
+                **_metrics_data(results.metrics[task][name]),
+                **_answers_data(prediction),
                 "calibration-curve": [
                     group._asdict() | {"interval": _ends(group.interval)}
-                    for group in calibration.calibration_curve(found.outcomes.died, one.probability)
+                    for group in calibration_curve(died, prediction.probability)
                 ],
-                "net-benefit": _benefit(found, one),
-                "subgroups": [_subgroup(row) for row in found.subgroups[task][name]],
+                "net-benefit": _benefit_data(results, prediction),
+                "subgroups": [_subgroup_data(row) for row in results.subgroups[task][name]],
             }
-            for name, one in found.tasks[task].items()
+            for name, prediction in results.tasks[task].items()
         },
-        "contrasts": [_contrast(one) for one in found.contrasts[task]],
+        "contrasts": [_contrast_data(contrast) for contrast in results.contrasts[task]],
     }
 
 
-def _figures(figures: Figures) -> dict[str, Any]:
-    values = {name: _figure(figure) for name, figure in figures.values.items()}
-    if figures.delong is not None:
-        values["auroc"] |= {"delong": _ends(figures.delong)}
-    return {"n": figures.n, "deaths": figures.deaths, "figures": values}
+def _metrics_data(metrics: ModelMetrics) -> dict[str, Any]:
+    values = {name: _value_data(value) for name, value in metrics.values.items()}
+    if metrics.delong is not None:
+        values["auroc"] |= {"delong": _ends(metrics.delong)}
+    return {"n": metrics.n, "deaths": metrics.deaths, "figures": values}
 
 
-def _answers(one: Prediction) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "yes": sum(answer is True for answer in one.answers),
-        "no": sum(answer is False for answer in one.answers),
-        "neither": one.unreadable,
-        "cut": one.cut,
+def _answers_data(prediction: Prediction) -> dict[str, Any]:
+    answers: dict[str, Any] = {
+        "yes": sum(answer is True for answer in prediction.answers),
+        "no": sum(answer is False for answer in prediction.answers),
+        "neither": prediction.unreadable,
+        "cut": prediction.cut,
     }
-    if one.tokens is not None and one.mass is not None:
-        found |= {"tokens": int(one.tokens.sum()), "mass": float(one.mass.mean())}
-    return {"answers": found}
+    if prediction.tokens is not None and prediction.answer_mass is not None:
+        tokens, mass = int(prediction.tokens.sum()), float(prediction.answer_mass.mean())
+        answers |= {"tokens": tokens, "mass": mass}
+    return {"answers": answers}
 
 
-def _benefit(found: Evaluation, one: Prediction) -> dict[str, Any]:
-    curve = decision_curve(found.outcomes.died, one.probability)
+def _benefit_data(results: MortalityResults, prediction: Prediction) -> dict[str, Any]:
+    curve = decision_curve(results.outcomes.died, prediction.probability)
     return {name: values.tolist() for name, values in curve._asdict().items()}
 
 
-def _subgroup(row: Subgroup) -> dict[str, Any]:
+def _subgroup_data(row: Subgroup) -> dict[str, Any]:
     return row._asdict() | {"interval": _ends(row.interval)}
 
 
-def _contrast(one: Contrast) -> dict[str, Any]:
-    delong = one.delong
+def _contrast_data(contrast: Contrast) -> dict[str, Any]:
+    delong = contrast.delong
     return {
-        "model": one.model,
-        "baseline": one.baseline,
+        "model": contrast.model,
+        "baseline": contrast.baseline,
         "delong": delong
         and {
             "difference": delong.difference,
             "interval": _ends(delong.interval),
             "z": delong.z if abs(delong.z) != float("inf") else None,
             "p": delong.p,
-            "holm": one.holm,
+            "holm": contrast.holm,
         },
         "differences": {
             name: {"value": value, "interval": _ends(interval)}
-            for name, (value, interval) in one.differences.items()
+            for name, (value, interval) in contrast.differences.items()
         },
     }
 
 
-def _figure(figure: Figure) -> dict[str, Any]:
-    return {"value": figure.value, "interval": _ends(figure.interval)}
+def _value_data(value: MetricValue) -> dict[str, Any]:
+    return {"value": value.value, "interval": _ends(value.interval)}
 
 
 def _ends(interval: Interval | None) -> list[float] | None:

@@ -1,4 +1,4 @@
-"""Figures by sex, age band and unit: where a model does worse than its mean tells."""
+"""Metrics by sex, age band and unit, which show where a model does worse than on average."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,15 +19,16 @@ from patientdx.errors import EvaluationError
 from .predictions import Outcomes, Prediction
 
 AGE_BANDS = ((0, 18), (18, 45), (45, 65), (65, 80), (80, 200))
-"""From years, to below years."""
+"""Lower bound in years, and upper bound, which is not included."""
 
 UNKNOWN = "unknown"
 
 
 class Subgroup(NamedTuple):
-    """A subgroup and its figures; None where they are undefined.
+    """A subgroup and its metrics, None where undefined; its field names are keys of the report.
 
-    The interval is DeLong's: stays of one patient count as independent here.
+    `by` is the trait, `level` its value. The interval of `auroc` is DeLong's, in which stays of
+    the same patient count as independent.
     """
 
     by: str
@@ -40,21 +41,21 @@ class Subgroup(NamedTuple):
     auroc_hard: float | None
 
 
-def subgroups(
+def evaluate_subgroups(
     prediction: Prediction, outcomes: Outcomes, confidence: float = 0.95
 ) -> list[Subgroup]:
-    """A row a level of sex, age band and unit, in order; levels that nobody has are left out."""
+    """A row for each level of sex, age band and unit that any stay has, in order."""
     levels = {
-        "sex": [one or UNKNOWN for one in outcomes.sex],
-        "age": [age_band(float(one)) for one in outcomes.age],
-        "unit": [one or UNKNOWN for one in outcomes.unit],
+        "sex": [sex or UNKNOWN for sex in outcomes.sex],
+        "age": [age_band(float(age)) for age in outcomes.age],
+        "unit": [unit or UNKNOWN for unit in outcomes.unit],
     }
     rows = []
-    for by, of_stays in levels.items():
-        arrays = np.array(of_stays)
+    for trait, level_of_stay in levels.items():
+        array = np.array(level_of_stay)
         rows += [
-            _row(by, level, arrays == level, prediction, outcomes, confidence)
-            for level in _ordered(of_stays)
+            _evaluate_level(trait, level, array == level, prediction, outcomes, confidence)
+            for level in _sort_levels(level_of_stay)
         ]
     return rows
 
@@ -67,29 +68,29 @@ def age_band(age: float) -> str:
     return UNKNOWN
 
 
-def _ordered(levels: Sequence[str]) -> list[str]:
-    """Each level once; what is unknown comes last."""
+def _sort_levels(levels: Sequence[str]) -> list[str]:
+    """Each level once, `UNKNOWN` last."""
     return sorted(set(levels), key=lambda level: (level == UNKNOWN, level))
 
 
-def _row(
-    by: str,
+def _evaluate_level(
+    trait: str,
     level: str,
     inside: npt.NDArray[np.bool_],
     prediction: Prediction,
     outcomes: Outcomes,
     confidence: float,
 ) -> Subgroup:
-    died, odds = outcomes.died[inside], prediction.odds[inside]
+    died, odds = outcomes.died[inside], prediction.log_odds[inside]
     n, deaths = int(inside.sum()), int(died.sum())
     if deaths in {0, n}:
-        return Subgroup(by, level, n, deaths, None, None, None, None)
+        return Subgroup(trait, level, n, deaths, None, None, None, None)
     try:
         interval = delong_interval(died, odds, confidence)
     except EvaluationError:
         interval = None  # one death, or one survivor
     return Subgroup(
-        by,
+        trait,
         level,
         n,
         deaths,

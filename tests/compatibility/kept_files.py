@@ -21,7 +21,7 @@ from unittest import mock
 from command_line import Outcome, patientdx
 from fault_server import CHAT, Answer, Script, reply, serving
 
-from evaluator.mortality.question import PAPER, Question
+from evaluator.mortality.question import PAPER_QUESTION, Question
 from evaluator.selection.candidates import Candidate
 from evaluator.selection.score_store import score_key
 from expander.reply_cache import reply_key
@@ -297,7 +297,7 @@ RECORDS: Mapping[str, tuple[str, ...]] = {
     "none": (),
 }
 QUESTIONS = {
-    "the paper's": PAPER,
+    "the paper's": PAPER_QUESTION,
     "another": Question("Record: ", " Did they die? ", ("yes",), ("no",), new_tokens=3),
 }
 

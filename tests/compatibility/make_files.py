@@ -71,7 +71,7 @@ from evaluator.cohorts import (
     write_cohort,
 )
 from evaluator.mortality.answer_store import AnswerStore
-from evaluator.mortality.scoring import ask
+from evaluator.mortality.answering import answer_questions
 from evaluator.selection.score_store import Score, ScoreStore
 from expander import CachedGenerator, ReplyCache
 from indexer.index import Index
@@ -262,7 +262,7 @@ def fill_stores() -> None:
                 model.generate(list(PROMPTS.values()), settings)
     with AnswerStore("cache/answers.sqlite3") as answers:
         for question in QUESTIONS.values():
-            ask(scripted(), list(RECORDS.values()), question, answers)
+            answer_questions(scripted(), list(RECORDS.values()), question, answers)
     with ScoreStore("cache/scores.sqlite3") as scores:
         values = (Score(0.25, None), Score(float("nan"), 1.0), Score(-1e-300, 0.5))
         scores.store(dict(zip(map(bytes.fromhex, score_keys().values()), values, strict=True)))

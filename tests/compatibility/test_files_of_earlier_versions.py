@@ -61,7 +61,7 @@ from kept_files import (
 
 from evaluator.cohorts import read_cohort
 from evaluator.mortality.answer_store import AnswerStore
-from evaluator.mortality.scoring import ask
+from evaluator.mortality.answering import answer_questions
 from evaluator.retrieval.settings_file import read_tuned
 from evaluator.selection.score_store import ScoreStore
 from expander.cached_generator import CachedGenerator
@@ -279,9 +279,9 @@ def test_every_kept_reply_is_found_again(how: str, scope: str) -> None:
 def test_every_kept_answer_is_found_again(name: str, tmp_path: Path) -> None:
     records, question = list(RECORDS.values()), QUESTIONS[name]
     with AnswerStore("cache/answers.sqlite3") as store:
-        answers = ask(silent_model(), records, question, store)
+        answers = answer_questions(silent_model(), records, question, store)
     with AnswerStore(tmp_path / "new.sqlite3") as store:
-        assert ask(scripted(), records, question, store) == answers
+        assert answer_questions(scripted(), records, question, store) == answers
 
 
 def test_every_kept_score_is_found_again() -> None:

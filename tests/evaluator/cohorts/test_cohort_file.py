@@ -26,7 +26,7 @@ from evaluator.cohorts import (
     read_cohort,
     write_cohort,
 )
-from evaluator.mortality.features import features
+from evaluator.mortality.features import extract_features
 from patientdx import __version__
 from patientdx.errors import InputError
 
@@ -84,7 +84,7 @@ def test_many_row_groups(tmp_path: Path) -> None:
     cohort = read_cohort(tmp_path / "c.parquet")
     assert list(cohort) == rows
     assert pq.ParquetFile(cohort.path).num_row_groups == 3
-    assert features(cohort).matrix[:, 0].tolist() == [stay.age for stay in rows]
+    assert extract_features(cohort).values[:, 0].tolist() == [stay.age for stay in rows]
 
 
 def test_a_mean_that_was_not_told(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_mean_that_was_not_told(tmp_path: Path) -> None:
     cohort = read_cohort(tmp_path / "c.parquet")
     (medication,) = next(iter(cohort)).medications
     assert math.isnan(medication.mean)
-    found = features(cohort)
+    found = extract_features(cohort)
     assert np.nan_to_num(found.matrix[0], nan=-1).tolist() == [-1, -1, -1]
 
 

@@ -18,7 +18,7 @@ from evaluator.cohorts.builder import build_cohort
 from evaluator.cohorts.database import DatabaseOptions
 from evaluator.cohorts.settings import LEAK_NOTE, PAPER_SETTINGS
 from evaluator.cohorts.sources.mimic import MimicReader
-from evaluator.mortality.features import features
+from evaluator.mortality.features import extract_features
 
 
 def built(tmp_path: Path, source: str = "mimic-iv", **settings: Any) -> Cohort:
@@ -252,7 +252,7 @@ def test_what_is_absurd_is_counted_and_does_no_harm(tmp_path: Path) -> None:
 
 
 def test_features_tell_the_bins(cohort: Cohort) -> None:
-    names, matrix = features(cohort)
+    names, matrix = extract_features(cohort)
     row = dict(zip(names, matrix[cohort.stay_ids.index("21")].tolist(), strict=True))
     told = {what: row[f"Heart Rate: {what}"] for what in ("least", "greatest", "first", "last")}
     assert told == {"least": 60, "greatest": 100, "first": 85, "last": 60}

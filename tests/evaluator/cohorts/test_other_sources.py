@@ -17,7 +17,7 @@ from evaluator.cohorts.builder import build_cohort
 from evaluator.cohorts.settings import CohortSettings
 from evaluator.cohorts.sources.meds import MedsReader
 from evaluator.cohorts.sources.physionet import PhysioNetReader
-from evaluator.mortality.features import features
+from evaluator.mortality.features import extract_features
 from patientdx.errors import InputError
 
 
@@ -113,4 +113,4 @@ def test_set_a_has_4000_stays_and_554_deaths(tmp_path: Path) -> None:
     cohort = read_cohort(tmp_path / "c.parquet")
     assert (len(cohort), cohort.deaths) == (4000, 554)
     assert cohort.meta.flow[1].left == 1_678_892  # every row of the file
-    assert features(cohort).matrix.shape[0] == 4000
+    assert extract_features(cohort).values.shape[0] == 4000

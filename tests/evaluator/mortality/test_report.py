@@ -12,20 +12,20 @@ import pytest
 
 from evaluator.cohorts import CohortMeta, FlowStep
 from evaluator.mortality.answer_store import Answer
-from evaluator.mortality.evaluation import About, evaluate_predictions
-from evaluator.mortality.figures import average, figures
+from evaluator.mortality.evaluation import ReportedModel, evaluate_predictions
+from evaluator.mortality.metrics import average_over_tasks, compute_metrics
 from evaluator.mortality.plots import plot_curves
 from evaluator.mortality.predictions import (
     Outcomes,
     Prediction,
-    baseline_prediction,
-    prediction_of,
+    prediction_from_answers,
+    prediction_from_probabilities,
 )
 from evaluator.mortality.predictions_file import subject_numbers, write_predictions
-from evaluator.mortality.published import group_of, published
-from evaluator.mortality.question import PAPER
+from evaluator.mortality.published import find_published, model_group
+from evaluator.mortality.question import PAPER_QUESTION
 from evaluator.mortality.report import build_report
-from evaluator.mortality.subgroups import age_band, subgroups
+from evaluator.mortality.subgroups import age_band, evaluate_subgroups
 from evaluator.reporting.documents import render_document
 from evaluator.statistics.bootstrap import Resampling
 from evaluator.statistics.calibration import brier
@@ -66,12 +66,12 @@ def made(outcomes: Outcomes, seed: int, signal: float = 1.0) -> Prediction:
                at % 50 == 0)
         for at, one in enumerate(odds)
     ]  # fmt: skip
-    return prediction_of(answers, PAPER)
+    return prediction_from_answers(answers, PAPER_QUESTION)
 
 
 @pytest.fixture(scope="module")
 def tasks(outcomes: Outcomes) -> dict[str, dict[str, Prediction]]:
-    base = baseline_prediction(1 / (1 + np.exp(-(outcomes.died * 1.0 - 1.2))))
+    base = prediction_from_probabilities(1 / (1 + np.exp(-(outcomes.died * 1.0 - 1.2))))
     return {
         "mortality": {
             "Mistral-7B-Instruct": made(outcomes, 1, 0.2),
@@ -92,21 +92,21 @@ def test_answers_become_a_prediction() -> None:
         Answer(math.log(0.2), math.log(0.6), "…", 12, cut=True),
         Answer(-math.inf, -math.inf, "no", 14, cut=False),
     ]
-    found = prediction_of(answers, PAPER)
+    found = prediction_from_answers(answers, PAPER_QUESTION)
     assert found.probability == pytest.approx([0.75, 0.25, 0.5])
     assert found.answers == (True, None, False)
     assert (found.unreadable, found.cut) == (1, 1)
-    assert found.mass == pytest.approx([0.4, 0.8, 0.0])
-    assert baseline_prediction(np.array([0.5, 0.2])).answers == (True, False)
+    assert found.answer_mass == pytest.approx([0.4, 0.8, 0.0])
+    assert prediction_from_probabilities(np.array([0.5, 0.2])).answers == (True, False)
 
 
 def test_figures_are_those_of_the_functions(outcomes: Outcomes) -> None:
     one = made(outcomes, 1)
-    found = figures(one, outcomes, FEW)
+    found = compute_metrics(one, outcomes, FEW)
     died = outcomes.died
     expected = {
-        "auroc": auroc(died, one.odds),
-        "auprc": average_precision(died, one.odds),
+        "auroc": auroc(died, one.log_odds),
+        "auprc": average_precision(died, one.log_odds),
         "auroc-hard": hard_auroc(died, hard_values(one.answers)),
         "brier": brier(died, one.probability),
     }
@@ -121,25 +121,25 @@ def test_figures_are_those_of_the_functions(outcomes: Outcomes) -> None:
 
 
 def test_an_average_is_paired(outcomes: Outcomes) -> None:
-    both = [figures(made(outcomes, seed), outcomes, FEW) for seed in (1, 2)]
-    found = average(both, "auroc", 0.95)
+    both = [compute_metrics(made(outcomes, seed), outcomes, FEW) for seed in (1, 2)]
+    found = average_over_tasks(both, "auroc", 0.95)
     assert found is not None
     assert found.value == pytest.approx(np.mean([one.values["auroc"].value for one in both]))
     draws = (both[0].draws["auroc"] + both[1].draws["auroc"]) / 2
     assert found.interval == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])))
-    assert average(both, "unknown", 0.95) is None
+    assert average_over_tasks(both, "unknown", 0.95) is None
 
 
 def test_subgroups_are_all_stays_by_each_trait(outcomes: Outcomes) -> None:
     one = made(outcomes, 1)
-    rows = subgroups(one, outcomes)
+    rows = evaluate_subgroups(one, outcomes)
     for by in ("sex", "age", "unit"):
         some = [row for row in rows if row.by == by]
         assert sum(row.n for row in some) == N
         assert sum(row.deaths for row in some) == outcomes.deaths
     female = next(row for row in rows if row.level == "F")
     inside = np.array([sex == "F" for sex in outcomes.sex])
-    assert female.auroc == pytest.approx(auroc(outcomes.died[inside], one.odds[inside]))
+    assert female.auroc == pytest.approx(auroc(outcomes.died[inside], one.log_odds[inside]))
     assert [row.level for row in rows if row.by == "unit"] == ["MICU", "SICU", "unknown"]
     assert age_band(17.9) == "0-17"
     assert age_band(18) == "18-44"
@@ -148,10 +148,12 @@ def test_subgroups_are_all_stays_by_each_trait(outcomes: Outcomes) -> None:
 
 
 def test_contrasts_are_delong_s_and_holm_s(outcomes: Outcomes, tasks: Any) -> None:
-    found = evaluate_predictions(tasks, outcomes, settings=FEW)
+    found = evaluate_predictions(tasks, outcomes, resampling=FEW)
     first, *others = tasks["mortality"]
     tests = [
-        delong_test(outcomes.died, tasks["mortality"][name].odds, tasks["mortality"][first].odds)
+        delong_test(
+            outcomes.died, tasks["mortality"][name].log_odds, tasks["mortality"][first].log_odds
+        )
         for name in others
     ]
     told = found.contrasts["mortality"]
@@ -164,9 +166,12 @@ def test_contrasts_are_delong_s_and_holm_s(outcomes: Outcomes, tasks: Any) -> No
 
 
 def test_the_main_table_has_the_paper_s_shape(outcomes: Outcomes, tasks: Any) -> None:
-    models = {"PatientDx-8B": About("Merged", 0.4), "logistic regression": About("Baseline")}
+    models = {
+        "PatientDx-8B": ReportedModel("Merged", 0.4),
+        "logistic regression": ReportedModel("Baseline"),
+    }
     found = evaluate_predictions(tasks, outcomes, models, FEW)
-    document = build_report(found, PAPER, META, {"cohort": "x.parquet"})
+    document = build_report(found, PAPER_QUESTION, META, {"cohort": "x.parquet"})
     hard = document.parts[0]
     assert "equals balanced accuracy (the paper's AUROC)" in hard.title
     header, *rows = hard.grid.lines
@@ -177,7 +182,7 @@ def test_the_main_table_has_the_paper_s_shape(outcomes: Outcomes, tasks: Any) ->
         ("Baseline", "logistic regression", ""),
     ]
     assert rows[1][-1] == ".6338"
-    expected = found.figures["mortality"]["PatientDx-8B"].values["auroc-hard"].value
+    expected = found.metrics["mortality"]["PatientDx-8B"].values["auroc-hard"].value
     assert rows[1][3].startswith(f"{expected:.4f} [")
     assert "prevalence" in hard.note
     assert document.notes["cohort 1"] == "codes were assigned at discharge"
@@ -188,8 +193,8 @@ def test_the_main_table_has_the_paper_s_shape(outcomes: Outcomes, tasks: Any) ->
 
 @pytest.mark.parametrize("form", ["text", "markdown", "latex", "json"])
 def test_every_format_holds_every_model(outcomes: Outcomes, tasks: Any, form: str) -> None:
-    found = evaluate_predictions(tasks, outcomes, settings=FEW)
-    text = render_document(build_report(found, PAPER, META), form)
+    found = evaluate_predictions(tasks, outcomes, resampling=FEW)
+    text = render_document(build_report(found, PAPER_QUESTION, META), form)
     assert text.count("PatientDx-8B") > 5
     assert "For research use; not a medical device." in text
     assert text.endswith("\n")
@@ -197,7 +202,7 @@ def test_every_format_holds_every_model(outcomes: Outcomes, tasks: Any, form: st
         data = json.loads(text)
         one = data["tasks"]["mortality-hard"]["models"]["PatientDx-8B"]
         assert one["figures"]["auroc"]["value"] == pytest.approx(
-            found.figures["mortality-hard"]["PatientDx-8B"].values["auroc"].value
+            found.metrics["mortality-hard"]["PatientDx-8B"].values["auroc"].value
         )
         assert len(one["figures"]["auroc"]["delong"]) == 2
         assert data["question"]["new_tokens"] == 2
@@ -211,11 +216,11 @@ def test_every_format_holds_every_model(outcomes: Outcomes, tasks: Any, form: st
 def test_one_class_is_said_and_the_rest_is_told(outcomes: Outcomes) -> None:
     nobody = Outcomes(np.zeros(N, bool), *(getattr(outcomes, name) for name in
                       ("patients", "age", "sex", "unit")))  # fmt: skip
-    found = evaluate_predictions({"t": {"m": made(nobody, 1)}}, nobody, settings=FEW)
-    document = build_report(found, PAPER, META)
+    found = evaluate_predictions({"t": {"m": made(nobody, 1)}}, nobody, resampling=FEW)
+    document = build_report(found, PAPER_QUESTION, META)
     assert "everybody survived" in document.notes["one class"]
-    assert "auroc" not in found.figures["t"]["m"].values
-    assert found.figures["t"]["m"].values["brier"].value > 0
+    assert "auroc" not in found.metrics["t"]["m"].values
+    assert found.metrics["t"]["m"].values["brier"].value > 0
     assert document.parts[2].grid.lines[1][-1] == "-"
     json.loads(render_document(document, "json"))
     with pytest.raises(EvaluationError, match="curves need"):
@@ -225,22 +230,24 @@ def test_one_class_is_said_and_the_rest_is_told(outcomes: Outcomes) -> None:
 def test_refusals(outcomes: Outcomes, tasks: Any) -> None:
     with pytest.raises(EvaluationError, match="no prediction"):
         evaluate_predictions({}, outcomes)
-    short = baseline_prediction(np.array([0.5]))
+    short = prediction_from_probabilities(np.array([0.5]))
     with pytest.raises(EvaluationError, match="every stay"):
         evaluate_predictions({"t": {"m": short}}, outcomes)
-    document = build_report(evaluate_predictions(tasks, outcomes, settings=FEW), PAPER, META)
+    document = build_report(
+        evaluate_predictions(tasks, outcomes, resampling=FEW), PAPER_QUESTION, META
+    )
     with pytest.raises(EvaluationError, match="not a format of reports"):
         render_document(document, "docx")
 
 
 def test_groups_go_by_names() -> None:
     names = ("BioMistral-7B", "Mistral-7B-Instruct-v0.3", "dart-math-mistral-7b", "PatientBioDx-8B")
-    assert [group_of(name) for name in names] == ["BioMedical", "Instruct", "Math", "Merged"]
-    assert group_of("smollm2") == "Other"
-    known = published("PatientBioDx-8B")
+    assert [model_group(name) for name in names] == ["BioMedical", "Instruct", "Math", "Merged"]
+    assert model_group("smollm2") == "Other"
+    known = find_published("PatientBioDx-8B")
     assert known is not None
     assert known.auroc_hard == ".6101"
-    assert published("gpt") is None
+    assert find_published("gpt") is None
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg"])
@@ -248,7 +255,7 @@ def test_curves_are_drawn_the_same_each_time(
     outcomes: Outcomes, tasks: Any, tmp_path: Path, suffix: str
 ) -> None:
     pytest.importorskip("matplotlib", reason="needs the extra report")
-    found = evaluate_predictions(tasks, outcomes, settings=FEW)
+    found = evaluate_predictions(tasks, outcomes, resampling=FEW)
     paths = [tmp_path / f"{name}.{suffix}" for name in "ab"]
     for path in paths:
         plot_curves(found, "mortality", [path])
@@ -313,7 +320,7 @@ def test_a_baseline_never_sees_its_own_patients(monkeypatch: pytest.MonkeyPatch)
     patients = [f"p{number // 3}" for number in range(90)]
     matrix = np.array([[number // 3] for number in range(90)], dtype=np.float32)
     died = np.arange(90) % 4 == 0
-    found = baselines.out_of_fold("spy", matrix, died, patients)
+    found = baselines.predict_out_of_fold("spy", matrix, died, patients)
     assert found.tolist() == [0.5] * 90
     assert len(seen) == 5
     assert set.union(*seen) == set(range(30))
@@ -322,7 +329,7 @@ def test_a_baseline_never_sees_its_own_patients(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("kind", ["logistic regression", "gradient boosting"])
 def test_baselines_find_a_signal_among_gaps(kind: str) -> None:
     pytest.importorskip("sklearn", reason="needs the extra mortality")
-    from evaluator.mortality.baselines import out_of_fold
+    from evaluator.mortality.baselines import predict_out_of_fold
 
     chance = np.random.default_rng(0)
     matrix = chance.normal(size=(400, 6)).astype(np.float32)
@@ -330,20 +337,24 @@ def test_baselines_find_a_signal_among_gaps(kind: str) -> None:
     matrix[chance.random(matrix.shape) < 0.2] = np.nan
     matrix[3, 1] = 1e9
     matrix[:, 5] = np.nan
-    chances = out_of_fold(kind, matrix, died, [str(number) for number in range(400)])
+    chances = predict_out_of_fold(kind, matrix, died, [str(number) for number in range(400)])
     assert np.isfinite(chances).all()
     assert auroc(died, chances) > 0.65
-    again = out_of_fold(kind, matrix, died, [str(number) for number in range(400)])
+    again = predict_out_of_fold(kind, matrix, died, [str(number) for number in range(400)])
     np.testing.assert_array_equal(chances, again)
     with pytest.raises(EvaluationError, match="cannot learn"):
-        out_of_fold(kind, matrix, np.zeros(400, bool), [str(number) for number in range(400)])
+        predict_out_of_fold(
+            kind, matrix, np.zeros(400, bool), [str(number) for number in range(400)]
+        )
 
 
 def test_the_flow_of_the_cohort_is_a_table(outcomes: Outcomes, tasks: Any) -> None:
-    found = evaluate_predictions(tasks, outcomes, settings=FEW)
+    found = evaluate_predictions(tasks, outcomes, resampling=FEW)
     flow = (FlowStep("stays", "all", 0, 90), FlowStep("stays", "is too short", 30, 60))
-    text = render_document(build_report(found, PAPER, replace(META, flow=flow)), "text")
+    text = render_document(build_report(found, PAPER_QUESTION, replace(META, flow=flow)), "text")
     lines = [line.split() for line in text.partition("Flow of the cohort")[2].splitlines()]
     assert ["stays", "all", "90"] in lines
     assert ["is", "too", "short", "-30", "60"] in lines
-    assert "Flow of the cohort" not in render_document(build_report(found, PAPER, META), "text")
+    assert "Flow of the cohort" not in render_document(
+        build_report(found, PAPER_QUESTION, META), "text"
+    )

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluator.mortality.sampling import draw_places
+from evaluator.mortality.sampling import sample_stratified
 
 OUTCOMES = st.lists(st.booleans(), min_size=1, max_size=80)
 
@@ -13,7 +13,7 @@ OUTCOMES = st.lists(st.booleans(), min_size=1, max_size=80)
 def test_a_sample_is_of_the_size_asked_for_and_keeps_the_share(
     died: list[bool], count: int, seed: int
 ) -> None:
-    places = draw_places(died, count, seed)
+    places = sample_stratified(died, count, seed)
     assert places == sorted(set(places))
     assert len(places) == min(count, len(died))
     deaths = sum(died[place] for place in places)
@@ -27,7 +27,7 @@ def test_a_sample_is_of_the_size_asked_for_and_keeps_the_share(
 def test_a_larger_sample_holds_the_smaller_one_but_for_rounding(
     died: list[bool], count: int, seed: int
 ) -> None:
-    small, large = (set(draw_places(died, size, seed)) for size in (count, count + 1))
+    small, large = (set(sample_stratified(died, size, seed)) for size in (count, count + 1))
     assert len(small - large) <= 1
 
 
@@ -35,5 +35,5 @@ def test_every_stay_has_the_same_chance_within_its_outcome() -> None:
     died = np.arange(20) < 5
     counts = np.zeros(20)
     for seed in range(4_000):
-        counts[draw_places(died, 8, seed)] += 1
+        counts[sample_stratified(died, 8, seed)] += 1
     assert np.allclose(counts, 4_000 * 0.4, atol=5 * np.sqrt(4_000 * 0.24))

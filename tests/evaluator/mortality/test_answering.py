@@ -16,8 +16,8 @@ from hypothesis import strategies as some
 from paths import ROOT
 
 from evaluator.mortality.answer_store import Answer, AnswerStore
-from evaluator.mortality.question import PAPER, Question, log_odds, probability
-from evaluator.mortality.scoring import Asked, ask
+from evaluator.mortality.answering import AnswerProgress, answer_questions
+from evaluator.mortality.question import PAPER_QUESTION, Question, log_odds, probability
 from patientdx.errors import CacheError, ModelError
 from patientdx.models import ScriptedModel
 from patientdx.protocols import Prompt
@@ -60,30 +60,32 @@ RECORDS = [(f"Age {number}. ", f"{SECRET} {number % 3} mg. ") for number in rang
     ],
 )
 def test_an_answer_is_read_or_it_is_not(reply: str, read: bool | None) -> None:
-    assert PAPER.read(reply) is read
+    assert PAPER_QUESTION.parse_reply(reply) is read
 
 
 @given(some.text(max_size=12))
 def test_what_holds_no_label_is_never_guessed(reply: str) -> None:
-    labels = (*PAPER.positive, *PAPER.negative)
+    labels = (*PAPER_QUESTION.positive, *PAPER_QUESTION.negative)
     if not any(label in reply.casefold() for label in labels):
-        assert PAPER.read(reply) is None
+        assert PAPER_QUESTION.parse_reply(reply) is None
 
 
 def test_forms_and_prompt_of_the_paper() -> None:
-    died, lived = PAPER.forms
+    died, lived = PAPER_QUESTION.surface_forms
     assert {" yes", "yes", "Yes", " YES", "dead", " Dead", "1", " 1"} <= set(died)
     assert {" no", "No", "NO", "survived", " alive", "0"} <= set(lived)
     assert not set(died) & set(lived)
     assert len(died) == len(set(died))
-    prompt = PAPER.prompt(["The patient, 50. ", "The chart events: 1 for HR. "])
+    prompt = PAPER_QUESTION.prompt(["The patient, 50. ", "The chart events: 1 for HR. "])
     assert prompt.text.endswith(
         "hospital profile: The patient, 50. The chart events: 1 for HR. "
         "Question: Is the patient dead? Answer (yes or no):"
     )
     assert prompt.note == "".join(prompt.sections)
-    assert "reconstructed" in PAPER.status
-    assert PAPER.prompt([]) == Prompt(PAPER.before, "", PAPER.after.rstrip(), ())
+    assert "reconstructed" in PAPER_QUESTION.status
+    assert PAPER_QUESTION.prompt([]) == Prompt(
+        PAPER_QUESTION.before, "", PAPER_QUESTION.after.rstrip(), ()
+    )
 
 
 @given(some.floats(-800, 0), some.floats(-800, 0))
@@ -98,7 +100,7 @@ def test_the_probability_is_the_share_of_both(died: float, lived: float) -> None
 def scripted(**options: Any) -> ScriptedModel:
     def score(prompt: str, form: str) -> list[float]:
         length = len(prompt)
-        yes = form.strip().casefold() in PAPER.positive
+        yes = form.strip().casefold() in PAPER_QUESTION.positive
         return [-(length % 7) - (1.0 if yes else 2.0)]
 
     return ScriptedModel(lambda prompt: f"{'Yes' if len(prompt) % 2 else 'no'} it", score=score,
@@ -106,49 +108,52 @@ def scripted(**options: Any) -> ScriptedModel:
 
 
 def test_stays_are_asked_once_and_kept(tmp_path: Path) -> None:
-    steps: list[Asked] = []
+    steps: list[AnswerProgress] = []
     records = [*RECORDS, RECORDS[3], RECORDS[3]]
     with AnswerStore(tmp_path / "deep" / "answers.sqlite3") as store:
         model = scripted()
-        answers = ask(model, records, store=store, on_done=steps.append)
+        answers = answer_questions(model, records, store=store, on_progress=steps.append)
         assert (len(answers), len(store), len(model.asked)) == (25, 23, 23)
         assert answers[3] == answers[23] == answers[24]
-        assert (sum(one.stays for one in steps), {one.kept for one in steps}) == (25, {False})
+        assert (sum(step.stays for step in steps), {step.from_store for step in steps}) == (
+            25,
+            {False},
+        )
         steps.clear()
         again = scripted()
-        assert ask(again, records, store=store, on_done=steps.append) == answers
-        assert (again.asked, steps) == ([], [Asked(25, kept=True)])
-        assert len(ask(scripted(name="other"), records[:2], store=store)) == 2
+        assert answer_questions(again, records, store=store, on_progress=steps.append) == answers
+        assert (again.asked, steps) == ([], [AnswerProgress(25, from_store=True)])
+        assert len(answer_questions(scripted(name="other"), records[:2], store=store)) == 2
         assert len(store) == 25
-        other = Question(**{**vars(PAPER), "positive": ("dead",)})
-        ask(scripted(), records[:2], other, store)
+        other = Question(**{**vars(PAPER_QUESTION), "positive": ("dead",)})
+        answer_questions(scripted(), records[:2], other, store)
         assert len(store) == 27
-    assert ask(scripted(), records) == answers
+    assert answer_questions(scripted(), records) == answers
 
 
 def test_the_order_is_that_of_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evaluator.mortality.scoring.WINDOW", 5)
-    alone = [ask(scripted(), [record])[0] for record in RECORDS]
-    assert ask(scripted(), iter(RECORDS)) == alone
+    monkeypatch.setattr("evaluator.mortality.answering.WINDOW", 5)
+    alone = [answer_questions(scripted(), [record])[0] for record in RECORDS]
+    assert answer_questions(scripted(), iter(RECORDS)) == alone
 
 
 def test_a_failure_keeps_what_was_answered(tmp_path: Path) -> None:
     with AnswerStore(tmp_path / "a.sqlite3") as store:
         failing = ScriptedModel(["yes"] * 9, score=lambda *_: [-1.0], batch=4)
         with pytest.raises(ModelError, match="no answer number 10"):
-            ask(failing, RECORDS, store=store)
+            answer_questions(failing, RECORDS, store=store)
         assert len(store) == 8
 
 
 def test_the_file_is_its_owner_s_and_holds_no_record(tmp_path: Path) -> None:
     path = tmp_path / "a.sqlite3"
     with AnswerStore(path) as store:
-        ask(scripted(), RECORDS, store=store)
+        answer_questions(scripted(), RECORDS, store=store)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert SECRET.encode() not in path.read_bytes()
     path.chmod(0o644)
     with AnswerStore(path) as store:
-        assert store.find([PAPER.key(scripted().digest, RECORDS[0])])
+        assert store.find([PAPER_QUESTION.answer_key(scripted().digest, RECORDS[0])])
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -174,7 +179,7 @@ def test_damage_is_said(tmp_path: Path, content: bytes) -> None:
 VICTIM = """
 import os, signal, sys
 from evaluator.mortality.answer_store import AnswerStore
-from evaluator.mortality.scoring import ask
+from evaluator.mortality.answering import answer_questions
 from patientdx.models import ScriptedModel
 
 left = int(sys.argv[2])
@@ -189,7 +194,7 @@ def answer(prompt):
 records = [(f"Age {number}. ",) for number in range(40)]
 model = ScriptedModel(answer, score=lambda prompt, form: [-1.0 - len(form)], batch=3)
 with AnswerStore(sys.argv[1]) as store:
-    print(len(ask(model, records, store=store)))
+    print(len(answer_questions(model, records, store=store)))
 """
 
 
@@ -229,13 +234,13 @@ def test_an_answer_is_what_the_torch_model_gives(tmp_path: Path) -> None:
     records = [tuple(section * (1 + number % 2) for section in RECORDS[number]) for number in
                range(9)]  # fmt: skip
     with AnswerStore(tmp_path / "a.sqlite3") as store:
-        answers = ask(model, records, store=store)
-        assert ask(model, records, store=store) == answers
+        answers = answer_questions(model, records, store=store)
+        assert answer_questions(model, records, store=store) == answers
     for record, answer in zip(records, answers, strict=True):
-        prompt = PAPER.prompt(record)
+        prompt = PAPER_QUESTION.prompt(record)
         tokens = words(prompt.text)["input_ids"]
         expected = [0.0, 0.0]
-        for at, forms in enumerate(PAPER.forms):
+        for at, forms in enumerate(PAPER_QUESTION.surface_forms):
             sequences = sorted({tuple(words(form)["input_ids"]) for form in forms})
             kept = [
                 one for one in sequences
