@@ -6,7 +6,6 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 pytest.importorskip("pyarrow", reason="needs the extra mortality")
@@ -15,38 +14,20 @@ pytest.importorskip("torch", reason="needs the extra hf")
 pytest.importorskip("transformers", reason="needs the extra hf")
 
 import tiny_models
+from made_stays import write_stays
 from typer.testing import CliRunner
 
 from cli import app
-from evaluator.cohorts import Bin, CohortMeta, Measurement, Stay, read_cohort, write_cohort
+from evaluator.cohorts import read_cohort
 
 SECRET = "Zaphodine"
 STAYS = 60
 
 
-def stay(number: int, *, died: bool | None = None) -> Stay:
-    chance = np.random.default_rng(number)
-    dead = bool(chance.random() < 0.3) if died is None else died
-    rate = 80 + 15 * dead + float(chance.normal(0, 8))
-    return Stay(
-        stay_id=f"{SECRET}{number}",
-        subject_id=str(number // 2),
-        died=dead,
-        age=float(chance.integers(20, 90)),
-        sex="FM"[number % 2],
-        unit=("MICU", "SICU")[number % 2],
-        diagnoses=(SECRET,) if number % 2 else (),
-        charts=(Measurement("HR", rate),) if number != 5 else (),
-        bins=tuple(Bin(0, step, rate + step) for step in range(3)) if number != 5 else (),
-        medications=(Measurement("Saline", 2.5),) if number % 3 and number != 5 else (),
-    )
-
-
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("cohort") / "cohort.parquet"
-    meta = CohortMeta("made up", {}, notes=("nothing in it is true",))
-    write_cohort(path, (stay(number) for number in range(STAYS)), meta)
+    write_stays(path, STAYS, marker=SECRET, stays_per_subject=2, without_events={5})
     return path
 
 
@@ -121,7 +102,7 @@ def test_what_cannot_be_is_said(cohort: Path, tmp_path: Path) -> None:
 
 def test_one_class_has_no_auroc(tmp_path: Path, model: Path) -> None:
     path = tmp_path / "c.parquet"
-    write_cohort(path, (stay(number, died=False) for number in range(8)), CohortMeta("made up"))
+    write_stays(path, 8, marker=SECRET, died=False)
     assert read_cohort(path).one_class
     result = run(path, "--model", model, "--answers", tmp_path / "a.sqlite3", "--resamples", 10)
     assert "everybody survived: AUROC, AUPRC and what needs both are undefined" in result.stdout

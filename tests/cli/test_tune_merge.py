@@ -12,38 +12,21 @@ pytest.importorskip("torch", reason="needs the extra hf")
 pytest.importorskip("transformers", reason="needs the extra hf")
 pytest.importorskip("yaml", reason="needs the extra merge")
 
-import numpy as np
 from live_merges import siblings
+from made_stays import write_stays
 from typer.testing import CliRunner
 
 from cli import app
-from evaluator.cohorts import Bin, CohortMeta, Measurement, Stay, write_cohort
 from merger.verification import verify_merge
 
 SECRET = "Zaphodine"
 STAYS = 40
 
 
-def stay(number: int) -> Stay:
-    rate = 80 + 15 * (number % 3 == 0) + float(np.random.default_rng(number).normal(0, 8))
-    return Stay(
-        stay_id=f"{SECRET}{number}",
-        subject_id=f"subject-{number}",
-        died=number % 3 == 0,
-        age=float(20 + number),
-        sex="FM"[number % 2],
-        unit="MICU",
-        diagnoses=(SECRET,),
-        charts=(Measurement("HR", rate),),
-        bins=tuple(Bin(0, step, rate + step) for step in range(2)),
-        medications=(),
-    )
-
-
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("cohort") / "cohort.parquet"
-    write_cohort(path, map(stay, range(STAYS)), CohortMeta("made up", {}, notes=("untrue",)))
+    write_stays(path, STAYS, marker=SECRET)
     return path
 
 
