@@ -105,7 +105,8 @@ def ours_memory() -> dict[str, Any]:
     from merger.checkpoints.values import Values
     from merger.live.host_weights import HostWeights, mix_many
     from merger.live.live_tensors import measure_pairs, open_live_tensors
-    from merger.live.mixes import resolve_mix, weighted_sum
+    from merger.live.points import resolve_point
+    from merger.methods.registry import compute_sum
 
     some = list(open_live_tensors(merge_models.plan(Path(BASE), Path(OTHER), METHOD, TS[0])))
     for blend in some:  # reads the inputs
@@ -120,7 +121,7 @@ def ours_memory() -> dict[str, Any]:
         host = HostWeights(live, some, pool)
         once = perf_counter() - begun
         rows = [
-            {name: weighted_sum(resolve_mix(t, METHOD, 2, 0), pairs[name]) for name in live}
+            {name: compute_sum(resolve_point(t, METHOD, 2, 0), pairs[name]) for name in live}
             for t in TS
         ]
         spent = [_seconds(lambda row=row: host.write(row)) for row in rows]  # type: ignore[misc]

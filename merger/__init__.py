@@ -9,14 +9,14 @@ from .checkpoints.checkpoint import Checkpoint
 from .engines.stream import WriteReport, write_merge
 from .execution import MergeResult, merge
 from .live.merged_model import MergedModel
-from .live.mixes import TensorMix
+from .methods.method import TensorWeights
 from .planning.job import MergeJob
 from .planning.merge_plan import MergePlan, TensorTask
 from .planning.recipe_resolver import plan_merge
 from .recipes.presets import PUBLISHED, Preset, list_presets, load_preset
 from .recipes.reader import parse_recipe, read_recipe
 from .recipes.recipe import MergeRecipe, ModelRef
-from .recipes.schedule import TensorWeights, WeightSchedule
+from .recipes.weight_schedule import WeightSchedule
 from .similarity import CosineSummary, TensorReport, summarize_cosines, tensor_reports
 from .verification import Verification, verify_merge
 
@@ -31,7 +31,6 @@ __all__ = [
     "MergedModel",
     "ModelRef",
     "Preset",
-    "TensorMix",
     "TensorReport",
     "TensorTask",
     "TensorWeights",

@@ -1,4 +1,4 @@
-"""Carries a job out: weights by an engine, and beside them all that makes a folder a model."""
+"""Runs a merge: an engine writes the weights, and the files beside them make a folder a model."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from .checkpoints.checkpoint import CONFIG, Checkpoint
 from .checkpoints.companion_files import read_companion_files
 from .checkpoints.values import FLOATS
 from .engines.mergekit import mergekit_version, run_mergekit
-from .kernels.dispatch import moments
+from .kernels.dispatch import measure_moments
 from .metadata.card import CardFacts, hub_name, render_model_card
 from .metadata.licences import InheritedLicence, inherit_licence, read_licence
 from .metadata.provenance import (
@@ -35,12 +35,12 @@ from .planning.recipe_resolver import promote_dtypes, torch_dtype_name
 from .similarity import CosineSummary, summarize_cosines
 
 Progress = Callable[[int, int], None]
-"""Told how many bytes of the output are written, and how many there will be."""
+"""Gets the number of bytes that are written, and the number that will be."""
 
 
 @dataclass(frozen=True)
 class MergeResult:
-    """A merge that is done: its folder, the engine, bytes of weights, and what was noticed."""
+    """A finished merge: its folder, the engine, bytes of weights, remarks and cosines."""
 
     folder: Path
     engine: str
@@ -55,61 +55,60 @@ def merge(
     """Merges into a new folder `into`, which appears whole or not at all.
 
     Raises PatientDxError for inputs that cannot be merged, a folder that is not empty, and a disk
-    that is full.
+    that is too small.
     """
     check_destination(into)
-    with prepare_merge(job, into) as ready:
-        return run_merge(job, ready, into, progress)
+    with prepare_merge(job, into) as prepared:
+        return run_merge(job, prepared, into, progress)
 
 
 def run_merge(
     job: MergeJob,
-    ready: PreparedMerge,
+    prepared: PreparedMerge,
     into: Path,
     progress: Progress,
     *,
     provenance: Provenance | None = None,
 ) -> MergeResult:
-    """Merges inputs that are open; `told` is the provenance of a merge that is made again."""
-    check_destination(into, ready.nbytes)
+    """Merges inputs that are open; `provenance` is that of an earlier merge to be repeated."""
+    check_destination(into, prepared.nbytes)
     with ThreadPoolExecutor(1) as pool:
-        # Digests are taken while tensors are merged: both need the same bytes.
-        facts = pool.submit(
-            lambda: provenance or build_provenance(job, ready, into.absolute().name)
+        # Digests are computed while tensors are merged, as both read the same bytes.
+        future = pool.submit(
+            lambda: provenance or build_provenance(job, prepared, into.absolute().name)
         )
-        work = _RunningMerge(job, ready, facts)
-        if ready.engine == "stream":
-            return _merge_by_stream(work, into, progress)
-        return _merge_by_mergekit(work, into)
+        running = _RunningMerge(job, prepared, future)
+        if prepared.engine == "stream":
+            return _merge_by_stream(running, into, progress)
+        return _merge_by_mergekit(running, into)
 
 
 class _RunningMerge(NamedTuple):
-    """A job whose inputs are open, and what will be known of it."""
+    """A merge whose inputs are open, and its provenance, which is being computed."""
 
     job: MergeJob
     prepared: PreparedMerge
-    facts: Future[Provenance]
+    provenance: Future[Provenance]
 
 
-def build_provenance(job: MergeJob, ready: PreparedMerge, title: str) -> Provenance:
-    """What is to be known of a merge, without its cosines. Reads all inputs for their digests."""
-    engine = f"mergekit {mergekit_version()}" if ready.engine == "mergekit" else "stream"
-    facts = tuple(_input_facts(job, at) for at in range(len(ready.inputs)))
+def build_provenance(job: MergeJob, prepared: PreparedMerge, title: str) -> Provenance:
+    """The provenance of a merge, without its cosines. Reads all inputs for their digests."""
+    engine = f"mergekit {mergekit_version()}" if prepared.engine == "mergekit" else "stream"
     return Provenance(
         title=title,
         software=f"patientdx {__version__}",
         engine=engine,
         recipe=job.recipe.text,
-        inputs=facts,
+        inputs=tuple(_input_facts(job, i) for i in range(len(prepared.inputs))),
         shard_size=job.shard_size,
         unsound=job.unsound,
         command=job.command,
-        remarks=ready.remarks,
+        remarks=prepared.remarks,
     )
 
 
-def _input_facts(job: MergeJob, at: int) -> InputFacts:
-    ref = job.recipe.inputs[at]
+def _input_facts(job: MergeJob, i: int) -> InputFacts:
+    ref = job.recipe.inputs[i]
     folder, adapter = job.folders[ref], job.adapters.get(ref)
     return InputFacts(
         str(ref),
@@ -121,83 +120,84 @@ def _input_facts(job: MergeJob, at: int) -> InputFacts:
     )
 
 
-def _files_beside_weights(work: _RunningMerge, cosines: Mapping[str, float]) -> dict[str, bytes]:
-    """The files beside the weights, by name, but for what MergeKit writes where it must."""
-    job, ready, known = work
-    found = summarize_cosines(cosines, ready.plan) if ready.plan is not None else None
-    facts = replace(known.result(), cosines=found.to_dict() if found else None)
-    names = [one.repo or hub_name(one.name) for one in facts.inputs]
-    card = CardFacts(
-        title=facts.title,
-        method=job.recipe.method,
-        base=str(job.recipe.base_model) if job.recipe.base_model else None,
-        inputs=[(one.name, one.digest) for one in facts.inputs],
-        base_models=tuple(names),
-        engine=facts.engine,
-        recipe=facts.recipe,
-        command=facts.command,
-        licence=_inherit_licence(job),
-        remarks=facts.remarks,
-        cosines=str(found) if found else "",
-    )
+def _files_beside_weights(running: _RunningMerge, cosines: Mapping[str, float]) -> dict[str, bytes]:
+    """The files beside the weights by name: provenance, recipe, card, configuration, tokenizer.
+
+    Configuration and tokenizer are left out if MergeKit has to write them.
+    """
+    job, prepared, future = running
+    summary = summarize_cosines(cosines, prepared.plan) if prepared.plan is not None else None
+    provenance = replace(future.result(), cosines=summary.to_dict() if summary else None)
     files = {
-        PROVENANCE_FILE: facts.to_bytes(),
-        RECIPE_FILE: facts.recipe.encode(),
-        CARD_FILE: render_model_card(card).encode(),
+        PROVENANCE_FILE: provenance.to_bytes(),
+        RECIPE_FILE: provenance.recipe.encode(),
+        CARD_FILE: render_model_card(_card_facts(job, provenance, summary)).encode(),
     }
-    if ready.agreement is not None:
-        dtypes = {task.dtype for task in ready.plan.tensors} if ready.plan else set()
-        dtype = job.recipe.out_dtype or job.recipe.dtype or _widest_float(dtypes, ready)
-        config = output_config(ready.base.config, ready.agreement, dtype)
+    if prepared.agreement is not None:
+        tasks = prepared.plan.tensors if prepared.plan else ()
+        dtypes = {task.dtype for task in tasks}
+        dtype = job.recipe.out_dtype or job.recipe.dtype or _widest_float(dtypes, prepared)
+        config = output_config(prepared.base.config, prepared.agreement, dtype)
         files |= read_companion_files(job.folders[job.recipe.base]) | {CONFIG: _to_json(config)}
     return files
 
 
+def _card_facts(job: MergeJob, provenance: Provenance, summary: CosineSummary | None) -> CardFacts:
+    return CardFacts(
+        title=provenance.title,
+        method=job.recipe.method,
+        base=str(job.recipe.base_model) if job.recipe.base_model else None,
+        inputs=[(facts.name, facts.digest) for facts in provenance.inputs],
+        base_models=tuple(facts.repo or hub_name(facts.name) for facts in provenance.inputs),
+        engine=provenance.engine,
+        recipe=provenance.recipe,
+        command=provenance.command,
+        licence=_inherit_licence(job),
+        remarks=provenance.remarks,
+        cosines=str(summary) if summary else "",
+    )
+
+
 def _inherit_licence(job: MergeJob) -> InheritedLicence:
     refs = job.recipe.inputs
-    return inherit_licence(
-        [str(ref) for ref in refs], [read_licence(job.folders[ref]) for ref in refs]
-    )
+    licences = [read_licence(job.folders[ref]) for ref in refs]
+    return inherit_licence([str(ref) for ref in refs], licences)
 
 
-def _all_remarks(work: _RunningMerge) -> tuple[str, ...]:
-    licence = _inherit_licence(work.job).remark
-    return (*work.prepared.remarks, licence) if licence else work.prepared.remarks
+def _all_remarks(running: _RunningMerge) -> tuple[str, ...]:
+    remark = _inherit_licence(running.job).remark
+    return (*running.prepared.remarks, remark) if remark else running.prepared.remarks
 
 
-def _widest_float(dtypes: set[str], ready: PreparedMerge) -> str | None:
-    """What torch calls the widest float of the merge."""
-    kinds = (dtypes or {one.dtype for one in ready.base.tensors.values()}) & set(FLOATS)
-    return torch_dtype_name(promote_dtypes(sorted(kinds))) if kinds else None
+def _widest_float(dtypes: set[str], prepared: PreparedMerge) -> str | None:
+    """Torch's name of the widest float dtype of the merge, or of the base if that is unknown."""
+    known = dtypes or {info.dtype for info in prepared.base.tensors.values()}
+    floats = known & set(FLOATS)
+    return torch_dtype_name(promote_dtypes(sorted(floats))) if floats else None
 
 
-def _merge_by_stream(work: _RunningMerge, into: Path, progress: Progress) -> MergeResult:
+def _merge_by_stream(running: _RunningMerge, into: Path, progress: Progress) -> MergeResult:
     from .engines.stream import write_merge
 
-    job, ready, _ = work
-    assert ready.plan is not None
-    written = write_merge(
-        ready.plan,
+    job, prepared, _ = running
+    assert prepared.plan is not None
+    report = write_merge(
+        prepared.plan,
         into,
-        lambda cosines: _files_beside_weights(work, cosines),
+        lambda cosines: _files_beside_weights(running, cosines),
         shard_size=job.shard_size,
         threads=job.threads or None,
-        progress=lambda done: progress(done, ready.nbytes),
+        progress=lambda done: progress(done, prepared.nbytes),
     )
-    return MergeResult(
-        into,
-        "stream",
-        written.nbytes,
-        _all_remarks(work),
-        summarize_cosines(written.cosines, ready.plan),
-    )
+    summary = summarize_cosines(report.cosines, prepared.plan)
+    return MergeResult(into, "stream", report.nbytes, _all_remarks(running), summary)
 
 
-def _merge_by_mergekit(work: _RunningMerge, into: Path) -> MergeResult:
-    """MergeKit writes into the staging folder, anew each time: it cannot resume."""
-    job, ready, facts = work
-    _check_finite(ready)
-    rows = ready.agreement.input_rows if ready.agreement else ()
+def _merge_by_mergekit(running: _RunningMerge, into: Path) -> MergeResult:
+    """Lets MergeKit write into the staging folder, from scratch, as it cannot resume."""
+    job, prepared, provenance = running
+    _check_finite(prepared)
+    rows = prepared.agreement.input_rows if prepared.agreement else ()
     target = Path(os.path.realpath(into))
     try:
         with open_staging(target, resumes=False) as staging:
@@ -210,42 +210,44 @@ def _merge_by_mergekit(work: _RunningMerge, into: Path) -> MergeResult:
                 truncate=len(set(rows)) > 1,
                 shard_size=job.shard_size,
             )
-            made = Checkpoint.open(staging.model)
-            files = _files_beside_mergekit(work, made)
+            written = Checkpoint.open(staging.model)
+            files = _files_beside_mergekit(running, written)
             staging.sync()
             staging.finish(files)
     except OSError as error:
         raise write_error(into, error) from error
-    nbytes = sum(info.nbytes for info in made.tensors.values())
-    return MergeResult(into, facts.result().engine, nbytes, _all_remarks(work), None)
+    nbytes = sum(info.nbytes for info in written.tensors.values())
+    return MergeResult(into, provenance.result().engine, nbytes, _all_remarks(running), None)
 
 
-def _files_beside_mergekit(work: _RunningMerge, made: Checkpoint) -> dict[str, bytes]:
-    """The files to lie beside MergeKit's weights; a tokenizer that it wrote itself stands."""
-    files = _files_beside_weights(work, {})
-    if work.prepared.agreement is None:
-        files |= {CONFIG: _to_json(_config_with_vocab_size(made))}
-        for name, data in read_companion_files(work.job.folders[work.job.recipe.base]).items():
-            if not (made.folder / name).exists():
-                files[name] = data
+def _files_beside_mergekit(running: _RunningMerge, written: Checkpoint) -> dict[str, bytes]:
+    """The files to put beside MergeKit's weights; a tokenizer that MergeKit wrote is kept."""
+    files = _files_beside_weights(running, {})
+    if running.prepared.agreement is None:
+        files |= {CONFIG: _to_json(_config_with_vocab_size(written))}
+        base = running.job.folders[running.job.recipe.base]
+        for name, content in read_companion_files(base).items():
+            if not (written.folder / name).exists():
+                files[name] = content
     return files
 
 
-def _config_with_vocab_size(made: Checkpoint) -> dict[str, Any]:
-    """MergeKit's config.json with the vocabulary that the weights have."""
-    rows = {info.shape[0] for name, info in made.tensors.items() if VOCABULARY_TENSOR.search(name)}
-    return dict(made.config) | ({"vocab_size": rows.pop()} if len(rows) == 1 else {})
+def _config_with_vocab_size(written: Checkpoint) -> dict[str, Any]:
+    """MergeKit's config.json with the vocabulary size that the weights have."""
+    tensors = written.tensors.items()
+    rows = {info.shape[0] for name, info in tensors if VOCABULARY_TENSOR.search(name)}
+    return dict(written.config) | ({"vocab_size": rows.pop()} if len(rows) == 1 else {})
 
 
-def _check_finite(ready: PreparedMerge) -> None:
-    """Raises MergeError for NaN or infinity, which MergeKit passes on."""
-    for one in ready.inputs:
-        for name, info in one.tensors.items():
+def _check_finite(prepared: PreparedMerge) -> None:
+    """Raises MergeError for NaN or infinity, which MergeKit would pass on."""
+    for checkpoint in prepared.inputs:
+        for name, info in checkpoint.tensors.items():
             if info.dtype in FLOATS:
-                values = one.values(name)
-                if not all(moments(values, values).finite):
+                values = checkpoint.values(name)
+                if not all(measure_moments(values, values).finite):
                     raise MergeError(
-                        f"{one.folder}: tensor `{name}` has NaN or infinite numbers",
+                        f"{checkpoint.folder}: tensor `{name}` has NaN or infinite numbers",
                         hint="this model is broken: fetch it again",
                     )
 

@@ -1,1 +1,1 @@
-"""The engines that carry a merge out: ours, which streams, and MergeKit."""
+"""The engines that carry out a merge: the streaming engine, and MergeKit."""

@@ -1,6 +1,6 @@
-"""One tensor of a merge, cut into parts that threads work on: sums first, then merged bytes.
+"""Merges one tensor in parts that threads share: first sums over it, then the merged bytes.
 
-Inputs are mapped and each thread has room for one part, so that memory does not grow with tensors.
+Inputs are mapped, and each thread has buffers for one part, so memory does not grow with tensors.
 """
 
 import threading
@@ -12,23 +12,25 @@ from numpy.typing import NDArray
 
 from merger.checkpoints.values import FLOATS, SIZES, Values
 from merger.kernels.dispatch import (
-    Moments,
     chunk_sums,
     combine,
-    moments,
-    slerp_weights,
+    measure_moments,
     squares_in_range,
     total_moments,
 )
+from merger.kernels.moments import Moments
 from merger.kernels.numpy_kernels import CHUNK
-from merger.kernels.weighted_sums import SumWeights, WeightedSum, linear_sum
+from merger.kernels.pair_moments import PairMoments
+from merger.kernels.weighted_sums import SumWeights, WeightedSum
+from merger.methods.method import COPY
+from merger.methods.registry import get_method
 from merger.planning.merge_plan import MergePlan, Piece, TensorTask
 from patientdx.errors import MergeError
 
 PART = 2 * CHUNK  # numbers
 
 WritePart = Callable[[TensorTask, int, memoryview], None]
-"""Takes a tensor, the byte in it where a part begins, and the part."""
+"""Writes a part of a tensor, which begins at a byte of it."""
 
 
 class Span(NamedTuple):
@@ -40,11 +42,11 @@ class Span(NamedTuple):
 
 
 class PartMerger:
-    """The work on parts of tensors. Threads may share one."""
+    """Merges parts of a plan's tensors. Threads may share one."""
 
-    def __init__(self, plan: MergePlan, write: WritePart, variant: str | None = None) -> None:
+    def __init__(self, plan: MergePlan, write_part: WritePart, variant: str | None = None) -> None:
         self._plan = plan
-        self._write_part = write
+        self._write_part = write_part
         self._variant = variant
         self._buffers = threading.local()
 
@@ -57,35 +59,36 @@ class PartMerger:
         ]
 
     def sums(self, task: TensorTask, span: Span) -> NDArray[np.float64]:
-        """Sums of squares and products of the two tensors that SLERP takes."""
+        """Sums of squares and products of the two inputs of a part, by chunk."""
         a, b = self._sources(task, span)
         return chunk_sums(a, b, variant=self._variant)
 
     def moments(self, task: TensorTask, sums: Sequence[NDArray[np.float64]]) -> Moments:
-        """The moments of a tensor. Raises MergeError where an input is not finite."""
+        """The moments of a tensor. Raises MergeError if an input is not finite."""
         piece = self._plan.pieces(task)[0]
-        found = total_moments(sums)
-        whole = [self._plan.inputs[i].values(task.name) for i in piece.sources]
-        if "F64" in {task.work or each.dtype for each in whole} and not squares_in_range(found):
-            found = moments(*(each.part(piece.start, piece.stop) for each in whole))
-        for i, finite in zip(piece.sources, found.finite, strict=True):
+        moments = total_moments(sums)
+        tensors = [self._plan.inputs[i].values(task.name) for i in piece.sources]
+        dtypes = {task.work or values.dtype for values in tensors}
+        if "F64" in dtypes and not squares_in_range(moments):
+            moments = measure_moments(*(values.part(piece.start, piece.stop) for values in tensors))
+        for i, finite in zip(piece.sources, moments.finite, strict=True):
             if not finite:
                 raise self._not_finite(task, i)
-        return found
+        return moments
 
-    def write(self, task: TensorTask, span: Span, cosine: float | None) -> None:
-        """Merges a part and writes it. Raises MergeError where it is not finite."""
+    def write(self, task: TensorTask, span: Span, moments: Moments | None) -> None:
+        """Merges a part and writes it. Raises MergeError if the result is not finite."""
         size = SIZES[task.dtype]
         if task.dtype not in FLOATS:
             (i,) = span.piece.sources
             data = self._plan.inputs[i].values(task.name).part(span.start, span.stop).data
         else:
-            data = self._merge(task, span, cosine).data
+            data = self._merge(task, span, moments).data
         self._write_part(task, span.start * size, data.data)
 
-    def _merge(self, task: TensorTask, span: Span, cosine: float | None) -> Values:
+    def _merge(self, task: TensorTask, span: Span, moments: Moments | None) -> Values:
         sources = self._sources(task, span)
-        weights = self._weights(task, span.piece, cosine, [each.dtype for each in sources])
+        weights = self._weights(task, span.piece, moments, [values.dtype for values in sources])
         work = self._buffer("work", span, task.work or task.dtype)
         out = work if work.dtype == task.dtype else self._buffer("out", span, task.dtype)
         finite = combine(sources, weights, work, variant=self._variant)
@@ -97,8 +100,8 @@ class PartMerger:
         return sources[0] if copied else out
 
     def _sources(self, task: TensorTask, span: Span) -> list[Values]:
-        """The numbers of the inputs, rounded where the task says so."""
-        found = []
+        """The numbers of the inputs, rounded to the task's `work` dtype if it has one."""
+        sources = []
         for i in span.piece.sources:
             values = self._plan.inputs[i].values(task.name).part(span.start, span.stop)
             if task.work and values.dtype != task.work:
@@ -106,36 +109,37 @@ class PartMerger:
                 if not combine([values], [1.0], rounded, variant=self._variant):
                     raise self._explain_not_finite(task, span)
                 values = rounded
-            found.append(values)
-        return found
+            sources.append(values)
+        return sources
 
     @staticmethod
     def _weights(
-        task: TensorTask, piece: Piece, cosine: float | None, dtypes: Sequence[str]
+        task: TensorTask, piece: Piece, moments: Moments | None, dtypes: Sequence[str]
     ) -> SumWeights:
-        if not piece.merged or task.method == "copy":
+        """The factors of the sources of a piece; [1.0] copies the only source."""
+        if not piece.merged or task.method == COPY:
             return [1.0]
-        if task.method == "linear":
-            whole = linear_sum(task.weights, divided=task.divided, wide="F64" in dtypes)
-            return WeightedSum(tuple(whole.weights[i] for i in piece.sources), whole.divisor)
-        if cosine is None:  # t is 0 or 1
+        method = get_method(task.method)
+        if method.needs_moments and moments is None:  # the piece has one source
             return [1.0]
-        return list(slerp_weights(task.weights[1], cosine, wide="F64" in dtypes))
+        pairs = PairMoments({} if moments is None else {(0, 1): moments})
+        whole = method.compute_sum(task.tensor_weights, pairs, wide="F64" in dtypes)
+        return WeightedSum(tuple(whole.weights[i] for i in piece.sources), whole.divisor)
 
     def _buffer(self, role: str, span: Span, dtype: str) -> Values:
-        """Room of this thread for a part."""
+        """This thread's buffer of a role, with room for a part."""
         size = (span.stop - span.start) * SIZES[dtype]
-        held: dict[str, NDArray[np.uint8]] = self._buffers.__dict__
-        if role not in held or len(held[role]) < size:
-            held[role] = np.empty(max(size, PART * 2), np.uint8)
-        return Values(held[role][:size], dtype)
+        buffers: dict[str, NDArray[np.uint8]] = self._buffers.__dict__
+        if role not in buffers or len(buffers[role]) < size:
+            buffers[role] = np.empty(max(size, PART * 2), np.uint8)
+        return Values(buffers[role][:size], dtype)
 
     def _explain_not_finite(self, task: TensorTask, span: Span) -> MergeError:
-        """Why a part is not finite."""
-        room = Values.empty(span.stop - span.start, "F64")
+        """The error for a part that is not finite: a broken input, or a result out of range."""
+        scratch = Values.empty(span.stop - span.start, "F64")
         for i in span.piece.sources:
             values = self._plan.inputs[i].values(task.name).part(span.start, span.stop)
-            if not combine([values], [1.0], room, variant=self._variant):
+            if not combine([values], [1.0], scratch, variant=self._variant):
                 return self._not_finite(task, i)
         return MergeError(
             f"tensor `{task.name}`: the merge exceeds what {task.work or task.dtype} can hold",

@@ -1,7 +1,8 @@
-"""The streaming engine: a plan's tensors, merged part by part into files laid out beforehand.
+"""The streaming engine: merges a plan's tensors part by part into files laid out beforehand.
 
-No tensor is ever held whole: inputs are mapped, parts are merged by all threads and written at
-their places, and synced while others are merged. The output appears under its name by one rename.
+No tensor is ever held whole: inputs are mapped, all threads merge parts and write them to their
+places, and finished parts are synced while others are merged. The output appears under its name by
+one rename.
 """
 
 import os
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from merger.checkpoints.values import SIZES
+from merger.kernels.moments import Moments
+from merger.methods.method import COPY
+from merger.methods.registry import get_method
 from merger.outputs.output_files import OutputFiles
 from merger.outputs.shards import SHARD_SIZE, Shard, compose_index, lay_out
 from merger.outputs.staging import check_disk_space, open_staging, write_error
@@ -25,20 +29,20 @@ from .parts import PartMerger, Span
 _WINDOW = 256 << 20  # bytes of tensors begun and not yet merged, or merged and not yet written
 
 Progress = Callable[[int], None]
-"""Told how many bytes of the output's tensors are written."""
+"""Gets the number of bytes of tensors that are written."""
 
 Cosines = Mapping[str, float]
-"""The cosine of the inputs by tensor, where SLERP took it."""
+"""The cosine of the inputs by tensor, where the method needed it."""
 
 CompanionFiles = Mapping[str, bytes] | Callable[[Cosines], Mapping[str, bytes]]
-"""Files to lie beside the weights, by name; or a function that makes them when all is merged."""
+"""Files beside the weights, by name; or a function that makes them once all is merged."""
 
 
 @dataclass(frozen=True)
 class WriteReport:
-    """An output: its folder, the files with weights, and what was met on the way.
+    """An output that is written: its folder, its files of weights, their bytes, and cosines.
 
-    `resumed` counts the bytes that an earlier, interrupted run had written.
+    `resumed` is the number of bytes that an earlier, interrupted run had written.
     """
 
     folder: Path
@@ -59,15 +63,16 @@ def write_merge(
 ) -> WriteReport:
     """Carries out a plan: writes its tensors and `files` into a new folder.
 
-    A run that was killed is resumed by the same plan. Raises InputError where the folder is not
-    empty; MergeError where inputs do not allow the plan, hold numbers that are not finite, where
-    another process writes to the same name, or the disk does not take the output. Then nothing is
-    left behind.
+    A run that was killed is resumed by the same plan. Raises InputError if the folder is not
+    empty; MergeError if the inputs do not fit the plan or hold numbers that are not finite, if
+    another process writes to the same name, or if the disk is too small. Then nothing is left
+    behind.
     """
     target = Path(os.path.realpath(into))
     plan.check()
-    if any(task.method == "multislerp" for task in plan.tensors):
-        raise mergekit_only_error("the method `multislerp`")
+    for task in plan.tensors:
+        if task.method != COPY and not get_method(task.method).streams:
+            raise mergekit_only_error(f"the method `{task.method}`")
     shards = lay_out([task.slot for task in plan.tensors], shard_size)
     with _convert_os_errors(target), open_staging(target) as staging:
         key = f"{plan.digest} {shard_size}"
@@ -77,17 +82,18 @@ def write_merge(
             _merge(plan, output, threads or _available_cores(), progress or (lambda _: None))
         cosines = output.cosines(plan)
         beside = files(cosines) if callable(files) else files or {}
-        staging.finish({**_check_names(beside, shards), **compose_index(shards)})
+        _check_names(beside, shards)
+        staging.finish({**beside, **compose_index(shards)})
     names = tuple(shard.name for shard in shards)
     return WriteReport(target, names, plan.nbytes, cosines, output.resumed(plan))
 
 
 class _TensorWork(NamedTuple):
-    """A tensor, with the work on its parts under way."""
+    """A tensor whose parts are being summed or written by `futures`."""
 
     task: TensorTask
     spans: list[Span]
-    work: list[Future[Any]]
+    futures: list[Future[Any]]
     cosine: float | None = None
 
 
@@ -95,37 +101,37 @@ class _TensorWork(NamedTuple):
 class _WorkQueue:
     """Tensors in order, and their size."""
 
-    held: deque[_TensorWork] = field(default_factory=deque)
+    entries: deque[_TensorWork] = field(default_factory=deque)
     nbytes: int = 0
 
-    def push(self, begun: _TensorWork) -> None:
-        self.held.append(begun)
-        self.nbytes += begun.task.slot.nbytes
+    def push(self, work: _TensorWork) -> None:
+        self.entries.append(work)
+        self.nbytes += work.task.slot.nbytes
 
-    def pop(self, more_than: int) -> Iterator[_TensorWork]:
-        """The first ones, until no more than so many bytes are left."""
-        while self.held and self.nbytes > more_than:
-            self.nbytes -= self.held[0].task.slot.nbytes
-            yield self.held.popleft()
+    def pop(self, limit: int) -> Iterator[_TensorWork]:
+        """The first tensors, until the rest has at most `limit` bytes."""
+        while self.entries and self.nbytes > limit:
+            self.nbytes -= self.entries[0].task.slot.nbytes
+            yield self.entries.popleft()
 
 
 def _merge(plan: MergePlan, output: OutputFiles, threads: int, progress: Progress) -> None:
-    """All tensors that are not finished yet: sums run ahead of merging, merging of writing."""
-    run = _Pipeline(plan, output, progress)
-    with ThreadPoolExecutor(threads, "merge") as run.pool:
+    """Merges all tensors that are not finished; sums run ahead of merging, merging of writing."""
+    pipeline = _Pipeline(plan, output, progress)
+    with ThreadPoolExecutor(threads, "merge") as pipeline.pool:
         try:
             for task in plan.tensors:
                 if task.name not in output.finished:
-                    run.begin(task)
-                    run.advance(_WINDOW)
-            run.advance(-1)
+                    pipeline.begin(task)
+                    pipeline.advance(_WINDOW)
+            pipeline.advance(-1)
         except BaseException:
-            run.pool.shutdown(cancel_futures=True)
+            pipeline.pool.shutdown(cancel_futures=True)
             raise
 
 
 class _Pipeline:
-    """The tensors under way."""
+    """The tensors that are being merged, in two stages: sums, then merging and writing."""
 
     def __init__(self, plan: MergePlan, output: OutputFiles, progress: Progress) -> None:
         self.pool: ThreadPoolExecutor
@@ -138,35 +144,37 @@ class _Pipeline:
         progress(self._done)
 
     def begin(self, task: TensorTask) -> None:
-        """Has a tensor read, and its sums taken where SLERP needs them."""
+        """Starts reading a tensor, and computing its sums if the method needs them."""
         for checkpoint in self._inputs:
             if task.name in checkpoint.tensors:
                 checkpoint.will_need(task.name)
         spans = self._parts.spans(task)
-        merged = [s for s in spans if s.piece.merged and len(s.piece.sources) > 1]
-        needed = merged if task.method == "slerp" else []
-        work = [self.pool.submit(self._parts.sums, task, span) for span in needed]
-        self._summing.push(_TensorWork(task, spans, work))
+        summed: list[Span] = []
+        if task.method != COPY and get_method(task.method).needs_moments:
+            summed = [span for span in spans if span.piece.merged and len(span.piece.sources) > 1]
+        futures = [self.pool.submit(self._parts.sums, task, span) for span in summed]
+        self._summing.push(_TensorWork(task, spans, futures))
 
     def advance(self, window: int) -> None:
-        """Begins to write tensors whose sums are known, and ends what is written."""
-        for begun in self._summing.pop(window):
-            self._write(begun)
-        for begun in self._writing.pop(window):
-            self._end(begun)
+        """Starts writing the oldest tensors, and finishes them, down to `window` bytes a stage."""
+        for work in self._summing.pop(window):
+            self._start_writing(work)
+        for work in self._writing.pop(window):
+            self._finish(work)
 
-    def _write(self, begun: _TensorWork) -> None:
-        task, spans, sums, _ = begun
-        cosine = None
+    def _start_writing(self, work: _TensorWork) -> None:
+        task, spans, sums, _ = work
+        moments: Moments | None = None
         if sums:
-            cosine = self._parts.moments(task, [each.result() for each in sums]).cosine
-        work = [self.pool.submit(self._parts.write, task, span, cosine) for span in spans]
-        self._writing.push(_TensorWork(task, spans, work, cosine))
+            moments = self._parts.moments(task, [future.result() for future in sums])
+        futures = [self.pool.submit(self._parts.write, task, span, moments) for span in spans]
+        cosine = moments.cosine if moments is not None else None
+        self._writing.push(_TensorWork(task, spans, futures, cosine))
 
-    def _end(self, begun: _TensorWork) -> None:
-        task, spans, work, cosine = begun
-        for span, part in zip(spans, work, strict=True):
-            part.result()
+    def _finish(self, work: _TensorWork) -> None:
+        task, spans, futures, cosine = work
+        for span, future in zip(spans, futures, strict=True):
+            future.result()
             self._done += (span.stop - span.start) * SIZES[task.dtype]
             self._progress(self._done)
         for checkpoint in self._inputs:
@@ -175,12 +183,12 @@ class _Pipeline:
         self._output.end(task, cosine)
 
 
-def _check_names(files: Mapping[str, bytes], shards: Sequence[Shard]) -> Mapping[str, bytes]:
+def _check_names(files: Mapping[str, bytes], shards: Sequence[Shard]) -> None:
+    """Raises ValueError for a name that is a shard's or leads out of the folder."""
     taken = {shard.name for shard in shards}
     for name in files:
         if not name or name in taken or Path(name).name != name:
             raise ValueError(f"no name for a file beside the weights: {name!r}")
-    return files
 
 
 def _available_cores() -> int:
@@ -191,7 +199,7 @@ def _available_cores() -> int:
 
 @contextmanager
 def _convert_os_errors(target: Path) -> Iterator[None]:
-    """Turns what the operating system says about the output into a sentence."""
+    """Turns errors of the operating system into MergeErrors about the output."""
     try:
         yield
     except OSError as error:

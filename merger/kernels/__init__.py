@@ -1,1 +1,1 @@
-"""Merge kernels: compiled for the processor at hand, or in NumPy with the same bits."""
+"""Merge kernels: compiled for the processor, or in NumPy with the same bits."""

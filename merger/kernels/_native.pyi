@@ -13,5 +13,6 @@ def combine(
     weights: Array,
     outputs: tuple[Array, ...],
     kind: int,
+    past_caches: bool,
     /,
 ) -> bool: ...

@@ -1,7 +1,7 @@
-"""The compiled kernels, where they could be built: `_native`, made of the C files of `native/`.
+"""The compiled kernels: the extension module `_native`, built from the C files in `native/`.
 
-Installing builds them if there is a C compiler; where there was none, NumPy does the same work
-with the same bits, several times slower.
+The installation builds it if there is a C compiler. Without it NumPy does the same work with the
+same bits, several times slower.
 """
 
 from functools import cache
@@ -10,7 +10,7 @@ from types import ModuleType
 
 @cache
 def load_native() -> ModuleType | None:
-    """The compiled module, or None."""
+    """The compiled module; None if it was not built."""
     try:
         from . import _native
     except ImportError:
@@ -20,6 +20,6 @@ def load_native() -> ModuleType | None:
 
 @cache
 def kernel_variants() -> tuple[str, ...]:
-    """Names of the engines that run on this machine, the fastest first; `numpy` is always there."""
+    """Names of the kernel variants that run on this machine, the fastest first, `numpy` last."""
     module = load_native()
     return (*(module.variants() if module else ()), "numpy")

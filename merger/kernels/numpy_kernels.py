@@ -1,8 +1,8 @@
 """The kernels in NumPy, with the same bits as the compiled ones: native/merge.h defines both.
 
-Sums: lanes of float32 over blocks of 4,096 numbers, the lanes added in float64 by halves, blocks
-and chunks in order. Weighted sums: float32 (float64 where an input is), products rounded or fused
-as `Sum` says, the result rounded once to its dtype, ties to even.
+Sums: lanes of float32 over blocks of 4,096 numbers; the lanes are added in float64 by halves,
+blocks and chunks in order. Weighted sums: float32 (float64 if an input is), products rounded or
+fused as `WeightedSum` defines, the result rounded once to its dtype, ties to even.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ Floats = NDArray[Any]
 
 
 def unpack(values: Values) -> Floats:
-    """The numbers as float32, those of float64 as they are."""
+    """The numbers as float32; numbers of float64 stay float64."""
     data = values.data
     if values.dtype == "BF16":
         return (_view_as(data, "<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
@@ -34,7 +34,7 @@ def unpack(values: Values) -> Floats:
 
 
 def pack(numbers: Floats, out: Values) -> bool:
-    """Writes numbers, rounded to the dtype of `out`; True where all of them are finite there."""
+    """Writes numbers rounded to the dtype of `out`. True if all of them are finite there."""
     with np.errstate(over="ignore", invalid="ignore"):
         if out.dtype == "F64":
             packed = numbers.astype("<f8")
@@ -49,31 +49,31 @@ def pack(numbers: Floats, out: Values) -> bool:
 
 
 def chunk_sums(a: Values, b: Values) -> NDArray[np.float64]:
-    """Sums of a·a, b·b and a·b of every chunk, shape (chunks, 3)."""
+    """Sums of a·a, b·b and a·b over every chunk, shape (chunks, 3)."""
     starts = range(0, a.size, CHUNK)
-    found = [_chunk_sum(a.part(at, at + CHUNK), b.part(at, at + CHUNK)) for at in starts]
-    return np.array(found, np.float64).reshape(-1, 3)
+    sums = [_chunk_sum(a.part(i, i + CHUNK), b.part(i, i + CHUNK)) for i in starts]
+    return np.array(sums, np.float64).reshape(-1, 3)
 
 
-def combine(inputs: Sequence[Values], wanted: WeightedSum, out: Values) -> bool:
-    """Writes the weighted sum of the inputs; True where all of it is finite."""
-    wide = any(each.dtype == "F64" for each in inputs)
+def combine(inputs: Sequence[Values], row: WeightedSum, out: Values) -> bool:
+    """Writes the weighted sum of the inputs. True if all of it is finite."""
+    wide = any(values.dtype == "F64" for values in inputs)
     real: type[Any] = np.float64 if wide else np.float32
     total = np.zeros(out.size, real)
-    first = not wanted.divisor
+    first = not row.divisor
     with np.errstate(over="ignore", invalid="ignore", under="ignore", divide="ignore"):
-        for values, weight in zip(inputs, wanted.weights, strict=True):
-            if not weight:  # the sign of a zero is kept where nothing is added to it
+        for values, weight in zip(inputs, row.weights, strict=True):
+            if not weight:  # adding nothing keeps the sign of a zero
                 continue
             numbers = unpack(values).astype(real, copy=False)
-            if wanted.divisor and not wide:
+            if row.divisor and not wide:
                 total = fused_multiply_add(numbers, np.float32(weight), total)
             else:
                 term = numbers * real(weight)
                 total = term if first else total + term
             first = False
-        if wanted.divisor:
-            total = total / real(wanted.divisor)
+        if row.divisor:
+            total = total / real(row.divisor)
     return pack(total, out)
 
 
@@ -82,16 +82,17 @@ def fused_multiply_add(
 ) -> NDArray[np.float32]:
     """a·b + c of float32, rounded once.
 
-    In float64 the product is exact. Where the sum is not, the one of its two neighbours whose last
-    bit is odd is rounded to float32 as the exact sum would be (Boldo and Melquiond 2008).
+    In float64 the product is exact. An inexact sum is rounded to odd: to the neighbour of the exact
+    sum whose last bit is 1, which rounds to float32 as the exact sum would (Boldo and Melquiond
+    2008).
     """
     product, addend = a.astype(np.float64) * np.float64(b), c.astype(np.float64)
     total = product + addend
-    seen = total - product
-    rest = (product - (total - seen)) + (addend - seen)
+    added = total - product
+    error = (product - (total - added)) + (addend - added)  # exact, by Knuth's TwoSum
     bits = total.view(np.int64)
-    even = ((rest > 0) | (rest < 0)) & (bits & 1 == 0)
-    bits += np.where(even, np.where((rest > 0) == (total > 0), 1, -1), 0)
+    inexact_even = ((error > 0) | (error < 0)) & (bits & 1 == 0)
+    bits += np.where(inexact_even, np.where((error > 0) == (total > 0), 1, -1), 0)
     return total.astype(np.float32)
 
 
@@ -103,9 +104,9 @@ def _round_to_bf16(numbers: NDArray[np.float32]) -> NDArray[np.uint16]:
     bits = numbers.view(np.uint32)
     up = np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
     rounded = (bits + up) >> np.uint32(16)
-    missing = (bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000)
+    is_nan = (bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000)
     quiet = (bits >> np.uint32(16)) | np.uint32(0x40)
-    return np.where(missing, quiet, rounded).astype("<u2")
+    return np.where(is_nan, quiet, rounded).astype("<u2")
 
 
 def _chunk_sum(a: Values, b: Values) -> Floats:

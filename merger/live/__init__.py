@@ -1,1 +1,1 @@
-"""Merges in memory: a loaded model whose weights are mixed anew in place."""
+"""Merges in memory: a loaded model whose weights are merged again in place."""

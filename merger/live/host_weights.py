@@ -1,4 +1,4 @@
-"""Weights of a live model in the computer's own memory, rewritten in place by the kernels."""
+"""Weights of a live model in main memory, which the kernels rewrite in place."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,93 +14,98 @@ from patientdx.errors import MergeError
 
 from .live_tensors import LiveTensor
 
-PART = 1 << 22  # numbers that a thread takes at a time
+PART = 1 << 22  # numbers that a thread processes at a time
 
 
 class _Part(NamedTuple):
-    """A part of a tensor for one thread."""
+    """A part of a tensor for one thread, from number `start` on."""
 
-    blend: LiveTensor
+    tensor: LiveTensor
     out: Values
     weights: SumWeights
     start: int
 
 
 class HostWeights:
-    """The live tensors of blends, as bytes that are shared with the model."""
+    """The tensors of a live model as bytes in main memory, shared with the model."""
 
     def __init__(
-        self, live: Mapping[str, Values], some: Sequence[LiveTensor], pool: Executor
+        self, live: Mapping[str, Values], tensors: Sequence[LiveTensor], pool: Executor
     ) -> None:
         self._live = live
-        self._blends = {blend.task.name: blend for blend in some}
+        self._tensors = {tensor.task.name: tensor for tensor in tensors}
         self._pool = pool
-        for blend in some:
-            for start, tail in blend.copied_rows:
-                out = self._live[blend.task.name].part(start, start + tail.size)
-                _mix_into([tail], [1.0], blend.rounding_steps, out)
+        for tensor in tensors:
+            for start, rows in tensor.copied_rows:
+                out = self._live[tensor.task.name].part(start, start + rows.size)
+                _mix_into([rows], [1.0], tensor.rounding_steps, out)
 
     def write(self, weights: Mapping[str, WeightedSum]) -> None:
-        """Rewrites the tensors named. Raises MergeError for a result that is not finite."""
-        jobs = [job for name, row in weights.items() for job in self._jobs(name, row)]
-        for job, finite in zip(jobs, self._pool.map(_mix_part, jobs), strict=True):
+        """Rewrites the named tensors. Raises MergeError for a result that is not finite."""
+        parts = [part for name, row in weights.items() for part in self._parts(name, row)]
+        for part, finite in zip(parts, self._pool.map(_mix_part, parts), strict=True):
             if not finite:
-                raise _not_finite(job.blend)
+                raise _not_finite(part.tensor)
 
-    def _jobs(self, name: str, weights: SumWeights) -> list[_Part]:
-        blend = self._blends[name]
-        out = self._live[name]
-        return [_Part(blend, out, weights, start) for start in range(0, blend.size, PART)]
+    def _parts(self, name: str, weights: SumWeights) -> list[_Part]:
+        tensor, out = self._tensors[name], self._live[name]
+        return [_Part(tensor, out, weights, start) for start in range(0, tensor.size, PART)]
 
 
-def mix_many(blend: LiveTensor, rows: Sequence[SumWeights], pool: Executor) -> list[Values]:
-    """A tensor by several mixes, from one read of the inputs, in the dtype of the plan.
+def mix_many(tensor: LiveTensor, rows: Sequence[SumWeights], pool: Executor) -> list[Values]:
+    """A tensor by several weighted sums, from one read of the inputs, in the dtype of the plan.
 
     Raises MergeError for a result that is not finite.
     """
-    first, last = blend.rounding_steps[0], blend.task.dtype
-    count = math.prod(blend.task.shape)
+    first, last = tensor.rounding_steps[0], tensor.task.dtype
+    count = math.prod(tensor.task.shape)
     outs = [Values.empty(count, last) for _ in rows]
-    parts = [out.part(0, blend.size) for out in outs]
-    if blend.fixed:
-        finite = all(_mix_into(blend.inputs, [1.0], blend.rounding_steps, part) for part in parts)
+    parts = [out.part(0, tensor.size) for out in outs]
+    if tensor.fixed:
+        steps = tensor.rounding_steps
+        finite = all(_mix_into(tensor.inputs, [1.0], steps, part) for part in parts)
     else:
-        rooms = parts if first == last else [Values.empty(blend.size, first) for _ in rows]
-        finite = combine_many(blend.inputs, rows, rooms, pool=pool)
+        sums = parts if first == last else [Values.empty(tensor.size, first) for _ in rows]
+        finite = combine_many(tensor.inputs, rows, sums, pool=pool)
         if first != last:
             rounded = [
-                combine([room], [1.0], part, pool=pool)
-                for room, part in zip(rooms, parts, strict=True)
+                combine([total], [1.0], part, pool=pool)
+                for total, part in zip(sums, parts, strict=True)
             ]
             finite = finite and all(rounded)
     if not finite:
-        raise _not_finite(blend)
-    for start, tail in blend.copied_rows:
+        raise _not_finite(tensor)
+    for start, values in tensor.copied_rows:
         for out in outs:
-            _mix_into([tail], [1.0], blend.rounding_steps, out.part(start, start + tail.size))
+            target = out.part(start, start + values.size)
+            _mix_into([values], [1.0], tensor.rounding_steps, target)
     return outs
 
 
-def _not_finite(blend: LiveTensor) -> MergeError:
-    return MergeError(f"tensor `{blend.task.name}` would hold NaN or infinity")
+def _not_finite(tensor: LiveTensor) -> MergeError:
+    return MergeError(f"tensor `{tensor.task.name}` would hold NaN or infinity")
 
 
-def _mix_part(job: _Part) -> bool:
-    stop = min(job.start + PART, job.blend.size)
-    inputs = [each.part(job.start, stop) for each in job.blend.inputs]
-    return _mix_into(inputs, job.weights, job.blend.rounding_steps, job.out.part(job.start, stop))
+def _mix_part(part: _Part) -> bool:
+    stop = min(part.start + PART, part.tensor.size)
+    inputs = [values.part(part.start, stop) for values in part.tensor.inputs]
+    out = part.out.part(part.start, stop)
+    return _mix_into(inputs, part.weights, part.tensor.rounding_steps, out)
 
 
 def _mix_into(
     inputs: Sequence[Values], weights: SumWeights, steps: Sequence[str], out: Values
 ) -> bool:
-    """Writes a weighted sum, rounded to the dtypes of `steps` before that of `out`."""
+    """Writes a weighted sum, rounded to the dtypes of `steps` and then to that of `out`.
+
+    False if some of it is not finite.
+    """
     if len(inputs) == 1 and inputs[0].dtype == out.dtype and steps == (out.dtype,):
         np.copyto(out.data, inputs[0].data)  # integers too
         return True
     finite = True
     for dtype in steps if steps[-1] == out.dtype else (*steps, out.dtype):
-        room = out if dtype == out.dtype else Values.empty(out.size, dtype)
-        finite = combine(inputs, weights, room, past_caches=room is out) and finite
-        inputs, weights = [room], [1.0]
+        target = out if dtype == out.dtype else Values.empty(out.size, dtype)
+        finite = combine(inputs, weights, target, past_caches=target is out) and finite
+        inputs, weights = [target], [1.0]
     return finite

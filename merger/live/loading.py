@@ -1,4 +1,4 @@
-"""A live model whose weights are about to be replaced by those of a merge."""
+"""Loads the live model whose weights a merge then replaces."""
 
 import shutil
 import tempfile
@@ -17,9 +17,9 @@ _WEIGHTS = (".safetensors", ".safetensors.index.json")
 
 
 def load_live_model(plan: MergePlan, files: Mapping[str, bytes], settings: ModelSettings) -> Loaded:
-    """The base of a plan as transformers loads it, with as many rows as the output has words.
+    """The base of a plan as transformers loads it, with the vocabulary rows of the output.
 
-    `files` take the place of the base's own, but for config.json. Raises ModelError.
+    `files` replace those of the base, except for config.json. Raises ModelError.
     """
     if settings.quantize != "none":
         raise ModelError(
@@ -36,7 +36,7 @@ def load_live_model(plan: MergePlan, files: Mapping[str, bytes], settings: Model
 
 
 def _lay_out(base: Path, files: Mapping[str, bytes], into: Path) -> None:
-    """The base's folder with other files; weights, which are large, as links."""
+    """Copies the base's folder with other files; weights, which are large, are linked."""
     for file in base.iterdir():
         if file.name.endswith(_WEIGHTS):
             (into / file.name).symlink_to(file.resolve())
@@ -48,7 +48,7 @@ def _lay_out(base: Path, files: Mapping[str, bytes], into: Path) -> None:
 
 
 def _resize(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Gives the embeddings the rows that a merge has, tied or not; their values come later."""
+    """Resizes the embeddings to the rows of the merge, tied or not; values are written later."""
     rows = model.get_input_embeddings().weight
     for name, tensor in model.named_parameters():
         if tensor is rows and name in shapes and shapes[name][0] != rows.shape[0]:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from merger.recipes.yaml_lines import yaml_module
+from merger.recipes.yaml_nodes import yaml_module
 
 _FRONT = re.compile(r"\A---\r?\n(.*?)\r?\n---\s*(?:\n|\Z)", re.DOTALL)
 _LARGEST = 1 << 20  # bytes of a card that are read

@@ -1,1 +1,1 @@
-"""From a recipe and its inputs to the tensors of the merge, and the guards before writing."""
+"""From a recipe and its inputs to a plan of tensors, with checks before anything is written."""

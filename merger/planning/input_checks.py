@@ -1,4 +1,4 @@
-"""The guards before any byte is written: whether models can be merged, and into what."""
+"""Checks before any byte is written: whether models can be merged, and what they share."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,30 +6,31 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from merger.checkpoints.config_comparison import compare_configs, is_tied
+from merger.checkpoints.values import FLOATS
 from merger.checkpoints.vocabulary import choose_rows, read_vocabulary
 from patientdx.errors import MergeError
 
 if TYPE_CHECKING:
     from merger.checkpoints.checkpoint import Checkpoint
+    from merger.checkpoints.headers import TensorInfo
 
 VOCABULARY_TENSOR = re.compile(
     r"(?:^|\.)(?:embed_tokens|lm_head|wte|embed_in|embed_out|word_embeddings)\."
 )
-"""Tensors that have a row for each token."""
+"""Matches the names of tensors that have one row per token."""
 
 # Computed from the configuration when a model is loaded; some old checkpoints hold them.
 _DERIVED = re.compile(r"(?:rotary_emb\.inv_freq|attn\.masked_bias)$")
 _OUTPUT = "lm_head.weight"
-_FLOATS = ("F16", "BF16", "F32", "F64")
 
 
 @dataclass(frozen=True)
 class Agreement:
     """What the inputs of a merge have in common.
 
-    `names` are the tensors to merge, in the base's order; `rows` those that tensors with a row a
-    token get (0 where there are none), `input_rows` those of each input. `tied` is None where some
-    inputs tie their output layer to their embeddings and some do not.
+    `names` are the tensors to merge, in the base's order. `rows` is the vocabulary size of the
+    merge (0 if there are no tensors with a row per token), `input_rows` that of each input. `tied`
+    is None if some inputs tie their output layer to their embeddings and some do not.
     """
 
     names: tuple[str, ...]
@@ -48,52 +49,56 @@ class Agreement:
 def check_inputs(
     inputs: Sequence["Checkpoint"], names: Sequence[str], base: int, *, unsound: bool = False
 ) -> Agreement:
-    """What the inputs agree in. Raises MergeError for the first thing that forbids a merge."""
-    configs = [one.config for one in inputs]
+    """What the inputs have in common. Raises MergeError if they cannot be merged.
+
+    `names` are the names of the inputs in messages, `base` is the index of the base. `unsound`
+    allows models whose weights do not mean the same thing.
+    """
+    configs = [checkpoint.config for checkpoint in inputs]
     for name, config in zip(names, configs, strict=True):
         if config.get("quantization_config"):
             raise MergeError(
                 f"the weights of {name} are quantised", hint="merge the models it was made from"
             )
     remarks = compare_configs(names, configs, base, unsound=unsound)
-    ties = {is_tied(one.config, frozenset(one.tensors)) for one in inputs}
+    ties = {is_tied(checkpoint.config, frozenset(checkpoint.tensors)) for checkpoint in inputs}
     tied = ties.pop() if len(ties) == 1 else None
-    kept = [_merged_names(one, tied=tied) for one in inputs]
+    tensors = [_merged_names(checkpoint, tied=tied) for checkpoint in inputs]
     if tied is not None:
-        _check_names(kept, names, base)
+        _check_names(tensors, names, base)
     else:
-        common = {name for each in kept for name in each} - {_OUTPUT}
-        _check_names([[n for n in each if n in common] for each in kept], names, base)
-    rows = _check_shapes(inputs, kept[base], names, base)
-    if len(rows) == len(inputs):
-        words = [read_vocabulary(one.folder, one.config) for one in inputs]
-        chosen = choose_rows(names, rows, words, base)
-        said = (*remarks, *chosen.remarks)
-        return Agreement(tuple(kept[base]), chosen.rows, tied, said, tuple(rows))
-    return Agreement(tuple(kept[base]), 0, tied, tuple(remarks))
+        comparable = {name for own in tensors for name in own} - {_OUTPUT}
+        _check_names([[n for n in own if n in comparable] for own in tensors], names, base)
+    merged = tuple(tensors[base])
+    rows = _check_shapes(inputs, merged, names, base)
+    if len(rows) < len(inputs):
+        return Agreement(merged, 0, tied, tuple(remarks))
+    vocabularies = [read_vocabulary(checkpoint.folder, checkpoint.config) for checkpoint in inputs]
+    chosen = choose_rows(names, rows, vocabularies, base)
+    return Agreement(merged, chosen.rows, tied, (*remarks, *chosen.remarks), tuple(rows))
 
 
 def output_config(
     config: Mapping[str, Any], agreement: Agreement, dtype: str | None
 ) -> dict[str, Any]:
-    """The config.json of a merge: the base's, with its true vocabulary and dtype.
+    """The config.json of a merge: the base's, with the vocabulary size and dtype of the merge.
 
-    `dtype` is torch's name of it; None leaves the base's.
+    `dtype` is torch's name of it; None keeps the base's.
     """
-    made = dict(config)
+    merged = dict(config)
     if agreement.rows:
-        made["vocab_size"] = agreement.rows
-        if isinstance(made.get("pad_token_id"), int) and made["pad_token_id"] >= agreement.rows:
-            made["pad_token_id"] = None  # transformers refuses a padding row that is not there
+        merged["vocab_size"] = agreement.rows
+        if isinstance(merged.get("pad_token_id"), int) and merged["pad_token_id"] >= agreement.rows:
+            merged["pad_token_id"] = None  # transformers refuses a padding id without a row
     if dtype:
-        made["torch_dtype" if "torch_dtype" in made else "dtype"] = dtype
+        merged["torch_dtype" if "torch_dtype" in merged else "dtype"] = dtype
     if agreement.tied is None:
-        made["tie_word_embeddings"] = False
-    return made
+        merged["tie_word_embeddings"] = False
+    return merged
 
 
 def _merged_names(checkpoint: "Checkpoint", *, tied: bool | None) -> list[str]:
-    """The tensors of an input that count: none that are derived, no copy of tied embeddings."""
+    """The tensors of an input that are merged: no derived ones, no copy of tied embeddings."""
     return [
         name
         for name in checkpoint.tensors
@@ -101,12 +106,13 @@ def _merged_names(checkpoint: "Checkpoint", *, tied: bool | None) -> list[str]:
     ]
 
 
-def _check_names(kept: Sequence[Sequence[str]], names: Sequence[str], base: int) -> None:
-    own = set(kept[base])
-    for at, each in enumerate(kept):
+def _check_names(tensors: Sequence[Sequence[str]], names: Sequence[str], base: int) -> None:
+    """Raises MergeError unless all inputs have the tensors of the base and no others."""
+    expected = set(tensors[base])
+    for i, own in enumerate(tensors):
         for lacking, having, missing in (
-            (names[at], names[base], sorted(own - set(each))),
-            (names[base], names[at], sorted(set(each) - own)),
+            (names[i], names[base], sorted(expected - set(own))),
+            (names[base], names[i], sorted(set(own) - expected)),
         ):
             if missing:
                 raise MergeError(
@@ -117,32 +123,39 @@ def _check_names(kept: Sequence[Sequence[str]], names: Sequence[str], base: int)
 
 
 def _check_shapes(
-    inputs: Sequence["Checkpoint"], kept: Sequence[str], names: Sequence[str], base: int
+    inputs: Sequence["Checkpoint"], merged: Sequence[str], names: Sequence[str], base: int
 ) -> list[int]:
     """The vocabulary rows of each input. Raises MergeError for shapes and dtypes that differ."""
     rows: dict[int, int] = {}
-    for name in kept:
-        mine = inputs[base].tensors[name]
-        wordly = bool(VOCABULARY_TENSOR.search(name))
-        for at, one in enumerate(inputs):
-            its = one.tensors.get(name)
-            if its is None:  # an output layer, tied in this input
+    for tensor in merged:
+        has_vocabulary = bool(VOCABULARY_TENSOR.search(tensor))
+        for i, checkpoint in enumerate(inputs):
+            info = checkpoint.tensors.get(tensor)
+            if info is None:  # an output layer that this input ties
                 continue
-            skip = 1 if wordly else 0
-            if tuple(mine.shape[skip:]) != tuple(its.shape[skip:]):
+            _compare_tensors(inputs[base].tensors[tensor], info, (names[base], names[i]))
+            if has_vocabulary and rows.setdefault(i, info.shape[0]) != info.shape[0]:
                 raise MergeError(
-                    f"{name} has the shape {list(mine.shape)} in {names[base]}, and "
-                    f"{list(its.shape)} in {names[at]}",
-                    hint="only models of one architecture and size can be merged",
-                )
-            if its.dtype != mine.dtype and not {its.dtype, mine.dtype} <= set(_FLOATS):
-                raise MergeError(
-                    f"{name} is {mine.dtype} in {names[base]}, and {its.dtype} in {names[at]}",
-                    hint="convert the weights to one dtype first",
-                )
-            if wordly and rows.setdefault(at, its.shape[0]) != its.shape[0]:
-                raise MergeError(
-                    f"embeddings and output layer of {names[at]} have different numbers of rows",
+                    f"embeddings and output layer of {names[i]} have different numbers of rows",
                     hint="this input is broken: fetch it again",
                 )
-    return [rows[at] for at in sorted(rows)]
+    return [rows[i] for i in sorted(rows)]
+
+
+def _compare_tensors(expected: "TensorInfo", info: "TensorInfo", names: tuple[str, str]) -> None:
+    """Raises MergeError for shapes, except for vocabulary rows, or dtypes that do not go together.
+
+    `names` are those of the base and of the other input.
+    """
+    skipped = 1 if VOCABULARY_TENSOR.search(info.name) else 0
+    if tuple(expected.shape[skipped:]) != tuple(info.shape[skipped:]):
+        raise MergeError(
+            f"{info.name} has the shape {list(expected.shape)} in {names[0]}, and "
+            f"{list(info.shape)} in {names[1]}",
+            hint="only models of one architecture and size can be merged",
+        )
+    if info.dtype != expected.dtype and not {info.dtype, expected.dtype} <= set(FLOATS):
+        raise MergeError(
+            f"{info.name} is {expected.dtype} in {names[0]}, and {info.dtype} in {names[1]}",
+            hint="convert the weights to one dtype first",
+        )

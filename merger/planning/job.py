@@ -1,4 +1,4 @@
-"""A merge to be done: a recipe, where its inputs lie, and the engine that can do it."""
+"""A merge to be done: a recipe, the folders of its inputs, and the engine that carries it out."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +11,7 @@ from merger.checkpoints.adapted_inputs import open_with_adapters
 from merger.checkpoints.checkpoint import Checkpoint
 from merger.checkpoints.config_comparison import compare_configs
 from merger.checkpoints.values import SIZES
+from merger.outputs.shards import SHARD_SIZE
 from merger.recipes.recipe import MOVED_LAYERS, MergeRecipe, ModelRef
 from patientdx.errors import MergeError
 
@@ -19,16 +20,15 @@ from .merge_plan import MergePlan
 from .recipe_resolver import plan_merge
 
 Engine = Literal["stream", "mergekit"]
-SHARD_SIZE = 5_000_000_000  # bytes, as MergeKit has it
 
 
 @dataclass(frozen=True)
 class MergeJob:
-    """A recipe with the folders of its models, by their names, and of their adapters.
+    """A recipe with the folders of its models and of their adapters, by the recipe's names.
 
     What the streaming engine cannot do goes to MergeKit, with a remark. `unsound` allows models
-    whose weights do not mean the same. `cache` is a folder that remembers digests of files,
-    `command` what a reader may type to make the merge again.
+    whose weights do not mean the same thing. `cache` is a folder that keeps digests of files,
+    `command` the shell command that repeats the merge, for the model card.
     """
 
     recipe: MergeRecipe
@@ -46,8 +46,8 @@ class MergeJob:
 class PreparedMerge:
     """A job whose inputs are open and checked.
 
-    `plan` is None where only MergeKit knows what is to be done; `agreement` too, where the recipe
-    itself says how models that differ go together.
+    `plan` is None if MergeKit works the tensors out; `agreement` is None if the recipe itself says
+    how vocabularies, layers or modules that differ go together.
     """
 
     inputs: tuple[Checkpoint, ...]
@@ -59,22 +59,23 @@ class PreparedMerge:
 
     @property
     def base(self) -> Checkpoint:
-        """The input that gives configuration and tokenizer."""
+        """The input whose configuration and tokenizer the merge gets."""
         return self.inputs[self.base_index]
 
     @property
     def nbytes(self) -> int:
-        """Bytes of weights that the merge will have, as far as they can be foreseen."""
+        """Bytes of weights of the merge; an estimate if there is no plan."""
         if self.plan is not None:
             return self.plan.nbytes
-        return sum(prod(one.shape) * SIZES[one.dtype] for one in self.base.tensors.values())
+        return sum(prod(info.shape) * SIZES[info.dtype] for info in self.base.tensors.values())
 
 
 @contextmanager
 def prepare_merge(job: MergeJob, target: Path) -> Iterator[PreparedMerge]:
-    """The job's inputs, with adapters added in a hidden folder beside `target` while it is open.
+    """Open and check the inputs of a job that merges into `target`.
 
-    Raises InputError and MergeError where the merge is not possible.
+    Adapters are added in a hidden folder beside `target`, which is removed when the block ends.
+    Raises InputError and MergeError if the merge is not possible.
     """
     refs = job.recipe.inputs
     models = [(Checkpoint.open(job.folders[ref]), job.adapters.get(ref)) for ref in refs]
@@ -86,45 +87,46 @@ def _prepare(job: MergeJob, inputs: tuple[Checkpoint, ...]) -> PreparedMerge:
     recipe = job.recipe
     names = [str(ref) for ref in recipe.inputs]
     base = recipe.inputs.index(recipe.base)
-    reason = _mergekit_only_feature(recipe, inputs[base])
-    if reason and (recipe.mergekit_keys or recipe.slices):
-        # How vocabularies, layers or modules go together is the recipe's and MergeKit's business.
-        configs = [dict(one.config) for one in inputs]
+    feature = _mergekit_only_feature(recipe, inputs[base])
+    if feature and (recipe.mergekit_keys or recipe.slices):
+        # The recipe says how vocabularies, layers or modules go together, and MergeKit checks it.
+        configs = [dict(checkpoint.config) for checkpoint in inputs]
         for config in configs if recipe.slices or "modules" in recipe.mergekit_keys else ():
             config.pop("num_hidden_layers", None)
-        remarks = compare_configs(names, configs, base, unsound=job.unsound)
-        said = (*_mergekit_remarks(job, reason), *remarks)
-        return PreparedMerge(inputs, "mergekit", None, None, said, base)
+        differences = compare_configs(names, configs, base, unsound=job.unsound)
+        remarks = (*_mergekit_remarks(job, feature), *differences)
+        return PreparedMerge(inputs, "mergekit", None, None, remarks, base)
     agreement = check_inputs(inputs, names, base, unsound=job.unsound)
-    if agreement.tied is None and not reason:
-        reason = "a tied model with one that is not"
-    if reason or job.engine == "mergekit":
+    if agreement.tied is None and not feature:
+        feature = "a tied model with one that is not"
+    if feature or job.engine == "mergekit":
         _check_rows(agreement)
-    plan = None if reason else plan_merge(recipe, inputs, agreement=agreement)
-    engine: Engine = "mergekit" if reason else job.engine
-    said = (*_mergekit_remarks(job, reason), *agreement.remarks)
-    return PreparedMerge(inputs, engine, agreement, plan, said, base)
+    plan = None if feature else plan_merge(recipe, inputs, agreement=agreement)
+    engine: Engine = "mergekit" if feature else job.engine
+    remarks = (*_mergekit_remarks(job, feature), *agreement.remarks)
+    return PreparedMerge(inputs, engine, agreement, plan, remarks, base)
 
 
-def _mergekit_remarks(job: MergeJob, reason: str | None) -> list[str]:
-    if not reason or job.engine == "mergekit":
+def _mergekit_remarks(job: MergeJob, feature: str | None) -> list[str]:
+    if not feature or job.engine == "mergekit":
         return []
-    return [f"MergeKit merges this: the streaming engine cannot merge {reason}"]
+    return [f"MergeKit merges this: the streaming engine cannot merge {feature}"]
 
 
 def _mergekit_only_feature(recipe: MergeRecipe, base: Checkpoint) -> str | None:
-    """Why only MergeKit can do this; slices must cover the base's layers."""
-    covered = sum(b - a for each in recipe.slices for a, b in (each.sources[0].layers or (0, 0),))
+    """What only MergeKit can merge, including slices that do not cover the layers of the base."""
+    ranges = [part.sources[0].layers or (0, 0) for part in recipe.slices]
+    covered = sum(stop - start for start, stop in ranges)
     if recipe.slices and covered != base.config.get("num_hidden_layers"):
         return MOVED_LAYERS
     return recipe.mergekit_only_feature()
 
 
 def _check_rows(agreement: Agreement) -> None:
-    """Raises MergeError where the merge needs rows that MergeKit would cut off."""
+    """Raises MergeError if the merge needs rows that MergeKit would cut off."""
     fewest = min(agreement.input_rows, default=agreement.rows)
     if agreement.rows > fewest:
         raise MergeError(
             f"the merge needs {agreement.rows:,} vocabulary rows; MergeKit cuts them to {fewest:,}",
-            hint="use --engine stream, or say `tokenizer: {source: base}` in the recipe",
+            hint="use --engine stream, or set `tokenizer: {source: base}` in the recipe",
         )

@@ -1,48 +1,53 @@
-"""What is to be written: every tensor of the output, and how it is made of the inputs.
+"""The plan of a merge: every tensor of the output, and how it is made from the inputs.
 
-The seam between recipes, which make plans, and the engine that carries them out.
+Recipes are turned into plans, and engines carry plans out.
 """
 
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from merger.checkpoints.checkpoint import Checkpoint
 from merger.checkpoints.headers import Slot, TensorInfo
 from merger.checkpoints.values import FLOATS
+from merger.methods.method import COPY, TensorWeights
+from merger.methods.registry import get_method
 from patientdx.errors import MergeError
 
-Method = Literal["linear", "slerp", "multislerp", "copy"]
 _EDITION = 2  # of the arithmetic: raised when the same plan would give other bytes
 
 
 class TensorTask(NamedTuple):
     """One tensor of the output.
 
-    `weights` has one number an input: of `linear` as MergeKit takes them, whose sum is `divided` by
-    theirs, of `slerp` 1 - t and t (base first or not), of `copy` 1 for the one input, of
-    `multislerp`, which only a merge in memory has, those that go into its sums. Inputs of weight 0
-    need not have the tensor. `dtype` is that of the output, as safetensors spells it.
-    Where `work` is given, inputs are rounded to that dtype before, and the result before it is
-    rounded to `dtype` (MergeKit's `dtype` and `out_dtype`).
+    `weights` has one number per input, see `TensorWeights`: the factors of `linear`, whose sum is
+    `divided` by theirs; 1 - t and t (base first or not) of `slerp`; 1 for the one input of `copy`.
+    Inputs of weight 0 need not have the tensor. `dtype` is that of the output, as safetensors
+    spells it. If `work` is set, inputs are rounded to that dtype first, and the result is rounded
+    to it before it is rounded to `dtype` (MergeKit's `dtype` and `out_dtype`).
 
-    Where shape[0] is less than that of an input, rows after it are dropped; rows that an input
+    Where shape[0] is less than that of an input, its further rows are dropped; rows that an input
     lacks are copied from the base, or else from the first input that has them.
     """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
-    method: Method
+    method: str
     weights: tuple[float, ...]
     work: str = ""
     divided: bool = True
 
     @property
     def slot(self) -> Slot:
-        """The tensor as the output's header names it."""
+        """The tensor's entry in the output's header."""
         return Slot(self.name, self.dtype, self.shape)
+
+    @property
+    def tensor_weights(self) -> TensorWeights:
+        """The method and its weights."""
+        return TensorWeights(self.method, self.weights, self.divided)
 
 
 class Piece(NamedTuple):
@@ -59,7 +64,7 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class MergePlan:
-    """Inputs, and the tensors to be made of them in the order of the output."""
+    """Inputs, and the tensors to be made from them in the order of the output."""
 
     inputs: tuple[Checkpoint, ...]
     tensors: tuple[TensorTask, ...]
@@ -67,7 +72,7 @@ class MergePlan:
 
     @property
     def digest(self) -> str:
-        """The sha256 of all that decides on the bytes of the output, as hex digits."""
+        """The sha256 of everything that determines the bytes of the output, as hex digits."""
         inputs = [checkpoint.fingerprint for checkpoint in self.inputs]
         facts = (_EDITION, inputs, self.base, [tuple(task) for task in self.tensors])
         return hashlib.sha256(repr(facts).encode()).hexdigest()
@@ -90,36 +95,40 @@ class MergePlan:
         """The parts of a tensor: the rows that are merged, then those that are copied."""
         used = tuple(i for i, weight in enumerate(task.weights) if weight)
         lengths = self._lengths(task)
-        row, rows = math.prod(task.shape[1:]), task.shape[0] if task.shape else 1
-        at = min(rows, *(lengths[i] for i in used))
-        found = [Piece(0, at * row, used, merged=True)]
-        while at < rows:
-            source = next((i for i, length in lengths.items() if length > at), None)
+        width, rows = math.prod(task.shape[1:]), task.shape[0] if task.shape else 1
+        row = min(rows, *(lengths[i] for i in used))
+        pieces = [Piece(0, row * width, used, merged=True)]
+        while row < rows:
+            source = next((i for i, length in lengths.items() if length > row), None)
             if source is None:
                 raise MergeError(f"tensor `{task.name}`: no input has all of its {rows:,} rows")
             stop = min(rows, lengths[source])
-            found.append(Piece(at * row, stop * row, (source,), merged=False))
-            at = stop
-        return [piece for piece in found if piece.stop > piece.start]
+            pieces.append(Piece(row * width, stop * width, (source,), merged=False))
+            row = stop
+        return [piece for piece in pieces if piece.stop > piece.start]
 
     def _lengths(self, task: TensorTask) -> dict[int, int]:
-        """The number of rows of a tensor in each input that could give some, the base first."""
-        found = {}
+        """Rows of a tensor by input, the base first, for the inputs whose shape otherwise fits."""
+        lengths = {}
         for i in sorted(range(len(self.inputs)), key=lambda i: i != self.base):
             info = self.inputs[i].tensors.get(task.name)
             if info is not None and info.shape[1:] == task.shape[1:]:
-                found[i] = info.shape[0] if info.shape else 1
-        return found
+                lengths[i] = info.shape[0] if info.shape else 1
+        return lengths
 
 
 def _check_task(task: TensorTask, inputs: tuple[Checkpoint, ...]) -> None:
     used = [i for i, weight in enumerate(task.weights) if weight]
     if len(task.weights) != len(inputs) or not used:
         raise MergeError(f"tensor `{task.name}`: it needs a weight for each of the inputs")
-    if task.method == "slerp" and len(inputs) != 2:
-        raise MergeError(f"tensor `{task.name}`: slerp is of two inputs")
-    if task.method == "copy" and len(used) != 1:
-        raise MergeError(f"tensor `{task.name}`: a copy is of one input")
+    if task.method == COPY:
+        if len(used) != 1:
+            raise MergeError(f"tensor `{task.name}`: a copy is of one input")
+    elif get_method(task.method).inputs not in {None, len(inputs)}:
+        raise MergeError(
+            f"tensor `{task.name}`: {task.method} merges {get_method(task.method).inputs} inputs, "
+            f"not {len(inputs)}"
+        )
     for i in used:
         info = inputs[i].tensors.get(task.name)
         if info is None:
@@ -128,15 +137,15 @@ def _check_task(task: TensorTask, inputs: tuple[Checkpoint, ...]) -> None:
             raise MergeError(
                 f"tensor `{task.name}`: its shape is {list(info.shape)} in {inputs[i].folder} "
                 f"and {list(task.shape)} in the output",
-                hint="models can be merged where all of their tensors have the same shapes",
+                hint="models can be merged if all of their tensors have the same shapes",
             )
         _check_dtype(task, info)
 
 
 def _check_dtype(task: TensorTask, info: TensorInfo) -> None:
     floats = {info.dtype, task.dtype} <= set(FLOATS)
-    same = task.method == "copy" and info.dtype == task.dtype and not task.work
-    if not (floats or same):
+    unchanged = task.method == COPY and info.dtype == task.dtype and not task.work
+    if not (floats or unchanged):
         raise MergeError(
             f"tensor `{task.name}` of dtype {info.dtype} cannot be merged into {task.dtype}",
             hint="convert the weights to BF16, F16 or F32 first",

@@ -1,10 +1,11 @@
-"""From a recipe and its inputs to the tensors of the merge: names, shapes, dtypes and weights."""
+"""Turns a recipe and its inputs into a plan: names, shapes, dtypes and weights of all tensors."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from merger.methods.method import COPY
 from merger.recipes.recipe import MergeRecipe
-from merger.recipes.schedule import WeightSchedule
+from merger.recipes.weight_schedule import WeightSchedule
 from patientdx.errors import MergeError
 
 from .input_checks import Agreement, check_inputs
@@ -28,49 +29,49 @@ def plan_merge(
 ) -> MergePlan:
     """The plan of a merge of `inputs`, which are in the order of `recipe.inputs`.
 
-    A `live` plan is for a MergedModel, and may be of multislerp, whose sums are float32 where
-    MergeKit's are of the inputs' dtype. Raises MergeError where they cannot be merged, or only by
-    MergeKit.
+    `agreement` is what `check_inputs` returned, if that was called before. A `live` plan is for a
+    MergedModel and may use multislerp, whose sums are float32 where MergeKit's have the dtype of
+    the inputs. Raises MergeError for inputs that cannot be merged, or only by MergeKit.
     """
-    reason = recipe.mergekit_only_feature(live=live)
-    if reason:
-        raise mergekit_only_error(reason)
+    feature = recipe.mergekit_only_feature(live=live)
+    if feature:
+        raise mergekit_only_error(feature)
     names = [str(ref) for ref in recipe.inputs]
     base = recipe.inputs.index(recipe.base)
-    found = agreement or check_inputs(inputs, names, base, unsound=unsound)
-    if found.tied is None:
+    common = agreement or check_inputs(inputs, names, base, unsound=unsound)
+    if common.tied is None:
         raise mergekit_only_error("a tied model with one that is not")
     layers = inputs[base].config.get("num_hidden_layers")
     if not isinstance(layers, int):
-        raise MergeError(f"{names[base]}: config.json tells no num_hidden_layers")
+        raise MergeError(f"{names[base]}: config.json has no num_hidden_layers")
     schedule = WeightSchedule(recipe, layers)
-    tasks = [_task(name, recipe, schedule, inputs, base, found) for name in found.names]
+    tasks = [_plan_tensor(name, recipe, schedule, inputs, base, common) for name in common.names]
     return MergePlan(tuple(inputs), tuple(tasks), base)
 
 
-def mergekit_only_error(reason: str) -> MergeError:
-    """The refusal of the streaming engine."""
+def mergekit_only_error(feature: str) -> MergeError:
+    """The error of the streaming engine for a feature that only MergeKit has."""
     return MergeError(
-        f"the streaming engine cannot merge {reason}", hint="MergeKit can: --engine mergekit"
+        f"the streaming engine cannot merge {feature}", hint="MergeKit can: --engine mergekit"
     )
 
 
 def promote_dtypes(dtypes: Sequence[str]) -> str:
     """The smallest float dtype that holds all of these, as torch promotes them."""
-    kinds = set(dtypes)
-    if len(kinds) == 1:
+    distinct = set(dtypes)
+    if len(distinct) == 1:
         return dtypes[0]
-    if kinds == {"BF16", "F16"}:
+    if distinct == {"BF16", "F16"}:
         return "F32"
-    return max(kinds, key=lambda dtype: _WIDTHS[dtype])
+    return max(distinct, key=lambda dtype: _WIDTHS[dtype])
 
 
 def torch_dtype_name(dtype: str) -> str | None:
-    """What torch calls a dtype of safetensors."""
-    return next((name for name, ours in _TORCH.items() if ours == dtype), None)
+    """Torch's name of a dtype of safetensors, such as bfloat16 for BF16; None if not a float."""
+    return next((name for name, safetensors in _TORCH.items() if safetensors == dtype), None)
 
 
-def _task(
+def _plan_tensor(
     name: str,
     recipe: MergeRecipe,
     schedule: WeightSchedule,
@@ -78,24 +79,24 @@ def _task(
     base: int,
     agreement: Agreement,
 ) -> TensorTask:
-    infos = [one.tensors[name] for one in inputs]
+    infos = [checkpoint.tensors[name] for checkpoint in inputs]
     shape = agreement.shape(name, infos[base].shape)
     dtype = infos[base].dtype
-    if dtype in _BUFFERS:  # the check has seen that all have this dtype
-        weights = tuple(float(at == base) for at in range(len(inputs)))
-        return TensorTask(name, dtype, shape, "copy", weights)
+    if dtype in _BUFFERS:  # `check_inputs` made sure that all have this dtype
+        weights = tuple(float(i == base) for i in range(len(inputs)))
+        return TensorTask(name, dtype, shape, COPY, weights)
     if dtype not in _WIDTHS:
         raise MergeError(
             f"{name}: tensors of dtype {dtype} cannot be merged",
             hint="convert the weights to BF16, F16 or F32 first",
         )
-    share = schedule.weights_of(name)
-    work, out = _dtypes([info.dtype for info in infos], recipe)
-    return TensorTask(name, out, shape, share.method, share.weights, work, share.divided)
+    method, shares, divided = schedule.weights_of(name)
+    work, out = _choose_dtypes([info.dtype for info in infos], recipe)
+    return TensorTask(name, out, shape, method, shares, work, divided)
 
 
-def _dtypes(dtypes: Sequence[str], recipe: MergeRecipe) -> tuple[str, str]:
-    """What inputs are rounded to before ("" where nothing is to be rounded), and the output's."""
+def _choose_dtypes(dtypes: Sequence[str], recipe: MergeRecipe) -> tuple[str, str]:
+    """The dtype that inputs are rounded to first ("": they are not rounded), and the output's."""
     work = _TORCH[recipe.dtype] if recipe.dtype else promote_dtypes(dtypes)
     out = _TORCH[recipe.out_dtype] if recipe.out_dtype else work
     exact = out == work and (not recipe.dtype or set(dtypes) == {work})

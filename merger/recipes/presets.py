@@ -1,6 +1,7 @@
-"""The recipes that ship: the paper's models and their ablations, ids inferred, some reconstructed.
+"""Recipes that ship with PatientDx: the paper's models and their ablations.
 
-The merge that the paper's authors published is PUBLISHED, on the hub.
+The paper names families of models, so the ids are inferred, and some ablations are reconstructed.
+`PUBLISHED` is the merge that its authors published on the hub.
 """
 
 from importlib.resources import files
@@ -20,22 +21,21 @@ class Preset(NamedTuple):
 
 
 def list_presets() -> list[Preset]:
-    """All of them, by name; a model comes before its ablations."""
-    found = []
+    """All presets, sorted by name; a model comes before its ablations."""
+    presets = []
     for entry in files(__package__).joinpath("shipped").iterdir():
         if entry.name.endswith(".yml"):
             text = entry.read_text(encoding="utf-8")
             about = text.partition("\n")[0].removeprefix("# ")
-            found.append(Preset(entry.name.removesuffix(".yml"), about, text))
-    return sorted(found)
+            presets.append(Preset(entry.name.removesuffix(".yml"), about, text))
+    return sorted(presets)
 
 
 def load_preset(name: str) -> Preset:
-    """The preset of a name. Raises UsageError where there is none."""
-    found = list_presets()
-    for one in found:
-        if one.name == name:
-            return one
-    raise UsageError(
-        f"there is no preset `{name}`", hint=f"choose of: {', '.join(one.name for one in found)}"
-    )
+    """The preset of a name. Raises UsageError if there is none."""
+    presets = {preset.name: preset for preset in list_presets()}
+    if name not in presets:
+        raise UsageError(
+            f"there is no preset `{name}`", hint=f"choose one of: {', '.join(presets)}"
+        )
+    return presets[name]

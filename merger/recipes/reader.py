@@ -1,10 +1,12 @@
-"""Reads MergeKit's YAML into a Recipe; what is wrong is told with file and line."""
+"""Reads MergeKit's YAML into a MergeRecipe; errors name the file and the line."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from merger.methods.method import MergeMethod
+from merger.methods.registry import find_method
 from patientdx.errors import InputError
 
 from .recipe import (
@@ -16,7 +18,7 @@ from .recipe import (
     Slice,
     Source,
 )
-from .yaml_lines import REMEDY, YamlNode, parse_yaml
+from .yaml_nodes import REMEDY, YamlNode, parse_yaml
 
 _LARGEST = 1 << 20  # bytes; recipes have a few hundred
 _MERGEKIT_KEYS = ("modules", "tokenizer", "tokenizer_source", "chat_template")
@@ -25,10 +27,11 @@ _KEYS = (
     *("name", *_MERGEKIT_KEYS),
 )
 _DTYPES = ("bfloat16", "float16", "float32", "float64")
+_NUMBER_WORDS = {2: "two"}
 
 
 def read_recipe(path: Path) -> MergeRecipe:
-    """The recipe of a file. Raises InputError with file and line for what cannot be used."""
+    """The recipe in a file. Raises InputError with file and line."""
     try:
         if path.is_dir():
             raise InputError(
@@ -41,13 +44,13 @@ def read_recipe(path: Path) -> MergeRecipe:
     except UnicodeDecodeError:
         raise InputError.at(path, 1, "not UTF-8 text", hint=REMEDY) from None
     except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or "bad name"
-        raise InputError(f"{path}: cannot be read: {said}", hint="check the path") from None
+        reason = getattr(error, "strerror", None) or "bad name"
+        raise InputError(f"{path}: cannot be read: {reason}", hint="check the path") from None
     return parse_recipe(text, str(path))
 
 
 def parse_recipe(text: str, name: str = "recipe") -> MergeRecipe:
-    """The recipe that a text holds. Raises InputError with file and line."""
+    """The recipe in a text, whose file is called `name`. Raises InputError with file and line."""
     root = parse_yaml(text, name)
     top = root.fields("the recipe", _KEYS)
     if "merge_method" not in top:
@@ -56,12 +59,11 @@ def parse_recipe(text: str, name: str = "recipe") -> MergeRecipe:
     if len(kinds) != 1:
         raise root.error("exactly one of `models`, `slices` and `modules` must be there")
     method = top["merge_method"].text("merge_method")
-    base = _model(top["base_model"]) if "base_model" in top else None
     recipe = MergeRecipe(
         method=method,
         models=tuple(_sources(top["models"], method)) if "models" in top else (),
         slices=tuple(_slices(top["slices"], method)) if "slices" in top else (),
-        base_model=base,
+        base_model=_model(top["base_model"]) if "base_model" in top else None,
         parameters=_parameters(top.get("parameters"), method),
         dtype=_dtype(top.get("dtype")),
         out_dtype=_dtype(top.get("out_dtype")),
@@ -69,25 +71,29 @@ def parse_recipe(text: str, name: str = "recipe") -> MergeRecipe:
         text=text,
         name=name,
     )
-    _check(recipe, root)
+    merge_method = find_method(method)
+    if merge_method is not None and "modules" not in recipe.mergekit_keys:
+        _check_models(recipe, merge_method, root)
     return recipe
 
 
-def _check(recipe: MergeRecipe, root: YamlNode) -> None:
-    """What MergeKit would refuse later, and less plainly."""
-    if recipe.method != "slerp" or "modules" in recipe.mergekit_keys:
+def _check_models(recipe: MergeRecipe, method: MergeMethod, root: YamlNode) -> None:
+    """Raises InputError for models that the method cannot merge, which MergeKit reports late."""
+    bases = [part.base_model or recipe.base_model for part in recipe.slices] or [recipe.base_model]
+    if method.base_role is not None and None in bases:
+        raise root.error(f"{method.name} needs a `base_model`", hint=f"it is {method.base_role}")
+    if method.inputs is None:
         return
-    bases = [each.base_model or recipe.base_model for each in recipe.slices]
-    for base in bases or [recipe.base_model]:
-        if base is None:
-            raise root.error("slerp needs a `base_model`", hint="it is the model that t = 0 gives")
     groups = [{*(source.model for source in recipe.models), recipe.base_model}]
     if recipe.slices:
-        groups = [{source.model for source in each.sources} for each in recipe.slices]
+        groups = [{source.model for source in part.sources} for part in recipe.slices]
     for models in groups:
-        if len(models) != 2:
-            hint = "use multislerp, or linear"
-            raise root.error(f"slerp merges two models, not {len(models)}", hint=hint)
+        if len(models) != method.inputs:
+            number = _NUMBER_WORDS.get(method.inputs, method.inputs)
+            raise root.error(
+                f"{method.name} merges {number} models, not {len(models)}",
+                hint="use multislerp, or linear",
+            )
     for models, base in zip(groups, bases, strict=False):
         if base not in models:
             raise root.error(f"the base `{base}` is not in every slice")
@@ -104,7 +110,7 @@ def _sources(node: YamlNode, method: str, *, sliced: bool = False) -> Iterator[S
         if "model" not in fields:
             raise entry.error("`model` is missing")
         model = _model(fields["model"])
-        # Passthrough may repeat a model; merging one with itself is a slip.
+        # Passthrough may repeat a model in other slices; merging a model with itself is a mistake.
         if model in seen:
             raise entry.error(f"`{model}` is listed twice")
         seen.add(model)
@@ -128,7 +134,7 @@ def _slices(node: YamlNode, method: str) -> Iterator[Slice]:
 def _layers(node: YamlNode | None, entry: YamlNode) -> tuple[int, int]:
     if node is None:
         raise entry.error("`layer_range` is missing", hint="for instance `layer_range: [0, 32]`")
-    values = [one.scalar("a layer") for one in node.items("`layer_range`")]
+    values = [item.scalar("a layer") for item in node.items("`layer_range`")]
     whole = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
     if len(values) != 2 or len(whole) != 2 or not 0 <= whole[0] < whole[1]:
         raise node.error("`layer_range` must be two whole numbers, the first below the second")
@@ -136,7 +142,7 @@ def _layers(node: YamlNode | None, entry: YamlNode) -> tuple[int, int]:
 
 
 def _model(node: YamlNode) -> ModelRef:
-    """MergeKit's `path@revision+lora`, also spelled out as a mapping."""
+    """A model, as MergeKit's `path@revision+lora` or as a mapping."""
     if not node.is_map:
         text = node.text("a model")
         if text.count("+") > 1 or any(part.count("@") > 1 for part in text.split("+")):
@@ -172,7 +178,7 @@ def _dtype(node: YamlNode | None) -> str | None:
         return None
     name = node.text("a dtype").removeprefix("torch.")
     if name not in _DTYPES:
-        raise node.error(f"there is no dtype `{name}`", hint=f"choose of: {', '.join(_DTYPES)}")
+        raise node.error(f"there is no dtype `{name}`", hint=f"choose one of: {', '.join(_DTYPES)}")
     return name
 
 
@@ -180,12 +186,14 @@ def _parameters(node: YamlNode | None, method: str) -> Parameters:
     if node is None:
         return MappingProxyType({})
     fields = node.fields("`parameters`")
-    found: Mapping[str, ParameterValue] = {
-        name: _parameter_value(one, name) for name, one in fields.items()
+    values: Mapping[str, ParameterValue] = {
+        name: _parameter_value(field, name) for name, field in fields.items()
     }
-    if method == "slerp" and "t" in fields:
-        _check_t(fields["t"])
-    return MappingProxyType(dict(found))
+    merge_method = find_method(method)
+    share = merge_method.lambda_parameter if merge_method else None
+    if share is not None and share in fields:
+        _check_share(fields[share], share)
+    return MappingProxyType(dict(values))
 
 
 def _parameter_value(node: YamlNode, name: str) -> ParameterValue:
@@ -194,9 +202,9 @@ def _parameter_value(node: YamlNode, name: str) -> ParameterValue:
     if not node.is_list:
         return node.scalar(f"`{name}`")
     items = node.items(name)
-    if items and all(one.is_map for one in items):
-        return tuple(_filtered_value(one, name) for one in items)
-    return tuple(one.scalar(f"`{name}`") for one in items)
+    if items and all(item.is_map for item in items):
+        return tuple(_filtered_value(item, name) for item in items)
+    return tuple(item.scalar(f"`{name}`") for item in items)
 
 
 def _filtered_value(node: YamlNode, name: str) -> FilteredValue:
@@ -205,27 +213,27 @@ def _filtered_value(node: YamlNode, name: str) -> FilteredValue:
         raise node.error(f"`value` is missing in `{name}`")
     value = fields["value"]
     if value.is_list:
-        read: Any = tuple(one.scalar(f"`{name}`") for one in value.items(name))
+        content: Any = tuple(item.scalar(f"`{name}`") for item in value.items(name))
     else:
-        read = value.scalar(f"`{name}`")
-    return FilteredValue(read, fields["filter"].text("a filter") if "filter" in fields else None)
+        content = value.scalar(f"`{name}`")
+    return FilteredValue(content, fields["filter"].text("a filter") if "filter" in fields else None)
 
 
-def _check_t(node: YamlNode) -> None:
-    """Refuses a t outside [0, 1], wherever it stands."""
+def _check_share(node: YamlNode, name: str) -> None:
+    """Raises InputError for values of the parameter that holds λ outside [0, 1]."""
     if node.is_map:
-        _check_t(node.fields("`t`")["value"])
+        _check_share(node.fields(f"`{name}`")["value"], name)
     elif node.is_list:
-        for one in node.items("`t`"):
-            _check_t(one)
+        for item in node.items(f"`{name}`"):
+            _check_share(item, name)
     else:
         value = node.value()
         try:
             inside = 0 <= float(value) <= 1
         except ValueError:
-            raise node.error(f"t must be a number, not `{value}`") from None
+            raise node.error(f"{name} must be a number, not `{value}`") from None
         if not inside:
             raise node.error(
-                f"t must lie between 0 and 1, not at {value}",
+                f"{name} must lie between 0 and 1, not at {value}",
                 hint="0 gives the base model, 1 the other one",
             )

@@ -1,7 +1,7 @@
 """Merge recipes: MergeKit's YAML as values.
 
-`linear` and `slerp` are understood in full; of other methods, and of the keys that only MergeKit
-acts on, the text is kept and handed to MergeKit as it is.
+The methods of `merger.methods` are understood in full. For other methods, and for keys that only
+MergeKit acts on, the text is kept and passed to MergeKit unchanged.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from .yaml_lines import Scalar, parse_yaml
+from merger.methods.registry import find_method
 
-OURS = ("linear", "slerp")
-"""The methods that the streaming engine has; every other one is MergeKit's."""
-LIVE = (*OURS, "multislerp")
-"""The methods that a merge in memory has."""
+from .yaml_nodes import Scalar, parse_yaml
+
+MOVED_LAYERS = "slices that move, drop or repeat layers"
+"""Name of a feature that only MergeKit has."""
 
 
 @dataclass(frozen=True)
@@ -25,21 +25,18 @@ class FilteredValue:
     filter: str | None = None
 
 
-MOVED_LAYERS = "slices that move, drop or repeat layers"
-"""What only MergeKit can do."""
-
 ParameterValue = Scalar | tuple[Scalar, ...] | tuple[FilteredValue, ...]
 Parameters = Mapping[str, ParameterValue]
 
 
 def no_parameters() -> Parameters:
-    """What a recipe says where it says nothing."""
+    """An empty set of parameters."""
     return MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class ModelRef:
-    """A model as recipes name it: `path@revision+lora`, where path is a folder or a hub's name."""
+    """A model as recipes name it: `path@revision+lora`, where path is a folder or a hub name."""
 
     path: str
     revision: str | None = None
@@ -63,7 +60,7 @@ class ModelRef:
         return str(ModelRef(self.lora, self.lora_revision)) if self.lora else None
 
     def to_yaml_value(self) -> Any:
-        """As YAML has it: a string, or a mapping where the name has a `+` or `@` of its own."""
+        """The model in YAML: a string, or a mapping if the path itself contains `+` or `@`."""
         if not {"+", "@"} & set(f"{self.path}{self.lora or ''}"):
             return str(self)
         model = {"path": self.path} | ({"revision": self.revision} if self.revision else {})
@@ -95,8 +92,8 @@ class Slice:
 class MergeRecipe:
     """A merge as MergeKit's YAML describes it.
 
-    Either `models` or `slices` is filled; `mergekit_keys` are the keys that
-    only MergeKit acts on. `text` is the YAML itself, `name` the file it came from.
+    Either `models` or `slices` is filled; `mergekit_keys` are the keys that only MergeKit acts on.
+    `text` is the YAML itself, `name` the file it came from.
     """
 
     method: str
@@ -112,46 +109,50 @@ class MergeRecipe:
 
     @property
     def inputs(self) -> tuple[ModelRef, ...]:
-        """The models in the order they are named, each once; a base that is no input comes last."""
-        named = [source.model for source in self._sources()]
-        more = [each.base_model for each in self.slices] + [self.base_model]
-        return tuple(dict.fromkeys([*named, *(one for one in more if one is not None)]))
+        """The models in the order of the recipe, without repeats; a base not listed comes last."""
+        models = [source.model for source in self._sources()]
+        bases = [part.base_model for part in self.slices] + [self.base_model]
+        return tuple(dict.fromkeys([*models, *(base for base in bases if base is not None)]))
 
     @property
     def base(self) -> ModelRef:
-        """Where configuration and tokenizer come from: `base_model`, or the first input."""
+        """The model whose configuration and tokenizer the merge gets: base or first input."""
         return self.base_model or self.inputs[0]
 
     def _sources(self) -> Iterator[Source]:
         yield from self.models
-        for each in self.slices:
-            yield from each.sources
+        for part in self.slices:
+            yield from part.sources
 
     def to_dict(self) -> dict[str, Any]:
-        """The YAML as plain values."""
+        """The YAML as dicts, lists and scalars."""
         return dict(parse_yaml(self.text, self.name).value())
 
     def mergekit_only_feature(self, *, live: bool = False) -> str | None:
-        """Why only MergeKit can do this recipe on disk, or `live` in memory; None where we can."""
-        if self.method not in (LIVE if live else OURS):
+        """What the recipe has that only MergeKit can merge; None if it has no such thing.
+
+        `live` asks about a merge in memory, which has more methods than the streaming engine.
+        """
+        method = find_method(self.method)
+        if method is None or not (live or method.streams):
             return f"the method `{self.method}`"
-        reason = self._multislerp_feature() if self.method == "multislerp" else None
-        if reason:
-            return reason
+        scopes = [self.parameters, *(part.parameters for part in self.slices)]
+        parameters = [name for scope in scopes for name in scope]
+        has_base = any([self.base_model, *(part.base_model for part in self.slices)])
+        feature = method.unsupported_feature(parameters, has_base=has_base)
+        if feature:
+            return feature
         if self.mergekit_keys:
             return f"`{self.mergekit_keys[0]}`"
+        return None if self._keeps_layers_in_place() else MOVED_LAYERS
+
+    def _keeps_layers_in_place(self) -> bool:
+        """Whether each slice takes the same layers of all inputs, one slice after another."""
         end = 0
-        for each in self.slices:
-            ranges = {source.layers for source in each.sources}
+        for part in self.slices:
+            ranges = {source.layers for source in part.sources}
             start, stop = next(iter(ranges)) or (0, 0)
             if len(ranges) > 1 or start != end:
-                return MOVED_LAYERS
+                return False
             end = stop
-        return None
-
-    def _multislerp_feature(self) -> str | None:
-        """What its multislerp has and ours has not."""
-        if self.base_model or any(each.base_model for each in self.slices):
-            return "multislerp around a `base_model`"
-        scopes = [self.parameters, *(each.parameters for each in self.slices)]
-        return "multislerp with an `eps`" if any("eps" in scope for scope in scopes) else None
+        return True

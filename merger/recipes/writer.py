@@ -1,28 +1,29 @@
-"""Recipes as plain values: made for two models, set to another t, given other models, as YAML."""
+"""Recipes as dicts and lists: composed for models and weights, changed, and written as YAML."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from merger.methods.registry import find_method, method_names
 from patientdx.errors import UsageError
 
-from .recipe import OURS, ModelRef
-from .yaml_lines import yaml_module
+from .recipe import ModelRef
+from .yaml_nodes import yaml_module
 
 _MODEL_KEYS = ("model", "base_model", "source", "tokenizer_source")
 
 
 def to_yaml(data: Mapping[str, Any]) -> str:
-    """Plain values as YAML the way MergeKit writes it: lists of numbers on one line."""
+    """YAML in MergeKit's style: lists of numbers stay on one line."""
     yaml = yaml_module()
 
     class Dumper(yaml.SafeDumper):  # type: ignore[misc, name-defined]
-        """Gradients stay on one line."""
+        """A dumper that keeps gradients on one line."""
 
-    def listed(dumper: Any, values: list[Any]) -> Any:
+    def represent_list(dumper: Any, values: list[Any]) -> Any:
         flow = bool(values) and all(isinstance(value, int | float) for value in values)
         return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=flow)
 
-    Dumper.add_representer(list, listed)
+    Dumper.add_representer(list, represent_list)
     text: str = yaml.dump(dict(data), Dumper=Dumper, sort_keys=False, allow_unicode=True)
     return text
 
@@ -30,12 +31,13 @@ def to_yaml(data: Mapping[str, Any]) -> str:
 def two_model_recipe(
     method: str, first: str, second: str, weight: float, dtype: str | None = None
 ) -> dict[str, Any]:
-    """The plain recipe of a merge of two, the first being the base: `weight` is MergeKit's t."""
+    """The recipe of a merge of two models; the first is the base, `weight` is MergeKit's t."""
     check_weight(weight)
-    if method not in OURS:
+    names = method_names(streaming_only=True)
+    if method not in names:
         raise UsageError(
-            f"--method is one of {', '.join(OURS)}, not `{method}`",
-            hint="the other methods of MergeKit are told in a recipe: patientdx merge RECIPE.yml",
+            f"--method is one of {', '.join(names)}, not `{method}`",
+            hint="write a recipe for the other methods of MergeKit: patientdx merge RECIPE.yml",
         )
     recipe: dict[str, Any] = {"models": [{"model": first}, {"model": second}]}
     recipe |= {"merge_method": method, "base_model": first}
@@ -50,37 +52,41 @@ def many_model_recipe(
     dtype: str | None = None,
     out: str | None = None,
 ) -> dict[str, Any]:
-    """The plain recipe of a merge of models by their weights, the first being the base.
+    """The recipe of a merge of models by their weights; the first is the base.
 
-    `multislerp` is told no base: MergeKit would merge what the others add to it.
+    The base is left out for methods that would merge differently around it (`multislerp`).
     """
     sources = [
-        {"model": one, "parameters": {"weight": weight}}
-        for one, weight in zip(models, weights, strict=True)
+        {"model": model, "parameters": {"weight": weight}}
+        for model, weight in zip(models, weights, strict=True)
     ]
     recipe: dict[str, Any] = {"models": sources, "merge_method": method}
-    recipe |= {"base_model": models[0]} if method == "linear" else {}
+    known = find_method(method)
+    recipe |= {"base_model": models[0]} if known is not None and known.allows_base else {}
     return recipe | ({"dtype": dtype} if dtype else {}) | ({"out_dtype": out} if out else {})
 
 
 def set_group_weights(
     data: Mapping[str, Any], values: Mapping[str, float], rest: str, method: str
 ) -> dict[str, Any]:
-    """A plain recipe of two models with a t for each part of names of tensors, and for the rest.
+    """A recipe of two models with one t per group of tensors.
 
-    The models are in the order of the plain recipe, t being the share of the one that is no base.
+    A group holds the tensors whose names contain its name; `rest` is the name of the group of all
+    others. t is the share of the model that is not the base.
     """
     recipe = dict(data) | {"merge_method": method}
     parameters = dict(recipe.pop("parameters", None) or {})
     for name in ("t", "weight"):
         parameters.pop(name, None)
     base = str(recipe.get("base_model", recipe["models"][0]["model"]))
-    if method == "slerp":
-        parameters["t"] = _filtered_values(values, rest, is_base=False)
+    known = find_method(method)
+    share = known.lambda_parameter if known else None
+    if share is not None:
+        parameters[share] = _filtered_values(values, rest, is_base=False)
     models = []
     for model in recipe["models"]:
         own = {k: v for k, v in (model.get("parameters") or {}).items() if k != "weight"}
-        if method == "linear":
+        if share is None:
             own["weight"] = _filtered_values(values, rest, is_base=str(model["model"]) == base)
         plain = {k: v for k, v in model.items() if k != "parameters"}
         models.append(plain | ({"parameters": own} if own else {}))
@@ -91,18 +97,19 @@ def _filtered_values(
     values: Mapping[str, float], rest: str, *, is_base: bool
 ) -> list[dict[str, Any]]:
     shares = {name: round(1 - t, 10) if is_base else t for name, t in values.items()}
-    named = [{"filter": name, "value": t} for name, t in shares.items() if name != rest]
-    return [*named, {"value": shares[rest]}]
+    filtered = [{"filter": name, "value": t} for name, t in shares.items() if name != rest]
+    return [*filtered, {"value": shares[rest]}]
 
 
 def set_weight(data: Mapping[str, Any], weight: float) -> dict[str, Any]:
-    """A plain recipe of two models at another t. Raises UsageError for one that has no such t."""
+    """A recipe of two models at another t. Raises UsageError for a recipe without such a t."""
     check_weight(weight)
     recipe, models = dict(data), list(data.get("models") or ())
     parameters = dict(recipe.get("parameters") or {})
-    if recipe["merge_method"] == "slerp":
-        return recipe | {"parameters": parameters | {"t": weight}}
-    if recipe["merge_method"] != "linear" or len(models) != 2:
+    method = find_method(recipe["merge_method"])
+    if method is not None and method.lambda_parameter is not None:
+        return recipe | {"parameters": parameters | {method.lambda_parameter: weight}}
+    if method is None or not method.streams or len(models) != 2:
         raise UsageError(
             "--weight needs a recipe of two models, merged by slerp or linear",
             hint="write the weights into the recipe",
@@ -110,22 +117,21 @@ def set_weight(data: Mapping[str, Any], weight: float) -> dict[str, Any]:
     shares = (1 - weight, weight)
     if str(models[0]["model"]) != str(recipe.get("base_model", models[0]["model"])):
         shares = (weight, 1 - weight)
-    own = [dict(model.get("parameters") or {}) for model in models]
     recipe["models"] = [
-        dict(model) | {"parameters": each | {"weight": share}}
-        for model, each, share in zip(models, own, shares, strict=True)
+        dict(model) | {"parameters": dict(model.get("parameters") or {}) | {"weight": share}}
+        for model, share in zip(models, shares, strict=True)
     ]
     parameters.pop("weight", None)
     return recipe | ({"parameters": parameters} if parameters else {})
 
 
 def rename_models(data: Any, names: Mapping[ModelRef, Any], *, is_model: bool = False) -> Any:
-    """A plain recipe whose models bear other names, plain ones, wherever models are named."""
+    """A recipe with other names of models, wherever models are named."""
     ref = _parse_model(data) if is_model else None
     if ref is not None and ref in names:
         return names[ref]
     if isinstance(data, list):
-        return [rename_models(one, names) for one in data]
+        return [rename_models(item, names) for item in data]
     if not isinstance(data, Mapping):
         return data
     return {
@@ -134,7 +140,7 @@ def rename_models(data: Any, names: Mapping[ModelRef, Any], *, is_model: bool = 
 
 
 def _parse_model(data: Any) -> ModelRef | None:
-    """The model that a plain value names."""
+    """The model that a value of a recipe names; None if it names none."""
     if isinstance(data, str):
         base, _, lora = data.partition("+")
         return ModelRef(*_split_revision(base), *(_split_revision(lora) if lora else (None, None)))
@@ -150,11 +156,10 @@ def _split_revision(data: Any) -> tuple[Any, Any]:
     return path, revision or None
 
 
-def check_weight(weight: float) -> float:
-    """A t between 0 and 1. Raises UsageError for any other."""
+def check_weight(weight: float) -> None:
+    """Raises UsageError for a weight that does not lie between 0 and 1."""
     if not 0 <= weight <= 1:
         raise UsageError(
             f"--weight must lie between 0 and 1, not at {weight}",
             hint="0 gives the first model, 1 the second",
         )
-    return weight

@@ -13,15 +13,15 @@ from merger.checkpoints.values import SIZES, Values
 from merger.kernels.compiled import kernel_variants, load_native
 from merger.kernels.dispatch import (
     CHUNK,
-    Moments,
     chunk_sums,
     combine,
     combine_many,
-    moments,
-    slerp_weights,
+    measure_moments,
     total_moments,
 )
+from merger.kernels.moments import Moments
 from merger.kernels.numpy_kernels import unpack
+from merger.methods.slerp import slerp_weights
 from patientdx.errors import MergeError
 
 COMPILED = [name for name in kernel_variants() if name != "numpy"]
@@ -93,7 +93,7 @@ def true_cosine(x: np.ndarray, y: np.ndarray) -> float:
 @given(tensors())
 def test_the_cosine_is_that_of_float64(pair: tuple[Values, Values]) -> None:
     a, b = pair
-    found = moments(a, b)
+    found = measure_moments(a, b)
     assert found.finite == (True, True)
     x, y = exact(a), exact(b)
     # Norms at the limit of 1e-8 may fall on either side.
@@ -191,9 +191,9 @@ def test_numbers_that_are_not_finite_are_noticed(
     numbers[place] = bad
     damaged = values(numbers, dtype)
     out = Values.empty(5001, dtype)
-    assert moments(good, good, variant=variant).finite == (True, True)
-    assert moments(damaged, good, variant=variant).finite == (False, True)
-    assert moments(good, damaged, variant=variant).finite == (True, False)
+    assert measure_moments(good, good, variant=variant).finite == (True, True)
+    assert measure_moments(damaged, good, variant=variant).finite == (False, True)
+    assert measure_moments(good, damaged, variant=variant).finite == (True, False)
     assert combine([good, good], [0.5, 0.5], out, variant=variant)
     assert not combine([good, damaged], [0.5, 0.5], out, variant=variant)
     assert not combine([damaged], [1.0], out, variant=variant)
@@ -215,7 +215,7 @@ def test_the_ends_are_the_inputs_bit_by_bit(variant: str, dtype: str) -> None:
     a, b = values(numbers, dtype), values(-2 * numbers, dtype)
     out = Values.empty(4133, dtype)
     for t, expected in ((0.0, a), (1.0, b)):
-        combine([a, b], slerp_weights(t, moments(a, b).cosine), out, variant=variant)
+        combine([a, b], slerp_weights(t, measure_moments(a, b).cosine), out, variant=variant)
         assert same(out, expected)
 
 
@@ -260,16 +260,18 @@ def test_threads_change_no_bit() -> None:
     a, b = (Values.from_array(rng.standard_normal(count).astype(np.float32)) for _ in range(2))
     outs = [Values.empty(count, "BF16") for _ in range(2)]
     with ThreadPoolExecutor(3) as pool:
-        assert moments(a, b, pool=pool) == moments(a, b)
+        assert measure_moments(a, b, pool=pool) == measure_moments(a, b)
         combine([a, b], [0.3, 0.7], outs[0], pool=pool)
     combine([a, b], [0.3, 0.7], outs[1])
     assert same(*outs)
     pieces = [
         chunk_sums(a.part(i, i + CHUNK), b.part(i, i + CHUNK)) for i in range(0, count, CHUNK)
     ]
-    assert total_moments(pieces) == moments(a, b)
+    assert total_moments(pieces) == measure_moments(a, b)
     x, y = exact(a), exact(b)
-    assert moments(a, b).cosine == pytest.approx(x @ y / math.sqrt((x @ x) * (y @ y)), abs=1e-9)
+    assert measure_moments(a, b).cosine == pytest.approx(
+        x @ y / math.sqrt((x @ x) * (y @ y)), abs=1e-9
+    )
 
 
 @given(t=st.floats(0, 1), cosine=st.floats(-1, 1))
@@ -297,11 +299,11 @@ def test_the_ends_have_weights_of_zero_and_one() -> None:
 
 def test_tiny_and_empty_tensors() -> None:
     nothing = values([], "BF16")
-    assert moments(nothing, nothing) == Moments(0.0, 0.0, 0.0)
-    assert moments(nothing, nothing).cosine == 0.0
+    assert measure_moments(nothing, nothing) == Moments(0.0, 0.0, 0.0)
+    assert measure_moments(nothing, nothing).cosine == 0.0
     assert combine([nothing, nothing], [0.5, 0.5], Values.empty(0, "BF16"))
     small = values([1e-9], "F32")  # a norm of 1e-8 or less counts as 1
-    assert abs(moments(small, small).cosine) < 1e-15
+    assert abs(measure_moments(small, small).cosine) < 1e-15
 
 
 def test_what_does_not_fit_together_is_refused() -> None:
@@ -318,11 +320,11 @@ def test_what_does_not_fit_together_is_refused() -> None:
             with pytest.raises(ValueError, match="do not fit together"):
                 combine([a, a], [0.5, 0.5], Values.empty(1, "F32"), variant=variant)
             with pytest.raises(ValueError, match="do not fit together"):
-                moments(a, b, variant=variant)
+                measure_moments(a, b, variant=variant)
         with pytest.raises(ValueError, match="no variant `z80`"):
             chunk_sums(a, a, variant="z80")
     with pytest.raises(MergeError, match="dtype I64 cannot be merged"):
-        moments(Values(a.data, "I64"), Values(a.data, "I64"))
+        measure_moments(Values(a.data, "I64"), Values(a.data, "I64"))
 
 
 def test_the_compiled_kernels_are_there_in_a_checkout_that_built_them() -> None:

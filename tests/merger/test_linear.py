@@ -14,7 +14,8 @@ from merger.checkpoints.values import SIZES, Values
 from merger.kernels.compiled import kernel_variants
 from merger.kernels.dispatch import combine, combine_many
 from merger.kernels.numpy_kernels import fused_multiply_add, unpack
-from merger.kernels.weighted_sums import WeightedSum, linear_sum
+from merger.kernels.weighted_sums import WeightedSum
+from merger.methods.linear import linear_sum
 
 floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
 WEIGHTS = [(round(1 - t / 10, 10), t / 10) for t in range(1, 10)]

@@ -65,9 +65,9 @@ def test_a_recipe_of_multislerp_is_mergekit_s(kind: str, three: list[Path], tmp_
     rounded = tensors(by_mergekit(data, tmp_path / "float32"))
     exact = tensors(by_mergekit(data | {"dtype": "float64"}, tmp_path / "float64"))
     merged = MergedModel.load(planned(data), settings=ModelSettings(dtype="float32"))
-    assert {mix.method for mix in merged.mixes.values()} == {"multislerp"}
+    assert {mix.method for mix in merged.tensor_weights.values()} == {"multislerp"}
     hand = [state(folder) for folder in three]
-    assert merged.mixes.keys() == rounded.keys()
+    assert merged.tensor_weights.keys() == rounded.keys()
     for name, tensor in merged.module.state_dict().items():
         terms = sum(one[name].double().abs() for one in hand)
         assert apart(tensor, exact[name], terms) < 2 * EPSILON

@@ -15,8 +15,9 @@ from merger.checkpoints.checkpoint import Checkpoint
 from merger.engines.stream import write_merge
 from merger.live.live_tensors import measure_pairs, open_live_tensors
 from merger.live.merged_model import MergedModel
-from merger.live.mixes import TensorMix, weighted_sum
 from merger.live.torch_weights import DeviceWeights, match_live_tensors
+from merger.methods.method import TensorWeights
+from merger.methods.registry import compute_sum
 from merger.planning.merge_plan import MergePlan
 from merger.planning.recipe_resolver import plan_merge
 from merger.recipes.reader import parse_recipe
@@ -109,8 +110,11 @@ def test_the_path_of_a_gpu_gives_the_same_bits(tmp_path: Path) -> None:
     device = DeviceWeights(live, some)
     with ThreadPoolExecutor(1) as pool:
         pairs = measure_pairs(some, pool)
-    for mix in (TensorMix("linear", (0.2, 0.3, 0.5)), TensorMix("multislerp", (0.5, 0.25, 0.25))):
+    for mix in (
+        TensorWeights("linear", (0.2, 0.3, 0.5)),
+        TensorWeights("multislerp", (0.5, 0.25, 0.25)),
+    ):
         merged.remix(mix)
-        device.write({name: weighted_sum(mix, found) for name, found in pairs.items()})
+        device.write({name: compute_sum(mix, found) for name, found in pairs.items()})
         for name, tensor in merged.module.state_dict().items():
             assert same_bits(tensor, other.module.state_dict()[name]), name

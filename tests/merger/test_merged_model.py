@@ -11,7 +11,7 @@ pytest.importorskip("transformers")
 from live_merges import NEAR, agree, plan_of, same_bits, siblings, state
 
 from merger.live.merged_model import MergedModel
-from merger.live.mixes import TensorMix
+from merger.methods.method import TensorWeights
 from merger.planning.merge_plan import MergePlan
 from patientdx.errors import MergeError, ModelError
 from patientdx.models.settings import ModelSettings
@@ -90,7 +90,7 @@ def test_many_models_are_merged_as_mergekit_does_it(
     merged = opened(three, method="linear", weights=(1 / 3,) * 3)
     for method in ("linear", "multislerp"):
         wanted = mergekit(three, method, "bfloat16", weight=list(weights))
-        merged.remix(TensorMix(method, weights))
+        merged.remix(TensorWeights(method, weights))
         for name, tensor in live(merged).items():
             assert agree(tensor, wanted[name], [one[name] for one in hand]), (method, name)
 
@@ -109,7 +109,7 @@ def test_the_ends_are_the_inputs_bit_by_bit(place: Path, method: str, dtype: str
 def test_an_end_of_many_models_is_an_input_bit_by_bit(three: list[Path]) -> None:
     merged = opened(three, method="linear", weights=(1 / 3,) * 3)
     for method in ("linear", "multislerp"):
-        merged.remix(TensorMix(method, (0, 0, 7)))
+        merged.remix(TensorWeights(method, (0, 0, 7)))
         wanted = state(three[2])
         assert all(same_bits(tensor, wanted[name]) for name, tensor in live(merged).items())
 
@@ -118,7 +118,7 @@ def test_tied_weights_are_written_once_and_stay_tied(place: Path) -> None:
     folders = siblings(place / "tied", tied=True)
     merged = opened(folders).remix(1)
     rows = state(folders[1])["model.embed_tokens.weight"]
-    assert "lm_head.weight" not in merged.mixes
+    assert "lm_head.weight" not in merged.tensor_weights
     assert same_bits(merged.module.lm_head.weight.detach(), rows)
     assert merged.module.lm_head.weight is merged.module.model.embed_tokens.weight
 
@@ -128,7 +128,7 @@ def test_tensors_follow_a_point_of_their_own(pair: list[Path]) -> None:
     uniform = {t: live(merged.remix(t)) for t in (0.2, 0.7)}
     merged.remix(lambda name: 0.2 if "layers.0." in name else 0.7)
     mixed = live(merged)
-    merged.remix({name: 0.2 if "layers.0." in name else 0.7 for name in merged.mixes})
+    merged.remix({name: 0.2 if "layers.0." in name else 0.7 for name in merged.tensor_weights})
     for name, tensor in live(merged).items():
         wanted = uniform[0.2 if "layers.0." in name else 0.7][name]
         assert same_bits(tensor, wanted), name
@@ -152,7 +152,7 @@ def test_a_wider_live_model_holds_the_rounded_numbers(pair: list[Path]) -> None:
 def test_only_tensors_whose_mix_changes_are_touched(pair: list[Path]) -> None:
     merged = opened(pair).remix(0.4)
     merged.module.model.norm.weight.data.fill_(3.0)
-    merged.remix(dict.fromkeys(merged.mixes, 0.4))
+    merged.remix(dict.fromkeys(merged.tensor_weights, 0.4))
     assert bool((merged.module.model.norm.weight == 3.0).all())
     merged.remix(0.5)
     assert not bool((merged.module.model.norm.weight == 3.0).any())
@@ -168,7 +168,7 @@ def test_many_points_from_one_read_are_the_live_ones(place: Path, work: str) -> 
     points = [0.0, 0.4, lambda name: 0.2 if "mlp" in name else 0.9, 1.0]
     found = list(merged.tensors_at(points))
     assert all(same_bits(tensor, before[name]) for name, tensor in live(merged).items())
-    assert {name for name, _ in found} == {*merged.mixes}
+    assert {name for name, _ in found} == {*merged.tensor_weights}
     for number, point in enumerate(points):
         merged.remix(point)
         wanted = live(merged)

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from merger.checkpoints.values import Values
-from merger.kernels.dispatch import moments
+from merger.kernels.dispatch import measure_moments
+from merger.kernels.pair_moments import PairMoments
 from merger.kernels.weighted_sums import WeightedSum
-from merger.live.mixes import PairMoments, TensorMix, resolve_mix, weighted_sum
+from merger.live.points import resolve_point
+from merger.methods.method import TensorWeights
+from merger.methods.registry import compute_sum
 from patientdx.errors import MergeError
 
 Vector = NDArray[np.float64]
@@ -39,8 +42,8 @@ def shares(count: int) -> st.SearchStrategy[list[float]]:
 def pairs_of(some: list[Vector]) -> PairMoments:
     values = [Values.from_array(one) for one in some]
     count = range(len(some))
-    found = {(i, j): moments(values[i], values[j]) for i, j in combinations(count, 2)}
-    return PairMoments(found, wide=True)
+    found = {(i, j): measure_moments(values[i], values[j]) for i, j in combinations(count, 2)}
+    return PairMoments(found)
 
 
 def multislerp(some: list[Vector], weights: list[float]) -> Vector:
@@ -68,8 +71,8 @@ def test_multislerp_is_mergekit_s_formula(data: st.DataObject) -> None:
     w = np.array(given_weights) / sum(given_weights)
     units = [one / (np.linalg.norm(one) + 1e-8) for one in some]
     assume(np.linalg.norm(w @ np.stack(units)) > 1e-3)
-    mix = resolve_mix(given_weights, "multislerp", len(some))
-    found = summed(some, weighted_sum(mix, pairs_of(some)))
+    mix = resolve_point(given_weights, "multislerp", len(some))
+    found = summed(some, compute_sum(mix, pairs_of(some), wide=True))
     wanted = multislerp(some, given_weights)
     size = max(float(np.linalg.norm(one)) for one in some)
     # An input that is all of a mix is taken as it is; MergeKit loses ε of its norm.
@@ -80,7 +83,7 @@ def test_multislerp_is_mergekit_s_formula(data: st.DataObject) -> None:
 def test_slerp_is_its_formula(data: st.DataObject) -> None:
     a, b = data.draw(vectors(2))
     t = data.draw(st.sampled_from([0.0, 0.1, 0.4, 0.5, 0.9, 1.0]))
-    found = summed([a, b], weighted_sum(resolve_mix(t, "slerp", 2), pairs_of([a, b])))
+    found = summed([a, b], compute_sum(resolve_point(t, "slerp", 2), pairs_of([a, b]), wide=True))
     norms = [norm if norm > 1e-8 else 1.0 for norm in map(float, map(np.linalg.norm, (a, b)))]
     dot = float(np.clip((a / norms[0]) @ (b / norms[1]), -1, 1))
     assume(abs(abs(dot) - 0.9995) > 1e-9)
@@ -93,16 +96,18 @@ def test_slerp_is_its_formula(data: st.DataObject) -> None:
 
 def test_two_that_cancel_are_merged_linearly_and_three_are_refused() -> None:
     a = np.array([1.0, 2.0])
-    assert weighted_sum(TensorMix("multislerp", (0.5, 0.5)), pairs_of([a, -a])) == WeightedSum(
+    assert compute_sum(TensorWeights("multislerp", (0.5, 0.5)), pairs_of([a, -a])) == WeightedSum(
         (0.5, 0.5)
     )
     three = [a, -a, np.zeros(2)]
     with pytest.raises(MergeError, match="cancel each other"):
-        weighted_sum(TensorMix("multislerp", (0.25, 0.25, 0.5)), pairs_of(three))
+        compute_sum(TensorWeights("multislerp", (0.25, 0.25, 0.5)), pairs_of(three))
 
 
 def test_lambda_is_the_share_of_the_model_that_is_not_the_base() -> None:
-    assert resolve_mix(0.25, "slerp", 2) == TensorMix("slerp", (0.75, 0.25))
-    assert resolve_mix(0.25, "slerp", 2, base=1) == TensorMix("slerp", (0.25, 0.75))
-    assert resolve_mix(TensorMix("linear", (1, 3)), "slerp", 2) == TensorMix("linear", (0.25, 0.75))
-    assert resolve_mix(1, "slerp", 2) == TensorMix("slerp", (0.0, 1.0))
+    assert resolve_point(0.25, "slerp", 2) == TensorWeights("slerp", (0.75, 0.25))
+    assert resolve_point(0.25, "slerp", 2, base=1) == TensorWeights("slerp", (0.25, 0.75))
+    assert resolve_point(TensorWeights("linear", (1, 3)), "slerp", 2) == TensorWeights(
+        "linear", (0.25, 0.75)
+    )
+    assert resolve_point(1, "slerp", 2) == TensorWeights("slerp", (0.0, 1.0))

@@ -73,7 +73,10 @@ REFUSED = {
     "more rows than there are": (embedding(54, 0.5, 0.5, 0.0), "no input has all of its 54 rows"),
     "weights": (embedding(50, 0.5, 0.5), "a weight for each of the inputs"),
     "no weight": (embedding(50, 0.0, 0.0, 0.0), "a weight for each of the inputs"),
-    "three": (embedding(50, 0.1, 0.2, 0.7)._replace(method="slerp"), "slerp is of two inputs"),
+    "three": (
+        embedding(50, 0.1, 0.2, 0.7)._replace(method="slerp"),
+        "slerp merges 2 inputs, not 3",
+    ),
     "two copies": (embedding(50, 0.5, 0.5, 0.0)._replace(method="copy"), "a copy is of one input"),
     "missing": (embedding(50, 1.0, 0.0, 0.0)._replace(name="none"), "tensor `none` is missing"),
     "columns": (embedding(50, 1.0, 0.0, 0.0)._replace(shape=(50, 17)), r"its shape is \[50, 16\]"),

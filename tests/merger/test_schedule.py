@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from merger.methods.method import TensorWeights
 from merger.recipes.reader import parse_recipe
-from merger.recipes.schedule import TensorWeights, WeightSchedule
+from merger.recipes.weight_schedule import WeightSchedule
 from merger.recipes.writer import to_yaml
 from patientdx.errors import MergeError
 

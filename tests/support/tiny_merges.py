@@ -10,12 +10,12 @@ import numpy as np
 from merger.checkpoints.checkpoint import Checkpoint
 from merger.checkpoints.values import Values
 from merger.kernels.numpy_kernels import unpack
-from merger.planning.merge_plan import MergePlan, Method, TensorTask
+from merger.planning.merge_plan import MergePlan, TensorTask
 
 
 def plan_of(
     inputs: Sequence[Checkpoint],
-    method: Method,
+    method: str,
     weights: tuple[float, ...],
     dtype: str | None = None,
     work: str = "",

@@ -1,4 +1,4 @@
-"""YAML of which every value knows its line, so that errors can name it."""
+"""YAML documents whose values know their line, so that errors can name it."""
 
 import difflib
 import math
@@ -9,12 +9,12 @@ from patientdx.errors import InputError
 Scalar = bool | int | float | str
 
 REMEDY = (
-    "recipes are MergeKit's YAML; `patientdx merge --show-recipe --preset patientdx-7b` has one"
+    "recipes are MergeKit's YAML; `patientdx merge --show-recipe --preset patientdx-7b` prints one"
 )
 
 
 def yaml_module() -> Any:
-    """PyYAML, which comes along with MergeKit."""
+    """PyYAML, which MergeKit installs."""
     from importlib import import_module
 
     from patientdx.capabilities import require_package
@@ -24,7 +24,7 @@ def yaml_module() -> Any:
 
 
 class YamlNode:
-    """A node of a YAML document, which knows its line."""
+    """A node of a YAML document with its line."""
 
     def __init__(self, node: Any, loader: Any, name: str) -> None:
         self._node = node
@@ -33,25 +33,25 @@ class YamlNode:
 
     @property
     def line(self) -> int:
-        """The line it begins on, counted from 1."""
+        """The line on which the node begins, counted from 1."""
         return int(self._node.start_mark.line) + 1
 
     def error(self, problem: str, hint: str = REMEDY) -> InputError:
-        """The error of this node."""
+        """An error that names the file and the line of this node."""
         return InputError.at(self._name, self.line, problem, hint=hint)
 
     def value(self) -> Any:
-        """Its value as YAML constructs it."""
+        """The node as dicts, lists and scalars."""
         return self._loader.construct_object(self._node, deep=True)
 
     @property
     def is_map(self) -> bool:
-        """Whether it is a mapping."""
+        """Whether the node is a mapping."""
         return bool(self._node.id == "mapping")
 
     @property
     def is_list(self) -> bool:
-        """Whether it is a list."""
+        """Whether the node is a list."""
         return bool(self._node.id == "sequence")
 
     def items(self, what: str) -> "list[YamlNode]":
@@ -61,24 +61,22 @@ class YamlNode:
         return [YamlNode(node, self._loader, self._name) for node in self._node.value]
 
     def fields(self, what: str, known: tuple[str, ...] | None = None) -> "dict[str, YamlNode]":
-        """The fields of a mapping without those that are null; unknown names are refused."""
+        """The fields of a mapping that are not null. Raises InputError for a key not in `known`."""
         if not self.is_map:
             raise self.error(f"{what} must be a mapping")
         self._loader.flatten_mapping(self._node)
-        found: dict[str, YamlNode] = {}
+        fields: dict[str, YamlNode] = {}
         for key_node, node in self._node.value:
             key = YamlNode(key_node, self._loader, self._name)
             name = str(key.value()) if key_node.id == "scalar" else ""
             if known is not None and name not in known:
-                close = difflib.get_close_matches(name, known, 1)
-                better = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(known)}"
-                raise key.error(f"{what} has no key `{name}`", hint=better)
-            if name in found:
+                raise key.error(f"{what} has no key `{name}`", hint=_suggest(name, known))
+            if name in fields:
                 raise key.error(f"`{name}` stands twice in {what}")
-            value = YamlNode(node, self._loader, self._name)
-            if node.id != "scalar" or value.value() is not None:
-                found[name] = value
-        return found
+            field = YamlNode(node, self._loader, self._name)
+            if node.id != "scalar" or field.value() is not None:
+                fields[name] = field
+        return fields
 
     def scalar(self, what: str) -> Scalar:
         """A number, a word or a truth value."""
@@ -97,8 +95,13 @@ class YamlNode:
         return value
 
 
+def _suggest(name: str, known: tuple[str, ...]) -> str:
+    matches = difflib.get_close_matches(name, known, 1)
+    return f"did you mean `{matches[0]}`?" if matches else f"known: {', '.join(known)}"
+
+
 def parse_yaml(text: str, name: str) -> YamlNode:
-    """The one document of a YAML text. Raises InputError for anything else."""
+    """The document in a YAML text. Raises InputError unless there is exactly one."""
     yaml = yaml_module()
     try:
         loader = yaml.SafeLoader(text)
@@ -111,8 +114,8 @@ def parse_yaml(text: str, name: str) -> YamlNode:
             raise InputError.at(name, line, problem, hint="merge them one by one") from None
         raise InputError.at(name, line, f"no YAML: {error.problem}", hint=REMEDY) from None
     except yaml.YAMLError as error:
-        said = str(error).splitlines()[0]
-        raise InputError.at(name, 1, f"no YAML: {said}", hint=REMEDY) from None
+        message = str(error).splitlines()[0]
+        raise InputError.at(name, 1, f"no YAML: {message}", hint=REMEDY) from None
     if node is None:
         raise InputError.at(name, 1, "the recipe is empty", hint=REMEDY)
     return YamlNode(node, loader, name)

@@ -1,0 +1,1 @@
+"""The merge methods that PatientDx carries out itself, one file each; see `registry`."""

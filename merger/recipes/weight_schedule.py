@@ -1,0 +1,189 @@
+"""The weight of each input in each tensor, resolved from a recipe exactly as MergeKit 0.1.5 does.
+
+A parameter is a value, a gradient (values spread evenly over the layers, with straight lines
+between them) or a list of either with filters; the first filter that is part of the tensor's name
+applies. The parameters of a slice's input come before those of the slice, and those before the
+recipe's. Tensors outside the layers take the first value of a gradient, also those after the last
+layer; in a model with a single layer, the layer takes the last value.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+
+from merger.methods.method import TensorWeights
+from merger.methods.registry import get_method
+from patientdx.errors import MergeError
+
+from .recipe import FilteredValue, MergeRecipe, Parameters, ParameterValue, Slice, Source
+from .yaml_nodes import Scalar
+
+ScalarParser = Callable[[Scalar], float]
+"""Reads a scalar of a recipe: `_parse_number`, or `_parse_bool`, which returns a bool."""
+
+_LAYER = re.compile(r"\.(\d+)\.")
+_BEFORE_LAYERS = re.compile(r"embed(?!_out)|\bwte\b|\bwpe\b")
+_TRUE = ("true", "yes", "on", "t", "y", "1")
+_FALSE = ("false", "no", "off", "f", "n", "0")
+
+
+class WeightSchedule:
+    """The weights of all tensors by a recipe, for models of `layers` layers.
+
+    Raises MergeError for slices that do not cover these layers.
+    """
+
+    def __init__(self, recipe: MergeRecipe, layers: int) -> None:
+        self._recipe = recipe
+        self._slices = list(_slices(recipe, layers))
+        self._positions: list[tuple[Slice, float]] = []  # by layer: slice, position in it (0 to 1)
+        for part in self._slices:
+            start, stop = part.sources[0].layers or (0, 0)
+            for layer in range(stop - start):
+                position = layer / (stop - start - 1) if stop - start > 1 else 1.0
+                self._positions.append((part, position))
+        if len(self._positions) != layers:
+            raise MergeError(
+                f"the recipe's slices have {len(self._positions)} layers, the models {layers}",
+                hint="--engine mergekit can leave layers out",
+            )
+
+    def weights_of(self, tensor: str) -> TensorWeights:
+        """The weights of a tensor. Raises MergeError if the recipe does not set them."""
+        layer = layer_number(tensor)
+        if layer is None:
+            part, position = self._slices[0 if _BEFORE_LAYERS.search(tensor) else -1], 0.0
+        elif layer < len(self._positions):
+            part, position = self._positions[layer]
+        else:
+            raise MergeError(
+                f"{tensor}: beyond the {len(self._positions)} layers that config.json has"
+            )
+        parameters = _SliceParameters(self._recipe, part, tensor, position)
+        return get_method(self._recipe.method).resolve_weights(parameters)
+
+
+class _SliceParameters:
+    """The parameters of one tensor in a slice; a `TensorParameters` of `merger.methods`."""
+
+    def __init__(self, recipe: MergeRecipe, part: Slice, tensor: str, position: float) -> None:
+        self._recipe = recipe
+        self._slice = part
+        self._position = position
+        self.tensor = tensor
+        self.inputs = len(recipe.inputs)
+
+    @cached_property
+    def _sources(self) -> dict[int, Source]:
+        models = self._recipe.inputs
+        return {models.index(source.model): source for source in self._slice.sources}
+
+    @property
+    def sources(self) -> Sequence[int]:
+        """The inputs that take part in this tensor, in the order of the recipe."""
+        return tuple(self._sources)
+
+    @property
+    def base(self) -> int | None:
+        """The input that is the base model."""
+        base = self._slice.base_model or self._recipe.base_model
+        return None if base is None else self._recipe.inputs.index(base)
+
+    def number(self, parameter: str, source: int | None = None) -> float:
+        """Value of a parameter, of one source where given. Raises MergeError if it is not set."""
+        own = () if source is None else (self._sources[source].parameters,)
+        scopes = (*own, self._slice.parameters, self._recipe.parameters)
+        value = _resolve_parameter(parameter, scopes, self.tensor, self._position, _parse_number)
+        if value is not None:
+            return value
+        target = self.tensor
+        if source is not None:
+            target = f"{self.tensor} of {self._recipe.inputs[source]}"
+        raise MergeError(
+            f"the recipe gives no `{parameter}` for {target}",
+            hint=f"end the list of `{parameter}` with a `- value: ...` that has no filter",
+        )
+
+    def switch(self, parameter: str) -> bool | None:
+        """Value of a true-or-false parameter; None if it is not set."""
+        scopes = (self._slice.parameters, self._recipe.parameters)
+        value = _resolve_parameter(parameter, scopes, self.tensor, 0.0, _parse_bool)
+        return None if value is None else bool(value)
+
+
+def layer_number(tensor: str) -> int | None:
+    """Number of the layer that a tensor belongs to; None outside the layers."""
+    match = _LAYER.search(tensor)
+    return int(match.group(1)) if match else None
+
+
+def _slices(recipe: MergeRecipe, layers: int) -> Iterator[Slice]:
+    """The recipe's slices, or one slice of all layers for `models`; it includes the base model."""
+    if recipe.slices:
+        yield from recipe.slices
+        return
+    sources = [Source(source.model, source.parameters, (0, layers)) for source in recipe.models]
+    if recipe.base_model and recipe.base_model not in {source.model for source in sources}:
+        sources.append(Source(recipe.base_model, layers=(0, layers)))
+    yield Slice(tuple(sources))
+
+
+def _resolve_parameter(
+    parameter: str,
+    scopes: Sequence[Parameters],
+    tensor: str,
+    position: float,
+    parse: ScalarParser,
+) -> float | None:
+    for scope in scopes:
+        if parameter in scope:
+            value = _evaluate(scope[parameter], tensor, position, parse)
+            if value is not None:
+                return value
+    return None
+
+
+def _evaluate(
+    setting: ParameterValue, tensor: str, position: float, parse: ScalarParser
+) -> float | None:
+    if not isinstance(setting, tuple):
+        return parse(setting)
+    plain = tuple(item for item in setting if not isinstance(item, FilteredValue))
+    if len(plain) == len(setting):
+        return _interpolate(plain, position, parse) if plain else None
+    for item in setting:
+        if isinstance(item, FilteredValue):
+            applies = item.filter in {None, "*"} or str(item.filter) in tensor
+            if applies:
+                return _evaluate(item.value, tensor, position, parse)
+    return None
+
+
+def _interpolate(values: tuple[Scalar, ...], position: float, parse: ScalarParser) -> float:
+    """The value of a gradient at a position from 0 to 1; truth values are not interpolated."""
+    points = [parse(value) for value in values]
+    scaled = position * (len(points) - 1)
+    first = int(scaled)
+    if any(isinstance(point, bool) for point in points):
+        return points[first]
+    fraction = scaled - first
+    following = points[min(len(points) - 1, first + 1)]
+    return (1 - fraction) * points[first] + fraction * following
+
+
+def _parse_number(value: Scalar) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise MergeError(
+            f"the recipe has `{value}` where a number belongs", hint="correct the recipe"
+        ) from None
+
+
+def _parse_bool(value: Scalar) -> bool:
+    text = str(value).lower().removesuffix(".0")
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    raise MergeError(
+        f"the recipe has `{value}` where true or false belongs", hint="correct the recipe"
+    )
