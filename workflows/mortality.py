@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +32,8 @@ from evaluator.statistics.bootstrap import Resampling
 from evaluator.statistics.discrimination import Floats
 from patientdx.errors import UsageError
 from patientdx.models import ModelSettings, open_model
-from patientdx.protocols import Chooser
-from patientdx.settings import Settings
+from patientdx.protocols import Chooser, ModelDescription
+from patientdx.settings import Settings, default_settings
 
 from .monitor import LOG, Monitor, Progress
 from .stays import PAPER_TASKS, StayRecords, StaySample, parse_tasks, sample_notes, sample_stays
@@ -100,10 +100,10 @@ def evaluate_mortality(
 
     Each entry of `sections` is a task: mortality, mortality-hard, or section names between commas.
     All models are compared with the first. `sample` stays are drawn by `seed`, which also seeds
-    folds and bootstrap. Answers are stored as each batch completes, in the file `answers`, by
-    default in the cache folder of `settings`; with neither they are not stored. Raises UsageError
-    for unknown sections, groups or models of `traits`, and ModelError for a model that cannot be
-    run.
+    folds and bootstrap. Answers are stored as each batch completes, in the file `answers` (default:
+    in the cache folder of `settings`), so that an interrupted evaluation goes on where it stopped.
+    Raises UsageError for unknown sections, and for groups or models of `traits` that do not exist,
+    and ModelError for a model that cannot be run.
     """
     models, traits = models or {}, traits or {}
     _check_traits(traits, list(models))
@@ -138,21 +138,16 @@ def evaluate_mortality(
     return MortalityEvaluation(stays, evaluation, document)
 
 
-def answers_path(answers: Path | None, settings: Settings | None) -> Path | None:
+def answers_path(answers: Path | None, settings: Settings | None) -> Path:
     """The file that stores answers of models: the one named, else that in the cache folder."""
-    if answers is None and settings is not None:
-        return settings.cache / ANSWERS
-    return answers
+    return answers or (settings or default_settings()).cache / ANSWERS
 
 
-def describe_model(model: object, settings: ModelSettings) -> str:
+def describe_model(model: ModelDescription) -> str:
     """Number type, prompt format, quantisation and context of a model, for the report."""
-    dtype = getattr(getattr(model, "module", None), "dtype", settings.dtype)
-    chat = getattr(getattr(model, "words", None), "chat", None)
-    prompt_format = settings.prompt_format if chat is None else "chat" if chat else "raw"
-    facts = [f"dtype {str(dtype).removeprefix('torch.')}", f"prompt format {prompt_format}"]
-    facts += [f"quantized {settings.quantize}"] if settings.quantize != "none" else []
-    facts += [f"context {settings.context:,}"] if settings.context else []
+    facts = [f"dtype {model.dtype}", f"prompt format {model.prompt_format}"]
+    facts += [f"quantized {model.quantization}"] if model.quantization != "none" else []
+    facts += [f"context {model.context:,}"] if model.context else []
     return ", ".join(facts)
 
 
@@ -170,16 +165,16 @@ def _run_model(
     source: ModelSource,
     settings: ModelSettings,
     records: Mapping[str, StayRecords],
-    answers: Path | None,
+    answers: Path,
     monitor: Monitor,
 ) -> _ModelRun:
     """Ask one model about the records of all tasks."""
-    with _open_chooser(source, settings, monitor) as model, _open_store(answers) as store:
+    with _open_chooser(source, settings, monitor) as model, AnswerStore(answers) as store:
         predictions = {
             task: _predict(f"{name}: {task}", model, task_records, store, monitor)
             for task, task_records in records.items()
         }
-        return _ModelRun(predictions, model.digest, describe_model(model, settings))
+        return _ModelRun(predictions, model.digest, describe_model(model.description))
 
 
 @contextmanager
@@ -194,12 +189,8 @@ def _open_chooser(
         yield model
 
 
-def _open_store(answers: Path | None) -> AbstractContextManager[AnswerStore | None]:
-    return nullcontext() if answers is None else AnswerStore(answers)
-
-
 def _predict(
-    label: str, model: Chooser, records: StayRecords, store: AnswerStore | None, monitor: Monitor
+    label: str, model: Chooser, records: StayRecords, store: AnswerStore, monitor: Monitor
 ) -> Prediction:
     with monitor.progress(label, len(records)) as progress:
         pace = _Pace(progress)
