@@ -107,12 +107,14 @@ def evaluate_mortality(
     """
     models, traits = models or {}, traits or {}
     _check_traits(traits, list(models))
+    settings = settings or default_settings()
+    model_settings = model_settings or ModelSettings(threads=settings.threads, cache=settings.cache)
     tasks, wording = parse_tasks(sections), read_templates(templates)
     stays = sample_stays(cohort, sample, seed=seed)
     records = {task: StayRecords(stays, names, wording) for task, names in tasks.items()}
     store = answers_path(answers, settings)
     runs = {
-        name: _run_model(name, source, model_settings or ModelSettings(), records, store, monitor)
+        name: _run_model(name, source, model_settings, records, store, monitor)
         for name, source in models.items()
     }
     predictions = {
