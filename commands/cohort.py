@@ -21,7 +21,7 @@ from .cohort_options import (
     MinAge,
     WindowOptions,
 )
-from .option_groups import command
+from .option_groups import Excludes, command
 from .output import RESEARCH, Notices, Output, TableOutput, align_columns
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def meds(
 
 
 @app.command("show")
-@command()
+@command(Excludes(("as_json", "as_tsv")))
 def show(
     cohort: Annotated[Path, typer.Argument(help="A cohort file.")],
     sections: options.Sections = None,
@@ -212,7 +212,8 @@ def _records_table(summary: "CohortSummary") -> list[str]:
 
 def _provenance_lines(summary: "CohortSummary") -> Iterator[str]:
     meta = summary.meta
-    yield f"tokens: {summary.counted_by}; source: {meta.source}, written by patientdx {meta.version}"
+    source = f"source: {meta.source}, written by patientdx {meta.version}"
+    yield f"tokens: {summary.counted_by}; {source}"
     yield "; ".join(f"{name} {value}" for name, value in meta.settings.items())
     yield ""
     yield from _flow_lines(meta)

@@ -22,9 +22,10 @@ def made(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def mimic(folder: Path, *args: object) -> tuple[object, ...]:
-    icd, into = folder / "icd.txt", folder / "cohort.parquet"
-    return ("cohort", "mimic-iv", folder / "mimic", "--into", into, "--icd-map", icd, *args)
+def mimic(folder: Path, *args: object, convert: bool = True) -> tuple[object, ...]:
+    icd_map = ("--icd-map", folder / "icd.txt") if convert else ()
+    into = folder / "cohort.parquet"
+    return ("cohort", "mimic-iv", folder / "mimic", "--into", into, *icd_map, *args)
 
 
 def test_the_flow_is_printed_and_the_leak_is_said(made: Path) -> None:
@@ -33,7 +34,7 @@ def test_the_flow_is_printed_and_the_leak_is_said(made: Path) -> None:
     assert any(line.endswith("-1     4") for line in outcome.lines)
     assert "leak it (--diagnoses prior or none" in outcome.err
     assert f"patientdx cohort show {made / 'cohort.parquet'}" in outcome.err
-    quiet = done(*mimic(made, "--quiet", "--diagnoses", "none"))
+    quiet = done(*mimic(made, "--quiet", "--diagnoses", "none", convert=False))
     assert quiet.out == ""
     assert "leak" not in quiet.err
 
@@ -55,7 +56,7 @@ def test_options_reach_the_settings(made: Path) -> None:
     args = [
         text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", value)
     ]
-    told = done(*mimic(made, "--keep-icd9", "--json", *args)).json
+    told = done(*mimic(made, "--keep-icd9", "--json", *args, convert=False)).json
     assert told["settings"] == {**options, "convert_icd9": False}
     assert dict(read_cohort(made / "cohort.parquet").meta.settings) == told["settings"]
     assert told["flow"][0] == {"of": "stays", "step": "all", "dropped": 0, "left": 13}
@@ -139,6 +140,61 @@ def test_redacted_ids(made: Path) -> None:
     assert "the key is stored nowhere" in done(*mimic(made, "--redact-ids")).err
     assert read_cohort(made / "cohort.parquet").stay_ids != ids
     assert patientdx(*mimic(made, "--key-file", made / "key")).code == 2
+
+
+def test_quiet_still_warns_of_a_leak(made: Path) -> None:
+    quiet = done(*mimic(made, "--quiet"))
+    assert quiet.out == ""
+    assert "note: the diagnoses are the codes" in quiet.err
+    assert "hint" not in quiet.err
+
+
+MIMIC = ("mimic-iv", "tables", "--into", "c.parquet")
+PHYSIONET = ("physionet2012", "tables", "--into", "c.parquet")
+MEDS = ("meds", "tables", "--labels", "labels", "--into", "c.parquet")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flag", "hint"),
+    [
+        ((*MIMIC, "--key-file", "key"), "--key-file", "--redact-ids"),
+        ((*PHYSIONET, "--key-file", "key"), "--key-file", "--redact-ids"),
+        ((*MEDS, "--key-file", "key"), "--key-file", "--redact-ids"),
+        ((*MIMIC, "--icd-map", "icd.txt", "--keep-icd9"), "--icd-map", "--convert-icd9"),
+        ((*MIMIC, "--icd-map", "i", "--diagnoses", "none"), "--icd-map", "--diagnoses none"),
+        ((*MIMIC, "--keep-icd9", "--diagnoses", "none"), "--convert-icd9", "--diagnoses none"),
+        (
+            (*MIMIC, "--root-length", "4", "--diagnoses", "none"),
+            "--root-length",
+            "--diagnoses none",
+        ),
+        (("show", "c.parquet", "--json", "--tsv"), "--json", "--tsv"),
+    ],
+)
+def test_options_without_an_effect_are_refused(
+    arguments: tuple[str, ...], flag: str, hint: str
+) -> None:
+    outcome = patientdx("cohort", *arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert flag in outcome.err.splitlines()[0]
+    assert hint in outcome.err
+
+
+def test_options_of_other_sources_do_not_exist() -> None:
+    for arguments in ((*PHYSIONET, "--diagnoses", "all"), (*MEDS, "--unit-share", "1")):
+        outcome = patientdx("cohort", *arguments)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert "No such option" in outcome.err
+
+
+def test_show_in_other_forms(made: Path) -> None:
+    done(*mimic(made))
+    path = made / "cohort.parquet"
+    rows = [line.split("\t") for line in done("cohort", "show", path, "--tsv").lines]
+    assert rows[0][:3] == ["records", "stays", "deaths"]
+    assert [row[:3] for row in rows[1:]] == [["mortality", "4", "1"], ["mortality-hard", "4", "1"]]
+    quiet = done("cohort", "show", path, "--quiet")
+    assert quiet.lines == done("cohort", "show", path).lines[:3]
 
 
 def test_the_other_sources(tmp_path: Path) -> None:

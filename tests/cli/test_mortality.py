@@ -100,6 +100,36 @@ def test_what_cannot_be_is_said(cohort: Path, tmp_path: Path) -> None:
     assert "--group and --lambda" in run(cohort, "--group", "a=Math", code=2).stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "flag", "hint"),
+    [
+        (("--group", "a=Math"), "--group", "--model"),
+        (("--lambda", "a=0.5"), "--lambda", "--model"),
+        (("--backend", "hf"), "--backend", "--model MODEL"),
+        (("--quantize", "nf4"), "--quantize", "--model MODEL"),
+        (("--dtype", "float32"), "--dtype", "--model MODEL"),
+        (("--prompt-format", "raw"), "--prompt-format", "--model MODEL"),
+        (("--device", "cpu"), "--device", "--model MODEL"),
+        (("--devices", "2"), "--devices", "--model MODEL"),
+        (("--batch", "2"), "--batch", "--model MODEL"),
+        (("--context", "512"), "--context", "--model MODEL"),
+        (("--answers", "a.sqlite3"), "--answers", "--model MODEL"),
+        (("--templates", "t.toml"), "--templates", "--model MODEL"),
+        (("--format", "latex", "--json"), "--format and --json", "one of them"),
+        (("--model", "a=x", "--group", "b=Math"), "no model is named `b`", "models are a"),
+        (("--model", "a=x", "--group", "a=Big"), "`Big` is no group", "groups are BioMedical"),
+        (("--model", "a=x", "--lambda", "a=much"), "--lambda is NAME=NUMBER", ""),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    cohort: Path, arguments: tuple[str, ...], flag: str, hint: str
+) -> None:
+    result = run(cohort, *arguments, code=2)
+    assert result.stdout == ""
+    assert flag in result.stderr.splitlines()[0]
+    assert hint in result.stderr
+
+
 def test_one_class_has_no_auroc(tmp_path: Path, model: Path) -> None:
     path = tmp_path / "c.parquet"
     write_stays(path, 8, marker=SECRET, died=False)
