@@ -103,14 +103,12 @@ def _clear_replies(output: Notices) -> None:
 
 
 def _show_prompt(strategy: str, output: Notices) -> None:
-    from expander import STRATEGIES, PromptedExpander, read_prompt
+    from expander import PROMPTED_STRATEGIES, read_prompt
     from workflows.systems import KEYWORDS_NOTE
 
-    prompted = [name for name, kind in STRATEGIES.items() if issubclass(kind, PromptedExpander)]
-    if strategy not in prompted:
-        raise UsageError(
-            f"`{strategy}` has no prompt", hint=f"strategies with one: {', '.join(prompted)}"
-        )
+    if strategy not in PROMPTED_STRATEGIES:
+        hint = f"strategies with one: {', '.join(PROMPTED_STRATEGIES)}"
+        raise UsageError(f"`{strategy}` has no prompt", hint=hint)
     typer.echo(read_prompt(strategy))
     if strategy == "keywords":
         output.notice(KEYWORDS_NOTE)

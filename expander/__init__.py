@@ -18,7 +18,13 @@ from .strategies.prompted import PromptedExpander
 from .strategies.query2doc import Query2Doc, Query2DocSettings
 from .strategies.recorded import RecordedExpander, read_expansions
 from .strategies.reduce import Reduce, ReduceSettings
-from .strategies.registry import STRATEGIES, Strategy, StrategyResources, make_strategy
+from .strategies.registry import (
+    PROMPTED_STRATEGIES,
+    STRATEGIES,
+    Strategy,
+    StrategyResources,
+    make_strategy,
+)
 from .strategies.rm3 import Rm3, Rm3Settings
 from .strategies.rocchio import Rocchio, RocchioSettings
 from .strategies.synonyms import Synonyms, SynonymsSettings
@@ -38,6 +44,7 @@ from .systems.tuning_axes import default_axes
 __all__ = [
     "FUSIONS",
     "NORMS",
+    "PROMPTED_STRATEGIES",
     "RANX_METHODS",
     "RRF",
     "STRATEGIES",

@@ -181,7 +181,7 @@ def _length(prompt: str | Prompt) -> int:
 
 
 def _encodable(completion: Completion) -> Completion:
-    """With its text as the cache returns it: lone surrogates, which UTF-8 lacks, replaced."""
+    """The completion as the cache returns it, with lone surrogates replaced in its text."""
     return replace(completion, text=completion.text.encode("utf-8", "replace").decode("utf-8"))
 
 

@@ -34,6 +34,7 @@ from patientdx.records import Filter, Query
 
 from .grounded import Grounded
 from .keywords import Keywords
+from .prompted import PromptedExpander
 from .query2doc import Query2Doc
 from .reduce import Reduce
 from .rm3 import Rm3
@@ -58,6 +59,10 @@ class Strategy(Protocol):
 
 STRATEGIES: Mapping[str, type[Any]] = {strategy.name: strategy for strategy in _CLASSES}
 """Strategy classes by name, in the order in which help texts show them."""
+PROMPTED_STRATEGIES = tuple(
+    strategy.name for strategy in _CLASSES if issubclass(strategy, PromptedExpander)
+)
+"""Names of the strategies that use a language model."""
 
 _MISSING_RESOURCES = {
     "generator": ("a language model", "name one: --model"),

@@ -109,7 +109,7 @@ def _list_settings(system: System) -> str:
 
 def _scalar_values(part: str, settings: Any) -> dict[str, Any]:
     """The fields of a settings dataclass that hold a number, a boolean or None."""
-    values = {each.name: getattr(settings, each.name) for each in fields(settings)}
+    values = {entry.name: getattr(settings, entry.name) for entry in fields(settings)}
     return {
         name: value
         for name, value in values.items()

@@ -73,6 +73,11 @@ def test_the_strategies_of_a_system() -> None:
     assert parse_system("bm25").strategies == frozenset()
 
 
+def test_a_system_uses_a_model_if_one_of_its_strategies_does() -> None:
+    assert parse_system("rrf(bm25,min-max(rm3,keywords))").uses_model
+    assert not parse_system("rrf(bm25,rm3,phrases)").uses_model
+
+
 class Base:
     """A searcher whose hits tell what it was asked."""
 
