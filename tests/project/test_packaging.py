@@ -1,17 +1,15 @@
 """Wheel and sdist: what is inside, and that the program runs from an installed wheel."""
 
-import importlib.util
 import json
 import os
 import re
-import subprocess
-import sys
 import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 from paths import ROOT
+from wheels import environment, run
 
 import patientdx
 
@@ -19,52 +17,7 @@ ABOUT = f"patientdx-{patientdx.__version__}.dist-info"
 ROOMS = ("indexer", "expander", "merger", "evaluator", "workflows", "commands")
 ENGINES = {"indexer/_native.abi3.so", "merger/kernels/_native.abi3.so"}
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        any(importlib.util.find_spec(name) is None for name in ("build", "hatchling", "pip")),
-        reason="build, hatchling and pip are needed to build without a network",
-    ),
-]
-
-
-def run(*command: object, cwd: Path, env: dict[str, str] | None = None) -> str:
-    outcome = subprocess.run(
-        [sys.executable, *map(str, command)],
-        cwd=cwd,
-        env={**os.environ, **(env or {})},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    return outcome.stdout
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel, made from the sdist as package indexes make it, and the sdist."""
-    out = tmp_path_factory.mktemp("dist")
-    run("-m", "build", "--no-isolation", "--outdir", out, ROOT, cwd=out)
-    return out
-
-
-@pytest.fixture(scope="module")
-def wheel(built: Path) -> Path:
-    (found,) = built.glob("*.whl")
-    return found
-
-
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("installed")
-    options = ("--no-deps", "--no-index", "--no-compile", "--quiet", "--target", folder)
-    run("-m", "pip", "install", *options, wheel, cwd=folder)
-    return folder
-
-
-def environment(installed: Path, place: Path) -> dict[str, str]:
-    return {"PYTHONPATH": str(installed), "PATIENTDX_CACHE": str(place / "cache")}
+pytestmark = pytest.mark.slow
 
 
 def tracked() -> set[str]:

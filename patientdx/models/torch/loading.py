@@ -101,6 +101,7 @@ def _model(path: Path, settings: ModelSettings, device: str, dtype: Any) -> Any:
     if settings.quantize == "nf4":
         options["quantization_config"] = _nf4(dtype)
     if settings.quantize == "nf4" or device != "cpu":  # what is quantized cannot be moved later
+        require_package("accelerate", "hf")
         options["device_map"] = {"": device}
     if path.is_dir():
         options["use_safetensors"] = True
