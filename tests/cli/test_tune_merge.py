@@ -43,8 +43,11 @@ def run(*given: object, code: int = 0) -> Any:
     return result
 
 
-def asked(cohort: Path, folder: Path) -> tuple[object, ...]:
-    return ("--cohort", cohort, "--answers", folder / "a", "--resamples", 20, "--step", 0.5)
+FAST = ("--resamples", 20, "--step", 0.5)
+
+
+def by_stays(cohort: Path, folder: Path) -> tuple[object, ...]:
+    return ("--cohort", cohort, "--answers", folder / "a")
 
 
 def test_the_whole_way(cohort: Path, models: list[Path], tmp_path: Path) -> None:
@@ -54,7 +57,7 @@ def test_the_whole_way(cohort: Path, models: list[Path], tmp_path: Path) -> None
     table = ("--without-math", third, "--ablation", tmp_path / "t.json")
     table += ("--ablation", tmp_path / "t.csv", "--ablation", tmp_path / "t.png")
     into = ("--into", tmp_path / "best", "--out", tmp_path / "r.json")
-    run(first, second, *asked(cohort, tmp_path), *files, *table, *into)
+    run(first, second, *by_stays(cohort, tmp_path), *FAST, *files, *table, *into)
     report = json.loads((tmp_path / "r.json").read_text())
     (pair,) = report["pairs"].values()
     assert report["notes"]["models"] == "dtype auto, prompt format auto"
@@ -82,7 +85,7 @@ def test_the_scores_are_those_of_the_written_merge(
     cohort: Path, models: list[Path], tmp_path: Path
 ) -> None:
     """What is published is what was judged."""
-    common = asked(cohort, tmp_path)
+    common = (*by_stays(cohort, tmp_path), *FAST)
     into = tmp_path / "best"
     run(*models[:2], *common, "--into", into, "--json", "--out", tmp_path / "r.json")
     report = json.loads((tmp_path / "r.json").read_text())
@@ -101,7 +104,8 @@ def test_epsilon_shows_the_choice_and_nothing_else(
     cohort: Path, models: list[Path], tmp_path: Path
 ) -> None:
     into = tmp_path / "best"
-    result = run(*models[:2], *asked(cohort, tmp_path), "--epsilon", "0.5", "--into", into, "-q")
+    common = (*models[:2], *by_stays(cohort, tmp_path), "--step", 0.5)
+    result = run(*common, "--epsilon", "0.5", "--into", into, "-q")
     record = json.loads(result.stdout)
     assert record["epsilon"] == "1/2"
     card = (into / "README.md").read_text()
@@ -109,14 +113,7 @@ def test_epsilon_shows_the_choice_and_nothing_else(
     assert "held" not in card
     assert verify_merge(into).different == ()
     for more in (("--plot", "x.png"), ("--metric", "auprc"), ("--strategy", "halving")):
-        run(
-            *models[:2],
-            *asked(cohort, tmp_path),
-            "--epsilon",
-            "1",
-            *more,
-            code=2 if more[0] == "--plot" else 1,
-        )
+        run(*common, "--epsilon", "1", *more, code=2 if more[0] == "--plot" else 1)
 
 
 def test_a_recipe_and_halving_and_two_pairs(
@@ -128,7 +125,7 @@ def test_a_recipe_and_halving_and_two_pairs(
         f"base_model: {models[0]}\nparameters: {{weight: 0.5}}\n"
     )
     more = ("--pair", f"other={models[1]},{models[2]}", "--strategy", "halving")
-    result = run(recipe, *asked(cohort, tmp_path), *more, "--json")
+    result = run(recipe, *by_stays(cohort, tmp_path), *FAST, *more, "--json")
     assert list(json.loads(result.stdout)["pairs"]) == ["mine", "other"]
     assert "mine (linear): λ =" in result.stderr
 
@@ -139,13 +136,22 @@ def test_groups_of_tensors_have_a_lambda_each(
     pytest.importorskip("optuna", reason="optuna comes with the extra `tune`")
     into = tmp_path / "best"
     more = ("--strategy", "optuna", "--trials", 5, "--groups", "self_attn,mlp", "--into", into)
-    result = run(*models[:2], *asked(cohort, tmp_path), *more, "--json", "--metric", "auprc")
+    result = run(
+        *models[:2],
+        *by_stays(cohort, tmp_path),
+        *more,
+        "--resamples",
+        20,
+        "--json",
+        "--metric",
+        "auprc",
+    )
     (pair,) = json.loads(result.stdout)["pairs"].values()
     assert pair["chosen"].keys() == {"self_attn", "mlp", "rest"}
     recipe = (into / "mergekit_config.yml").read_text()
     assert "filter: self_attn" in recipe
     assert verify_merge(into).different == ()
-    run(*models[:2], *asked(cohort, tmp_path), "--groups", "mlp", code=2)
+    run(*models[:2], *by_stays(cohort, tmp_path), "--groups", "mlp", code=2)
 
 
 @pytest.mark.parametrize(
@@ -167,3 +173,44 @@ def test_what_cannot_be_is_said(
     filled = [one.format(*models) for one in given]
     result = run(*filled, "--cohort", cohort, "--answers", tmp_path / "a", code=code)
     assert said in result.stderr
+
+
+STAYS_OPTIONS = "a b --cohort c.parquet"
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ("r.yml --method linear --text t", "--method has no effect here"),
+        ("a b --text t --sections mortality", "--sections has no effect here"),
+        ("a b --text t --sample 5", "--sample has no effect here"),
+        ("a b --text t --data d --sample 5", "--sample has no effect here"),
+        ("a b --queries q --qrels r --split dev", "--split has no effect here"),
+        ("a b --text t --index i", "--index has no effect here"),
+        ("a b --text t --system rm3", "--system has no effect here"),
+        (f"{STAYS_OPTIONS} --depth 10", "--depth has no effect here"),
+        (f"{STAYS_OPTIONS} --groups mlp", "--groups has no effect here"),
+        (f"{STAYS_OPTIONS} --trials 9 --strategy halving", "--trials has no effect here"),
+        (f"{STAYS_OPTIONS} --step 0.5 --strategy optuna", "--step has no effect here"),
+        (f"{STAYS_OPTIONS} --share 0.5", "--share has no effect here"),
+        (f"{STAYS_OPTIONS} --share 0.5 --strategy optuna", "--share has no effect here"),
+        (f"{STAYS_OPTIONS} --without-math m", "--without-math has no effect here"),
+        (f"{STAYS_OPTIONS} --ablation t.csv", "--ablation has no effect here"),
+        (f"{STAYS_OPTIONS} --epsilon 1 --pair c=d,e", "--pair has no effect here"),
+        (f"{STAYS_OPTIONS} --epsilon 1 --curve c.csv", "--curve has no effect here"),
+        (f"{STAYS_OPTIONS} --epsilon 1 --plot c.png", "--plot has no effect here"),
+        (f"{STAYS_OPTIONS} --epsilon 1 --out o", "--out has no effect here"),
+        (f"{STAYS_OPTIONS} --epsilon 1 --format latex", "--format has no effect here"),
+        (f"{STAYS_OPTIONS} --epsilon 1 --folds 3", "--folds has no effect here"),
+        (f"{STAYS_OPTIONS} --epsilon 1 --resamples 9", "--resamples has no effect here"),
+        (
+            f"{STAYS_OPTIONS} --epsilon 1 --ablation t.csv --without-math m",
+            "--ablation has no effect here",
+        ),
+        (f"{STAYS_OPTIONS} --format latex --json", "--format and --json exclude each other"),
+    ],
+)
+def test_options_without_effect_are_refused(args: str, said: str) -> None:
+    error, hint = (line for line in run(*args.split(), code=2).stderr.splitlines() if line)
+    assert error == f"error: {said}"
+    assert hint.startswith("hint: ")

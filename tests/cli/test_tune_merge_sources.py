@@ -168,21 +168,20 @@ def test_the_mix_that_is_written_is_the_one_that_was_judged_also_between_the_end
     models: list[Path], tmp_path: Path
 ) -> None:
     pytest.importorskip("mergekit", reason="writes multislerp")
-    from commands.merge_inputs import Places, job_of
-    from commands.tune_merge_live import Family, _live
     from evaluator.selection import Candidate
-    from merger.execution import merge
     from patientdx.models import ModelSettings
+    from patientdx.settings import default_settings
+    from workflows.lambda_search import ModelSet
+    from workflows.lambda_search.live_merges import open_live_merge
+    from workflows.merges import merge
+    from workflows.monitor import LOG
 
-    places = Places(allow_fetch=False, hub=None, quiet=True)
-    asked: Any = type("A", (), {"places": places, "settings": ModelSettings(), "quiet": True})
     for method in ("linear", "multislerp"):
-        family = Family.of(None, [str(one) for one in models], [method])
+        model_set = ModelSet.from_models([str(model) for model in models], [method])
         candidate = Candidate.from_values({"lambda2": 0.35, "lambda3": 0.6})
-        recipe, _ = family.at(candidate, "float32")
-        merge(job_of(recipe, places, "auto", 10**9, unsound=False), tmp_path / method)
-        with _live(family, asked) as model:
-            model.remix(family.point(candidate), method=method)
+        merge(model_set.resolve(candidate, "float32"), tmp_path / method)
+        with open_live_merge(model_set, ModelSettings(), default_settings(), LOG) as model:
+            model.remix(model_set.point(candidate), method=method)
             rows = model.logprobs([("", text) for text in TEXTS])
         flat = [value for row in rows for value in row]
         live = math.exp(-sum(flat) / len(flat))

@@ -1,0 +1,97 @@
+"""Results of the search for λ as values, and the files they are written to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from patientdx.errors import UsageError
+
+from .model_sets import ModelSet
+from .search import LambdaSearch
+
+if TYPE_CHECKING:
+    from evaluator.reporting.documents import Document
+    from evaluator.selection import Candidate, Selection
+
+
+@dataclass(frozen=True)
+class MergeChoice:
+    """The chosen candidate of some models, and the record of the choice for the model card."""
+
+    models: ModelSet
+    candidate: "Candidate"
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class MergeTuning:
+    """The selection for each set of models, by its name, and facts for the report."""
+
+    model_sets: tuple[ModelSet, ...]
+    selections: "Mapping[str, Selection]"
+    notes: Mapping[str, str]
+
+    @property
+    def choice(self) -> MergeChoice:
+        """The choice for the first set of models."""
+        from evaluator.selection import selection_record
+
+        models = self.model_sets[0]
+        selection = self.selections[models.name]
+        record = selection_record(selection)
+        if models.size > 2:
+            record["weights"] = models.weights_of(selection.chosen)
+        return MergeChoice(models, selection.chosen, record)
+
+    def build_report(self) -> "Document":
+        """The report of all selections."""
+        from evaluator.selection import build_selection_report
+
+        return build_selection_report(self.selections, {**self.notes, **self._weight_notes()})
+
+    def write_curve(self, path: Path) -> None:
+        """Write every point along λ as CSV."""
+        from evaluator.selection import sweep_csv
+        from patientdx.formats import atomic_writer
+
+        with atomic_writer(path) as stream:
+            stream.write(sweep_csv(self.selections))
+
+    def plot(self, paths: Sequence[Path]) -> None:
+        """Draw the metrics along λ."""
+        from evaluator.selection import plot_sweeps
+
+        if paths:
+            ends = {models.name: models.ends for models in self.model_sets}
+            plot_sweeps(self.selections, paths, ends)
+
+    def _weight_notes(self) -> dict[str, str]:
+        """The weight of each model, for choices among more than two."""
+        notes = {}
+        for models in self.model_sets:
+            if models.size > 2:
+                weights = models.weights_of(self.selections[models.name].chosen).items()
+                shares = (f"{Path(name).name} {weight:.4g}" for name, weight in weights)
+                notes[f"weights of {models.name}"] = ", ".join(shares)
+        return notes
+
+
+@dataclass(frozen=True)
+class MergeAblation:
+    """The selections without Math, without SLERP and without both: row -> name -> selection."""
+
+    rows: "Mapping[str, Mapping[str, Selection]]"
+    notes: Mapping[str, str]
+
+    def write(self, paths: Sequence[Path]) -> None:
+        """Write the table; the suffix of each path decides its form."""
+        from evaluator.selection import write_ablation
+
+        write_ablation(self.rows, self.notes, paths)
+
+
+def check_single_lambda(search: LambdaSearch, model_sets: Sequence[ModelSet]) -> None:
+    """Raise UsageError where curves, plots and ablations have no single λ to go along."""
+    if not all(search.has_single_lambda(models) for models in model_sets):
+        raise UsageError("there is no single λ to draw or tabulate along")
