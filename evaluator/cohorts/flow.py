@@ -29,7 +29,7 @@ CHARTS = (
     "has no number",
     "has an unreadable number",
     "describes the patient",
-    "is told as a procedure",
+    "is told as a procedure",  # MechVent of PhysioNet 2012; the text stands in existing files
     "is marked as missing",
     "belongs to no stay of an adult",
     "belongs to no stay",

@@ -59,9 +59,11 @@ def infusions(rows: Iterable[Infusion], hours: int) -> dict[tuple[int, int], lis
             orders[stay, item, first // 2, order].append((min(last, hours, 48), amount))
     begun: dict[tuple[int, int], dict[int, list[tuple[float, float]]]]
     begun = defaultdict(lambda: defaultdict(list))
-    for (stay, item, bin_, _), found in orders.items():
-        end = max(last for last, _ in found) / 2
-        begun[stay, item][bin_].append((end, sum(amount for _, amount in found) / len(found)))
+    for (stay, item, bin_, _), orders_of_bin in orders.items():
+        end = max(last for last, _ in orders_of_bin) / 2
+        begun[stay, item][bin_].append(
+            (end, sum(amount for _, amount in orders_of_bin) / len(orders_of_bin))
+        )
     return {key: _running(starts) for key, starts in begun.items()}
 
 
@@ -70,7 +72,7 @@ def _running(starts: dict[int, list[tuple[float, float]]]) -> list[float]:
     for bin_ in range(24):
         if bin_ in starts:
             here = starts[bin_]
-            end = sum(one for one, _ in here) / len(here)
-            amount = sum(one for _, one in here) / len(here)
+            end = sum(last for last, _ in here) / len(here)
+            amount = sum(value for _, value in here) / len(here)
         series.append(amount if end - bin_ > 0 else 0.0)
     return series

@@ -1,4 +1,4 @@
-"""Evaluations made up for tests."""
+"""Invented evaluations of retrieval systems."""
 
 import numpy as np
 

@@ -80,7 +80,7 @@ ADMISSIONS: Rows = (
 )
 
 DIAGNOSES: Rows = (
-    (1002, 3, "4280", 9),  # its family goes to I50, which is told already
+    (1002, 3, "4280", 9),  # its family goes to I50, which the stay has already
     (1002, 1, "I10", 10),
     (1002, 2, "I5020", 10),
     (1002, 4, "40390", 9),  # 403 -> I12
@@ -185,8 +185,8 @@ def tables(race: str = "race") -> dict[str, tuple[str, Rows]]:
 def put(path: Path, head: str, rows: Iterable[Iterable[object]]) -> None:
     """Writes a table as csv, or as csv.gz by its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "wt", encoding="utf-8", newline="") as stream:
+    open_file = gzip.open if path.suffix == ".gz" else open
+    with open_file(path, "wt", encoding="utf-8", newline="") as stream:
         stream.write(head + "\n")
         csv.writer(stream, lineterminator="\n").writerows(rows)
 

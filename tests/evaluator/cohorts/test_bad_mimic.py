@@ -20,7 +20,7 @@ Change = dict[str, tuple[str, Rows] | None]
 SECRET = "Zaphodine"
 
 
-def made(
+def build(
     tmp_path: Path, change: Change | None = None, options: DatabaseOptions | None = None
 ) -> CohortMeta:
     folder = small_mimic.mimic_iv(tmp_path / "mimic", change=change)
@@ -29,16 +29,16 @@ def made(
     return build_cohort(reader, tmp_path / "cohort.parquet", database_options=options)
 
 
-def opened(tmp_path: Path) -> Cohort:
+def read_built(tmp_path: Path) -> Cohort:
     return read_cohort(tmp_path / "cohort.parquet")
 
 
-def refused(
+def build_error(
     tmp_path: Path, change: Change | None = None, options: DatabaseOptions | None = None
 ) -> str:
-    """The message; nothing is written, and nothing is left behind."""
+    """The message of a failed build, which leaves no file behind."""
     with pytest.raises(PatientDxError) as caught:
-        made(tmp_path, change, options)
+        build(tmp_path, change, options)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["icd.txt", "mimic"]
     message = f"{caught.value.message} {caught.value.hint}"
     assert SECRET not in message
@@ -46,7 +46,7 @@ def refused(
 
 
 @pytest.mark.parametrize(
-    ("table", "section", "said"),
+    ("table", "section", "message"),
     [
         ("icu/chartevents", "charts", "no table chartevents: records have no chart events"),
         ("icu/inputevents", "medications", "no table inputevents: records have no medications"),
@@ -56,28 +56,28 @@ def refused(
     ],
 )
 def test_a_missing_table_is_named_with_what_goes_missing(
-    tmp_path: Path, table: str, section: str, said: str
+    tmp_path: Path, table: str, section: str, message: str
 ) -> None:
-    meta = made(tmp_path, {table: None})
-    assert any(note.startswith(said) for note in meta.notes)
-    for stay in opened(tmp_path):
+    meta = build(tmp_path, {table: None})
+    assert any(note.startswith(message) for note in meta.notes)
+    for stay in read_built(tmp_path):
         assert getattr(stay, section) == ()
-    assert len(opened(tmp_path)) == 4
+    assert len(read_built(tmp_path)) == 4
 
 
-def test_without_titles_and_labels_codes_and_numbers_are_told(tmp_path: Path) -> None:
-    meta = made(tmp_path, {"hosp/d_icd_diagnoses": None, "icu/d_items": None})
+def test_without_titles_and_labels_codes_and_numbers_stand_in_for_them(tmp_path: Path) -> None:
+    meta = build(tmp_path, {"hosp/d_icd_diagnoses": None, "icu/d_items": None})
     assert sum(note.startswith("no table d_") for note in meta.notes) == 2
-    stay = next(stay for stay in opened(tmp_path) if stay.stay_id == "21")
+    stay = next(stay for stay in read_built(tmp_path) if stay.stay_id == "21")
     assert stay.diagnoses == ("I10", "I50", "I12")
     assert stay.charts[0].name == "item 101"
 
 
 @pytest.mark.parametrize("table", ["icu/icustays", "hosp/patients", "hosp/admissions"])
 def test_a_needed_table(tmp_path: Path, table: str) -> None:
-    said = refused(tmp_path, {table: None})
-    assert f"no table {table.split('/')[1]}" in said
-    assert "not MIMIC-IV" in said
+    message = build_error(tmp_path, {table: None})
+    assert f"no table {table.split('/')[1]}" in message
+    assert "not MIMIC-IV" in message
 
 
 def test_a_folder_that_is_not_mimic(tmp_path: Path) -> None:
@@ -103,25 +103,25 @@ def test_times_with_a_zone(tmp_path: Path, table: str, zone: str) -> None:
     zoned = [(*row[:place], f"{row[place]}{zone}", *row[place + 1 :]) for row in rows]
     # rows of text are not looked at
     written = sum(str(row[place])[:1].isdigit() and row[-2] != "" for row in rows)
-    assert f"{written} times carry a time zone" in refused(tmp_path, {table: (head, zoned)})
+    assert f"{written} times carry a time zone" in build_error(tmp_path, {table: (head, zoned)})
 
 
-def test_one_outcome_only_is_said(tmp_path: Path) -> None:
+def test_one_outcome_only_is_noted(tmp_path: Path) -> None:
     head, rows = small_mimic.tables()["hosp/patients"]
     alive = [(*row[:3], "") for row in rows]
-    assert ONE_CLASS_NOTE in made(tmp_path, {"hosp/patients": (head, alive)}).notes
-    assert opened(tmp_path).one_class
+    assert ONE_CLASS_NOTE in build(tmp_path, {"hosp/patients": (head, alive)}).notes
+    assert read_built(tmp_path).one_class
 
 
 def test_no_stay_is_left(tmp_path: Path) -> None:
     head, rows = small_mimic.tables()["icu/icustays"]
-    said = refused(tmp_path, {"icu/icustays": (head, rows[3:4])})
-    assert "no stay is left for the cohort (1: is shorter than window and gap)" in said
+    message = build_error(tmp_path, {"icu/icustays": (head, rows[3:4])})
+    assert "no stay is left for the cohort (1: is shorter than window and gap)" in message
 
 
 def test_no_stay_at_all(tmp_path: Path) -> None:
     head, _ = small_mimic.tables()["icu/icustays"]
-    assert "(there were none)" in refused(tmp_path, {"icu/icustays": (head, [])})
+    assert "(there were none)" in build_error(tmp_path, {"icu/icustays": (head, [])})
 
 
 def test_a_table_that_is_cut_short(tmp_path: Path) -> None:
@@ -170,8 +170,8 @@ def test_settings_that_contradict_themselves() -> None:
 
 
 def test_memory_and_folders_that_cannot_be_used(tmp_path: Path) -> None:
-    assert "memory limit" in refused(tmp_path, options=DatabaseOptions(memory="plenty"))
-    assert "no spill folder" in refused(
+    assert "memory limit" in build_error(tmp_path, options=DatabaseOptions(memory="plenty"))
+    assert "no spill folder" in build_error(
         tmp_path, options=DatabaseOptions(spill=tmp_path / "nowhere")
     )
 
@@ -179,7 +179,7 @@ def test_memory_and_folders_that_cannot_be_used(tmp_path: Path) -> None:
 def test_events_of_a_stay_of_unknown_id_and_far_away(tmp_path: Path) -> None:
     head = small_mimic.tables()["icu/outputevents"][0]
     rows = [("x", at("1:00"), 1), (21, "2250-01-01 00:00:00", 1), (21, "", 1)]
-    meta = made(tmp_path, {"icu/outputevents": (head, rows)})
+    meta = build(tmp_path, {"icu/outputevents": (head, rows)})
     flow = {step.step: step.dropped for step in meta.flow if step.of == "output events"}
     assert flow == {
         "all": 0,
@@ -192,7 +192,7 @@ def test_events_of_a_stay_of_unknown_id_and_far_away(tmp_path: Path) -> None:
 def test_the_file_is_its_owner_s_alone_and_nothing_else_is_left(tmp_path: Path) -> None:
     (tmp_path / "cohort.parquet").write_bytes(b"old")
     (tmp_path / "cohort.parquet").chmod(0o644)
-    made(tmp_path)
+    build(tmp_path)
     assert (tmp_path / "cohort.parquet").stat().st_mode & 0o777 == 0o600
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "cohort.parquet",

@@ -87,14 +87,14 @@ def test_many_row_groups(tmp_path: Path) -> None:
     assert extract_features(cohort).values[:, 0].tolist() == [stay.age for stay in rows]
 
 
-def test_a_mean_that_was_not_told(tmp_path: Path) -> None:
+def test_a_medication_without_a_number(tmp_path: Path) -> None:
     stay = Stay("1", "1", died=True, medications=(Measurement("Aspirin", math.nan),))
     write_cohort(tmp_path / "c.parquet", [stay], META)
     cohort = read_cohort(tmp_path / "c.parquet")
     (medication,) = next(iter(cohort)).medications
     assert math.isnan(medication.mean)
-    found = extract_features(cohort)
-    assert np.nan_to_num(found.matrix[0], nan=-1).tolist() == [-1, -1, -1]
+    features = extract_features(cohort)
+    assert np.nan_to_num(features.values[0], nan=-1).tolist() == [-1, -1, -1]
 
 
 def test_a_cohort_does_not_print_what_it_holds(tmp_path: Path) -> None:
@@ -159,5 +159,5 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
         assert writer.stdout.readline() == b"written\n"
         writer.send_signal(signal.SIGKILL)
     assert read_cohort(path).stay_ids == ("old",)
-    (partial,) = [one for one in tmp_path.iterdir() if one != path]
+    (partial,) = [file for file in tmp_path.iterdir() if file != path]
     assert partial.stat().st_mode & 0o777 == 0o600

@@ -21,7 +21,7 @@ from evaluator.cohorts.sources.mimic import MimicReader
 from evaluator.mortality.features import extract_features
 
 
-def built(tmp_path: Path, source: str = "mimic-iv", **settings: Any) -> Cohort:
+def build(tmp_path: Path, source: str = "mimic-iv", **settings: Any) -> Cohort:
     folder = tmp_path / source
     if not folder.exists():
         make = {"mimic-iv": small_mimic.mimic_iv, "mimic-iii": small_mimic.mimic_iii}[source]
@@ -38,12 +38,12 @@ def stay_21(cohort: Cohort) -> Stay:
 
 
 def means(stay: Stay) -> dict[str, float]:
-    return {one.name: one.mean for one in stay.charts}
+    return {chart.name: chart.mean for chart in stay.charts}
 
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    return built(tmp_path_factory.mktemp("mimic"))
+    return build(tmp_path_factory.mktemp("mimic"))
 
 
 def test_who_belongs_to_it_and_who_died(cohort: Cohort) -> None:
@@ -103,30 +103,30 @@ def test_the_flow_of_events(cohort: Cohort) -> None:
 
 
 def test_bins_of_two_hours_filled_forward_then_backward(cohort: Cohort) -> None:
-    told = means(stay_21(cohort))
+    charts = means(stay_21(cohort))
     # bins 0: 85, 2: 100, 23: 60 -> 2 x 85, 21 x 100, 1 x 60
-    assert told["Heart Rate"] == (2 * 85 + 21 * 100 + 60) / 24
+    assert charts["Heart Rate"] == (2 * 85 + 21 * 100 + 60) / 24
     # bins 2: 100, 5: 50; bins 0 and 1 take the first
-    assert told["Blood Pressure"] == (5 * 100 + 19 * 50) / 24
+    assert charts["Blood Pressure"] == (5 * 100 + 19 * 50) / 24
     stay = stay_21(cohort)
-    rates = [one for one in stay.bins if stay.charts[one.chart].name == "Heart Rate"]
-    assert [(one.number, one.value) for one in rates] == [(0, 85), (2, 100), (23, 60)]
+    rates = [bin_ for bin_ in stay.bins if stay.charts[bin_.chart].name == "Heart Rate"]
+    assert [(bin_.number, bin_.value) for bin_ in rates] == [(0, 85), (2, 100), (23, 60)]
 
 
 def test_outliers_units_and_repeats(cohort: Cohort) -> None:
-    told = means(stay_21(cohort))
+    charts = means(stay_21(cohort))
     # 1 to 49 are left; were the short stay's 50 and 51 not counted, 49 would go too
-    assert told["Glucose"] == 25
-    assert told["Temperature"] == 98.5
-    assert told["Weight"] == (4 * 80 + 20 * 70) / 24
-    assert told["Repeated"] == 3
+    assert charts["Glucose"] == 25
+    assert charts["Temperature"] == 98.5
+    assert charts["Weight"] == (4 * 80 + 20 * 70) / 24
+    assert charts["Repeated"] == 3
 
 
 def test_the_percentile_can_be_chosen(tmp_path: Path) -> None:
     # of 1 to 51 the 10th percentile is 6, the 50th 26
-    chosen = built(tmp_path, outlier_percentile=50.0, outlier_low_percentile=10.0)
+    chosen = build(tmp_path, outlier_percentile=50.0, outlier_low_percentile=10.0)
     assert means(stay_21(chosen))["Glucose"] == 16
-    everything = built(tmp_path, outlier_percentile=100.0, unit_share=1.0)
+    everything = build(tmp_path, outlier_percentile=100.0, unit_share=1.0)
     assert means(stay_21(everything))["Temperature"] == pytest.approx(
         (98.5 + 23 * 37) / 24, abs=1e-12
     )
@@ -136,15 +136,15 @@ def test_the_percentile_can_be_chosen(tmp_path: Path) -> None:
     ("imputation", "pressure"), [("forward-mean", (300 + 950) / 22), ("none", 75.0)]
 )
 def test_other_imputations(tmp_path: Path, imputation: str, pressure: float) -> None:
-    assert means(stay_21(built(tmp_path, imputation=imputation)))["Blood Pressure"] == pressure
+    assert means(stay_21(build(tmp_path, imputation=imputation)))["Blood Pressure"] == pressure
 
 
 def test_other_bins_and_windows(tmp_path: Path) -> None:
     # bins of 6 hours: 0: (80 + 90 + 100 + 100) / 4; the window of 24 hours ends before the rest
-    told = built(tmp_path, window_hours=24, bin_hours=6)
-    assert means(stay_21(told))["Heart Rate"] == 92.5
-    assert told.meta.settings["window_hours"] == 24
-    assert "31" in told.stay_ids
+    shorter = build(tmp_path, window_hours=24, bin_hours=6)
+    assert means(stay_21(shorter))["Heart Rate"] == 92.5
+    assert shorter.meta.settings["window_hours"] == 24
+    assert "31" in shorter.stay_ids
 
 
 def test_medications_run_until_they_end_or_the_next_begins(cohort: Cohort, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_medications_run_until_they_end_or_the_next_begins(cohort: Cohort, tmp_p
         Measurement("Norepinephrine", 30 / 24),
         Measurement("Propofol", 48 / 24),
     )
-    rates = built(tmp_path, medication="rate")
+    rates = build(tmp_path, medication="rate")
     assert stay_21(rates).medications[1] == Measurement("Propofol", 8 / 24)
 
 
@@ -171,14 +171,14 @@ def test_diagnoses_are_families_of_icd10_once_each_in_order(cohort: Cohort) -> N
 
 
 def test_diagnoses_of_earlier_admissions_do_not_leak(tmp_path: Path) -> None:
-    prior = built(tmp_path, diagnoses="prior")
+    prior = build(tmp_path, diagnoses="prior")
     assert stay_21(prior).diagnoses == ("Diabetes",)
     assert LEAK_NOTE not in prior.meta.notes
-    assert stay_21(built(tmp_path, diagnoses="none")).diagnoses == ()
+    assert stay_21(build(tmp_path, diagnoses="none")).diagnoses == ()
 
 
 def test_icd9_can_be_kept(tmp_path: Path) -> None:
-    kept = stay_21(built(tmp_path, convert_icd9=False))
+    kept = stay_21(build(tmp_path, convert_icd9=False))
     assert kept.diagnosis_codes == ("I10", "I50", "428", "403", "V45")
     assert kept.diagnoses[2] == "Congestive heart failure"
 
@@ -203,7 +203,7 @@ def test_parts_give_what_the_whole_gives(cohort: Cohort, tmp_path: Path) -> None
 
 
 def test_mimic_iii_gives_the_same_stays(cohort: Cohort, tmp_path: Path) -> None:
-    third = built(tmp_path, "mimic-iii")
+    third = build(tmp_path, "mimic-iii")
     assert third.stay_ids == cohort.stay_ids
     assert third.died.tolist() == cohort.died.tolist()
     assert third.age.tolist() == cohort.age.tolist()
@@ -242,7 +242,7 @@ def test_what_is_absurd_is_counted_and_does_no_harm(tmp_path: Path) -> None:
     head = small_mimic.tables()["icu/chartevents"][0]
     folder = small_mimic.mimic_iv(tmp_path / "mimic-iv", change={"icu/chartevents": (head, rows)})
     assert folder.exists()
-    absurd = built(tmp_path)
+    absurd = build(tmp_path)
     assert means(stay_21(absurd))["Heart Rate"] == 80
     flow = {step.step: step.dropped for step in absurd.meta.flow if step.of == "chart events"}
     assert flow["has an unreadable number"] == 5
@@ -251,11 +251,13 @@ def test_what_is_absurd_is_counted_and_does_no_harm(tmp_path: Path) -> None:
     assert flow["is repeated"] == 1
 
 
-def test_features_tell_the_bins(cohort: Cohort) -> None:
+def test_features_are_statistics_of_the_bins(cohort: Cohort) -> None:
     names, matrix = extract_features(cohort)
     row = dict(zip(names, matrix[cohort.stay_ids.index("21")].tolist(), strict=True))
-    told = {what: row[f"Heart Rate: {what}"] for what in ("least", "greatest", "first", "last")}
-    assert told == {"least": 60, "greatest": 100, "first": 85, "last": 60}
+    statistics = {
+        name: row[f"Heart Rate: {name}"] for name in ("least", "greatest", "first", "last")
+    }
+    assert statistics == {"least": 60, "greatest": 100, "first": 85, "last": 60}
     assert row["Heart Rate: mean"] == pytest.approx((85 + 100 + 60) / 3, rel=1e-6)
     assert (row["Heart Rate: bins"], row["age"], row["female"]) == (3, 50, 0)
     assert (row["Propofol: given"], row["Ventilation: done"]) == (2, 1)

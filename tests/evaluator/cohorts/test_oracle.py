@@ -50,11 +50,11 @@ def infusions(random: Random) -> list[mimic_oracle.Infusion]:
     return rows
 
 
-def built(
+def build(
     tmp_path: Path, seed: int
 ) -> tuple[Cohort, list[mimic_oracle.Chart], list[mimic_oracle.Infusion]]:
     random = Random(seed)
-    measured, given = charts(random), infusions(random)
+    chart_rows, infusion_rows = charts(random), infusions(random)
     heads = {name: head for name, (head, _) in small_mimic.tables().items()}
     change = {
         "icu/icustays": (
@@ -66,37 +66,40 @@ def built(
         "icu/d_items": (heads["icu/d_items"], [(item, f"i{item}") for item in (*ITEMS, 7, 8)]),
         "icu/chartevents": (
             heads["icu/chartevents"],
-            [(stay, time(at), item, value, unit) for stay, at, item, value, unit in measured],
+            [(stay, time(at), item, value, unit) for stay, at, item, value, unit in chart_rows],
         ),
         "icu/inputevents": (
             heads["icu/inputevents"],
-            [(stay, time(a), time(b), item, order, n, 1) for stay, a, b, item, order, n in given],
+            [
+                (stay, time(a), time(b), item, order, n, 1)
+                for stay, a, b, item, order, n in infusion_rows
+            ],
         ),
     }
     folder, into = small_mimic.mimic_iv(tmp_path / "m", change=change), tmp_path / "c.parquet"
     icd = small_mimic.icd_map(tmp_path)
     reader = MimicReader("mimic-iv", folder, icd)
     build_cohort(reader, into, database_options=DatabaseOptions(rows_per_part=200))
-    return read_cohort(into), measured, given
+    return read_cohort(into), chart_rows, infusion_rows
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_every_mean_of_random_stays(tmp_path: Path, seed: int) -> None:
-    cohort, measured, given = built(tmp_path, seed)
-    expected = mimic_oracle.chart_bins(measured, 98, 0.95)
-    running = mimic_oracle.infusions(given, HOURS)
+    cohort, chart_rows, infusion_rows = build(tmp_path, seed)
+    expected = mimic_oracle.chart_bins(chart_rows, 98, 0.95)
+    running = mimic_oracle.infusions(infusion_rows, HOURS)
     assert len(cohort) == len(STAYS)
-    found = 0
+    compared = 0
     for stay in cohort:
         number = int(stay.stay_id)
         items = [item for item in sorted(ITEMS) if (number, item) in expected]
-        assert [one.name for one in stay.charts] == [f"i{item}" for item in items]
-        for item, one in zip(items, stay.charts, strict=True):
+        assert [chart.name for chart in stay.charts] == [f"i{item}" for item in items]
+        for item, chart in zip(items, stay.charts, strict=True):
             bins = mimic_oracle.filled(expected[number, item])
-            assert one.mean == pytest.approx(sum(bins) / 24, rel=1e-12)
-            found += 1
-        for one in stay.medications:
-            series = running[number, int(one.name.removeprefix("i"))]
-            assert one.mean == pytest.approx(sum(series) / 24, rel=1e-12)
+            assert chart.mean == pytest.approx(sum(bins) / 24, rel=1e-12)
+            compared += 1
+        for medication in stay.medications:
+            series = running[number, int(medication.name.removeprefix("i"))]
+            assert medication.mean == pytest.approx(sum(series) / 24, rel=1e-12)
         assert len(stay.medications) == sum(key[0] == number for key in running)
-    assert found == len(expected) > len(STAYS)
+    assert compared == len(expected) > len(STAYS)

@@ -41,10 +41,10 @@ def test_physionet(tmp_path: Path, make: Any) -> None:
         "has no known outcome": 1,
         "belongs to no known patient": 1,
     }
-    told = flow(cohort, "measurements")
-    assert told["is marked as missing"] == 2
-    assert told["lies after the window"] == 1
-    assert told["belongs to no stay"] == 1
+    dropped = flow(cohort, "measurements")
+    assert dropped["is marked as missing"] == 2
+    assert dropped["lies after the window"] == 1
+    assert dropped["belongs to no stay"] == 1
 
 
 def test_physionet_without_its_files(tmp_path: Path) -> None:
@@ -66,9 +66,9 @@ def test_meds(tmp_path: Path) -> None:
     assert (first.age, first.sex, first.race, first.unit) == (60, "F", "WHITE", "Medical ICU")
     # bins 0: 75, 4: 90, 23: 90
     assert first.charts == (Measurement("Heart rate", (4 * 75 + 20 * 90) / 24),)
-    assert [(one.number, one.value) for one in first.bins] == [(0, 75), (4, 90), (23, 90)]
+    assert [(bin_.number, bin_.value) for bin_ in first.bins] == [(0, 75), (4, 90), (23, 90)]
     assert first.medications[0] == Measurement("INFUSION_START//221906", 2.5)
-    assert [one.name for one in first.medications] == [
+    assert [medication.name for medication in first.medications] == [
         "INFUSION_START//221906",
         "MEDICATION//Aspirin",
     ]

@@ -1,4 +1,4 @@
-"""Records as text: wording, order, presets, templates of one's own."""
+"""Records as text: wording, order, presets, own templates."""
 
 import math
 from dataclasses import replace
@@ -70,9 +70,9 @@ def test_what_is_unknown_is_left_out() -> None:
     assert join_sections(render_stay(replace(bare, age=61.5), templates=TEMPLATES)) == (
         "The patient, 61.5 years old."
     )
-    told = replace(bare, diagnoses=("Gout",))
+    diagnosed = replace(bare, diagnoses=("Gout",))
     assert (
-        join_sections(render_stay(told, templates=TEMPLATES))
+        join_sections(render_stay(diagnosed, templates=TEMPLATES))
         == "The patient is diagnosed with Gout."
     )
 
@@ -112,7 +112,7 @@ def test_every_wording_says_where_it_comes_from() -> None:
     assert "reconstructed" in TEMPLATES["outputs"]["status"]
 
 
-def test_templates_of_one_s_own(tmp_path: Path) -> None:
+def test_own_templates(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     shipped = ROOT / "evaluator" / "cohorts" / "templates.toml"
     path.write_text(
@@ -121,9 +121,13 @@ def test_templates_of_one_s_own(tmp_path: Path) -> None:
     )
     own = read_templates(path)
     assert "measured were: 97.083" in join_sections(render_stay(STAY, templates=own))
-    for text, said in (("[charts]\ntext = 3", "lacks"), ("=", "not TOML"), ("\udc80", "not TOML")):
+    for text, message in (
+        ("[charts]\ntext = 3", "lacks"),
+        ("=", "not TOML"),
+        ("\udc80", "not TOML"),
+    ):
         path.write_bytes(text.encode("utf-8", "surrogateescape"))
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             read_templates(path)
     with pytest.raises(InputError, match="cannot be read"):
         read_templates(tmp_path / "nowhere.toml")

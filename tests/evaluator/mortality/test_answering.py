@@ -1,4 +1,4 @@
-"""Asking about stays: how answers are read, what is kept, and what a killed run asks again."""
+"""Answers about stays: parsing, storage, and the continuation of a killed run."""
 
 import json
 import math
@@ -59,7 +59,7 @@ RECORDS = [(f"Age {number}. ", f"{SECRET} {number % 3} mg. ") for number in rang
         ("…", None),
     ],
 )
-def test_an_answer_is_read_or_it_is_not(reply: str, read: bool | None) -> None:
+def test_replies_are_parsed(reply: str, read: bool | None) -> None:
     assert PAPER_QUESTION.parse_reply(reply) is read
 
 
@@ -92,8 +92,8 @@ def test_forms_and_prompt_of_the_paper() -> None:
 def test_the_probability_is_the_share_of_both(died: float, lived: float) -> None:
     chance = probability(log_odds(died, lived))
     top = max(died, lived)
-    one, other = math.exp(died - top), math.exp(lived - top)
-    assert chance == pytest.approx(one / (one + other), abs=1e-12)
+    yes, no = math.exp(died - top), math.exp(lived - top)
+    assert chance == pytest.approx(yes / (yes + no), abs=1e-12)
     assert log_odds(-math.inf, -math.inf) == 0.0
 
 
@@ -107,7 +107,7 @@ def scripted(**options: Any) -> ScriptedModel:
                          batch=4, **options)  # fmt: skip
 
 
-def test_stays_are_asked_once_and_kept(tmp_path: Path) -> None:
+def test_equal_records_are_answered_once_and_stored(tmp_path: Path) -> None:
     steps: list[AnswerProgress] = []
     records = [*RECORDS, RECORDS[3], RECORDS[3]]
     with AnswerStore(tmp_path / "deep" / "answers.sqlite3") as store:
@@ -158,7 +158,7 @@ def test_the_file_is_its_owner_s_and_holds_no_record(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"no database at all, surely" * 50, b"SQLite format 3\0" * 99])
-def test_damage_is_said(tmp_path: Path, content: bytes) -> None:
+def test_damaged_files(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.sqlite3"
     path.write_bytes(content)
     with pytest.raises(CacheError, match="damaged"):
@@ -218,7 +218,7 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 
 def test_an_answer_is_what_the_torch_model_gives(tmp_path: Path) -> None:
-    """The whole way on a tiny Llama, against one log-softmax over everything a stay."""
+    """End to end on a tiny Llama, against one log-softmax over all tokens per stay."""
     torch = pytest.importorskip("torch", reason="needs the extra hf")
     pytest.importorskip("transformers", reason="needs the extra hf")
     import tiny_models
@@ -243,8 +243,9 @@ def test_an_answer_is_what_the_torch_model_gives(tmp_path: Path) -> None:
         for at, forms in enumerate(PAPER_QUESTION.surface_forms):
             sequences = sorted({tuple(words(form)["input_ids"]) for form in forms})
             kept = [
-                one for one in sequences
-                if not any(one != two and one[: len(two)] == two for two in sequences)
+                sequence for sequence in sequences
+                if not any(sequence != other and sequence[: len(other)] == other
+                           for other in sequences)
             ]  # fmt: skip
             for form in kept:
                 with torch.no_grad():
@@ -252,6 +253,6 @@ def test_an_answer_is_what_the_torch_model_gives(tmp_path: Path) -> None:
                 last = len(tokens) - 1
                 value = sum(float(logs[last + i, token]) for i, token in enumerate(form))
                 expected[at] += math.exp(value)
-        assert answer[:2] == pytest.approx([math.log(one) for one in expected], abs=1e-4)
+        assert answer[:2] == pytest.approx([math.log(value) for value in expected], abs=1e-4)
         assert (answer.tokens, answer.cut) == (len(tokens), False)
     assert json.loads(json.dumps(answers[0]))[3] == answers[0].tokens

@@ -1,4 +1,4 @@
-"""From predictions to the report: figures, averages, subgroups, contrasts, tables, files."""
+"""From predictions to the report: metrics, averages, subgroups, contrasts, tables, files."""
 
 import json
 import math
@@ -58,13 +58,14 @@ def outcomes() -> Outcomes:
     )
 
 
-def made(outcomes: Outcomes, seed: int, signal: float = 1.0) -> Prediction:
+def make_prediction(outcomes: Outcomes, seed: int, signal: float = 1.0) -> Prediction:
     chance = np.random.default_rng(seed)
     odds = chance.normal(-1, 1, N) + signal * outcomes.died
     answers = [
-        Answer(-1.0 + one, -1.5, "yes" if one > 0 else ("no" if one > -2 else "hm"), 100 + at % 7,
-               at % 50 == 0)
-        for at, one in enumerate(odds)
+        Answer(-1.0 + value, -1.5, "yes" if value > 0 else ("no" if value > -2 else "hm"),
+               100 + number % 7,
+               number % 50 == 0)
+        for number, value in enumerate(odds)
     ]  # fmt: skip
     return prediction_from_answers(answers, PAPER_QUESTION)
 
@@ -74,13 +75,13 @@ def tasks(outcomes: Outcomes) -> dict[str, dict[str, Prediction]]:
     base = prediction_from_probabilities(1 / (1 + np.exp(-(outcomes.died * 1.0 - 1.2))))
     return {
         "mortality": {
-            "Mistral-7B-Instruct": made(outcomes, 1, 0.2),
-            "PatientDx-8B": made(outcomes, 2),
+            "Mistral-7B-Instruct": make_prediction(outcomes, 1, 0.2),
+            "PatientDx-8B": make_prediction(outcomes, 2),
             "logistic regression": base,
         },
         "mortality-hard": {
-            "Mistral-7B-Instruct": made(outcomes, 3, 0.1),
-            "PatientDx-8B": made(outcomes, 4, 0.8),
+            "Mistral-7B-Instruct": make_prediction(outcomes, 3, 0.1),
+            "PatientDx-8B": make_prediction(outcomes, 4, 0.8),
             "logistic regression": base,
         },
     }
@@ -92,54 +93,56 @@ def test_answers_become_a_prediction() -> None:
         Answer(math.log(0.2), math.log(0.6), "…", 12, cut=True),
         Answer(-math.inf, -math.inf, "no", 14, cut=False),
     ]
-    found = prediction_from_answers(answers, PAPER_QUESTION)
-    assert found.probability == pytest.approx([0.75, 0.25, 0.5])
-    assert found.answers == (True, None, False)
-    assert (found.unreadable, found.cut) == (1, 1)
-    assert found.answer_mass == pytest.approx([0.4, 0.8, 0.0])
+    prediction = prediction_from_answers(answers, PAPER_QUESTION)
+    assert prediction.probability == pytest.approx([0.75, 0.25, 0.5])
+    assert prediction.answers == (True, None, False)
+    assert (prediction.unreadable, prediction.cut) == (1, 1)
+    assert prediction.answer_mass == pytest.approx([0.4, 0.8, 0.0])
     assert prediction_from_probabilities(np.array([0.5, 0.2])).answers == (True, False)
 
 
-def test_figures_are_those_of_the_functions(outcomes: Outcomes) -> None:
-    one = made(outcomes, 1)
-    found = compute_metrics(one, outcomes, FEW)
+def test_metrics_are_those_of_the_functions(outcomes: Outcomes) -> None:
+    prediction = make_prediction(outcomes, 1)
+    metrics = compute_metrics(prediction, outcomes, FEW)
     died = outcomes.died
     expected = {
-        "auroc": auroc(died, one.log_odds),
-        "auprc": average_precision(died, one.log_odds),
-        "auroc-hard": hard_auroc(died, hard_values(one.answers)),
-        "brier": brier(died, one.probability),
+        "auroc": auroc(died, prediction.log_odds),
+        "auprc": average_precision(died, prediction.log_odds),
+        "auroc-hard": hard_auroc(died, hard_values(prediction.answers)),
+        "brier": brier(died, prediction.probability),
     }
     for name, value in expected.items():
-        assert found.values[name].value == pytest.approx(value, abs=1e-12)
-        interval = found.values[name].interval
+        assert metrics.values[name].value == pytest.approx(value, abs=1e-12)
+        interval = metrics.values[name].interval
         assert interval is not None
         assert interval.low < value < interval.high
-        assert found.draws[name].shape == (60,)
-    assert (found.n, found.deaths, found.patients) == (N, int(died.sum()), 170)
-    assert found.delong is not None
+        assert metrics.draws[name].shape == (60,)
+    assert (metrics.n, metrics.deaths, metrics.patients) == (N, int(died.sum()), 170)
+    assert metrics.delong is not None
 
 
 def test_an_average_is_paired(outcomes: Outcomes) -> None:
-    both = [compute_metrics(made(outcomes, seed), outcomes, FEW) for seed in (1, 2)]
-    found = average_over_tasks(both, "auroc", 0.95)
-    assert found is not None
-    assert found.value == pytest.approx(np.mean([one.values["auroc"].value for one in both]))
+    both = [compute_metrics(make_prediction(outcomes, seed), outcomes, FEW) for seed in (1, 2)]
+    average = average_over_tasks(both, "auroc", 0.95)
+    assert average is not None
+    assert average.value == pytest.approx(
+        np.mean([metrics.values["auroc"].value for metrics in both])
+    )
     draws = (both[0].draws["auroc"] + both[1].draws["auroc"]) / 2
-    assert found.interval == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])))
+    assert average.interval == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])))
     assert average_over_tasks(both, "unknown", 0.95) is None
 
 
 def test_subgroups_are_all_stays_by_each_trait(outcomes: Outcomes) -> None:
-    one = made(outcomes, 1)
-    rows = evaluate_subgroups(one, outcomes)
+    prediction = make_prediction(outcomes, 1)
+    rows = evaluate_subgroups(prediction, outcomes)
     for by in ("sex", "age", "unit"):
         some = [row for row in rows if row.by == by]
         assert sum(row.n for row in some) == N
         assert sum(row.deaths for row in some) == outcomes.deaths
     female = next(row for row in rows if row.level == "F")
     inside = np.array([sex == "F" for sex in outcomes.sex])
-    assert female.auroc == pytest.approx(auroc(outcomes.died[inside], one.log_odds[inside]))
+    assert female.auroc == pytest.approx(auroc(outcomes.died[inside], prediction.log_odds[inside]))
     assert [row.level for row in rows if row.by == "unit"] == ["MICU", "SICU", "unknown"]
     assert age_band(17.9) == "0-17"
     assert age_band(18) == "18-44"
@@ -148,7 +151,7 @@ def test_subgroups_are_all_stays_by_each_trait(outcomes: Outcomes) -> None:
 
 
 def test_contrasts_are_delong_s_and_holm_s(outcomes: Outcomes, tasks: Any) -> None:
-    found = evaluate_predictions(tasks, outcomes, resampling=FEW)
+    results = evaluate_predictions(tasks, outcomes, resampling=FEW)
     first, *others = tasks["mortality"]
     tests = [
         delong_test(
@@ -156,11 +159,13 @@ def test_contrasts_are_delong_s_and_holm_s(outcomes: Outcomes, tasks: Any) -> No
         )
         for name in others
     ]
-    told = found.contrasts["mortality"]
-    assert [one.model for one in told] == others
-    assert [one.delong for one in told] == tests
-    assert [one.holm for one in told] == pytest.approx(holm([one.p for one in tests]))
-    value, interval = told[0].differences["auprc"]
+    contrasts = results.contrasts["mortality"]
+    assert [contrast.model for contrast in contrasts] == others
+    assert [contrast.delong for contrast in contrasts] == tests
+    assert [contrast.holm for contrast in contrasts] == pytest.approx(
+        holm([test.p for test in tests])
+    )
+    value, interval = contrasts[0].differences["auprc"]
     assert interval is not None
     assert interval.low <= value <= interval.high
 
@@ -170,8 +175,8 @@ def test_the_main_table_has_the_paper_s_shape(outcomes: Outcomes, tasks: Any) ->
         "PatientDx-8B": ReportedModel("Merged", 0.4),
         "logistic regression": ReportedModel("Baseline"),
     }
-    found = evaluate_predictions(tasks, outcomes, models, FEW)
-    document = build_report(found, PAPER_QUESTION, META, {"cohort": "x.parquet"})
+    results = evaluate_predictions(tasks, outcomes, models, FEW)
+    document = build_report(results, PAPER_QUESTION, META, {"cohort": "x.parquet"})
     hard = document.parts[0]
     assert "equals balanced accuracy (the paper's AUROC)" in hard.title
     header, *rows = hard.grid.lines
@@ -182,7 +187,7 @@ def test_the_main_table_has_the_paper_s_shape(outcomes: Outcomes, tasks: Any) ->
         ("Baseline", "logistic regression", ""),
     ]
     assert rows[1][-1] == ".6338"
-    expected = found.metrics["mortality"]["PatientDx-8B"].values["auroc-hard"].value
+    expected = results.metrics["mortality"]["PatientDx-8B"].values["auroc-hard"].value
     assert rows[1][3].startswith(f"{expected:.4f} [")
     assert "prevalence" in hard.note
     assert document.notes["cohort 1"] == "codes were assigned at discharge"
@@ -193,38 +198,38 @@ def test_the_main_table_has_the_paper_s_shape(outcomes: Outcomes, tasks: Any) ->
 
 @pytest.mark.parametrize("form", ["text", "markdown", "latex", "json"])
 def test_every_format_holds_every_model(outcomes: Outcomes, tasks: Any, form: str) -> None:
-    found = evaluate_predictions(tasks, outcomes, resampling=FEW)
-    text = render_document(build_report(found, PAPER_QUESTION, META), form)
+    results = evaluate_predictions(tasks, outcomes, resampling=FEW)
+    text = render_document(build_report(results, PAPER_QUESTION, META), form)
     assert text.count("PatientDx-8B") > 5
     assert "For research use; not a medical device." in text
     assert text.endswith("\n")
     if form == "json":
         data = json.loads(text)
-        one = data["tasks"]["mortality-hard"]["models"]["PatientDx-8B"]
-        assert one["figures"]["auroc"]["value"] == pytest.approx(
-            found.metrics["mortality-hard"]["PatientDx-8B"].values["auroc"].value
+        model = data["tasks"]["mortality-hard"]["models"]["PatientDx-8B"]
+        assert model["figures"]["auroc"]["value"] == pytest.approx(
+            results.metrics["mortality-hard"]["PatientDx-8B"].values["auroc"].value
         )
-        assert len(one["figures"]["auroc"]["delong"]) == 2
+        assert len(model["figures"]["auroc"]["delong"]) == 2
         assert data["question"]["new_tokens"] == 2
         assert data["models"]["PatientDx-8B"]["paper"]["auroc-hard"] == ".6338"
-        assert len(one["net-benefit"]["model"]) == 50
+        assert len(model["net-benefit"]["model"]) == 50
     if form == "latex":
         assert text.count(r"\begin{table}") == text.count(r"\end{table}") > 5
         assert "λ" not in text
 
 
-def test_one_class_is_said_and_the_rest_is_told(outcomes: Outcomes) -> None:
+def test_one_class_is_noted_and_the_rest_is_reported(outcomes: Outcomes) -> None:
     nobody = Outcomes(np.zeros(N, bool), *(getattr(outcomes, name) for name in
                       ("patients", "age", "sex", "unit")))  # fmt: skip
-    found = evaluate_predictions({"t": {"m": made(nobody, 1)}}, nobody, resampling=FEW)
-    document = build_report(found, PAPER_QUESTION, META)
+    results = evaluate_predictions({"t": {"m": make_prediction(nobody, 1)}}, nobody, resampling=FEW)
+    document = build_report(results, PAPER_QUESTION, META)
     assert "everybody survived" in document.notes["one class"]
-    assert "auroc" not in found.metrics["t"]["m"].values
-    assert found.metrics["t"]["m"].values["brier"].value > 0
+    assert "auroc" not in results.metrics["t"]["m"].values
+    assert results.metrics["t"]["m"].values["brier"].value > 0
     assert document.parts[2].grid.lines[1][-1] == "-"
     json.loads(render_document(document, "json"))
     with pytest.raises(EvaluationError, match="curves need"):
-        plot_curves(found, "t", ["x.png"])
+        plot_curves(results, "t", ["x.png"])
 
 
 def test_refusals(outcomes: Outcomes, tasks: Any) -> None:
@@ -255,10 +260,10 @@ def test_curves_are_drawn_the_same_each_time(
     outcomes: Outcomes, tasks: Any, tmp_path: Path, suffix: str
 ) -> None:
     pytest.importorskip("matplotlib", reason="needs the extra report")
-    found = evaluate_predictions(tasks, outcomes, resampling=FEW)
+    results = evaluate_predictions(tasks, outcomes, resampling=FEW)
     paths = [tmp_path / f"{name}.{suffix}" for name in "ab"]
     for path in paths:
-        plot_curves(found, "mortality", [path])
+        plot_curves(results, "mortality", [path])
     assert paths[0].read_bytes() == paths[1].read_bytes()
     if suffix == "svg":
         text = paths[0].read_text()
@@ -272,8 +277,8 @@ def test_predictions_are_as_meds_evaluation_reads_them(outcomes: Outcomes, tmp_p
     import pyarrow as pa
 
     path = tmp_path / "p.parquet"
-    one = made(outcomes, 1)
-    write_predictions(path, one, outcomes)
+    prediction = make_prediction(outcomes, 1)
+    write_predictions(path, prediction, outcomes)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     table = parquet.read_table(path)
     # PredictionSchema of meds-evaluation 0.0.6, to the column: it allows no other.
@@ -288,16 +293,16 @@ def test_predictions_are_as_meds_evaluation_reads_them(outcomes: Outcomes, tmp_p
     )
     assert sum(table.column(name).null_count for name in table.column_names) == 0
     assert table.column("boolean_value").to_pylist() == outcomes.died.tolist()
-    told = table.column("predicted_boolean_probability").to_numpy()
-    np.testing.assert_allclose(told, one.probability, atol=1e-7)
+    probabilities = table.column("predicted_boolean_probability").to_numpy()
+    np.testing.assert_allclose(probabilities, prediction.probability, atol=1e-7)
 
 
-def test_patients_become_numbers_that_tell_them_apart() -> None:
+def test_patients_become_distinct_numbers() -> None:
     assert subject_numbers(["10", "7", "10"]) == [10, 7, 10]
     hashed = subject_numbers(["10", "a", "10", "b"])
     assert hashed[0] == hashed[2] != 10
     assert len(set(hashed)) == 3
-    assert all(0 <= one < 2**63 for one in hashed)
+    assert all(0 <= value < 2**63 for value in hashed)
     assert len(set(subject_numbers(["1", "01"]))) == 2
 
 
@@ -320,8 +325,8 @@ def test_a_baseline_never_sees_its_own_patients(monkeypatch: pytest.MonkeyPatch)
     patients = [f"p{number // 3}" for number in range(90)]
     matrix = np.array([[number // 3] for number in range(90)], dtype=np.float32)
     died = np.arange(90) % 4 == 0
-    found = baselines.predict_out_of_fold("spy", matrix, died, patients)
-    assert found.tolist() == [0.5] * 90
+    probabilities = baselines.predict_out_of_fold("spy", matrix, died, patients)
+    assert probabilities.tolist() == [0.5] * 90
     assert len(seen) == 5
     assert set.union(*seen) == set(range(30))
 
@@ -349,12 +354,12 @@ def test_baselines_find_a_signal_among_gaps(kind: str) -> None:
 
 
 def test_the_flow_of_the_cohort_is_a_table(outcomes: Outcomes, tasks: Any) -> None:
-    found = evaluate_predictions(tasks, outcomes, resampling=FEW)
+    results = evaluate_predictions(tasks, outcomes, resampling=FEW)
     flow = (FlowStep("stays", "all", 0, 90), FlowStep("stays", "is too short", 30, 60))
-    text = render_document(build_report(found, PAPER_QUESTION, replace(META, flow=flow)), "text")
+    text = render_document(build_report(results, PAPER_QUESTION, replace(META, flow=flow)), "text")
     lines = [line.split() for line in text.partition("Flow of the cohort")[2].splitlines()]
     assert ["stays", "all", "90"] in lines
     assert ["is", "too", "short", "-30", "60"] in lines
     assert "Flow of the cohort" not in render_document(
-        build_report(found, PAPER_QUESTION, META), "text"
+        build_report(results, PAPER_QUESTION, META), "text"
     )
