@@ -17,27 +17,29 @@ from patientdx.protocols import Completion, GenerationSettings, Generator, Promp
 
 
 @given(st.lists(st.text(max_size=3), max_size=30), st.integers(1, 7))
-def test_every_prompt_gets_its_reply_and_is_asked_once(prompts: list[str], batch: int) -> None:
+def test_every_prompt_is_generated_once_and_replies_keep_their_order(
+    prompts: list[str], batch: int
+) -> None:
     model = FakeGenerator(lambda prompt: f"<{prompt.encode('utf-8', 'replace')!r}>")
     seen: list[GenerationProgress] = []
     generator = CachedGenerator(model, None, batch, on_progress=seen.append)
     expected = [f"<{prompt.encode('utf-8', 'replace')!r}>" for prompt in prompts]
     assert texts(generator.generate(prompts)) == expected
-    assert sorted(model.asked) == sorted(set(prompts))
-    assert all(len(asked) == batch for asked in model.batches[:-1])
-    lengths = [len(prompt) for prompt in model.asked]
+    assert sorted(model.seen_prompts) == sorted(set(prompts))
+    assert all(len(batch_prompts) == batch for batch_prompts in model.batches[:-1])
+    lengths = [len(prompt) for prompt in model.seen_prompts]
     assert lengths == sorted(lengths, reverse=True)
     assert sum(done.prompts for done in seen) == len(prompts) == generator.counts.model
     assert sorted(text for done in seen for text in done.texts) == sorted(set(expected))
 
 
-def test_it_is_a_generator_with_the_model_s_digest() -> None:
+def test_a_cached_generator_has_the_digest_of_its_model() -> None:
     generator = CachedGenerator(FakeGenerator(digest="weights"), None)
     assert isinstance(generator, Generator)
     assert (generator.name, generator.digest) == ("fake", "weights")
 
 
-def test_only_what_is_missing_is_asked_for(tmp_path: Path) -> None:
+def test_only_prompts_missing_from_the_cache_are_generated(tmp_path: Path) -> None:
     seen: list[GenerationProgress] = []
     with ReplyCache(tmp_path / "replies.sqlite3") as cache:
         model = FakeGenerator(str.upper)
@@ -65,13 +67,13 @@ def test_settings_reach_the_model() -> None:
 
 
 def test_a_failed_batch_is_counted_and_not_stored(tmp_path: Path) -> None:
-    told: list[tuple[str, int]] = []
+    failures: list[tuple[str, int]] = []
     with ReplyCache(tmp_path / "replies.sqlite3") as cache:
         generator = CachedGenerator(
             FailingGenerator(lambda number: number == 1),
             cache,
             2,
-            on_failure=lambda error, prompts: told.append((error.message, prompts)),
+            on_failure=lambda error, prompts: failures.append((error.message, prompts)),
         )
         replies = generator.replies(["p1", "p2", "p3", "p4", "p5"])
         assert [reply.origin for reply in replies] == [
@@ -82,15 +84,15 @@ def test_a_failed_batch_is_counted_and_not_stored(tmp_path: Path) -> None:
             "model",
         ]
         assert [reply.text for reply in replies][2:4] == ["", ""]
-        assert told == [("the server is down", 2)]
+        assert failures == [("the server is down", 2)]
         assert generator.counts == ReplyCounts(model=3, failed=2)
         assert len(cache) == 3
         healthy = FakeGenerator()
         CachedGenerator(healthy, cache).generate(["p1", "p2", "p3", "p4", "p5"])
-        assert sorted(healthy.asked) == ["p3", "p4"]
+        assert sorted(healthy.seen_prompts) == ["p3", "p4"]
 
 
-def test_a_model_that_keeps_failing_is_left_alone() -> None:
+def test_a_model_that_keeps_failing_is_not_called_again() -> None:
     model = FailingGenerator(lambda number: number != 0)
     generator = CachedGenerator(model, None, 1, give_up_after=3)
     assert texts(generator.generate([str(number) for number in range(9)])).count("") == 8
@@ -98,7 +100,7 @@ def test_a_model_that_keeps_failing_is_left_alone() -> None:
     assert generator.counts == ReplyCounts(model=1, failed=8)
 
 
-def test_only_failures_in_a_row_count_towards_giving_up() -> None:
+def test_only_consecutive_failures_count_towards_giving_up() -> None:
     model = FailingGenerator(lambda number: number % 3 != 2)
     generator = CachedGenerator(model, None, 1, give_up_after=3)
     generator.generate([str(number) for number in range(9)])
@@ -106,17 +108,17 @@ def test_only_failures_in_a_row_count_towards_giving_up() -> None:
     assert generator.counts == ReplyCounts(model=3, failed=6)
 
 
-def test_a_model_that_loses_replies_has_failed() -> None:
+def test_a_wrong_number_of_replies_is_a_failure() -> None:
     class Short(FakeGenerator):
         def generate(
             self, prompts: Sequence[str], settings: GenerationSettings = GREEDY
         ) -> list[Completion]:
             return [super().generate(prompts, settings)[0]]
 
-    told: list[ModelError] = []
-    generator = CachedGenerator(Short(), None, on_failure=lambda error, _: told.append(error))
+    failures: list[ModelError] = []
+    generator = CachedGenerator(Short(), None, on_failure=lambda error, _: failures.append(error))
     assert texts(generator.generate(["a", "b"])) == ["", ""]
-    assert "1 replies to 2 prompts" in told[0].message
+    assert "1 replies to 2 prompts" in failures[0].message
 
 
 def test_an_interrupted_run_keeps_its_finished_batches(tmp_path: Path) -> None:
@@ -136,10 +138,10 @@ def test_an_interrupted_run_keeps_its_finished_batches(tmp_path: Path) -> None:
         assert len(cache) == 6
         rest = FakeGenerator()
         CachedGenerator(rest, cache, 2).generate(prompts)
-        assert len(rest.asked) == 4
+        assert len(rest.seen_prompts) == 4
 
 
-def test_replies_that_no_encoding_can_write_are_the_same_from_model_and_cache(
+def test_replies_with_lone_surrogates_are_the_same_from_model_and_cache(
     tmp_path: Path,
 ) -> None:
     with ReplyCache(tmp_path / "replies.sqlite3") as cache:
@@ -147,7 +149,7 @@ def test_replies_that_no_encoding_can_write_are_the_same_from_model_and_cache(
         assert texts(generator.generate(["p"])) == texts(generator.generate(["p"])) == ["half ?"]
 
 
-def test_senseless_sizes_are_refused() -> None:
+def test_invalid_sizes_are_refused() -> None:
     with pytest.raises(InputError):
         CachedGenerator(FakeGenerator(), None, 0)
 
@@ -159,28 +161,30 @@ class HalfGenerator(FakeGenerator):
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
     ) -> list[Completion]:
         completions = super().generate(prompts, settings)
-        kept = [completion if i % 2 else None for i, completion in enumerate(completions)]
-        raise ReplyError("some replies could not be read", kept)
+        partial = [completion if i % 2 else None for i, completion in enumerate(completions)]
+        raise ReplyError("some replies could not be read", partial)
 
 
-def test_the_replies_that_did_come_are_kept(tmp_path: Path) -> None:
-    told: list[int] = []
+def test_the_replies_of_a_partly_failed_batch_are_kept(tmp_path: Path) -> None:
+    failures: list[int] = []
     with ReplyCache(tmp_path / "replies.sqlite3") as cache:
         model = HalfGenerator(str.upper)
-        generator = CachedGenerator(model, cache, 4, on_failure=lambda _, count: told.append(count))
+        generator = CachedGenerator(
+            model, cache, 4, on_failure=lambda _, count: failures.append(count)
+        )
         replies = generator.replies(["aaaa", "bbb", "cc", "d"])
         assert [reply.origin for reply in replies] == ["failed", "model", "failed", "model"]
-        assert told == [2]
+        assert failures == [2]
         assert generator.counts == ReplyCounts(model=2, failed=2)
         again = CachedGenerator(FakeGenerator(str.lower), cache)
         assert texts(again.generate(["aaaa", "bbb", "cc", "d"])) == ["aaaa", "BBB", "cc", "D"]
 
 
-def test_prompts_of_equal_text_with_other_notes_are_two(tmp_path: Path) -> None:
+def test_prompts_of_equal_text_but_different_notes_are_distinct(tmp_path: Path) -> None:
     model = FakeGenerator()
     with ReplyCache(tmp_path / "replies.sqlite3") as cache:
         CachedGenerator(model, cache).generate([Prompt("a ", "b", " c"), Prompt("a ", "b c", "")])
-    assert model.asked == ["a b c", "a b c"]
+    assert model.seen_prompts == ["a b c", "a b c"]
 
 
 class CountingGenerator(FakeGenerator):

@@ -41,21 +41,21 @@ def oracle() -> Oracle:
     return Oracle(patients, tokens_by("english", "english"), 0.9, 0.4)
 
 
-def may_feed(oracle: Oracle, term: str) -> bool:
+def is_eligible(oracle: Oracle, term: str) -> bool:
     holders = sum(term in counts for counts in oracle.counts.values())
     return 2 <= len(term) <= 20 and "_" not in term and holders / len(NOTES) <= MAX_SHARE
 
 
-def feeding(oracle: Oracle, query: Query, count: int) -> list[tuple[float, Counter[str]]]:
-    """Score and terms of the first hits."""
+def feedback_notes(oracle: Oracle, query: Query, count: int) -> list[tuple[float, Counter[str]]]:
+    """Scores and eligible terms of the first hits."""
     hits = oracle.ranking(query)[:count]
     return [
-        (score, Counter({t: n for t, n in oracle.counts[i].items() if may_feed(oracle, t)}))
+        (score, Counter({t: n for t, n in oracle.counts[i].items() if is_eligible(oracle, t)}))
         for i, score in hits
     ]
 
 
-def first(weights: dict[str, float] | Counter[str], count: int) -> dict[str, float]:
+def heaviest_by_hand(weights: dict[str, float] | Counter[str], count: int) -> dict[str, float]:
     pairs = sorted(weights.items(), key=lambda pair: (-pair[1], pair[0]))
     return dict(pairs[:count])
 
@@ -65,16 +65,16 @@ def rm3_by_hand(
 ) -> dict[str, float]:
     """The whole mixture, summing to 1."""
     model: Counter[str] = Counter()
-    for score, counts in feeding(oracle, query, docs):
-        kept = first(counts, terms)
-        for term, count in kept.items():
-            model[term] += score * count / sum(kept.values())
-    model = Counter(first(model, terms))
-    asked = oracle.query_counts(query)
+    for score, counts in feedback_notes(oracle, query, docs):
+        heaviest = heaviest_by_hand(counts, terms)
+        for term, count in heaviest.items():
+            model[term] += score * count / sum(heaviest.values())
+    model = Counter(heaviest_by_hand(model, terms))
+    query_weights = oracle.query_counts(query)
     return {
-        term: lam * asked.get(term, 0) / sum(asked.values())
+        term: lam * query_weights.get(term, 0) / sum(query_weights.values())
         + (1 - lam) * model[term] / sum(model.values())
-        for term in asked.keys() | model.keys()
+        for term in query_weights.keys() | model.keys()
     }
 
 
@@ -82,18 +82,19 @@ def rocchio_by_hand(
     oracle: Oracle, query: Query, docs: int, terms: int, alpha: float, beta: float
 ) -> dict[str, float]:
     """The whole new query vector."""
-    notes = feeding(oracle, query, docs)
+    notes = feedback_notes(oracle, query, docs)
     mean: Counter[str] = Counter()
     for _, counts in notes:
         norm = math.hypot(*counts.values())
         for term, count in counts.items():
             mean[term] += count / norm / len(notes)
-    kept = first(mean, terms)
-    asked = oracle.query_counts(query)
-    lengths = math.hypot(*asked.values()), math.hypot(*kept.values())
+    heaviest = heaviest_by_hand(mean, terms)
+    query_weights = oracle.query_counts(query)
+    lengths = math.hypot(*query_weights.values()), math.hypot(*heaviest.values())
     return {
-        term: alpha * asked.get(term, 0) / lengths[0] + beta * kept.get(term, 0) / lengths[1]
-        for term in asked.keys() | kept.keys()
+        term: alpha * query_weights.get(term, 0) / lengths[0]
+        + beta * heaviest.get(term, 0) / lengths[1]
+        for term in query_weights.keys() | heaviest.keys()
     }
 
 
@@ -106,7 +107,7 @@ def scaled(oracle: Oracle, query: Query, total: float, norm: int) -> dict[str, f
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.query_id)
 @pytest.mark.parametrize(("docs", "terms", "lam"), [(3, 5, 0.5), (10, 10, 0.8), (1, 1, 0.1)])
-def test_rm3_is_its_formula(
+def test_rm3_equals_its_formula(
     index: Index, oracle: Oracle, query: Query, docs: int, terms: int, lam: float
 ) -> None:
     settings = Rm3Settings(docs, terms, lam, MAX_SHARE)
@@ -119,7 +120,7 @@ def test_rm3_is_its_formula(
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.query_id)
 @pytest.mark.parametrize(("docs", "terms", "alpha", "beta"), [(3, 5, 1, 0.75), (10, 10, 0.5, 2)])
-def test_rocchio_is_its_formula(
+def test_rocchio_equals_its_formula(
     index: Index, oracle: Oracle, query: Query, docs: int, terms: int, alpha: float, beta: float
 ) -> None:
     settings = RocchioSettings(docs, terms, alpha, beta, MAX_SHARE)
@@ -142,9 +143,9 @@ def check_same_ranking(index: Index, expanded: Query, weights: dict[str, float])
     )
 
 
-def test_queries_keep_their_order_and_one_without_hits_is_unchanged(index: Index) -> None:
+def test_queries_keep_their_order_and_those_without_hits_are_unchanged(index: Index) -> None:
     queries = [Query("a", "nothing known"), QUERIES[0], Query("b", "")]
-    for strategy in both(index):
+    for strategy in feedback_strategies(index):
         expanded = strategy.expand_many(queries)
         assert [query.query_id for query in expanded] == ["a", "q1", "b"]
         assert expanded[0] is queries[0]
@@ -153,26 +154,28 @@ def test_queries_keep_their_order_and_one_without_hits_is_unchanged(index: Index
         assert strategy.expand_many([]) == []
 
 
-def both(index: Index, where: Filter | None = None) -> list[Expander]:
+def feedback_strategies(index: Index, where: Filter | None = None) -> list[Expander]:
     return [
         Rm3(Rm3Settings(max_share=MAX_SHARE), searcher=index, corpus=index, where=where),
         Rocchio(RocchioSettings(max_share=MAX_SHARE), searcher=index, corpus=index, where=where),
     ]
 
 
-def test_common_terms_and_odd_ones_never_feed_back(index: Index) -> None:
-    for strategy in both(index):
+def test_ineligible_terms_are_never_added(index: Index) -> None:
+    for strategy in feedback_strategies(index):
         for query in strategy.expand_many(QUERIES):
             new = query.terms.keys() - {"w33"}
             assert all(index.document_frequency(term) <= MAX_SHARE * index.size for term in new)
             assert not new & {"a_b", "x", "w" * 21, "w00"}
 
 
-def test_the_query_s_own_note_does_not_feed_back(index: Index) -> None:
+def test_the_note_of_the_query_itself_is_not_used(index: Index) -> None:
     query = Query("p7", NOTES[7])
     unknown = Query("other", NOTES[7])
     for strategy, filtered in zip(
-        both(index), both(index, Filter(exclude_ids=frozenset({"p7"}))), strict=True
+        feedback_strategies(index),
+        feedback_strategies(index, Filter(exclude_ids=frozenset({"p7"}))),
+        strict=True,
     ):
         (own,) = strategy.expand_many([query])
         (with_note,) = strategy.expand_many([unknown])
@@ -180,8 +183,8 @@ def test_the_query_s_own_note_does_not_feed_back(index: Index) -> None:
         assert own.terms == without.terms != with_note.terms
 
 
-class Watched:
-    """A searcher that remembers how many hits it was asked for."""
+class RecordingSearcher:
+    """A searcher that records how many hits each search requests."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
@@ -195,7 +198,7 @@ class Watched:
 
 
 def test_one_search_serves_all_queries(index: Index) -> None:
-    searcher = Watched(index)
+    searcher = RecordingSearcher(index)
     Rm3(Rm3Settings(documents=4), searcher=searcher, corpus=index).expand_many(QUERIES)
     assert searcher.depths == [5]
 
@@ -212,7 +215,7 @@ def test_one_search_serves_all_queries(index: Index) -> None:
         lambda: RocchioSettings(terms=0),
     ],
 )
-def test_senseless_settings_are_refused(make: object) -> None:
+def test_settings_out_of_range_are_refused(make: object) -> None:
     assert callable(make)
     with pytest.raises(InputError):
         make()

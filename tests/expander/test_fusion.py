@@ -27,9 +27,9 @@ def run_of(hits: list[Hit]) -> Run:
 
 
 def rrf_by_hand(runs: list[list[Hit]], k: float, weights: list[float]) -> dict[str, float]:
-    found = {hit.doc_id for hits in runs for hit in hits}
+    doc_ids = {hit.doc_id for hits in runs for hit in hits}
     fused = {}
-    for doc_id in found:
+    for doc_id in doc_ids:
         fused[doc_id] = 0.0
         for hits, weight in zip(runs, weights, strict=True):
             for rank, hit in enumerate(hits, start=1):
@@ -52,13 +52,13 @@ def scores_of(fusion: RRF | ScoreFusion, runs: list[list[Hit]]) -> dict[str, flo
 
 
 @given(several, st.sampled_from([0, 1, 60, 100]), st.randoms())
-def test_rrf_is_its_formula(runs: list[list[Hit]], k: int, rnd: object) -> None:
+def test_rrf_equals_its_formula(runs: list[list[Hit]], k: int, rnd: object) -> None:
     weights = [float(number + 1) for number in range(len(runs))]
     fused = scores_of(RRF(k, tuple(weights)), runs)
     assert fused == pytest.approx(rrf_by_hand(runs, k, weights), abs=1e-12)
 
 
-def test_rrf_counts_from_one_and_gives_absent_notes_nothing() -> None:
+def test_rrf_ranks_from_one_and_missing_documents_gain_nothing() -> None:
     runs = [[Hit("a", 9.0), Hit("b", 8.0)], [Hit("b", 0.1)]]
     assert scores_of(RRF(), runs) == {"a": 1 / 61, "b": 1 / 62 + 1 / 61}
     fused = RRF().fuse([run_of(hits) for hits in runs])
@@ -66,7 +66,7 @@ def test_rrf_counts_from_one_and_gives_absent_notes_nothing() -> None:
 
 
 @given(several, st.sampled_from(["min-max", "z-score"]))
-def test_score_fusion_is_its_formula(runs: list[list[Hit]], norm: Norm) -> None:
+def test_score_fusion_equals_its_formula(runs: list[list[Hit]], norm: Norm) -> None:
     weights = [0.5 + number for number in range(len(runs))]
     expected: dict[str, float] = {}
     for hits, weight in zip(runs, weights, strict=True):
@@ -76,7 +76,7 @@ def test_score_fusion_is_its_formula(runs: list[list[Hit]], norm: Norm) -> None:
     assert scores_of(ScoreFusion(norm, tuple(weights)), runs) == pytest.approx(expected, abs=1e-5)
 
 
-def test_fused_scores_come_in_the_order_of_ranked() -> None:
+def test_fused_hits_are_in_the_order_of_ranked() -> None:
     runs = [run_of(ranked({"a": 3.0, "b": 2.0, "c": 1.0})), run_of(ranked({"c": 9.0, "d": 8.0}))]
     fused = ScoreFusion().fuse(runs)
     assert fused == {"q": [Hit("c", 1.0), Hit("a", 1.0), Hit("b", 0.5), Hit("d", 0.0)]}
@@ -115,7 +115,7 @@ def test_queries_that_a_run_lacks_count_as_empty() -> None:
     }
 
 
-def test_python_goes_on_collecting_cycles() -> None:
+def test_garbage_collection_is_enabled_afterwards() -> None:
     RRF().fuse([{"q": [Hit("a", 1.0)]}])
     assert gc.isenabled()
 
@@ -132,13 +132,13 @@ def test_python_goes_on_collecting_cycles() -> None:
         (lambda: make_fusion("borde"), "unknown fusion `borde`"),
     ],
 )
-def test_what_makes_no_sense_is_refused(make: object, message: str) -> None:
+def test_invalid_arguments_are_refused(make: object, message: str) -> None:
     assert callable(make)
     with pytest.raises(InputError, match=message):
         make()
 
 
-def test_without_ranx_the_others_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ranx_its_methods_name_the_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("patientdx.capabilities.find_spec", lambda _: None)
     with pytest.raises(ExtraMissingError, match="`ranx` is needed"):
         make_fusion("mnz").fuse([{"q": [Hit("a", 1.0)]}] * 2)

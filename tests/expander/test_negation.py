@@ -1,4 +1,4 @@
-"""Which words of a sentence are denied. Denied words are written in capitals here."""
+"""Which words of a sentence are negated. Negated words are written in capitals here."""
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ LITTLE = {"and", "or", "the", "that", "she", "have", "a"}
 
 
 @pytest.mark.parametrize(
-    "marked",
+    "text_with_capitals",
     [
         "no FEVER",
         "She denies CHEST PAIN and DYSPNEA.",
@@ -45,28 +45,28 @@ LITTLE = {"and", "or", "the", "that", "she", "have", "a"}
         "",
     ],
 )
-def test_scopes(marked: str) -> None:
-    words = split_words(marked)
-    denied = find_negated(split_words(marked.lower()))
+def test_negation_scopes(text_with_capitals: str) -> None:
+    words = split_words(text_with_capitals)
+    negated = find_negated(split_words(text_with_capitals.lower()))
     # Whether little words are inside a scope does not matter.
-    found = {word.text for word, flag in zip(words, denied, strict=True) if flag} - LITTLE
-    assert found == {word.text for word in words if word.text.isupper()}
+    negated_words = {word.text for word, flag in zip(words, negated, strict=True) if flag} - LITTLE
+    assert negated_words == {word.text for word in words if word.text.isupper()}
 
 
 PARTS = ("no", "not", "fever", "was", "absent", "but", ",", ".", ";", "that", "denies", "had")
 
 
 @given(st.lists(st.sampled_from(PARTS)))
-def test_every_word_gets_an_answer_and_sentences_are_independent(parts: list[str]) -> None:
+def test_every_word_is_classified_and_sentences_are_independent(parts: list[str]) -> None:
     text = " ".join(parts)
-    denied = find_negated(split_words(text))
-    assert len(denied) == len(split_words(text))
+    negated = find_negated(split_words(text))
+    assert len(negated) == len(split_words(text))
     after = find_negated(split_words(f"{text} . there is fever"))
-    assert after[: len(denied)] == denied
-    assert not any(after[len(denied) :])
+    assert after[: len(negated)] == negated
+    assert not any(after[len(negated) :])
 
 
-def test_words_know_their_sentence_and_clause() -> None:
+def test_words_have_the_numbers_of_their_sentence_and_clause() -> None:
     words = split_words("Hb 8.5, low. No rash (or fever)")
     assert [word.text for word in words] == ["Hb", "8", "5", "low", "No", "rash", "or", "fever"]
     assert [word.sentence for word in words] == [0, 0, 0, 0, 1, 1, 1, 1]

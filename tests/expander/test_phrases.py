@@ -94,18 +94,18 @@ class Definition:
         }
 
     def pairs(self, text: str, notes: Sequence[str]) -> list[float]:
-        def counted(one: str) -> tuple[Counter[tuple[str, str]], int]:
-            w = re.findall(r"\w+", one.lower())
-            found = Counter((w[i], w[i + d]) for d in (1, 2) for i in range(len(w) - d))
-            return Counter({x: n for x, n in found.items() if x[0] != x[1]}), len(w)
+        def pairs_and_length(note: str) -> tuple[Counter[tuple[str, str]], int]:
+            w = re.findall(r"\w+", note.lower())
+            pairs = Counter((w[i], w[i + d]) for d in (1, 2) for i in range(len(w) - d))
+            return Counter({x: n for x, n in pairs.items() if x[0] != x[1]}), len(w)
 
-        asked, _ = counted(text)
-        split = [counted(one) for one in notes]
+        query_pairs, _ = pairs_and_length(text)
+        split = [pairs_and_length(note) for note in notes]
         average = sum(length for _, length in split) / max(1, len(split))
         scores = []
         for held, length in split:
             total = 0.0
-            for x, c in asked.items():
+            for x, c in query_pairs.items():
                 df = sum(x in other for other, _ in split)
                 if held[x]:
                     norm = self.s.k1 * (1 - self.s.b + self.s.b * length / average)
@@ -127,14 +127,16 @@ class Definition:
         PhraseSettings(k1=1.2, b=1.0, sharpness=1.0, k3=0.5, pair_weight=2.0),
     ],
 )
-def test_it_computes_its_formulas(index: Index, settings: PhraseSettings) -> None:
+def test_scores_equal_the_formulas(index: Index, settings: PhraseSettings) -> None:
     tuned = index.with_bm25(settings.k1, settings.b)
     searcher = PhraseSearcher(settings, searcher=tuned, corpus=tuned)
     definition = Definition(tuned, settings)
     random = Random(9)
-    asked = [" ".join(random.choices(VOCABULARY, k=n)) for n in (1, 2, 5, 12, 40)]
-    found = searcher.search_many([Query(str(i), text) for i, text in enumerate(asked)], 1000)
-    for text, hits in zip(asked, found, strict=True):
+    query_texts = [" ".join(random.choices(VOCABULARY, k=n)) for n in (1, 2, 5, 12, 40)]
+    results = searcher.search_many(
+        [Query(str(i), text) for i, text in enumerate(query_texts)], 1000
+    )
+    for text, hits in zip(query_texts, results, strict=True):
         expected = definition.search(text)
         assert dict(hits) == pytest.approx(expected, rel=1e-6)
         assert {hit.doc_id for hit in hits} == set(expected)
@@ -142,7 +144,7 @@ def test_it_computes_its_formulas(index: Index, settings: PhraseSettings) -> Non
         assert scores == sorted(scores, reverse=True)
 
 
-def test_hits_after_the_reranked_follow_in_their_order(index: Index) -> None:
+def test_hits_after_the_reranked_ones_keep_their_order(index: Index) -> None:
     searcher = PhraseSearcher(PhraseSettings(rerank=5), searcher=index, corpus=index)
     query = Query("q", "w1 w2 w3 w4 the w5 of w6")
     hits = searcher.search_many([query], 1000)[0]
@@ -152,7 +154,7 @@ def test_hits_after_the_reranked_follow_in_their_order(index: Index) -> None:
     assert searcher.search_many([query], 3)[0] == hits[:3]
 
 
-def test_filters_hold_for_feedback_too(index: Index) -> None:
+def test_filters_apply_to_feedback_too(index: Index) -> None:
     where = Filter(exclude_ids=frozenset(f"p{i}" for i in range(0, 90, 2)))
     searcher = PhraseSearcher(searcher=index, corpus=index)
     hits = searcher.search_many([Query("q", "w1 w2 w9")], 100, where)[0]
@@ -160,14 +162,14 @@ def test_filters_hold_for_feedback_too(index: Index) -> None:
     assert all(int(hit.doc_id[1:]) % 2 for hit in hits)
 
 
-def test_what_an_expander_added_counts(index: Index) -> None:
+def test_words_added_by_an_expander_are_weighted(index: Index) -> None:
     searcher = PhraseSearcher(searcher=index, corpus=index)
     plain, more = (Query("q", "w1 w2", added) for added in ({}, {"w20": 1.0}))
     weighed = searcher.weigh_queries([plain, more])
     assert weighed[1].terms["w20"] > weighed[0].terms.get("w20", 0.0)
 
 
-@pytest.mark.parametrize("text", ["", "unheard", "w1", "w1 w1 w1"])
+@pytest.mark.parametrize("text", ["", "unindexed", "w1", "w1 w1 w1"])
 def test_queries_without_pairs_or_hits(index: Index, text: str) -> None:
     searcher = PhraseSearcher(searcher=index, corpus=index)
     hits = searcher.search_many([Query("q", text)], 5)[0]
@@ -175,25 +177,25 @@ def test_queries_without_pairs_or_hits(index: Index, text: str) -> None:
 
 
 @given(note, st.lists(note, max_size=6))
-def test_pairs_are_never_negative_and_only_for_notes_that_hold_them(
+def test_pair_scores_are_positive_exactly_for_notes_with_a_query_pair(
     query: list[str], notes: list[list[str]]
 ) -> None:
     settings = PhraseSettings()
-    asked = pair_counts(query, (1, 2))
-    assert all(left != right for left, right in asked)
-    scores = pair_scores(asked, notes, settings)
+    query_pairs = pair_counts(query, (1, 2))
+    assert all(left != right for left, right in query_pairs)
+    scores = pair_scores(query_pairs, notes, settings)
     assert len(scores) == len(notes)
-    for score, one in zip(scores, notes, strict=True):
-        assert (score > 0) == bool(pair_counts(one, (1, 2)).keys() & asked.keys())
+    for score, words in zip(scores, notes, strict=True):
+        assert (score > 0) == bool(pair_counts(words, (1, 2)).keys() & query_pairs.keys())
 
 
 @pytest.mark.parametrize("wrong", [{"k3": -1.0}, {"rerank": 0}, {"distances": (0,)}])
-def test_settings_that_make_no_sense(wrong: dict[str, object]) -> None:
+def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError, match="phrases"):
         PhraseSettings(**wrong)  # type: ignore[arg-type]
 
 
-def test_an_index_has_its_phrases(tmp_path: Path) -> None:
+def test_a_note_with_the_phrase_ranks_first(tmp_path: Path) -> None:
     small = index_of(tmp_path / "index", ["chest pain at night", "pain in the chest", "no pain"])
     hits = PhraseSearcher(searcher=small, corpus=small).search_many([Query("q", "chest pain")], 3)
     assert hits[0][0].doc_id == "p0"

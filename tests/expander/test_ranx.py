@@ -91,7 +91,7 @@ def test_equal_scores_and_single_hits_equal_ranx(norm: Any, theirs: str) -> None
     ("method", "params"),
     [("mnz", {}), ("isr", {}), ("bordafuse", {}), ("rbc", {"phi": 0.8}), ("gmnz", {"gamma": 2.0})],
 )
-def test_other_fusions_are_ranx_itself(method: str, params: dict[str, Any]) -> None:
+def test_other_fusions_equal_ranx(method: str, params: dict[str, Any]) -> None:
     runs = random_runs(5, 2)
     fusion: Fusion = make_fusion(method, norm="max", params=params)
     fused = fusion.fuse(runs, 5)
@@ -106,7 +106,7 @@ def test_weights_are_a_parameter_of_ranx_s_weighted_methods() -> None:
     assert fused == {query_id: ranked(scores) for query_id, scores in theirs.items()}
 
 
-def test_a_method_that_learns_is_trained_on_judged_runs() -> None:
+def test_parameters_are_fitted_on_judged_runs() -> None:
     runs = random_runs(7, 2)
     qrels = {query_id: {hits[0].doc_id: 1} for query_id, hits in runs[0].items()}
     trained = RanxFusion("mapfuse").fit(qrels, runs)
@@ -119,15 +119,15 @@ def test_a_method_that_learns_is_trained_on_judged_runs() -> None:
 
 
 def test_queries_without_hits_and_runs_without_hits() -> None:
-    one: Run = {"q1": [Hit("a", 2.0), Hit("b", 1.0)], "q2": []}
+    run: Run = {"q1": [Hit("a", 2.0), Hit("b", 1.0)], "q2": []}
     other: Run = {"q1": [], "q3": [Hit("c", 1.0)]}
-    fused = RanxFusion("sum", "none").fuse([one, other])
+    fused = RanxFusion("sum", "none").fuse([run, other])
     assert fused == {"q1": [Hit("a", 2.0), Hit("b", 1.0)], "q2": [], "q3": [Hit("c", 1.0)]}
     assert RanxFusion("sum").fuse([{"q": []}, {}]) == {"q": []}
     with pytest.raises(InputError, match="without a single hit"):
-        RanxFusion("sum").fuse([one, {"q1": []}])
+        RanxFusion("sum").fuse([run, {"q1": []}])
     with pytest.raises(InputError, match="zmuv"):  # where ranx 0.3.21 forgets other queries
-        RanxFusion("sum", "zmuv").fuse([one, other])
+        RanxFusion("sum", "zmuv").fuse([run, other])
 
 
 def test_parameters_are_checked_before_ranx_sees_them() -> None:

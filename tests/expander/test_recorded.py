@@ -18,7 +18,7 @@ weights = st.dictionaries(st.text(max_size=4), st.floats(0.001, 1e6), max_size=4
 
 
 @given(weights, weights, st.booleans())
-def test_rows_give_the_expanded_query_back(
+def test_rows_restore_the_expanded_query(
     words: dict[str, float], terms: dict[str, float], is_reduced: bool
 ) -> None:
     query = Query("q", "a note")
@@ -30,7 +30,7 @@ def test_rows_give_the_expanded_query_back(
     assert expander.expand_many([query]) == [expanded]
 
 
-def test_a_file_of_rows_is_an_expander(tmp_path: Path) -> None:
+def test_a_file_of_rows_is_read_as_an_expander(tmp_path: Path) -> None:
     path = tmp_path / "expanded.jsonl"
     path.write_text(
         '{"query_id": "a", "weights": {"gout": 0.5}, "origin": "cache"}\n\n'
@@ -73,7 +73,7 @@ def test_a_bad_row_names_its_line_and_quotes_nothing(tmp_path: Path, line: str) 
     assert caught.value.message == f"{path}:2: this is not an expanded query"
 
 
-def test_an_id_given_twice_is_refused(tmp_path: Path) -> None:
+def test_an_id_that_appears_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "expanded.jsonl"
     path.write_text('{"query_id": "a"}\n{"query_id": "a"}\n', encoding="utf-8")
     with pytest.raises(InputError, match="`a` appears twice"):

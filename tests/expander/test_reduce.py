@@ -18,7 +18,7 @@ IDF = {
     term: math.log(1 + (5 - df + 0.5) / (df + 0.5))
     for term, df in {"fever": 4, "cough": 3, "rash": 2, "gout": 1}.items()
 }
-QUERY = Query("q", "fever fever fever fever cough cough rash gout unheard")
+QUERY = Query("q", "fever fever fever fever cough cough rash gout unindexed")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def reduced(index: Index, query: Query = QUERY, **settings: float | None) -> Que
     return Reduce(ReduceSettings(**chosen), corpus=index).expand_many([query])[0]  # type: ignore[arg-type]
 
 
-def test_the_most_informative_terms_stay_by_frequency_times_idf(index: Index) -> None:
+def test_the_terms_of_largest_frequency_times_idf_are_kept(index: Index) -> None:
     worth = {
         "fever": 4 * IDF["fever"],
         "cough": 2 * IDF["cough"],
@@ -74,20 +74,20 @@ def test_rare_terms_may_count_more(index: Index) -> None:
     )
 
 
-def test_where_nothing_falls_away_the_query_is_returned(index: Index) -> None:
+def test_a_query_that_loses_no_term_is_returned_unchanged(index: Index) -> None:
     assert reduced(index) is QUERY
-    for query in (Query("e", ""), Query("u", "unheard of")):
+    for query in (Query("e", ""), Query("u", "unindexed of")):
         assert reduced(index, query, terms=1) is query
 
 
-def test_added_words_and_terms_are_weighed_with_the_text(index: Index) -> None:
+def test_added_words_and_terms_count_with_the_text(index: Index) -> None:
     query = Query("q", "fever", {"gout cough": 0.5}, {"rash": 3.0})
     assert reduced(index, query, terms=2).terms == {"rash": 3.0, "gout": 0.5}
     assert reduced(index, query, terms=2).weights == {}
 
 
 @given(st.lists(st.sampled_from(["fever", "cough", "rash", "gout"]), max_size=20))
-def test_keeping_all_terms_finds_what_the_note_finds(words: list[str]) -> None:
+def test_the_text_is_replaced_only_if_terms_are_dropped(words: list[str]) -> None:
     class Corpus:
         size = 5
 
@@ -126,6 +126,6 @@ NOTES_HOLDING = {"fever": 4, "cough": 3, "rash": 2, "gout": 1}
         {"idf_power": 11},
     ],
 )
-def test_senseless_settings_are_refused(settings: dict[str, float]) -> None:
+def test_settings_out_of_range_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(InputError):
         ReduceSettings(**settings)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The cache of replies: what it keeps, what it refuses, and that nothing is asked twice."""
+"""The reply cache: what it stores and refuses, and that no prompt is generated twice."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def key(number: int) -> bytes:
     return reply_key("model", f"prompt {number}", GREEDY)
 
 
-def test_replies_come_back_as_they_were(tmp_path: Path) -> None:
+def test_replies_are_returned_as_stored(tmp_path: Path) -> None:
     texts = {key(1): "angina", key(2): "", key(3): "a\0b\nß 日本 \U0001f600", key(4): "x" * 70_000}
     with ReplyCache(tmp_path / "replies.sqlite3") as cache:
         cache.store(texts)
@@ -43,7 +43,7 @@ def test_replies_come_back_as_they_were(tmp_path: Path) -> None:
         assert cache.find([]) == {}
 
 
-def test_more_keys_than_a_statement_takes(tmp_path: Path) -> None:
+def test_more_keys_than_fit_into_one_statement(tmp_path: Path) -> None:
     many = {key(number): str(number) for number in range(3000)}
     with ReplyCache(tmp_path / "replies.sqlite3") as cache:
         cache.store(many)
@@ -65,8 +65,8 @@ parts = st.tuples(
 
 
 @given(parts, parts)
-def test_keys_are_equal_only_where_everything_is(one: tuple, other: tuple) -> None:  # type: ignore[type-arg]
-    assert (reply_key(*one) == reply_key(*other)) == (one == other)
+def test_keys_are_equal_only_if_all_inputs_are(left: tuple, right: tuple) -> None:  # type: ignore[type-arg]
+    assert (reply_key(*left) == reply_key(*right)) == (left == right)
 
 
 def test_a_key_never_changes() -> None:
@@ -74,14 +74,14 @@ def test_a_key_never_changes() -> None:
     assert key(0).hex() == ("a94e771b6e457c5b1b08e6a7ddbe80a873894d1b3b89336e46d5aecb99ad873c")
 
 
-def test_the_file_and_its_folder_are_the_owner_s_alone(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_file_and_its_folder(tmp_path: Path) -> None:
     path = tmp_path / "new" / "deep" / "replies.sqlite3"
     before = os.umask(0)
     try:
         cache = ReplyCache(path)
     finally:
         os.umask(before)
-    modes = {one: stat.S_IMODE(one.stat().st_mode) for one in (path, *list(path.parents)[:2])}
+    modes = {place: stat.S_IMODE(place.stat().st_mode) for place in (path, *list(path.parents)[:2])}
     assert list(modes.values()) == [0o600, 0o700, 0o700]
     cache.close()
     path.chmod(0o644)
@@ -135,7 +135,7 @@ def test_a_changed_reply_is_never_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"no cache at all" * 100, b"SQLite format 3\0" + b"x" * 4080])
-def test_what_is_no_cache_is_refused_with_the_remedy(tmp_path: Path, content: bytes) -> None:
+def test_other_files_are_refused_with_a_hint(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "replies.sqlite3"
     path.write_bytes(content)
     with pytest.raises(CacheError, match="damaged") as caught:
@@ -144,7 +144,7 @@ def test_what_is_no_cache_is_refused_with_the_remedy(tmp_path: Path, content: by
     assert path.read_bytes() == content
 
 
-def test_a_cut_file_is_refused(tmp_path: Path) -> None:
+def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "replies.sqlite3"
     texts = filled(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -168,7 +168,7 @@ def test_other_databases_and_versions_are_refused(tmp_path: Path) -> None:
         ReplyCache(ours)
 
 
-def test_a_folder_and_a_missing_right_are_told(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_opened_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CacheError, match="cannot be used: Is a directory") as caught:
         ReplyCache(tmp_path)
     assert "--no-cache" in (caught.value.hint or "")
@@ -177,7 +177,7 @@ def test_a_folder_and_a_missing_right_are_told(tmp_path: Path) -> None:
         ReplyCache(tmp_path / "file" / "replies.sqlite3")
 
 
-def test_a_store_that_fails_leaves_nothing_and_the_cache_goes_on(tmp_path: Path) -> None:
+def test_a_failed_store_leaves_nothing_and_the_cache_still_works(tmp_path: Path) -> None:
     with ReplyCache(tmp_path / "replies.sqlite3") as cache:
         cache.store({key(0): "before"})
         cache._connection.set_progress_handler(lambda: 1, 100)
@@ -189,7 +189,7 @@ def test_a_store_that_fails_leaves_nothing_and_the_cache_goes_on(tmp_path: Path)
         assert cache.find([key(0), key(1)]) == {key(0): "before", key(1): "after"}
 
 
-def test_another_process_that_never_ends_its_commit_is_told(
+def test_a_lock_held_by_another_process_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "replies.sqlite3"
@@ -203,13 +203,13 @@ def test_another_process_that_never_ends_its_commit_is_told(
     ReplyCache(path).close()
 
 
-def test_a_cache_that_cannot_be_removed_is_told(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_removed_is_reported(tmp_path: Path) -> None:
     (tmp_path / "x.sqlite3").mkdir()
     with pytest.raises(CacheError, match="cannot be removed: Is a directory"):
         clear_cache(tmp_path / "x.sqlite3")
 
 
-def test_clearing_removes_a_cache_and_nothing_else(tmp_path: Path) -> None:
+def test_clearing_removes_caches_only(tmp_path: Path) -> None:
     path = tmp_path / "replies.sqlite3"
     filled(path, 1)
     assert clear_cache(path)
@@ -224,7 +224,7 @@ def test_clearing_removes_a_cache_and_nothing_else(tmp_path: Path) -> None:
     assert note.exists()
 
 
-def test_two_threads_with_a_connection_each_share_a_file(tmp_path: Path) -> None:
+def test_threads_with_their_own_connections_share_a_file(tmp_path: Path) -> None:
     path = tmp_path / "replies.sqlite3"
     failures: list[BaseException] = []
 
@@ -249,7 +249,7 @@ def test_two_threads_with_a_connection_each_share_a_file(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("kill", range(KILLS))
-def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path, kill: int) -> None:
+def test_a_killed_run_resumes_where_it_stopped(tmp_path: Path, kill: int) -> None:
     cache, log = tmp_path / "replies.sqlite3", tmp_path / "log"
     command = [sys.executable, expansion_writer.__file__, str(cache), str(log)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -262,19 +262,19 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path, kill: int) -> Non
     before = lines(log)
     replies = expansion_writer.replies(cache, log, 0)
     assert replies == [f"reply to {prompt}" for prompt in expansion_writer.PROMPTS]
-    asked = lines(log)
+    prompts_after = lines(log)
     assert target <= len(before) < 200
-    assert 200 <= len(asked) <= 200 + expansion_writer.BATCH
-    assert set(asked) == set(expansion_writer.PROMPTS)
+    assert 200 <= len(prompts_after) <= 200 + expansion_writer.BATCH
+    assert set(prompts_after) == set(expansion_writer.PROMPTS)
     expansion_writer.replies(cache, log, 0)
-    assert lines(log) == asked
+    assert lines(log) == prompts_after
 
 
 def lines(log: Path) -> list[str]:
     return log.read_text(encoding="utf-8").splitlines() if log.exists() else []
 
 
-def test_another_digest_setting_or_scope_is_another_reply(tmp_path: Path) -> None:
+def test_another_digest_settings_or_scope_is_another_reply(tmp_path: Path) -> None:
     with ReplyCache(tmp_path / "replies.sqlite3") as cache:
         models = [FakeGenerator(digest=name) for name in ("one", "two")]
         for model in models:
@@ -282,5 +282,5 @@ def test_another_digest_setting_or_scope_is_another_reply(tmp_path: Path) -> Non
         CachedGenerator(models[0], cache).generate(["p"], replace(GREEDY, seed=1))
         CachedGenerator(models[0], cache, scope="raw prompts").generate(["p"])
         CachedGenerator(models[0], cache).generate(["p"])
-        assert [len(model.asked) for model in models] == [3, 1]
+        assert [len(model.seen_prompts) for model in models] == [3, 1]
         assert len(cache) == 4

@@ -1,4 +1,4 @@
-"""What small models write, and what is read out of it."""
+"""Parsing what small models write as keywords and as passages."""
 
 import json
 
@@ -19,7 +19,7 @@ PROMPT = (
 
 
 @pytest.mark.parametrize(
-    ("reply", "found"),
+    ("reply", "expected"),
     [
         ("takotsubo, stress cardiomyopathy", ["takotsubo", "stress cardiomyopathy"]),
         ("1. Dyspnea\n2. Edema\n3) Fatigue", ["Dyspnea", "Edema", "Fatigue"]),
@@ -61,11 +61,11 @@ PROMPT = (
         ("x" * 500, []),
     ],
 )
-def test_lists_of_all_kinds(reply: str, found: list[str]) -> None:
-    assert parse_keywords(reply) == found
+def test_lists_of_all_kinds(reply: str, expected: list[str]) -> None:
+    assert parse_keywords(reply) == expected
 
 
-def test_prose_gives_its_telling_words_once_each() -> None:
+def test_prose_yields_its_informative_words_once_each() -> None:
     reply = "The patient has a history of diabetes and may have developed diabetes of the heart."
     assert parse_keywords(reply) == ["patient", "history", "diabetes", "developed", "heart"]
     assert parse_keywords("12, 3.5, stage 3") == ["stage 3"]
@@ -80,7 +80,7 @@ def test_prose_gives_its_telling_words_once_each() -> None:
         PROMPT[:150] + "\n" + PROMPT + "\n1. takotsubo\n2. broken heart",
     ],
 )
-def test_a_repeated_prompt_is_no_answer(reply: str) -> None:
+def test_a_repeated_prompt_is_not_an_answer(reply: str) -> None:
     assert parse_keywords(reply, PROMPT)[-2:] == ["takotsubo", "broken heart"]
     assert not {"funeral", "crushing", "efficient"} & {
         w.lower() for w in parse_keywords(reply, PROMPT)
@@ -120,12 +120,12 @@ CAPTURED = [
 ]
 
 
-@pytest.mark.parametrize(("reply", "found"), CAPTURED)
-def test_what_smollm2_wrote(reply: str, found: list[str]) -> None:
-    assert parse_keywords(reply, PROMPT) == found
+@pytest.mark.parametrize(("reply", "expected"), CAPTURED)
+def test_keywords_of_replies_by_smollm2(reply: str, expected: list[str]) -> None:
+    assert parse_keywords(reply, PROMPT) == expected
 
 
-def test_a_passage_that_smollm2_looped_in() -> None:
+def test_a_passage_in_which_smollm2_looped() -> None:
     reply = "Mild global delay, mild global delay, " + "severe heart disease, " * 40 + "sev"
     counts = count_passage_words(reply)
     assert counts == {
@@ -137,7 +137,7 @@ def test_a_passage_that_smollm2_looped_in() -> None:
     }
 
 
-def test_words_of_the_note_can_be_left_out() -> None:
+def test_words_of_the_note_can_be_excluded() -> None:
     assert parse_keywords("chest pain, back pain, cough", known_text="Pain in the Chest.") == [
         "back",
         "cough",
@@ -156,10 +156,10 @@ SMOL_LOOP = "The patient's symptoms are consistent with a heart attack. " * 12 +
 
 
 def test_a_list_that_loops_and_is_cut_off() -> None:
-    found = parse_keywords(SMOL_LIST, PROMPT)
-    assert found[0] == "Stress-Induced Cardiomyopathy"
-    assert {"Takotsubo Syndrome", "apical ballooning"} <= set(found)
-    assert sum("Takotsubo" in one for one in found) == 1
+    keywords = parse_keywords(SMOL_LIST, PROMPT)
+    assert keywords[0] == "Stress-Induced Cardiomyopathy"
+    assert {"Takotsubo Syndrome", "apical ballooning"} <= set(keywords)
+    assert sum("Takotsubo" in keyword for keyword in keywords) == 1
 
 
 def test_a_sentence_that_loops_counts_once() -> None:
@@ -197,20 +197,18 @@ replies = st.one_of(
 
 
 @given(replies, replies, st.integers(1, 70))
-def test_whatever_comes_keywords_are_bounded_pieces_of_it(
-    reply: str, prompt: str, limit: int
-) -> None:
-    found = parse_keywords(reply, prompt, limit)
-    assert found == parse_keywords(reply, prompt, limit)
-    assert len(found) <= limit
-    assert len({one.casefold() for one in found}) == len(found)
-    for one in found:
-        assert one.strip() == one != ""
-        assert len(one) <= len(reply)
+def test_keywords_of_any_reply_are_bounded(reply: str, prompt: str, limit: int) -> None:
+    keywords = parse_keywords(reply, prompt, limit)
+    assert keywords == parse_keywords(reply, prompt, limit)
+    assert len(keywords) <= limit
+    assert len({keyword.casefold() for keyword in keywords}) == len(keywords)
+    for keyword in keywords:
+        assert keyword.strip() == keyword != ""
+        assert len(keyword) <= len(reply)
 
 
 @given(replies, replies)
-def test_whatever_comes_a_passage_is_bounded(reply: str, prompt: str) -> None:
+def test_the_passage_of_any_reply_is_bounded(reply: str, prompt: str) -> None:
     counts = count_passage_words(reply, prompt)
     assert counts == count_passage_words(reply, prompt)
     assert all(len(word) <= len(reply) and 1 <= n <= MAX_REPEATS for word, n in counts.items())
@@ -220,6 +218,6 @@ def test_whatever_comes_a_passage_is_bounded(reply: str, prompt: str) -> None:
     "reply",
     ["[" * 100_000, '{"a":' * 50_000, "a" * 100_000, "-" * 100_000, '"' * 50_000, "(1) " * 9_000],
 )
-def test_monsters_are_read_quickly(reply: str) -> None:
+def test_pathological_replies_are_parsed_quickly(reply: str) -> None:
     assert len(parse_keywords(reply, "-" * 10_000)) <= MAX_KEYWORDS
     assert isinstance(count_passage_words(reply), dict)

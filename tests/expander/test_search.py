@@ -35,20 +35,20 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
 
 
 class Podagra:
-    """Adds a word to every query, and counts how often it is asked."""
+    """Adds a word to every query, and counts the queries it expanded."""
 
     name = "podagra"
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.expanded_queries = 0
 
     def expand_many(self, queries: Sequence[Query]) -> list[Query]:
-        self.asked += len(queries)
+        self.expanded_queries += len(queries)
         return [Query(query.query_id, query.text, {"podagra": 0.5}) for query in queries]
 
 
-class Plain:
-    """A searcher that cannot count ranks."""
+class HitsOnlySearcher:
+    """A searcher that cannot compute ranks."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
@@ -61,7 +61,7 @@ class Plain:
         return self._index.search_many(queries, k, where)
 
 
-def test_an_expanding_searcher_searches_what_was_expanded(index: Index) -> None:
+def test_an_expanding_searcher_searches_the_expanded_queries(index: Index) -> None:
     searcher = expanding_searcher(index, Podagra())
     expanded = Podagra().expand_many(QUERIES)
     where = Filter(exclude_ids=frozenset({"p0"}))
@@ -72,12 +72,12 @@ def test_an_expanding_searcher_searches_what_was_expanded(index: Index) -> None:
     assert searcher.search_many([]) == []
 
 
-def test_it_counts_ranks_where_the_other_does(index: Index) -> None:
+def test_an_expanding_searcher_ranks_if_its_searcher_does(index: Index) -> None:
     ranking = expanding_searcher(index, Podagra())
     assert type(ranking) is ExpandingRankingSearcher
     assert isinstance(ranking, RankingSearcher)
     assert ranking.ranks_many(QUERIES, [["p0", "p1", "p2"], ["p1"]]) == [[1, 2, None], [3]]
-    plain = expanding_searcher(Plain(index), Podagra())
+    plain = expanding_searcher(HitsOnlySearcher(index), Podagra())
     assert type(plain) is ExpandingSearcher
     assert isinstance(plain, Searcher)
     assert not isinstance(plain, RankingSearcher)
@@ -90,19 +90,19 @@ def test_an_evaluation_expands_every_query_once(index: Index) -> None:
         searcher, QUERIES, {"a": {"p1": 1}, "b": {"p1": 1}}, ["RR"]
     )
     assert evaluation.values("RR") == [1 / 2, 1 / 3]
-    assert expander.asked == 2
+    assert expander.expanded_queries == 2
 
 
 def test_a_fused_searcher_fuses_hits_of_its_depth(index: Index) -> None:
-    searchers = [Plain(index), Plain(index)]
+    searchers = [HitsOnlySearcher(index), HitsOnlySearcher(index)]
     fused = FusedSearcher([searchers[0], expanding_searcher(searchers[1], Podagra())], RRF(), 4)
-    found = fused.search_many(QUERIES, 2)
+    hits = fused.search_many(QUERIES, 2)
     runs = [
         {str(n): hits for n, hits in enumerate(index.search_many(queries, 4))}
         for queries in (QUERIES, Podagra().expand_many(QUERIES))
     ]
     whole = RRF().fuse(runs)
-    assert found == [whole["0"][:2], whole["1"][:2]]
+    assert hits == [whole["0"][:2], whole["1"][:2]]
     assert searchers[0].depths == searchers[1].depths == [4]
     fused.search_many(QUERIES, 9)
     assert searchers[0].depths[-1] == 9
@@ -110,14 +110,14 @@ def test_a_fused_searcher_fuses_hits_of_its_depth(index: Index) -> None:
     assert not isinstance(fused, RankingSearcher)
 
 
-def test_a_fused_searcher_passes_filters_on_and_takes_equal_ids(index: Index) -> None:
+def test_a_fused_searcher_applies_filters_and_accepts_equal_ids(index: Index) -> None:
     fused = FusedSearcher([index, index], RRF())
     same = [Query("same", "gout"), Query("same", "cough")]
     hits = fused.search_many(same, 5, Filter(exclude_ids=frozenset({"p0"})))
-    assert [[hit.doc_id for hit in found] for found in hits] == [[], ["p3"]]
+    assert [[hit.doc_id for hit in query_hits] for query_hits in hits] == [[], ["p3"]]
 
 
-def test_nothing_to_fuse_and_no_depth_are_refused(index: Index) -> None:
+def test_a_fusion_needs_searchers_and_a_depth(index: Index) -> None:
     with pytest.raises(InputError):
         FusedSearcher([], RRF())
     with pytest.raises(InputError):
@@ -126,7 +126,7 @@ def test_nothing_to_fuse_and_no_depth_are_refused(index: Index) -> None:
 
 def rows(queries: Sequence[Query], generator: CachedGenerator, window: int = 2) -> list[object]:
     expansions = expand_queries(iter(queries), Keywords(generator=generator), window=window)
-    return [expansion_row(one, with_reply=True) for one in expansions]
+    return [expansion_row(expansion, with_reply=True) for expansion in expansions]
 
 
 MANY = [Query(f"q{number}", f"note {number}") for number in range(5)]
@@ -149,28 +149,28 @@ def test_a_file_of_queries_becomes_rows_in_order(tmp_path: Path) -> None:
         for number in range(5)
     ] + [{"query_id": "e", "weights": {}, "terms": {}, "replaces_text": False}]
     assert [row["origin"] for row in again if isinstance(row, dict)] == ["cache"] * 5
-    assert len(model.asked) == 5
+    assert len(model.seen_prompts) == 5
     assert "note" not in json.dumps(first)
 
 
 def test_failed_queries_are_rows_without_additions() -> None:
-    found = rows(MANY, CachedGenerator(FailingGenerator(lambda number: number == 1), None))
-    assert [row["origin"] for row in found if isinstance(row, dict)] == [
+    result = rows(MANY, CachedGenerator(FailingGenerator(lambda number: number == 1), None))
+    assert [row["origin"] for row in result if isinstance(row, dict)] == [
         *("model", "model", "failed", "failed", "model")
     ]
-    assert isinstance(found[2], dict)
-    assert found[2]["weights"] == {}
+    assert isinstance(result[2], dict)
+    assert result[2]["weights"] == {}
 
 
-def test_other_strategies_make_rows_too(index: Index) -> None:
+def test_strategies_without_a_model_make_rows_too(index: Index) -> None:
     strategy = Reduce(ReduceSettings(terms=1, share=None, at_least=1), corpus=index)
     queries = [Query("q", "gout fever", {"cough": 0.5}), Query("g", "gout")]
-    row, unchanged = [expansion_row(one) for one in expand_queries(queries, strategy)]
+    row, unchanged = [expansion_row(expansion) for expansion in expand_queries(queries, strategy)]
     assert row == {"query_id": "q", "weights": {}, "terms": {"gout": 1.0}, "replaces_text": True}
     assert unchanged == {"query_id": "g", "weights": {}, "terms": {}, "replaces_text": False}
 
 
-def test_only_what_was_added_is_in_a_row(index: Index) -> None:
+def test_a_row_holds_only_what_was_added(index: Index) -> None:
     generator = CachedGenerator(FakeGenerator(lambda _: "cough, tophi"), None)
     query = Query("q", "gout", {"cough": 0.5, "x": 1.0}, {"y": 1.0})
     (expansion,) = expand_queries([query], Keywords(generator=generator))

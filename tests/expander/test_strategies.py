@@ -26,7 +26,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
     return index_of(tmp_path_factory.mktemp("strategies") / "index", NOTES)
 
 
-def test_keywords_asks_the_paper_s_question() -> None:
+def test_keywords_uses_the_prompt_of_the_paper() -> None:
     """As reconstructed in ../shared/reference/mortality-and-privacy.md, 1.1."""
     model = FakeGenerator(lambda _: "1. podagra\n2. uric acid")
     strategy = Keywords(generator=model)
@@ -39,8 +39,8 @@ def test_keywords_asks_the_paper_s_question() -> None:
         "patient profile to help identify similar patients? Patient: A man with gout. "
         "{patient_data} {excerpts}. Keywords: "
     )
-    assert model.asked == [wording]
-    assert [prompt.text for prompt in strategy.build_prompts([QUERY])] == model.asked
+    assert model.seen_prompts == [wording]
+    assert [prompt.text for prompt in strategy.build_prompts([QUERY])] == model.seen_prompts
     assert model.settings == [GenerationSettings(max_new_tokens=200)]
 
 
@@ -51,7 +51,7 @@ def test_keywords_have_a_weight_and_a_number() -> None:
     assert query == Query("q", "gout", {"tophi": 1.25, "podagra": 0.25}, {"gout": 2.0})
 
 
-def test_only_missing_keywords_can_be_asked_for() -> None:
+def test_keywords_can_be_limited_to_missing_words() -> None:
     model = FakeGenerator(lambda _: "acute gout, podagra")
     settings = KeywordsSettings(only_missing=True)
     (query,) = Keywords(settings, generator=model).expand_many([Query("q", "A gout")])
@@ -75,8 +75,8 @@ def test_query2doc_repeats_the_query_five_times(index: Index) -> None:
     ours, theirs = index.search_many([expanded, repeated])
     assert [hit.doc_id for hit in ours] == [hit.doc_id for hit in theirs]
     assert [hit.score for hit in theirs] == pytest.approx([hit.score * 5 for hit in ours], rel=1e-6)
-    assert model.asked[0].startswith("Write a passage that answers the given query:")
-    assert "gout of a toe" in model.asked[0]
+    assert model.seen_prompts[0].startswith("Write a passage that answers the given query:")
+    assert "gout of a toe" in model.seen_prompts[0]
 
 
 def test_grounded_shows_the_first_hits(index: Index) -> None:
@@ -88,13 +88,13 @@ def test_grounded_shows_the_first_hits(index: Index) -> None:
         corpus=index,
     )
     (query,) = strategy.expand_many([QUERY])
-    assert "1. gout of the …\n2. gout and tophi …\n" in model.asked[0]
-    assert "chest" not in model.asked[0]
-    assert QUERY.text in model.asked[0]
+    assert "1. gout of the …\n2. gout and tophi …\n" in model.seen_prompts[0]
+    assert "chest" not in model.seen_prompts[0]
+    assert QUERY.text in model.seen_prompts[0]
     assert query.weights == {"Podagra": 0.5, "of": 0.5, "the": 0.5, "toe": 0.5}
 
 
-def test_grounded_takes_copies_of_excerpts_but_not_of_the_note(index: Index) -> None:
+def test_grounded_accepts_copies_of_excerpts_but_not_of_the_note(index: Index) -> None:
     note = "gout of the toe since Monday last week"
     copied = f"{note}. gout and tophi and kidney stones."
     strategy = Grounded(generator=FakeGenerator(lambda _: copied), searcher=index, corpus=index)
@@ -105,30 +105,30 @@ def test_grounded_takes_copies_of_excerpts_but_not_of_the_note(index: Index) -> 
 
 def test_grounded_never_shows_what_is_filtered_out_or_the_patient(index: Index) -> None:
     model = FakeGenerator()
-    means = StrategyResources(model, index, index, where=Filter(exclude_ids=frozenset({"p0"})))
-    make_strategy("grounded", means).expand_many([Query("other", "gout toe tophi")])
+    resources = StrategyResources(model, index, index, where=Filter(exclude_ids=frozenset({"p0"})))
+    make_strategy("grounded", resources).expand_many([Query("other", "gout toe tophi")])
     make_strategy("grounded", StrategyResources(model, index, index)).expand_many(
         [Query("p1", "gout toe")]
     )
-    assert "podagra" not in model.asked[0]
-    assert "tophi and" in model.asked[0]
-    assert "podagra" in model.asked[1]
-    assert "tophi" not in model.asked[1]
+    assert "podagra" not in model.seen_prompts[0]
+    assert "tophi and" in model.seen_prompts[0]
+    assert "podagra" in model.seen_prompts[1]
+    assert "tophi" not in model.seen_prompts[1]
 
 
 @pytest.mark.parametrize("reply", ["", "\n", "None", "I'm sorry, I can't help.", "..."])
-def test_a_reply_that_says_nothing_leaves_the_query(index: Index, reply: str) -> None:
-    means = StrategyResources(FakeGenerator(lambda _: reply), index, index)
+def test_an_empty_reply_leaves_the_query_unchanged(index: Index, reply: str) -> None:
+    resources = StrategyResources(FakeGenerator(lambda _: reply), index, index)
     for name in ("keywords", "query2doc", "grounded"):
-        assert make_strategy(name, means).expand_many([QUERY])[0] is QUERY
+        assert make_strategy(name, resources).expand_many([QUERY])[0] is QUERY
 
 
-def test_queries_without_text_are_not_asked_about(index: Index) -> None:
+def test_queries_without_text_are_not_sent_to_the_model(index: Index) -> None:
     model = FakeGenerator(lambda _: "podagra")
     queries = [Query("a", " "), QUERY, Query("b", "", {"x": 1.0})]
     expanded = Keywords(generator=model).expand_many(queries)
     assert (expanded[0], expanded[2]) == (queries[0], queries[2])
-    assert len(model.asked) == 1
+    assert len(model.seen_prompts) == 1
     blank = Keywords(generator=model)
     assert blank.expand_many([]) == []
     assert blank.expand_many([queries[0]]) == [queries[0]]
@@ -140,8 +140,8 @@ VOCABULARY = [Concept("X", (ConceptName("gout"), ConceptName("podagra")))]
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_is_made_by_name_and_keeps_the_query(index: Index, name: str) -> None:
-    means = StrategyResources(FakeGenerator(lambda _: "podagra"), index, index, VOCABULARY)
-    strategy = make_strategy(name, means)
+    resources = StrategyResources(FakeGenerator(lambda _: "podagra"), index, index, VOCABULARY)
+    strategy = make_strategy(name, resources)
     assert isinstance(strategy, Expander)
     assert strategy.name == name
     query = Query("q", "gout of the toe")
@@ -153,13 +153,13 @@ def test_every_strategy_is_made_by_name_and_keeps_the_query(index: Index, name: 
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_missing_means_are_told_with_the_option(name: str) -> None:
+def test_missing_resources_are_reported_with_the_option(name: str) -> None:
     with pytest.raises(UsageError, match=f"the strategy `{name}` needs") as caught:
         make_strategy(name, StrategyResources())
     assert "--" in (caught.value.hint or "")
 
 
-def test_unknown_names_and_foreign_settings_are_refused(index: Index) -> None:
+def test_unknown_names_and_settings_of_another_strategy_are_refused(index: Index) -> None:
     with pytest.raises(UsageError, match="unknown strategy `keyword`") as caught:
         make_strategy("keyword", StrategyResources())
     assert "keywords, query2doc" in (caught.value.hint or "")
@@ -171,7 +171,7 @@ texts = st.one_of(
     st.text(max_size=40),
     st.lists(st.sampled_from(["gout", "no", "toe", "podagra", ",", "."])).map(" ".join),
 )
-given_queries = st.builds(
+random_queries = st.builds(
     Query,
     st.sampled_from(["p0", "p1", "q"]),
     texts,
@@ -181,13 +181,13 @@ given_queries = st.builds(
 
 
 @settings(max_examples=30)
-@given(st.lists(given_queries, max_size=4), texts)
-def test_whatever_queries_come_they_come_back_in_order_and_can_be_searched(
+@given(st.lists(random_queries, max_size=4), texts)
+def test_any_queries_come_back_in_order_and_can_be_searched(
     index: Index, queries: list[Query], reply: str
 ) -> None:
-    means = StrategyResources(FakeGenerator(lambda _: reply), index, index, VOCABULARY)
+    resources = StrategyResources(FakeGenerator(lambda _: reply), index, index, VOCABULARY)
     for name in STRATEGIES:
-        expanded = make_strategy(name, means).expand_many(queries)
+        expanded = make_strategy(name, resources).expand_many(queries)
         assert [query.query_id for query in expanded] == [query.query_id for query in queries]
         assert len(index.search_many(expanded)) == len(queries)
         for before, after in zip(queries, expanded, strict=True):
@@ -195,7 +195,7 @@ def test_whatever_queries_come_they_come_back_in_order_and_can_be_searched(
             assert name == "reduce" or after.text == before.text
 
 
-def test_a_new_strategy_is_one_class_and_one_row(
+def test_a_registered_class_can_be_made_by_name(
     index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Shout:
@@ -233,7 +233,7 @@ def test_prompts_are_files_of_the_package() -> None:
         lambda: GroundedSettings(original_weight=float("inf")),
     ],
 )
-def test_senseless_settings_are_refused(make: object) -> None:
+def test_settings_out_of_range_are_refused(make: object) -> None:
     assert callable(make)
     with pytest.raises(InputError):
         make()

@@ -46,7 +46,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
     return index_of(tmp_path_factory.mktemp("synonyms") / "index", NOTES)
 
 
-def found(index: Index, text: str) -> list[tuple[str, bool]]:
+def find_concepts(index: Index, text: str) -> list[tuple[str, bool]]:
     mentions = ConceptFinder(VOCABULARY, index).find(text)
     return [(VOCABULARY[n].concept_id, m.negated) for m in mentions for n in m.concepts]
 
@@ -72,11 +72,11 @@ def found(index: Index, text: str) -> list[tuple[str, bool]]:
 def test_the_longest_names_are_found_in_any_inflection(
     index: Index, text: str, expected: list[str]
 ) -> None:
-    assert [concept for concept, _ in found(index, text)] == expected
+    assert [concept for concept, _ in find_concepts(index, text)] == expected
 
 
-def test_denied_mentions_are_told(index: Index) -> None:
-    assert found(index, "No epistaxis or gout. Muscle weakness") == [
+def test_negated_mentions_are_marked(index: Index) -> None:
+    assert find_concepts(index, "No epistaxis or gout. Muscle weakness") == [
         ("X:1", True),
         ("X:5", True),
         ("X:6", True),
@@ -95,7 +95,7 @@ def test_the_words_of_other_exact_names_share_the_weight(index: Index) -> None:
     assert added(index, "gout", weight=0.6) == pytest.approx(
         {"podagra": 0.2, "uric": 0.2, "arthritis": 0.2}
     )
-    # Two words were found; of the other names' words only this one is new.
+    # The mention has two words; only this word of the other names is new.
     assert added(index, "muscle weakness", weight=0.5) == {"myasthenia": 1.0}
     assert added(index, "muscle weakness", weight=0.5, shared=False) == {"myasthenia": 0.5}
 
@@ -108,20 +108,20 @@ def test_scopes_can_be_chosen(index: Index) -> None:
     )
 
 
-def test_a_concept_counts_once_and_denied_ones_add_nothing(index: Index) -> None:
+def test_a_concept_counts_once_and_negated_ones_add_nothing(index: Index) -> None:
     assert added(index, "epistaxis, epistaxis and epistaxis") == {"nosebleed": 0.3}
     assert added(index, "no epistaxis") == {}
     assert added(index, "no epistaxis then. Epistaxis since") == {"nosebleed": 0.3}
 
 
-def test_words_that_the_corpus_lacks_or_is_full_of_are_left_out(index: Index) -> None:
-    vocabulary = [Concept("X", (ConceptName("gout"), ConceptName("unheard common podagra")))]
+def test_words_that_are_absent_or_too_common_in_the_corpus_are_left_out(index: Index) -> None:
+    vocabulary = [Concept("X", (ConceptName("gout"), ConceptName("unindexed common podagra")))]
     strategy = Synonyms(corpus=index, vocabulary=vocabulary)
     (query,) = strategy.expand_many([Query("q", "gout")])
     assert query.weights == {"podagra": 0.3}
 
 
-def test_queries_keep_order_text_and_what_they_had(index: Index) -> None:
+def test_queries_keep_their_order_text_weights_and_terms(index: Index) -> None:
     queries = [Query("a", "nothing here"), Query("b", "gout", {"podagra": 1.0}, {"x": 2.0})]
     expanded = Synonyms(corpus=index, vocabulary=VOCABULARY[4:5]).expand_many(queries)
     assert expanded[0] is queries[0]
@@ -131,14 +131,14 @@ def test_queries_keep_order_text_and_what_they_had(index: Index) -> None:
 def test_the_concepts_of_a_note_can_be_shown(index: Index) -> None:
     strategy = Synonyms(corpus=index, vocabulary=VOCABULARY)
     shown = strategy.concepts("an ASD without epistaxis")
-    assert [(concept.names[0].text, denied) for concept, denied in shown] == [
+    assert [(concept.names[0].text, is_negated) for concept, is_negated in shown] == [
         ("Atrial septal defect", False),
         ("Epistaxis", True),
     ]
 
 
 @pytest.mark.parametrize("settings", [{"weight": -1.0}, {"max_share": 2.0}, {"scopes": ("ALL",)}])
-def test_senseless_settings_are_refused(settings: dict[str, object]) -> None:
+def test_settings_out_of_range_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(InputError):
         SynonymsSettings(**settings)  # type: ignore[arg-type]
 
@@ -148,7 +148,7 @@ DATA = SHARED
 
 @pytest.mark.shared
 @pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not there")
-def test_what_phenopackets_deny_is_taken_for_denied(index: Index) -> None:
+def test_negated_phenotypes_of_phenopackets_are_recognised(index: Index) -> None:
     """Their texts are a template: "presented with A, B. There was no C, D."."""
     from expander.concepts.vocabulary import read_vocabulary
     from patientdx.formats import read_queries
@@ -157,10 +157,10 @@ def test_what_phenopackets_deny_is_taken_for_denied(index: Index) -> None:
     finder = ConceptFinder(hpo, index)
     wrong = seen = 0
     for query in read_queries(DATA / "phenopackets"):
-        affirmed, _, denied = query.text.partition("There was no")
+        affirmed, _, negated = query.text.partition("There was no")
         for text, expected in (
             (affirmed, False),
-            (f"There was no{denied}" if denied else "", True),
+            (f"There was no{negated}" if negated else "", True),
         ):
             mentions = finder.find(text)
             seen += len(mentions)

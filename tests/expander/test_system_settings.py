@@ -12,8 +12,8 @@ from expander.systems.system import parse_system
 from patientdx.errors import InputError, UsageError
 
 
-def test_every_setting_arrives_where_it_belongs() -> None:
-    found = parse_system_settings(
+def test_every_setting_reaches_its_part() -> None:
+    settings = parse_system_settings(
         {
             "system": "rrf(bm25,rm3,phrases)",
             "k1": 1.2,
@@ -25,23 +25,23 @@ def test_every_setting_arrives_where_it_belongs() -> None:
             "phrases.pair_weight": 1,
         }
     )
-    assert str(found) == "rrf(bm25,0.5*rm3,2*phrases)"
-    assert (found.k1, found.b, found.rrf_k) == (1.2, 0.0, 20.0)
-    assert found.strategy_settings("rm3") == Rm3Settings(terms=20, original_weight=0.7)
-    assert found.phrase_settings(1.2, 0) == PhraseSettings(1.2, 0, pair_weight=1.0)
+    assert str(settings) == "rrf(bm25,0.5*rm3,2*phrases)"
+    assert (settings.k1, settings.b, settings.rrf_k) == (1.2, 0.0, 20.0)
+    assert settings.strategy_settings("rm3") == Rm3Settings(terms=20, original_weight=0.7)
+    assert settings.phrase_settings(1.2, 0) == PhraseSettings(1.2, 0, pair_weight=1.0)
 
 
-def test_what_is_not_set_stays_as_it_is() -> None:
-    found = parse_system_settings({})
-    assert (str(found), found.k1, found.b, found.rrf_k) == ("bm25", None, None, 60)
+def test_settings_that_are_not_set_keep_their_defaults() -> None:
+    settings = parse_system_settings({})
+    assert (str(settings), settings.k1, settings.b, settings.rrf_k) == ("bm25", None, None, 60)
     keywords = parse_system_settings({"system": "keywords"})
     assert keywords.strategy_settings("keywords") is None
     assert keywords.phrase_settings(0.9, 0.4) == PhraseSettings()
 
 
-def test_truth_values_and_limits_that_may_be_missing() -> None:
-    found = parse_system_settings({"system": "keywords", "keywords.only_missing": True})
-    assert found.strategy_settings("keywords") == KeywordsSettings(only_missing=True)
+def test_booleans_and_optional_limits_can_be_set() -> None:
+    settings = parse_system_settings({"system": "keywords", "keywords.only_missing": True})
+    assert settings.strategy_settings("keywords") == KeywordsSettings(only_missing=True)
     assert (
         parse_system_settings({"system": "reduce", "reduce.terms": 30})
         .strategy_settings("reduce")
@@ -57,7 +57,7 @@ def test_truth_values_and_limits_that_may_be_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"system": "nothing"}, "unknown system"),
         ({"system": "bm25", "rm3.terms": 5}, "the system `bm25` has no setting `rm3.terms`"),
@@ -74,10 +74,10 @@ def test_truth_values_and_limits_that_may_be_missing() -> None:
         ({"system": "bm25", "k1": "high"}, "`k1` is a number, not `high`"),
     ],
 )
-def test_what_a_system_cannot_be_set_to(values: dict[str, Value], said: str) -> None:
+def test_invalid_settings_are_refused(values: dict[str, Value], message: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_system_settings(values)
-    assert said in caught.value.message
+    assert message in caught.value.message
 
 
 def test_numbers_out_of_range_are_refused_at_once() -> None:
@@ -98,23 +98,23 @@ def test_numbers_out_of_range_are_refused_at_once() -> None:
         ("rrf(bm25,rm3,rocchio)", {"k1", "b", "rrf_k", "rm3.terms", "rocchio.terms"}),
     ],
 )
-def test_the_defaults_stand_first_among_what_is_tried(system: str, names: set[str]) -> None:
+def test_defaults_come_first_among_the_values_to_try(system: str, names: set[str]) -> None:
     parsed = parse_system(system)
     axes = default_axes(parsed, 1.5, 0.3)
     assert axes.keys() == names
     assert all(len(set(values)) == len(values) > 1 for values in axes.values())
     first = {name: values[0] for name, values in axes.items()}
-    found = parse_system_settings({"system": system, **first})
-    assert str(found) == str(parsed)
-    assert (found.k1, found.b, found.rrf_k) == (1.5, 0.3, 60)
+    settings = parse_system_settings({"system": system, **first})
+    assert str(settings) == str(parsed)
+    assert (settings.k1, settings.b, settings.rrf_k) == (1.5, 0.3, 60)
     default = parse_system_settings({"system": system})
     for name in parsed.strategies & {"rm3", "rocchio", "keywords"}:
-        assert found.strategy_settings(name) == type(found.strategy_settings(name))()
+        assert settings.strategy_settings(name) == type(settings.strategy_settings(name))()
         assert default.strategy_settings(name) is None
 
 
 @given(st.lists(st.floats(0, 9, allow_nan=False), min_size=2, max_size=4))
 def test_weights_are_those_of_the_parts_in_order(weights: list[float]) -> None:
     system = f"rrf({','.join(['bm25'] * len(weights))})"
-    found = parse_system_settings({"system": system, "weights": ":".join(map(repr, weights))})
-    assert [weight for weight, _ in found.system.parts] == weights
+    settings = parse_system_settings({"system": system, "weights": ":".join(map(repr, weights))})
+    assert [weight for weight, _ in settings.system.parts] == weights

@@ -30,25 +30,25 @@ SYSTEMS = st.recursive(
 
 
 @given(SYSTEMS)
-def test_a_system_is_read_as_it_is_written(system: System) -> None:
+def test_a_system_is_parsed_back_from_its_text(system: System) -> None:
     assert parse_system(str(system)) == system
 
 
 @given(st.text("bm25rf(),*0.3 krz", max_size=30))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     with suppress(UsageError):
         system = parse_system(text)
         assert parse_system(str(system)) == system
 
 
-def test_spaces_mean_nothing() -> None:
+def test_spaces_are_ignored() -> None:
     assert parse_system(" rrf ( bm25 , 0.3 * rm3 ) ") == System(
         "rrf", ((1.0, System("bm25")), (0.3, System("rm3")))
     )
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "is not a system"),
         ("bm26", "unknown system `bm26`"),
@@ -62,10 +62,10 @@ def test_spaces_mean_nothing() -> None:
         ("bm25 rm3", "is not a system"),
     ],
 )
-def test_an_invalid_system_is_refused(text: str, said: str) -> None:
+def test_an_invalid_system_is_refused(text: str, message: str) -> None:
     with pytest.raises(UsageError, match="`") as error:
         parse_system(text)
-    assert said in error.value.message
+    assert message in error.value.message
 
 
 def test_the_strategies_of_a_system() -> None:
@@ -78,8 +78,8 @@ def test_a_system_uses_a_model_if_one_of_its_strategies_does() -> None:
     assert not parse_system("rrf(bm25,rm3,phrases)").uses_model
 
 
-class Base:
-    """A searcher whose hits tell what it was asked."""
+class BaseSearcher:
+    """A searcher whose hits name the text of the query."""
 
     def search_many(
         self, queries: Sequence[Query], k: int = 10, where: Filter | None = None
@@ -109,26 +109,27 @@ class Renaming:
         ("z-score(2*bm25,rm3)", ScoreFusion("z-score", (2.0, 1.0))),
     ],
 )
-def test_a_fusion_fuses_what_its_parts_find(text: str, fusion: RRF | ScoreFusion) -> None:
-    query = Query("q", "asked")
-    built = build_searcher(parse_system(text), Base(), Renaming, rrf_k=7)
+def test_a_fusion_fuses_the_hits_of_its_parts(text: str, fusion: RRF | ScoreFusion) -> None:
+    query = Query("q", "note")
+    built = build_searcher(parse_system(text), BaseSearcher(), Renaming, rrf_k=7)
     runs = [
-        {"0": Base().search_many([replace(query, text=name)], 1000)[0]} for name in ("asked", "rm3")
+        {"0": BaseSearcher().search_many([replace(query, text=name)], 1000)[0]}
+        for name in ("note", "rm3")
     ]
     assert built.search_many([query], 4) == [fusion.fuse(runs, 4)["0"]]
 
 
-def test_a_name_alone_is_one_searcher() -> None:
-    base, phrases = Base(), Base()
+def test_a_system_without_fusion_is_a_single_searcher() -> None:
+    base, phrases = BaseSearcher(), BaseSearcher()
     assert build_searcher(System("phrases"), base, Renaming, phrases=phrases) is phrases
     assert build_searcher(System("bm25"), base, Renaming) is base
-    found = build_searcher(System("rm3"), base, Renaming).search_many([Query("q", "x")], 1)
-    assert found == [[Hit("rm3-0", 7.0)]]
+    hits = build_searcher(System("rm3"), base, Renaming).search_many([Query("q", "x")], 1)
+    assert hits == [[Hit("rm3-0", 7.0)]]
 
 
-def test_what_a_strategy_lacks_is_told() -> None:
+def test_errors_of_making_a_strategy_are_passed_on() -> None:
     def refuse(name: str) -> Renaming:
         raise PatientDxError(f"no {name} here")
 
     with pytest.raises(PatientDxError, match="no rm3 here"):
-        build_searcher(parse_system("rrf(bm25,rm3)"), Base(), refuse)
+        build_searcher(parse_system("rrf(bm25,rm3)"), BaseSearcher(), refuse)

@@ -72,18 +72,18 @@ def test_obo_terms_with_scopes_and_escapes(tmp_path: Path) -> None:
     assert concepts[2].parents == ("X:2",)
 
 
-def test_obo_below_a_root(tmp_path: Path) -> None:
+def test_obo_terms_below_a_root(tmp_path: Path) -> None:
     path = write(tmp_path / "x.obo", OBO)
-    assert [one.concept_id for one in read_vocabulary(path, root="X:2")] == ["X:4"]
-    assert [one.concept_id for one in read_vocabulary(path, root="X:1")] == ["X:2", "X:4"]
+    assert [concept.concept_id for concept in read_vocabulary(path, root="X:2")] == ["X:4"]
+    assert [concept.concept_id for concept in read_vocabulary(path, root="X:1")] == ["X:2", "X:4"]
     with pytest.raises(InputError, match="no term is below `X:9`"):
         read_vocabulary(path, root="X:9")
 
 
-def test_the_end_of_the_file_ends_a_term_and_packed_files_are_read(tmp_path: Path) -> None:
+def test_the_end_of_a_file_ends_a_term_and_compressed_files_are_read(tmp_path: Path) -> None:
     path = tmp_path / "x.obo.gz"
     path.write_bytes(gzip.compress(OBO.partition("[Typedef]")[0].strip().encode()))
-    assert [one.concept_id for one in read_vocabulary(path)] == ["X:1", "X:2", "X:4"]
+    assert [concept.concept_id for concept in read_vocabulary(path)] == ["X:1", "X:2", "X:4"]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,9 @@ def test_the_end_of_the_file_ends_a_term_and_packed_files_are_read(tmp_path: Pat
         ("[Term]\nid: X:1\nname\n", 3, "without a value"),
     ],
 )
-def test_bad_obo_names_the_line(tmp_path: Path, text: str, line: int, problem: str) -> None:
+def test_errors_in_obo_files_name_the_line(
+    tmp_path: Path, text: str, line: int, problem: str
+) -> None:
     path = write(tmp_path / "x.obo", text)
     with pytest.raises(InputError, match=problem) as caught:
         read_vocabulary(path)
@@ -114,7 +116,7 @@ def test_names_by_id(tmp_path: Path) -> None:
     ]
 
 
-def test_pairs_of_names_and_ambiguous_ones(tmp_path: Path) -> None:
+def test_name_pairs_and_ambiguous_names(tmp_path: Path) -> None:
     path = write(
         tmp_path / "short.csv",
         '"abr","long_form"\n"MI","myocardial infarction"\n"AF","atrial flutter"\n'
@@ -137,14 +139,14 @@ def test_pairs_of_names_and_ambiguous_ones(tmp_path: Path) -> None:
         ("id\tname\ttype\nx\ty\n", 2, "2 columns instead of 3"),
     ],
 )
-def test_bad_lists_name_the_line(tmp_path: Path, text: str, line: int, problem: str) -> None:
+def test_errors_in_lists_name_the_line(tmp_path: Path, text: str, line: int, problem: str) -> None:
     path = write(tmp_path / "x.csv", text)
     with pytest.raises(InputError, match=problem) as caught:
         read_vocabulary(path)
     assert caught.value.message.startswith(f"{path}:{line}:")
 
 
-def test_empty_missing_and_rooted_lists_are_refused(tmp_path: Path) -> None:
+def test_empty_and_missing_files_and_lists_with_a_root_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="empty"):
         read_vocabulary(write(tmp_path / "empty", "\n \n"))
     with pytest.raises(InputError, match="no such file"):
@@ -168,7 +170,7 @@ def test_any_bytes_are_read_or_refused(
 
 @pytest.mark.shared
 @pytest.mark.skipif(not VOCAB.is_dir(), reason="../shared/data/vocab is not there")
-def test_real_vocabularies_are_whole() -> None:
+def test_real_vocabularies_are_read_completely() -> None:
     """Counts as data-formats.md gives them, less what is repeated or obsolete."""
     hpo = read_vocabulary(VOCAB / "hp.obo.gz")
     assert len(hpo) == 19_944 - 555

@@ -13,7 +13,7 @@ GREEDY = GenerationSettings()
 
 
 class FakeGenerator:
-    """A `Generator` that answers by a function and remembers what it was asked."""
+    """A `Generator` that answers by a function and remembers its prompts."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class FakeGenerator:
         self._answer = answer
 
     @property
-    def asked(self) -> list[str]:
+    def seen_prompts(self) -> list[str]:
         return [prompt for batch in self.batches for prompt in batch]
 
     def generate(
@@ -42,7 +42,7 @@ class FakeGenerator:
 
 
 class FailingGenerator(FakeGenerator):
-    """Raises ModelError for the batches whose numbers, from 0, are given."""
+    """Raises ModelError for the batches whose numbers, from 0, `failing` accepts."""
 
     def __init__(self, failing: Callable[[int], bool]) -> None:
         super().__init__()

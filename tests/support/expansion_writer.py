@@ -1,6 +1,6 @@
 """A process that asks a model about 200 prompts and can be killed: `PYTHON this CACHE LOG`.
 
-Every prompt that the model is asked goes into the log before it is answered; the model is slow.
+The model is slow, and writes every prompt to the log before it replies.
 """
 
 import os
@@ -18,7 +18,7 @@ BATCH = 8
 
 
 class LoggingModel:
-    """Answers slowly, and writes down what it was asked."""
+    """Replies slowly, and logs its prompts."""
 
     name = "logging"
     digest = "logging"
