@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from patientdx.errors import UsageError
+from patientdx.processors import available_cores
 from patientdx.records import Filter
 from patientdx.settings import Settings, settings_from_environment
 
@@ -126,9 +127,7 @@ def threads() -> int:
     chosen = settings().threads
     if chosen:
         return chosen
-    # Not every system tells which cores this process may use.
-    allowed = getattr(os, "sched_getaffinity", None)
-    return len(allowed(0)) if allowed else os.cpu_count() or 1
+    return available_cores()
 
 
 def open_index(index: Path | None) -> "Index":

@@ -17,6 +17,7 @@ from pathlib import Path
 from patientdx import __version__
 from patientdx.errors import IndexFolderError, InputError, NotFoundError, describe_patient_id
 from patientdx.records import Patient
+from patientdx.storage.durable import sync_folder
 
 from .analysis import AnalysisSettings
 from .bm25 import BM25Settings
@@ -34,7 +35,6 @@ from .storage.manifest import (
     SegmentEntry,
     read_manifest,
     sync_commit,
-    sync_folder,
     write_manifest,
 )
 from .storage.writer_lock import writer_lock
@@ -163,7 +163,7 @@ def _build_new(
     with temporary_build_folder(folder) as temporary:
         entry = _require_tokens(_write_next_segment(temporary, manifest, patients, progress))
         write_manifest(temporary, manifest.successor((entry,), manifest.corpus))
-        sync_folder(temporary)
+        sync_folder(temporary, required=True)
         temporary.chmod(0o755)
         temporary.rename(folder)
         sync_commit(folder, folder.parent)
@@ -208,7 +208,7 @@ def _write_next_segment(
 
 
 def _commit_manifest(folder: Path, manifest: Manifest) -> None:
-    sync_folder(folder)
+    sync_folder(folder, required=True)
     write_manifest(folder, manifest)
     sync_commit(folder, folder)
     with suppress(OSError):  # the next writer tries again

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .errors import ExtraMissingError
+from .processors import available_cores
 
 CORE = "core"
 _NVIDIA_DRIVER = Path("/proc/driver/nvidia")
@@ -139,7 +140,7 @@ def machine(folder: Path, environ: Mapping[str, str]) -> Machine:
     return Machine(
         python=platform.python_version(),
         platform=platform.platform(),
-        cores=_cores(),
+        cores=available_cores(),
         memory_bytes=_memory(),
         folder=folder,
         free_disk_bytes=_free_disk(folder),
@@ -159,12 +160,6 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _memory() -> int | None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from patientdx.errors import PatientDxError
+from patientdx.storage.locks import closing_descriptor, lock_folder, require_file_locks
 
 PREFIX = ".patientdx-spill-"
 
@@ -21,6 +22,7 @@ def spill_folder(parent: Path) -> Iterator[Path]:
 
     First removes the spill folders that dead processes of this user left there.
     """
+    require_file_locks()  # before anything is created
     try:
         remove_abandoned(parent)
         folder, handle = _create_locked_folder(parent)
@@ -28,23 +30,21 @@ def spill_folder(parent: Path) -> Iterator[Path]:
         raise PatientDxError(
             f"{parent}: no spill folder can be made here: {error.strerror}", hint="give --spill"
         ) from None
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(handle)
+    with closing_descriptor(handle):
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_abandoned(parent: Path) -> None:
     """Removes this user's spill folders that no process holds."""
     for folder in parent.glob(f"{PREFIX}*"):
         with suppress(OSError):  # another's, held, or gone meanwhile
-            handle = _lock_folder(folder)
-            try:
+            handle = lock_folder(folder)
+            with closing_descriptor(handle):
                 if os.fstat(handle).st_uid == os.geteuid():
                     shutil.rmtree(folder, ignore_errors=True)
-            finally:
-                os.close(handle)
 
 
 def _create_locked_folder(parent: Path) -> tuple[Path, int]:
@@ -52,19 +52,4 @@ def _create_locked_folder(parent: Path) -> tuple[Path, int]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
         with suppress(FileNotFoundError, BlockingIOError):
-            return folder, _lock_folder(folder)
-
-
-def _lock_folder(folder: Path) -> int:
-    """The handle of the locked folder. Raises BlockingIOError where another process holds it."""
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(handle).st_ino != folder.stat().st_ino:
-            raise FileNotFoundError(folder)
-    except OSError:
-        os.close(handle)
-        raise
-    return handle
+            return folder, lock_folder(folder)

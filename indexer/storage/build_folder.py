@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from patientdx.errors import IndexFolderError
+from patientdx.storage.locks import require_file_locks
 
 from .writer_lock import LOCK_NAME, writer_lock
 
@@ -21,6 +22,7 @@ def temporary_build_folder(target: Path) -> Iterator[Path]:
     Folders of killed builds are removed first. This may hit a folder that another build has
     created but not locked yet; that build notices it and creates another.
     """
+    require_file_locks()  # before anything is created
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(target)
     with ExitStack() as stack:

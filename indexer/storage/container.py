@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patientdx.errors import IndexFolderError
+from patientdx.storage.durable import flush_and_sync
 
 ALIGNMENT = 64
 _CHUNK = 1 << 20
@@ -102,8 +103,7 @@ class ContainerWriter:
 
     def close(self) -> None:
         """Flushes and syncs the file, so that it survives a power cut."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        flush_and_sync(self._file)
         self._file.close()
 
     def abandon(self) -> None:

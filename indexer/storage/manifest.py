@@ -6,7 +6,6 @@ canonical JSON of its content and includes its own digest, so that any changed b
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from indexer.analysis import AnalysisSettings
 from indexer.bm25 import BM25Settings
 from patientdx.errors import IndexFolderError, InputError
+from patientdx.storage.durable import replace_file, sync_folder
 
 from .container import Section
 from .layout import Layout
@@ -194,32 +194,19 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
     The commit survives a power cut once the folder is synced too, see `sync_commit`.
     """
-    temporary = folder / f"{MANIFEST_NAME}.tmp"
-    with temporary.open("wb") as file:
-        file.write(manifest.to_bytes())
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(folder / MANIFEST_NAME)
+    path = folder / MANIFEST_NAME
+    replace_file(path, manifest.to_bytes(), path.with_name(f"{MANIFEST_NAME}.tmp"))
 
 
 def sync_commit(changed: Path, parent: Path) -> None:
     """Makes the rename of a commit durable, by syncing its folder. Raises IndexFolderError."""
     try:
-        sync_folder(parent)
+        sync_folder(parent, required=True)
     except OSError as error:
         raise IndexFolderError(
             f"{changed}: the change was made, but the disk did not confirm it ({error.strerror})",
             hint="see that the disk is sound, then: index verify",
         ) from None
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes new and renamed files of a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _version_error(path: Path, newer: bool, version: int) -> IndexFolderError:

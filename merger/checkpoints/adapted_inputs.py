@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from merger.outputs.staging import hold_folder, sync_file, sync_folder, write_error
+from merger.outputs.staging import hold_folder, write_error
+from patientdx.storage.durable import rename_folder, sync_file
 
 from .adapters import adapter_digest, apply_adapter
 from .checkpoint import Checkpoint
@@ -63,9 +64,7 @@ def _add_adapter(base: Checkpoint, adapter: Path, place: Path) -> Checkpoint:
             for path in part.iterdir():
                 if not path.is_symlink():
                     sync_file(path)
-            sync_folder(part)
-            part.rename(place)
-            sync_folder(place.parent)
+            rename_folder(part, place)
         except OSError as error:
             raise write_error(place, error) from None
     return Checkpoint.open(place)

@@ -23,6 +23,7 @@ from merger.outputs.shards import SHARD_SIZE, Shard, compose_index, lay_out
 from merger.outputs.staging import check_disk_space, open_staging, write_error
 from merger.planning.merge_plan import MergePlan, TensorTask
 from merger.planning.recipe_resolver import mergekit_only_error
+from patientdx.processors import available_cores
 
 from .parts import PartMerger, Span
 
@@ -79,7 +80,7 @@ def write_merge(
         finished = staging.resume(key, shards)
         check_disk_space(staging, shards)
         with OutputFiles(staging, shards, finished) as output:
-            _merge(plan, output, threads or _available_cores(), progress or (lambda _: None))
+            _merge(plan, output, threads or available_cores(), progress or (lambda _: None))
         cosines = output.cosines(plan)
         beside = files(cosines) if callable(files) else files or {}
         _check_names(beside, shards)
@@ -189,12 +190,6 @@ def _check_names(files: Mapping[str, bytes], shards: Sequence[Shard]) -> None:
     for name in files:
         if not name or name in taken or Path(name).name != name:
             raise ValueError(f"no name for a file beside the weights: {name!r}")
-
-
-def _available_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextmanager

@@ -6,7 +6,6 @@ streaming engine would write.
 """
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from types import MappingProxyType
@@ -20,6 +19,7 @@ from merger.planning.merge_plan import MergePlan, TensorTask
 from patientdx.errors import MergeError
 from patientdx.models.settings import DEFAULTS, ModelSettings, Warn, ignore_warning
 from patientdx.models.torch.model import HfModel
+from patientdx.processors import available_cores
 from patientdx.protocols import (
     GREEDY,
     Choice,
@@ -55,7 +55,7 @@ class MergedModel:
         self._plan = plan
         self._name = name
         self._method = next((t.method for t in plan.tensors if t.method != COPY), "slerp")
-        self._pool = ThreadPoolExecutor(settings.threads or os.cpu_count() or 1)
+        self._pool = ThreadPoolExecutor(settings.threads or available_cores())
         shapes = {task.name: task.shape for task in plan.tensors}
         live = match_live_tensors(model, shapes)
         tensors = [tensor for tensor in open_live_tensors(plan) if tensor.task.name in live]

@@ -5,10 +5,11 @@ tensor's bytes were synced; a last line that was cut does not count.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from patientdx.storage.durable import replace_file
 
 FinishedTensors = dict[str, float | None]
 """Names of finished tensors, with their cosine where SLERP took one."""
@@ -33,12 +34,7 @@ def read_journal(path: Path, key: str) -> FinishedTensors | None:
 
 def begin_journal(path: Path, key: str, finished: Mapping[str, float | None]) -> None:
     """Writes a journal anew, without what may have been cut."""
-    aside = path.with_suffix(".new")
-    with aside.open("wb") as stream:
-        stream.write(_line({"plan": key}) + _lines(finished))
-        stream.flush()
-        os.fsync(stream.fileno())
-    aside.replace(path)
+    replace_file(path, _line({"plan": key}) + _lines(finished), path.with_suffix(".new"))
 
 
 def append_journal(path: Path, finished: Mapping[str, float | None]) -> None:

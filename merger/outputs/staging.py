@@ -6,7 +6,6 @@ resume; a merge that fails removes it. What cannot be resumed, as MergeKit's wor
 the next merge into the same target, whatever its engine.
 """
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from patientdx.errors import InputError, MergeError
+from patientdx.storage.durable import rename_folder, sync_file, write_synced
+from patientdx.storage.locks import closing_descriptor, lock_file, require_file_locks
 
 from .journal import FinishedTensors, begin_journal, read_journal
 from .shards import Shard
@@ -60,10 +61,8 @@ class Staging(NamedTuple):
     def finish(self, files: Mapping[str, bytes]) -> None:
         """Adds small files and gives the folder its name."""
         for name, content in files.items():
-            _write_synced(self.model / name, content)
-        sync_folder(self.model)
-        self.model.rename(self.target)  # takes the place of an empty folder
-        sync_folder(self.target.parent)
+            write_synced(self.model / name, content)
+        rename_folder(self.model, self.target)
 
     def _whole(self, shard: Shard) -> bool:
         path = self.model / shard.name
@@ -144,24 +143,27 @@ def check_disk_space(staging: Staging, shards: list[Shard]) -> None:
 @contextmanager
 def _locked(target: Path, folder: Path) -> Iterator[None]:
     """Holds the lock of a staging folder; it ends with the process, however that ends."""
-    handle = _open_lock(target, folder)
-    try:
+    with closing_descriptor(_open_lock(target, folder)):
         yield
-    finally:
-        os.close(handle)
 
 
 def _open_lock(target: Path, folder: Path) -> int:
     """The locked file in a folder, which is made where there is none."""
+    require_file_locks()  # before anything is created
     for _ in range(_ATTEMPTS):
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
             raise write_error(target, error) from None
         try:
-            return _lock(target, folder / "lock")
+            return lock_file(folder / "lock")
         except FileNotFoundError:  # another merge has just ended
             continue
+        except BlockingIOError:
+            raise MergeError(
+                f"{target}: another process is merging into this folder",
+                hint="wait until it has finished, or name another folder",
+            ) from None
         except OSError as error:
             with suppress(OSError):
                 folder.rmdir()
@@ -176,47 +178,3 @@ def write_error(target: Path, error: OSError) -> MergeError:
         f"{target}: the merge cannot be written: {said}; nothing is left of it",
         hint="free some space or choose another folder, then run the command again",
     )
-
-
-def _lock(target: Path, path: Path) -> int:
-    """The locked file. Raises FileNotFoundError where another process removed it meanwhile."""
-    import fcntl
-
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        same = os.fstat(handle).st_ino == path.stat().st_ino
-    except FileNotFoundError:
-        same = False
-    except OSError:
-        os.close(handle)
-        raise MergeError(
-            f"{target}: another process is merging into this folder",
-            hint="wait until it has finished, or name another folder",
-        ) from None
-    if not same:
-        os.close(handle)
-        raise FileNotFoundError(path)
-    return handle
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def sync_file(path: Path) -> None:
-    """Makes the bytes of a file last."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder last."""
-    with suppress(OSError):  # some file systems refuse; the files themselves are safe
-        sync_file(folder)

@@ -6,7 +6,6 @@ Standard library only. No token, cookie or name is ever sent: what is fetched he
 import errno
 import hashlib
 import json
-import os
 import re
 import shutil
 import ssl
@@ -21,6 +20,7 @@ from urllib.parse import urljoin, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from patientdx.errors import FetchError
+from patientdx.storage.durable import rename_file
 
 Sleep = Callable[[float], None]
 """Waits so many seconds; tests hand in one that only remembers."""
@@ -84,7 +84,7 @@ def download(
                 f"{final.name} arrived with a wrong checksum and was deleted",
                 hint="run the command again, which fetches it from its beginning",
             )
-        settle(part, final)
+        rename_file(part, final)
     return digest
 
 
@@ -120,13 +120,6 @@ def on_disk(path: Path) -> Iterator[None]:
             raise _disk_full(path.parent) from problem
         said = problem.strerror or type(problem).__name__
         raise FetchError(f"{path} cannot be written: {said}") from problem
-
-
-def settle(part: Path, final: Path) -> None:
-    """Renames `part` once the disk has it."""
-    with part.open("rb+") as stream:
-        os.fsync(stream.fileno())
-    part.replace(final)
 
 
 def _persistently(attempt: Callable[[], _T], sleep: Sleep) -> _T:

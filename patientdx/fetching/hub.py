@@ -13,8 +13,9 @@ from types import MappingProxyType
 from urllib.parse import quote
 
 from patientdx.errors import FetchError, InputError
+from patientdx.storage.durable import rename_file
 
-from .download import Expected, Sleep, answer, checked, download, on_disk, settle
+from .download import Expected, Sleep, answer, checked, download, on_disk
 
 Progress = Callable[[str, int, int], None]
 """Told a file's path, how many of its bytes are here and how many it will have."""
@@ -252,4 +253,4 @@ def _write_source(report: FetchReport, hub: str) -> None:
     part = report.folder / "SOURCE.json.part"
     with on_disk(part):
         part.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-        settle(part, report.folder / "SOURCE.json")
+        rename_file(part, report.folder / "SOURCE.json")

@@ -15,6 +15,7 @@ from typing import Any
 from patientdx.capabilities import require_package
 from patientdx.errors import ModelError
 from patientdx.fetching.model_cache import model_folder
+from patientdx.processors import available_cores
 from patientdx.protocols import (
     GREEDY,
     Choice,
@@ -220,7 +221,6 @@ def _idle_cores() -> int:
     llama.cpp's threads wait for each other many times a token: one that has to share its core
     holds up all of them (with two threads on two busy cores a token takes 30 times as long).
     """
-    allowed = getattr(os, "sched_getaffinity", None)
-    cores = len(allowed(0)) if allowed else os.cpu_count() or 1
+    cores = available_cores()
     busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return max(1, min(cores, round(cores - busy)))

@@ -13,6 +13,7 @@ from typing import IO, Any, BinaryIO, Literal, cast, overload
 
 from patientdx.errors import InputError, PatientDxError
 
+from .durable import flush_and_sync, sync_folder
 from .text_files import Source, is_standard
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -96,15 +97,14 @@ def _replacing(target: Path, rights: int | None) -> Iterator[BinaryIO]:
             if rights is not None:
                 os.fchmod(raw.fileno(), stat.S_IMODE(rights))
             yield raw
-            raw.flush()
-            os.fsync(raw.fileno())
+            flush_and_sync(raw)
         with _refusals(target):
             temporary.replace(target)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 @contextmanager
@@ -142,16 +142,6 @@ def _layered(raw: BinaryIO, suffix: str, mode: str, layers: ExitStack) -> IO[Any
     text = io.TextIOWrapper(cast("BinaryIO", binary), encoding="utf-8", newline="\n")
     layers.callback(text.detach)
     return text
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes the new name last through a power cut, where the file system can be asked to."""
-    with suppress(OSError):  # some file systems refuse; the file itself is safe
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _refusal(path: Source, error: OSError | ValueError) -> PatientDxError:

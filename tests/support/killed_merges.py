@@ -26,7 +26,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "a tensor's end": (output_files.OutputFiles, "end"),
     "run by MergeKit": (execution, "run_mergekit"),
     "a file synced": (staging, "sync_file"),
-    "a file written": (staging, "_write_synced"),
+    "a file written": (staging, "write_synced"),
 }
 
 
