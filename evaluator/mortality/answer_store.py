@@ -9,15 +9,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from patientdx.storage.kept_rows import KeptRows, RowFormat
+from patientdx.storage.row_store import Message, RowStore, StoreFormat
 
-_FORMAT = RowFormat(
-    "answers",
-    "answer TEXT NOT NULL",
-    application=0x50645841,  # "PdXA"
+_FORMAT = StoreFormat(
+    table="answers",
+    schema="CREATE TABLE answers (key BLOB PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID",
+    application_id=0x50645841,  # "PdXA"
     version=1,
-    holds="answers",
-    again="asked for",
+    foreign=Message("this is no file of answers", "name another file"),
+    other_version=Message("this is no file of answers", "name another file"),
+    damaged=Message(
+        "the file of answers is damaged", "remove the file: its answers are asked for again"
+    ),
+    unusable=Message(
+        "answers cannot be kept", "choose another place, or wait for the process that writes to it"
+    ),
 )
 
 
@@ -36,7 +42,7 @@ class Answer(NamedTuple):
     cut: bool
 
 
-class AnswerStore(KeptRows):
+class AnswerStore(RowStore):
     """An open file of answers; each `store` is one transaction.
 
     Raises CacheError where the file is damaged, is none of these, or cannot be used.
@@ -47,9 +53,9 @@ class AnswerStore(KeptRows):
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, Answer]:
         """The stored answers among some keys."""
-        with self.explained():
-            return {key: Answer(*json.loads(value)) for key, value in self.rows(keys)}
+        with self.cache_errors():
+            return {key: Answer(*json.loads(value)) for key, value in self.read_rows(keys)}
 
     def store(self, answers: Mapping[bytes, Answer]) -> None:
         """Adds answers, all or none, and returns when they are on the disk."""
-        self.add([(key, json.dumps(answer)) for key, answer in answers.items()])
+        self.write_rows([(key, json.dumps(answer)) for key, answer in answers.items()])

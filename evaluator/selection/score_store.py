@@ -11,15 +11,22 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
-from patientdx.storage.kept_rows import KeptRows, RowFormat
+from patientdx.storage.row_store import Message, RowStore, StoreFormat
 
-_FORMAT = RowFormat(
-    "scores",
-    "score REAL, answer REAL, sum BLOB NOT NULL",
-    application=0x5064584C,  # "PdXL"
+_FORMAT = StoreFormat(
+    table="scores",
+    schema="CREATE TABLE scores (key BLOB PRIMARY KEY, score REAL, answer REAL, sum BLOB NOT NULL)"
+    " WITHOUT ROWID",
+    application_id=0x5064584C,  # "PdXL"
     version=1,
-    holds="scores",
-    again="computed",
+    foreign=Message("this is no file of scores", "name another file"),
+    other_version=Message("this is no file of scores", "name another file"),
+    damaged=Message(
+        "the file of scores is damaged", "remove the file: its scores are computed again"
+    ),
+    unusable=Message(
+        "scores cannot be kept", "choose another place, or wait for the process that writes to it"
+    ),
 )
 
 
@@ -36,7 +43,7 @@ def score_key(digest: str, candidate: str, instance: str) -> bytes:
     return blake2b(parts.encode("utf-8"), digest_size=24).digest()
 
 
-class ScoreStore(KeptRows):
+class ScoreStore(RowStore):
     """An open file of scores; each `store` is one transaction, on disk when it returns.
 
     Raises CacheError for a file that is damaged, of another kind, or cannot be used.
@@ -48,10 +55,10 @@ class ScoreStore(KeptRows):
     def find(self, keys: Sequence[bytes]) -> dict[bytes, Score]:
         """The stored scores by key. Raises CacheError for a damaged score."""
         scores: dict[bytes, Score] = {}
-        with self.explained():
-            for key, score, answer, checksum in self.rows(keys):
+        with self.cache_errors():
+            for key, score, answer, checksum in self.read_rows(keys):
                 if _checksum(key, score, answer) != checksum:
-                    raise self.damaged()
+                    raise self.damage_error()
                 scores[key] = Score(float("nan") if score is None else score, answer)
         return scores
 
@@ -61,7 +68,7 @@ class ScoreStore(KeptRows):
             (key, None if math.isnan(score.score) else score.score, score.answer)
             for key, score in scores.items()
         ]
-        self.add([(*row, _checksum(*row)) for row in rows])
+        self.write_rows([(*row, _checksum(*row)) for row in rows])
 
 
 def _checksum(key: bytes, score: float | None, answer: float | None) -> bytes:

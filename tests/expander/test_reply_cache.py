@@ -194,7 +194,7 @@ def test_a_lock_held_by_another_process_is_reported(
 ) -> None:
     path = tmp_path / "replies.sqlite3"
     filled(path, 1)
-    monkeypatch.setattr("patientdx.storage.private_rows._WAIT", 0.05)
+    monkeypatch.setattr("patientdx.storage.row_store._WAIT", 0.05)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(CacheError, match="cannot be used: SQLITE_BUSY"):
