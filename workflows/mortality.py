@@ -62,18 +62,18 @@ class MortalityEvaluation:
     """Predictions of all models, their figures with intervals, and the report of both."""
 
     sample: StaySample
-    evaluation: MortalityResults
+    results: MortalityResults
     document: Document
 
     @property
     def predictions(self) -> Tasks:
         """Predictions by task and model."""
-        return self.evaluation.tasks
+        return self.results.tasks
 
     @property
     def metrics(self) -> Mapping[str, Mapping[str, ModelMetrics]]:
         """Metrics with intervals by task and model."""
-        return self.evaluation.metrics
+        return self.results.metrics
 
     def render(self, format_name: str = "text") -> str:
         """The report as text, markdown, latex or json. Raises EvaluationError for another name."""
@@ -129,15 +129,15 @@ def evaluate_mortality(
         for by_model in predictions.values():
             by_model[name] = prediction_from_probabilities(probabilities)
     resampling = Resampling(resamples=resamples, seed=seed)
-    evaluation = evaluate_predictions(predictions, stays.outcomes, known, resampling)
+    results = evaluate_predictions(predictions, stays.outcomes, known, resampling)
     notes = sample_notes(
         stays,
         tasks,
         empty={task: task_records.empty for task, task_records in records.items()},
         models={name: run.description for name, run in runs.items()},
     )
-    document = build_report(evaluation, PAPER_QUESTION, stays.cohort.meta, notes)
-    return MortalityEvaluation(stays, evaluation, document)
+    document = build_report(results, PAPER_QUESTION, stays.cohort.meta, notes)
+    return MortalityEvaluation(stays, results, document)
 
 
 def answers_path(answers: Path | None, settings: Settings | None) -> Path:

@@ -29,7 +29,7 @@ def draw_curves(evaluation: MortalityEvaluation, paths: Sequence[Path]) -> list[
     drawn = []
     for task in evaluation.predictions if paths else ():
         task_paths = [path.with_stem(f"{path.stem}-{_file_name(task)}") for path in paths]
-        plot_curves(evaluation.evaluation, task, task_paths)
+        plot_curves(evaluation.results, task, task_paths)
         drawn += task_paths
     return drawn
 
