@@ -1,6 +1,6 @@
 """`cohort mimic-iv|mimic-iii|physionet2012|meds|show`: stays in intensive care as records."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -118,8 +118,11 @@ def meds(
     Example:
         patientdx cohort meds meds --labels labels.parquet --into cohort.parquet
     """
+    from evaluator.cohorts.sources.meds import MedsCodes
+
     settings = {"min_age": min_age, **asdict(window)}
-    _build("meds", folder, into, settings, resources, output, labels=labels, codes=codes.codes())
+    inputs = {"labels": labels, "codes": MedsCodes(**asdict(codes))}
+    _build("meds", folder, into, settings, resources, output, **inputs)
 
 
 @app.command("show")
@@ -167,14 +170,16 @@ def _build(
     **inputs: object,
 ) -> None:
     """Make a cohort file, and print its flow table, warnings and the next command."""
+    from evaluator.cohorts.database import DatabaseOptions
     from workflows.cohorts import build_cohort, cohort_source
 
+    threads = resources.threads or options.threads()
     meta = build_cohort(
         source,
         folder,
         into,
         settings=replace(cohort_source(source).defaults, **settings),
-        database=resources.database(),
+        database=DatabaseOptions(resources.memory, threads, resources.spill),
         redact_ids=resources.redact_ids,
         key_file=resources.key_file,
         monitor=output,
@@ -191,22 +196,19 @@ def _meta_json(meta: "CohortMeta") -> dict[str, Any]:
     return asdict(meta) | {"flow": [step._asdict() for step in meta.flow]}
 
 
-def _record_rows(summary: "CohortSummary") -> Iterator[tuple[object, ...]]:
+def _record_rows(summary: "CohortSummary") -> Iterator[list[object]]:
+    """The numbers that the header names, unrounded."""
     for name, records in summary.records.items():
-        means = (records.tokens, records.characters)
-        shares = (records.digits, records.letters, records.spaces)
-        yield (name, records.stays, records.deaths, *means, *shares)
+        yield [name, *(getattr(records, column) for column in HEADER[1:])]
 
 
 def _records_table(summary: "CohortSummary") -> list[str]:
-    rows = [HEADER]
+    rows: list[Sequence[str]] = [HEADER]
     for name, records in summary.records.items():
         deaths = f"{records.deaths:,} ({records.prevalence:.1%})"
         means = (f"{records.tokens:,.0f}", f"{records.characters:,.0f}")
-        digits, letters, spaces = (
-            f"{share:.2%}" for share in (records.digits, records.letters, records.spaces)
-        )
-        rows.append((name, f"{records.stays:,}", deaths, *means, digits, letters, spaces))
+        shares = (f"{share:.2%}" for share in (records.digits, records.letters, records.spaces))
+        rows.append((name, f"{records.stays:,}", deaths, *means, *shares))
     return align_columns(rows)
 
 

@@ -1,20 +1,16 @@
 """Options of the commands that make a cohort, in groups: of all sources, and of each of them.
 
-The fields of `WindowOptions` and `MimicOptions` are fields of `CohortSettings`.
+The fields of `WindowOptions` and `MimicOptions` are fields of `CohortSettings`, those of
+`MedsCodeOptions` are fields of `MedsCodes`.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from . import options
 from .option_groups import Needs, is_set
-
-if TYPE_CHECKING:
-    from evaluator.cohorts.database import DatabaseOptions
-    from evaluator.cohorts.sources.meds import MedsCodes
 
 Folder = Annotated[Path, typer.Argument(help="Folder of the tables.")]
 Into = Annotated[Path, typer.Option("--into", help="Cohort file to write (Parquet).")]
@@ -126,14 +122,6 @@ class MedsCodeOptions:
         typer.Option("--output-codes", help="Regular expression of the codes of output events."),
     ] = "^(SUBJECT_FLUID_OUTPUT|OUTPUT)"
 
-    def codes(self) -> "MedsCodes":
-        """The codes as the reader of MEDS folders takes them."""
-        from evaluator.cohorts.sources.meds import MedsCodes
-
-        return MedsCodes(
-            self.diagnosis_codes, self.medication_codes, self.procedure_codes, self.output_codes
-        )
-
 
 @dataclass(frozen=True)
 class BuildOptions:
@@ -161,10 +149,3 @@ class BuildOptions:
             "--key-file", help="File with the key of --redact-ids (default: a new, unsaved key)."
         ),
     ] = None
-
-    def database(self) -> "DatabaseOptions":
-        """The resources of the database."""
-        from evaluator.cohorts.database import DatabaseOptions
-
-        threads = self.threads or options.threads()
-        return DatabaseOptions(memory=self.memory, threads=threads, spill=self.spill)

@@ -32,9 +32,10 @@ from evaluator.statistics.bootstrap import Resampling
 from evaluator.statistics.discrimination import Floats
 from patientdx.errors import UsageError
 from patientdx.models import ModelSettings, open_model
-from patientdx.protocols import Chooser, ModelDescription
+from patientdx.protocols import Chooser
 from patientdx.settings import Settings, default_settings
 
+from .model_notes import describe_model
 from .monitor import LOG, Monitor, Progress
 from .stays import PAPER_TASKS, StayRecords, StaySample, parse_tasks, sample_notes, sample_stays
 
@@ -143,14 +144,6 @@ def evaluate_mortality(
 def answers_path(answers: Path | None, settings: Settings | None) -> Path:
     """The file that stores answers of models: the one named, else that in the cache folder."""
     return answers or (settings or default_settings()).cache / ANSWERS
-
-
-def describe_model(model: ModelDescription) -> str:
-    """Number type, prompt format, quantisation and context of a model, for the report."""
-    facts = [f"dtype {model.dtype}", f"prompt format {model.prompt_format}"]
-    facts += [f"quantized {model.quantization}"] if model.quantization != "none" else []
-    facts += [f"context {model.context:,}"] if model.context else []
-    return ", ".join(facts)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`patientdx cohort`: what is printed, what is said, what is refused."""
+"""`patientdx cohort`: results, warnings, and options that are refused."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def mimic(folder: Path, *args: object, convert: bool = True) -> tuple[object, ..
     return ("cohort", "mimic-iv", folder / "mimic", "--into", into, *icd_map, *args)
 
 
-def test_the_flow_is_printed_and_the_leak_is_said(made: Path) -> None:
+def test_the_flow_is_printed_with_a_warning_of_the_leak(made: Path) -> None:
     outcome = done(*mimic(made))
     assert any(line.split() == ["stays", "all", "13"] for line in outcome.lines)
     assert any(line.endswith("-1     4") for line in outcome.lines)
@@ -56,13 +56,13 @@ def test_options_reach_the_settings(made: Path) -> None:
     args = [
         text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", value)
     ]
-    told = done(*mimic(made, "--keep-icd9", "--json", *args, convert=False)).json
-    assert told["settings"] == {**options, "convert_icd9": False}
-    assert dict(read_cohort(made / "cohort.parquet").meta.settings) == told["settings"]
-    assert told["flow"][0] == {"of": "stays", "step": "all", "dropped": 0, "left": 13}
+    shown = done(*mimic(made, "--keep-icd9", "--json", *args, convert=False)).json
+    assert shown["settings"] == {**options, "convert_icd9": False}
+    assert dict(read_cohort(made / "cohort.parquet").meta.settings) == shown["settings"]
+    assert shown["flow"][0] == {"of": "stays", "step": "all", "dropped": 0, "left": 13}
 
 
-def test_defaults_are_the_paper_s(made: Path) -> None:
+def test_defaults_are_those_of_the_paper(made: Path) -> None:
     from dataclasses import asdict
 
     from evaluator.cohorts.settings import PAPER_SETTINGS
@@ -95,23 +95,23 @@ def test_every_source_has_a_command_with_its_summary_and_settings() -> None:
 def test_show(made: Path) -> None:
     done(*mimic(made))
     path = made / "cohort.parquet"
-    shown = done("cohort", "show", path)
-    assert shown.lines[0].split() == [
+    printed = done("cohort", "show", path)
+    assert printed.lines[0].split() == [
         *("records", "stays", "deaths", "tokens", "characters", "digits", "letters", "spaces")
     ]
-    assert [line.split()[0] for line in shown.lines[1:3]] == ["mortality", "mortality-hard"]
-    assert "4  1 (25.0%)" in shown.lines[1]
-    assert "not a medical device" in shown.out
-    told = done("cohort", "show", path, "--sections", "charts", "--json").json["records"]["charts"]
+    assert [line.split()[0] for line in printed.lines[1:3]] == ["mortality", "mortality-hard"]
+    assert "4  1 (25.0%)" in printed.lines[1]
+    assert "not a medical device" in printed.out
+    shown = done("cohort", "show", path, "--sections", "charts", "--json").json["records"]["charts"]
     text = (
         "The chart events mesured are : 97.083 for Heart Rate; 60.417 for Blood Pressure; "
         "25.0 for Glucose; 98.5 for Temperature; 71.667 for Weight; 3.0 for Repeated."
     )
-    assert told["characters"] == len(text) / 4
-    assert told["digits"] == sum(map(str.isdigit, text)) / len(text)
-    assert told["letters"] == sum(map(str.isalpha, text)) / len(text)
-    assert told["spaces"] == text.count(" ") / len(text)
-    assert told["tokens"] == 44 / 4
+    assert shown["characters"] == len(text) / 4
+    assert shown["digits"] == sum(map(str.isdigit, text)) / len(text)
+    assert shown["letters"] == sum(map(str.isalpha, text)) / len(text)
+    assert shown["spaces"] == text.count(" ") / len(text)
+    assert shown["tokens"] == 44 / 4
 
 
 def test_tokens_of_a_tokenizer(made: Path) -> None:
@@ -121,9 +121,9 @@ def test_tokens_of_a_tokenizer(made: Path) -> None:
     words.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
     words.save(str(made / "tokenizer.json"))
     args = ("cohort", "show", made / "cohort.parquet", "--sections", "charts", "--json")
-    told = done(*args, "--tokenizer", made / "tokenizer.json").json["records"]["charts"]
-    assert told["tokens"] == 26 / 4
-    assert told["counted_by"] == "tokens of tokenizer.json"
+    shown = done(*args, "--tokenizer", made / "tokenizer.json").json["records"]["charts"]
+    assert shown["tokens"] == 26 / 4
+    assert shown["counted_by"] == "tokens of tokenizer.json"
     refused = patientdx(*args, "--tokenizer", made / "icd.txt")
     assert (refused.code, refused.out) == (1, "")
     assert "this is no tokenizer.json" in refused.err
@@ -133,7 +133,7 @@ def test_redacted_ids(made: Path) -> None:
     (made / "key").write_text("0123456789abcdef", encoding="utf-8")
     first = done(*mimic(made, "--redact-ids", "--key-file", made / "key"))
     ids = read_cohort(made / "cohort.parquet").stay_ids
-    assert all(len(one) == 32 for one in ids)
+    assert all(len(stay_id) == 32 for stay_id in ids)
     assert "in a file that is not part of the cohort" in first.err
     done(*mimic(made, "--redact-ids", "--key-file", made / "key"))
     assert read_cohort(made / "cohort.parquet").stay_ids == ids
@@ -230,7 +230,7 @@ def test_the_demo_has_68_stays_and_9_deaths(tmp_path: Path) -> None:
     done("cohort", "mimic-iv", SHARED / "mimic-iv-demo", "--into", into)
     cohort = read_cohort(into)
     assert (len(cohort), cohort.deaths, len(set(cohort.subject_ids))) == (68, 9, 52)
-    told = done("cohort", "show", into, "--json").json["records"]
-    assert told["mortality"]["digits"] == pytest.approx(0.096, abs=0.003)
-    assert told["mortality-hard"]["digits"] == pytest.approx(0.118, abs=0.003)
-    assert told["mortality"]["characters"] == pytest.approx(5_700, rel=0.02)
+    shown = done("cohort", "show", into, "--json").json["records"]
+    assert shown["mortality"]["digits"] == pytest.approx(0.096, abs=0.003)
+    assert shown["mortality-hard"]["digits"] == pytest.approx(0.118, abs=0.003)
+    assert shown["mortality"]["characters"] == pytest.approx(5_700, rel=0.02)

@@ -37,14 +37,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_models.save_folder(folder, template=False, context=512)
 
 
-def run(*given: object, code: int = 0) -> Any:
-    result = CliRunner().invoke(app, ["evaluate-mortality", *map(str, given)])
+def run(*arguments: object, code: int = 0) -> Any:
+    result = CliRunner().invoke(app, ["evaluate-mortality", *map(str, arguments)])
     assert result.exit_code == code, result.output
     assert SECRET not in result.output
     return result
 
 
-def test_the_whole_way(cohort: Path, model: Path, tmp_path: Path) -> None:
+def test_report_predictions_and_curves(cohort: Path, model: Path, tmp_path: Path) -> None:
     common = (cohort, "--model", model, "--answers", tmp_path / "a.sqlite3", "--resamples", 50)
     files = ("--predictions", tmp_path / "p", "--plot", tmp_path / "c.svg")
     first = run(*common, *files, "--json", "--out", tmp_path / "r.json")
@@ -68,9 +68,9 @@ def test_the_whole_way(cohort: Path, model: Path, tmp_path: Path) -> None:
 
 
 def test_a_sample_and_own_sections(cohort: Path, model: Path, tmp_path: Path) -> None:
-    asked = ("--sample", 20, "--sections", "charts,demographics", "--no-baselines")
+    choices = ("--sample", 20, "--sections", "charts,demographics", "--no-baselines")
     named = ("--group", "own=Merged", "--lambda", "own=0.3", "--seed", 3)
-    result = run(cohort, "--model", f"own={model}", *asked, *named, "--json", "--resamples", 20,
+    result = run(cohort, "--model", f"own={model}", *choices, *named, "--json", "--resamples", 20,
                  "--answers", tmp_path / "a.sqlite3", "--quiet")  # fmt: skip
     assert result.stderr == ""
     report = json.loads(result.stdout)
@@ -91,7 +91,7 @@ def test_baselines_alone_need_no_model(cohort: Path) -> None:
     assert not math.isnan(figures["auprc"]["value"])
 
 
-def test_what_cannot_be_is_said(cohort: Path, tmp_path: Path) -> None:
+def test_wrong_values_are_refused(cohort: Path, tmp_path: Path) -> None:
     assert "nothing to evaluate" in run(cohort, "--no-baselines", code=2).stderr
     assert "no such sections" in run(cohort, "--sections", "weather", code=2).stderr
     assert "format of reports" in run(cohort, "--format", "docx", code=2).stderr
