@@ -11,7 +11,6 @@ from patientdx.errors import MergeError, UsageError
 from workflows.merge_recipes import (
     MergeSource,
     PresetMerge,
-    ResolvedMerge,
     TwoModelMerge,
     resolve_merge,
 )
@@ -24,7 +23,6 @@ from .output import RESEARCH, Output
 
 if TYPE_CHECKING:
     from merger.execution import MergeResult
-    from patientdx.settings import Settings
     from workflows.merges import MergeCheck
 
 Models = Annotated[
@@ -123,46 +121,23 @@ class EngineOptions:
     ] = False
     hub: Annotated[str | None, typer.Option("--hub", help="Address of the hub.")] = None
 
-    shard_size: Annotated[
-        float, typer.Option("--shard-size", min=0.001, help="Gigabytes of each file of weights.")
-    ] = 5.0
-
-    def check(
-        self, merge: ResolvedMerge, into: Path | None, output: Output, *, compare: bool
-    ) -> "MergeCheck":
-        """Check a merge, with a comparison of the weights or without."""
-        return check_merge(
-            merge,
-            into,
-            engine=self.engine,
-            allow_unsound=self.allow_unsound,
-            compare=compare,
-            settings=self._settings(),
-            monitor=output,
-        )
-
-    def merge(self, merge: ResolvedMerge, into: Path, output: Output) -> "MergeResult":
-        """Merge into a folder."""
-        return merge_models(
-            merge,
-            into,
-            engine=self.engine,
-            shard_size=int(self.shard_size * 1e9),
-            allow_unsound=self.allow_unsound,
-            settings=self._settings(),
-            monitor=output,
-        )
-
-    def _settings(self) -> "Settings":
-        """Settings of the environment, which the options override."""
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of the workflows."""
         settings = options.settings()
-        return replace(
-            settings,
-            allow_fetch=self.allow_fetch or settings.allow_fetch,
-            hub=self.hub or settings.hub,
-        )
+        return {
+            "engine": self.engine,
+            "allow_unsound": self.allow_unsound,
+            "settings": replace(
+                settings,
+                allow_fetch=self.allow_fetch or settings.allow_fetch,
+                hub=self.hub or settings.hub,
+            ),
+        }
 
 
+ShardSize = Annotated[
+    float, typer.Option("--shard-size", min=0.001, help="Gigabytes of each file of weights.")
+]
 _RECIPE = frozenset({"models", "method", "weight", "preset", "dtype", "quiet"})
 _CHECK = _RECIPE | {"into", "engine", "allow_unsound", "allow_fetch", "hub", "as_json"}
 
@@ -193,6 +168,7 @@ def merge(
     verify: Verify = None,
     show_recipe: ShowRecipe = False,
     list_presets: ListPresets = False,
+    shard_size: ShardSize = 5.0,
     output: Output,
 ) -> None:
     """Merge language models into a new folder; no patient's data takes part.
@@ -212,11 +188,14 @@ def merge(
     if show_recipe:
         output.lines([wanted.recipe.text.rstrip()])
     elif check or dry_run:
-        _show_check(engine.check(wanted, into, output, compare=check), output)
+        report = check_merge(wanted, into, compare=check, monitor=output, **engine.arguments())
+        _show_check(report, output)
     elif into is None:
         raise UsageError("no folder named to merge into", hint="give --into FOLDER")
     else:
-        _show_result(engine.merge(wanted, into, output), output)
+        size = int(shard_size * 1e9)
+        result = merge_models(wanted, into, shard_size=size, monitor=output, **engine.arguments())
+        _show_result(result, output)
 
 
 def _show_result(result: "MergeResult", output: Output) -> None:
@@ -234,7 +213,7 @@ def _show_result(result: "MergeResult", output: Output) -> None:
 
 def _show_check(check: "MergeCheck", output: Output) -> None:
     if output.as_json:
-        output.json(_check_data(check))
+        output.json(check.to_dict())
         return
     for remark in check.remarks:
         output.notice(f"note: {remark}")
@@ -244,22 +223,6 @@ def _show_check(check: "MergeCheck", output: Output) -> None:
     if check.cosines:
         output.lines([str(check.cosines)])
     output.lines([f"these models can be merged: {check.nbytes / 1e9:.2f} GB by {check.engine}"])
-
-
-def _check_data(check: "MergeCheck") -> dict[str, Any]:
-    data: dict[str, Any] = {
-        "engine": check.engine,
-        "inputs": list(check.inputs),
-        "bytes": check.nbytes,
-        "remarks": list(check.remarks),
-    }
-    if check.tensors is None:
-        return data
-    return data | {
-        "tensors": [asdict(row) for row in check.tensors],
-        "said": str(check.cosines) if check.cosines else "",
-        "summary": check.cosines.to_dict() if check.cosines else None,
-    }
 
 
 def _verify(folder: Path, models: list[str], output: Output) -> None:

@@ -19,25 +19,6 @@ IndexFolder = Annotated[
     Path | None, typer.Option("--index", envvar="PATIENTDX_INDEX", help="Folder of the index.")
 ]
 TopK = Annotated[int, typer.Option("--top-k", "-k", min=1, help="How many patients to list.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print ids only, no talk.")]
-SexOption = Annotated[str | None, typer.Option("--sex", help="Only patients of this sex: F or M.")]
-AgeOption = Annotated[
-    str | None,
-    typer.Option("--age", help="Only patients of this age in years: 60-80, 60-, -2, 44."),
-]
-WhereOption = Annotated[
-    list[str] | None,
-    typer.Option("--where", help="Only patients whose metadata FIELD is VALUE: FIELD=VALUE."),
-]
-K1 = Annotated[float | None, typer.Option("--k1", help="BM25 k1 (default: that of the index).")]
-B = Annotated[float | None, typer.Option("--b", help="BM25 b (default: that of the index).")]
-IdField = Annotated[str | None, typer.Option("--id-field", help="Column or key of the id.")]
-TextField = Annotated[str | None, typer.Option("--text-field", help="Column or key of the note.")]
-TitleField = Annotated[str | None, typer.Option("--title-field", help="Column or key of a title.")]
-SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Leave out rows that cannot be used, and count them.")
-]
 Sections = Annotated[
     list[str] | None,
     typer.Option(
@@ -135,8 +116,3 @@ def open_index(index: Path | None) -> "Index":
     from indexer.index import Index
 
     return Index.open(require_index(index), threads=threads())
-
-
-def under(index: "Index", k1: float | None, b: float | None) -> "Index":
-    """An index with k1 and b in place of its own where they are given."""
-    return index if k1 is None and b is None else index.with_bm25(k1, b)

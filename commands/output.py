@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -168,39 +168,3 @@ def _progress_bar(label: str, total: int | None) -> Iterator[Progress]:
     ) as bar:
         task = bar.add_task(label, total=total, note="")
         yield lambda done, note="": bar.update(task, completed=done, note=note)
-
-
-# Functions of before option groups; they go when the last command uses an output object.
-
-
-def data(text: str) -> None:
-    """A line of results."""
-    typer.echo(text)
-
-
-def json_data(value: Any) -> None:
-    """Results as JSON."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
-
-
-def say(text: str, *, quiet: bool = False) -> None:
-    """A remark, on stderr."""
-    Notices(quiet=quiet).notice(text)
-
-
-def hint(text: str, *, quiet: bool = False) -> None:
-    """What to do next, on stderr."""
-    Notices(quiet=quiet).hint(text)
-
-
-def progress(
-    label: str, total: int | None = None, *, quiet: bool = False
-) -> AbstractContextManager[Progress]:
-    """A progress bar on stderr, with the time passed and the time left."""
-    return Notices(quiet=quiet).progress(label, total)
-
-
-Tick = Progress
-counted = count_noun
-strong = bold
-marked = highlight

@@ -4,9 +4,9 @@ import shlex
 import tempfile
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from patientdx.errors import MergeError, UsageError
 from patientdx.settings import Settings, default_settings
@@ -41,6 +41,22 @@ class MergeCheck:
     remarks: tuple[str, ...]
     tensors: "tuple[TensorReport, ...] | None" = None
     cosines: "CosineSummary | None" = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The check as JSON has it; without a comparison there are no keys for it."""
+        data: dict[str, Any] = {
+            "engine": self.engine,
+            "inputs": list(self.inputs),
+            "bytes": self.nbytes,
+            "remarks": list(self.remarks),
+        }
+        if self.tensors is None:
+            return data
+        return data | {
+            "tensors": [asdict(row) for row in self.tensors],
+            "said": str(self.cosines) if self.cosines else "",
+            "summary": self.cosines.to_dict() if self.cosines else None,
+        }
 
 
 def merge(

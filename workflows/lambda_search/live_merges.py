@@ -5,20 +5,19 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from evaluator.selection import Candidate, InstanceScorer
+from merger.live.merged_model import MergedModel
+from merger.planning.job import prepare_merge
 from patientdx.errors import UsageError
+from patientdx.models import ModelSettings
 from patientdx.settings import Settings
 from workflows.merge_recipes import ResolvedMerge
 from workflows.merges import prepare_job
 from workflows.monitor import Monitor, Progress
 
 from .model_sets import ModelSet
-
-if TYPE_CHECKING:
-    from evaluator.selection import Candidate, InstanceScorer
-    from merger.live.merged_model import MergedModel
-    from patientdx.models import ModelSettings
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class LiveMerge:
     keeps answers and scores; None puts it into the cache folder.
     """
 
-    model: "MergedModel"
+    model: MergedModel
     models: ModelSet
     method: str | None
     digest: str
@@ -37,7 +36,7 @@ class LiveMerge:
     cache: Path
     monitor: Monitor
 
-    def apply(self, candidate: "Candidate") -> None:
+    def apply(self, candidate: Candidate) -> None:
         """Mix the weights of a candidate."""
         method = self.method or self.models.method_of(candidate)
         self.model.remix(self.models.point(candidate), method=method)
@@ -46,11 +45,11 @@ class LiveMerge:
         """The file that keeps `kind`: answers or scores."""
         return self.store or self.cache / f"{kind}.sqlite3"
 
-    def progress(self, candidate: "Candidate", total: int) -> AbstractContextManager[Progress]:
+    def progress(self, candidate: Candidate, total: int) -> AbstractContextManager[Progress]:
         """Progress of scoring a candidate on `total` instances."""
         return self.monitor.progress(f"{self.model.name}: λ = {candidate}", total)
 
-    def with_progress(self, candidate: "Candidate", score: "InstanceScorer") -> "InstanceScorer":
+    def with_progress(self, candidate: Candidate, score: InstanceScorer) -> InstanceScorer:
         """The scorer, with its progress reported."""
 
         def scored(places: Any) -> Any:
@@ -64,12 +63,9 @@ class LiveMerge:
 
 @contextmanager
 def open_live_merge(
-    models: ModelSet, model_settings: "ModelSettings", settings: Settings, monitor: Monitor
-) -> "Iterator[MergedModel]":
+    models: ModelSet, model_settings: ModelSettings, settings: Settings, monitor: Monitor
+) -> Iterator[MergedModel]:
     """The merge of some models in memory. Raises UsageError for a method that has no λ."""
-    from merger.live.merged_model import MergedModel
-    from merger.planning.job import prepare_merge
-
     job = prepare_job(ResolvedMerge(models.recipe, ""), settings, monitor)
     with TemporaryDirectory() as scratch, prepare_merge(job, Path(scratch) / "live") as ready:
         if ready.plan is None:

@@ -3,8 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from evaluator.selection import METHOD, Candidate, model_weights
+from merger.recipes.reader import parse_recipe
+from merger.recipes.recipe import MergeRecipe
+from merger.recipes.writer import many_model_recipe, set_group_weights, to_yaml
 from patientdx.errors import UsageError
 from workflows.merge_recipes import (
     MergeSource,
@@ -13,10 +17,6 @@ from workflows.merge_recipes import (
     plain_model,
     resolve_merge,
 )
-
-if TYPE_CHECKING:
-    from evaluator.selection import Candidate
-    from merger.recipes.recipe import MergeRecipe
 
 REST = "rest"
 """The group of all tensors that belong to no other group."""
@@ -37,7 +37,7 @@ class ModelSet:
 
     name: str
     source: MergeSource
-    recipe: "MergeRecipe"
+    recipe: MergeRecipe
     methods: tuple[str, ...]
 
     @classmethod
@@ -82,9 +82,6 @@ class ModelSet:
     def _many(
         cls, name: str, models: Sequence[Any], methods: tuple[str, ...], dtype: str | None
     ) -> "ModelSet":
-        from merger.recipes.reader import parse_recipe
-        from merger.recipes.writer import many_model_recipe, to_yaml
-
         data = many_model_recipe("linear", models, [1.0] * len(models), dtype)
         recipe = parse_recipe(to_yaml(data))
         return cls(name, recipe, recipe, methods)
@@ -111,19 +108,15 @@ class ModelSet:
         first, second = self.models
         return Path(first).name, Path(second).name
 
-    def method_of(self, candidate: "Candidate") -> str:
+    def method_of(self, candidate: Candidate) -> str:
         """The method by which a candidate merges."""
-        from evaluator.selection import METHOD
-
         return str(dict(candidate.values).get(METHOD, self.methods[0]))
 
-    def weights_of(self, candidate: "Candidate") -> dict[str, float]:
+    def weights_of(self, candidate: Candidate) -> dict[str, float]:
         """The weight of each model in a candidate that has no groups."""
-        from evaluator.selection import model_weights
-
         return dict(zip(self.models, model_weights(candidate, self.size), strict=True))
 
-    def point(self, candidate: "Candidate") -> Any:
+    def point(self, candidate: Candidate) -> Any:
         """The candidate as `MergedModel` takes it.
 
         One λ; for groups a function from the name of a tensor to the λ of the first group whose
@@ -135,14 +128,11 @@ class ModelSet:
             return lambda tensor: values[next((group for group in groups if group in tensor), REST)]
         return values["lambda"] if self.size == 2 else tuple(self.weights_of(candidate).values())
 
-    def resolve(self, candidate: "Candidate", dtype: str | None) -> ResolvedMerge:
+    def resolve(self, candidate: Candidate, dtype: str | None) -> ResolvedMerge:
         """The merge of a candidate, to be written.
 
         `dtype` is that of the base's weights, which multislerp, done in float32, is written in.
         """
-        from merger.recipes.reader import parse_recipe
-        from merger.recipes.writer import many_model_recipe, set_group_weights, to_yaml
-
         method, values = self.method_of(candidate), dict(candidate.values)
         if self.size > 2:
             dtypes = ("float32", dtype) if method == "multislerp" else (self.recipe.dtype, None)
@@ -159,7 +149,7 @@ class ModelSet:
         return ResolvedMerge(parse_recipe(to_yaml(data), self.name), _RECIPE_COMMAND)
 
 
-def _base_first(recipe: "MergeRecipe") -> list[Any]:
+def _base_first(recipe: MergeRecipe) -> list[Any]:
     """The models as a recipe has them, the base first."""
     return [
         ref.to_yaml_value() for ref in sorted(recipe.inputs, key=lambda ref: ref != recipe.base)

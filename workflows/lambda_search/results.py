@@ -3,16 +3,24 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from evaluator.reporting.documents import Document
+from evaluator.selection import (
+    Candidate,
+    Selection,
+    build_selection_report,
+    plot_sweeps,
+    selection_record,
+    sweep_csv,
+    write_ablation,
+)
+from merger.recipes.recipe import MergeRecipe
 from patientdx.errors import UsageError
+from patientdx.formats import atomic_writer
 
 from .model_sets import ModelSet
 from .search import LambdaSearch
-
-if TYPE_CHECKING:
-    from evaluator.reporting.documents import Document
-    from evaluator.selection import Candidate, Selection
 
 
 @dataclass(frozen=True)
@@ -20,8 +28,13 @@ class MergeChoice:
     """The chosen candidate of some models, and the record of the choice for the model card."""
 
     models: ModelSet
-    candidate: "Candidate"
+    candidate: Candidate
     record: Mapping[str, Any]
+
+    @property
+    def recipe(self) -> MergeRecipe:
+        """The recipe of the candidate; publishing adds the number type to write."""
+        return self.models.resolve(self.candidate, None).recipe
 
 
 @dataclass(frozen=True)
@@ -29,14 +42,12 @@ class MergeTuning:
     """The selection for each set of models, by its name, and facts for the report."""
 
     model_sets: tuple[ModelSet, ...]
-    selections: "Mapping[str, Selection]"
+    selections: Mapping[str, Selection]
     notes: Mapping[str, str]
 
     @property
     def choice(self) -> MergeChoice:
         """The choice for the first set of models."""
-        from evaluator.selection import selection_record
-
         models = self.model_sets[0]
         selection = self.selections[models.name]
         record = selection_record(selection)
@@ -44,24 +55,17 @@ class MergeTuning:
             record["weights"] = models.weights_of(selection.chosen)
         return MergeChoice(models, selection.chosen, record)
 
-    def build_report(self) -> "Document":
+    def build_report(self) -> Document:
         """The report of all selections."""
-        from evaluator.selection import build_selection_report
-
         return build_selection_report(self.selections, {**self.notes, **self._weight_notes()})
 
     def write_curve(self, path: Path) -> None:
         """Write every point along λ as CSV."""
-        from evaluator.selection import sweep_csv
-        from patientdx.formats import atomic_writer
-
         with atomic_writer(path) as stream:
             stream.write(sweep_csv(self.selections))
 
     def plot(self, paths: Sequence[Path]) -> None:
         """Draw the metrics along λ."""
-        from evaluator.selection import plot_sweeps
-
         if paths:
             ends = {models.name: models.ends for models in self.model_sets}
             plot_sweeps(self.selections, paths, ends)
@@ -81,13 +85,11 @@ class MergeTuning:
 class MergeAblation:
     """The selections without Math, without SLERP and without both: row -> name -> selection."""
 
-    rows: "Mapping[str, Mapping[str, Selection]]"
+    rows: Mapping[str, Mapping[str, Selection]]
     notes: Mapping[str, str]
 
     def write(self, paths: Sequence[Path]) -> None:
         """Write the table; the suffix of each path decides its form."""
-        from evaluator.selection import write_ablation
-
         write_ablation(self.rows, self.notes, paths)
 
 

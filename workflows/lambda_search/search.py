@@ -1,14 +1,23 @@
 """How λ is searched for, and how the choice is judged."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from evaluator.selection import (
+    BASELINE_CANDIDATES,
+    METHOD,
+    Axis,
+    Candidate,
+    Range,
+    SearchSpace,
+    Strategy,
+    StrategyOptions,
+    build_strategy,
+    starting_candidates,
+    weight_search_space,
+)
 from patientdx.errors import UsageError
 
 from .model_sets import REST, ModelSet
-
-if TYPE_CHECKING:
-    from evaluator.selection import Axis, Candidate, SearchSpace, Strategy
 
 
 @dataclass(frozen=True)
@@ -34,24 +43,18 @@ class LambdaSearch:
         """True where the candidates of these models are one λ each."""
         return not self.groups and models.has_single_lambda
 
-    def build_strategy(self, models: ModelSet) -> "Strategy":
+    def build_strategy(self, models: ModelSet) -> Strategy:
         """The strategy for some models. Raises UsageError for what it cannot search."""
-        from evaluator.selection import StrategyOptions, build_strategy
-
         options = StrategyOptions(self.step, self.share, self.trials, self.seed)
         return build_strategy(self.strategy, options, self._space(models))
 
     def baselines(self, models: ModelSet) -> "tuple[Candidate, ...]":
         """Each model alone, and equal weights."""
-        from evaluator.selection import BASELINE_CANDIDATES, starting_candidates
-
         if models.size == 2:
             return BASELINE_CANDIDATES
         return starting_candidates(models.size, models.methods)
 
-    def _space(self, models: ModelSet) -> "SearchSpace":
-        from evaluator.selection import METHOD, Range, SearchSpace, weight_search_space
-
+    def _space(self, models: ModelSet) -> SearchSpace:
         if not self.groups:
             return weight_search_space(models.size, models.methods)
         if models.size > 2:

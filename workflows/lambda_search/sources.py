@@ -1,19 +1,18 @@
 """What merges are judged by: the protocol of all sources of instances."""
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+
+from evaluator.selection import CandidateEvaluator, Instances, Metric
 
 from .live_merges import LiveMerge
-
-if TYPE_CHECKING:
-    from evaluator.selection import CandidateEvaluator, Instances, Metric
 
 
 class InstanceSource(Protocol):
     """Instances that merges are scored on, and the metric that decides among merges."""
 
     @property
-    def metric(self) -> "Metric":
+    def metric(self) -> Metric:
         """The metric that decides."""
         ...
 
@@ -23,7 +22,7 @@ class InstanceSource(Protocol):
         ...
 
     @property
-    def instances(self) -> "Instances":
+    def instances(self) -> Instances:
         """The instances that are split into folds; sizes may be missing before a model is open."""
         ...
 
@@ -31,6 +30,6 @@ class InstanceSource(Protocol):
         """Facts about the instances, for notes below tables."""
         ...
 
-    def open_evaluator(self, live: LiveMerge) -> "AbstractContextManager[CandidateEvaluator]":
+    def open_evaluator(self, live: LiveMerge) -> AbstractContextManager[CandidateEvaluator]:
         """An evaluator over a live merge, whose scores are kept on disk as they come."""
         ...

@@ -4,10 +4,31 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from evaluator.selection import (
+    ABLATION_ROWS,
+    Candidate,
+    CandidateEvaluator,
+    PatientFolds,
+    Selection,
+    SelectionSettings,
+    choose_privately,
+    model_card_remarks,
+    parse_epsilon,
+    private_record,
+    select_candidate,
+)
+from evaluator.selection.privacy import private_candidates
+from evaluator.statistics.bootstrap import Resampling
+from merger.checkpoints.checkpoint import Checkpoint
+from merger.execution import run_merge
+from merger.planning.job import prepare_merge
+from merger.planning.recipe_resolver import torch_dtype_name
 from patientdx.errors import UsageError
+from patientdx.models import ModelSettings
 from patientdx.settings import Settings, default_settings
 from workflows.merges import locate_model, prepare_job, show_megabytes
 from workflows.model_notes import describe_model
@@ -19,19 +40,13 @@ from .results import MergeAblation, MergeChoice, MergeTuning
 from .search import LambdaSearch
 from .sources import InstanceSource
 
-if TYPE_CHECKING:
-    from fractions import Fraction
-
-    from evaluator.selection import Candidate, CandidateEvaluator, Selection, SelectionSettings
-    from patientdx.models import ModelSettings
-
 
 def tune_merge(
     models: ModelSet | Sequence[ModelSet],
     source: InstanceSource,
     search: LambdaSearch | None = None,
     *,
-    model_settings: "ModelSettings | None" = None,
+    model_settings: ModelSettings | None = None,
     store: Path | None = None,
     settings: Settings | None = None,
     monitor: Monitor = LOG,
@@ -64,7 +79,7 @@ class MergeTuner:
     source: InstanceSource
     search: LambdaSearch = field(default_factory=LambdaSearch)
     settings: Settings = field(default_factory=default_settings)
-    model_settings: "ModelSettings | None" = None
+    model_settings: ModelSettings | None = None
     store: Path | None = None
     monitor: Monitor = LOG
 
@@ -85,10 +100,8 @@ class MergeTuner:
         selections = {models.name: self.select(models) for models in model_sets}
         return MergeTuning(tuple(model_sets), selections, self._notes())
 
-    def select(self, models: ModelSet, method: str | None = None) -> "Selection":
+    def select(self, models: ModelSet, method: str | None = None) -> Selection:
         """Search for the weights of some models, by one method or by those of the set."""
-        from evaluator.selection import select_candidate
-
         strategy = self.search.build_strategy(models)
         with self._open_evaluator(models, method) as evaluator:
             selection = select_candidate(
@@ -101,14 +114,11 @@ class MergeTuner:
         )
         return selection
 
-    def choose_privately(self, models: ModelSet, epsilon: "str | float | Fraction") -> MergeChoice:
+    def choose_privately(self, models: ModelSet, epsilon: str | float | Fraction) -> MergeChoice:
         """Choose λ by the exponential mechanism; its record holds nothing but the choice.
 
         Raises EvaluationError where no bound is proven, before anything costly begins.
         """
-        from evaluator.selection import choose_privately, parse_epsilon, private_record
-        from evaluator.selection.privacy import private_candidates
-
         budget, strategy = parse_epsilon(epsilon), self.search.build_strategy(models)
         private_candidates(strategy, self._closed_evaluator(), self.source.metric)
         with self._open_evaluator(models, None) as evaluator:
@@ -120,8 +130,6 @@ class MergeTuner:
 
         `without_math` names, for each set of models, the one that stands in for the first.
         """
-        from evaluator.selection import ABLATION_ROWS
-
         substitutes = [
             ModelSet.from_models([other, models.models[1]], ["slerp"], models.name)
             for models, other in zip(tuning.model_sets, without_math, strict=True)
@@ -138,10 +146,6 @@ class MergeTuner:
 
     def publish(self, choice: MergeChoice, into: Path | str) -> None:
         """Write the chosen merge to a new folder; its model card records the choice."""
-        from evaluator.selection import model_card_remarks
-        from merger.execution import run_merge
-        from merger.planning.job import prepare_merge
-
         into = Path(into)
         merge = choice.models.resolve(choice.candidate, self._dtype(choice.models))
         job = prepare_job(merge, self.settings, self.monitor)
@@ -155,9 +159,7 @@ class MergeTuner:
         self.monitor.notice(f"written to {into}")
 
     @contextmanager
-    def _open_evaluator(
-        self, models: ModelSet, method: str | None
-    ) -> "Iterator[CandidateEvaluator]":
+    def _open_evaluator(self, models: ModelSet, method: str | None) -> Iterator[CandidateEvaluator]:
         """An evaluator over the live merge of some models."""
         settings = self._model_settings()
         with open_live_merge(models, settings, self.settings, self.monitor) as model:
@@ -174,27 +176,21 @@ class MergeTuner:
             with self.source.open_evaluator(live) as evaluator:
                 yield evaluator
 
-    def _closed_evaluator(self) -> "CandidateEvaluator":
+    def _closed_evaluator(self) -> CandidateEvaluator:
         """An evaluator that scores nothing, for checks before a model is loaded."""
-        from evaluator.selection import CandidateEvaluator
 
-        def refuse(candidate: "Candidate") -> Any:
+        def refuse(candidate: Candidate) -> Any:
             raise UsageError(f"λ = {candidate} is not to be scored here")
 
         return CandidateEvaluator(refuse, self.source.instances)
 
-    def _model_settings(self) -> "ModelSettings":
-        from patientdx.models import ModelSettings
-
+    def _model_settings(self) -> ModelSettings:
         settings = self.model_settings or ModelSettings()
         return replace(
             settings, backend="hf", threads=self.settings.threads, cache=self.settings.cache
         )
 
-    def _selection_settings(self, models: ModelSet) -> "SelectionSettings":
-        from evaluator.selection import PatientFolds, SelectionSettings
-        from evaluator.statistics.bootstrap import Resampling
-
+    def _selection_settings(self, models: ModelSet) -> SelectionSettings:
         search = self.search
         return SelectionSettings(
             PatientFolds(search.folds, search.seed),
@@ -209,9 +205,6 @@ class MergeTuner:
 
     def _dtype(self, models: ModelSet) -> str | None:
         """The number type of the base's weights, as torch calls it."""
-        from merger.checkpoints.checkpoint import Checkpoint
-        from merger.planning.recipe_resolver import torch_dtype_name
-
         folder = locate_model(models.recipe.base.base, self.settings, self.monitor)
         tensors = Checkpoint.open(folder).tensors.values()
         return next((torch_dtype_name(tensor.dtype) for tensor in tensors), None)
