@@ -69,14 +69,14 @@ def one_by_one(model: HfModel, asked: list[list[int]], new: int) -> list[str]:
             eos_token_id=sorted(model.ends),
             pad_token_id=0,
         )
-        replies.append(model.words.text(out[0, ids.shape[1] :].tolist()))
+        replies.append(model.tokenizer.decode(out[0, ids.shape[1] :].tolist()))
     return replies
 
 
 def by_pipeline(model: HfModel, asked: list[list[int]], new: int, batch: int) -> list[str]:
     from transformers import pipeline
 
-    tokenizer = model.words.tokenizer
+    tokenizer = model.tokenizer.tokenizer
     tokenizer.padding_side = "left"
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     writer = pipeline("text-generation", model=model.module, tokenizer=tokenizer)
@@ -94,7 +94,7 @@ def by_pipeline(model: HfModel, asked: list[list[int]], new: int, batch: int) ->
 
 def ways(model: HfModel, args: argparse.Namespace) -> Iterator[Timed]:
     asked = prompts(args.prompts, args.seed)
-    tokens = [model.words.prompt(one, args.new)[0] for one in asked]
+    tokens = [model.tokenizer.encode_prompt(one, args.new)[0] for one in asked]
     settings = GenerationSettings(max_new_tokens=args.new)
     model.generate(asked[:1], settings)  # warms up
 
@@ -129,7 +129,7 @@ def main() -> None:
     print("|---|--:|--:|--:|--:|--:|--:|--:|")
     ours = rows[0]
     for row in rows:
-        written = sum(len(model.words.tokens(one, begin=False)) for one in row.replies)
+        written = sum(len(model.tokenizer.encode(one, begin=False)) for one in row.replies)
         same = sum(one == two for one, two in zip(row.replies, ours.replies, strict=True))
         print(
             f"| {row.name} | {row.seconds:.1f} | {row.cpu:.1f} "

@@ -98,9 +98,9 @@ def theirs(model: HfModel, asked: list[Prompt], batch: int) -> Pairs:
 
     harness = HFLM(
         pretrained=model.module,
-        tokenizer=model.words.tokenizer,
+        tokenizer=model.tokenizer.tokenizer,
         batch_size=batch,
-        max_length=model.words.context,
+        max_length=model.tokenizer.context,
     )
     requests = [
         Instance("loglikelihood", {}, (prompt.text, form), place)

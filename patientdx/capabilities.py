@@ -34,6 +34,7 @@ _EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "threadpoolctl",
             "scipy",
             "PyYAML",
+            "httpx2",
         ),
     ),
     "local": ("Runs GGUF language models on the CPU with llama.cpp.", ("xllamacpp",)),

@@ -9,14 +9,16 @@ from typing import Any
 from merger.planning.merge_plan import MergePlan
 from patientdx.errors import ModelError
 from patientdx.models.settings import ModelSettings
-from patientdx.models.torch.loading import Loaded, load
+from patientdx.models.torch.loading import LoadedModel, load
 
 from .torch_weights import copy_mapped_weights
 
 _WEIGHTS = (".safetensors", ".safetensors.index.json")
 
 
-def load_live_model(plan: MergePlan, files: Mapping[str, bytes], settings: ModelSettings) -> Loaded:
+def load_live_model(
+    plan: MergePlan, files: Mapping[str, bytes], settings: ModelSettings
+) -> LoadedModel:
     """The base of a plan as transformers loads it, with the vocabulary rows of the output.
 
     `files` replace those of the base, except for config.json. Raises ModelError.

@@ -185,7 +185,7 @@ class MergedModel:
     @property
     def tokenizer(self) -> Any:
         """The tokenizer of transformers."""
-        return self._model.words.tokenizer
+        return self._model.tokenizer.tokenizer
 
     def generate(
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
@@ -199,7 +199,7 @@ class MergedModel:
 
     def count(self, text: str) -> int:
         """Number of tokens that `logprobs` reads of a text. Raises ModelError if it is too long."""
-        return len(self._model.words.pair("", text)[1])
+        return len(self._model.tokenizer.encode_pair("", text)[1])
 
     def choose(
         self,

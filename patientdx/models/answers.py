@@ -1,7 +1,7 @@
-"""Answers in tokens: which surface forms count, and the steps that tell their probabilities.
+"""Answers in tokens: their surface forms, and which token probabilities they need.
 
-The events "the reply begins with this form" must not overlap, or their sum is no probability: of
-one answer's forms those that begin with another one are dropped, between answers it is an error.
+The events "the reply begins with this form" must not overlap, or their sum is no probability: among
+the forms of one answer those that extend another form are dropped; between answers it is an error.
 """
 
 import math
@@ -14,67 +14,72 @@ Tokens = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Answers:
-    """The forms of each answer as tokens; no form of any begins with another."""
+class AnswerForms:
+    """The forms of each answer as tokens; no form is a prefix of another."""
 
-    groups: tuple[tuple[Tokens, ...], ...]
+    answers: tuple[tuple[Tokens, ...], ...]
 
     @classmethod
-    def of(cls, groups: Sequence[Sequence[Tokens]]) -> "Answers":
-        """Raises ModelError for an answer without a form, and where two answers cannot be told."""
-        kept = tuple(tuple(_shortest(group)) for group in groups)
-        if not kept or not all(kept):
+    def from_tokens(cls, answers: Sequence[Sequence[Tokens]]) -> "AnswerForms":
+        """Raises ModelError for an answer without a form, and for answers that overlap."""
+        distinct = tuple(tuple(_drop_extensions(forms)) for forms in answers)
+        if not distinct or not all(distinct):
             raise ModelError("an answer needs a surface form of one token or more")
-        for place, group in enumerate(kept):
-            others = [form for other in kept[place + 1 :] for form in other]
-            if any(_overlap(form, other) for form in group for other in others):
+        for number, forms in enumerate(distinct):
+            others = [form for other in distinct[number + 1 :] for form in other]
+            if any(_overlap(form, other) for form in forms for other in others):
                 raise ModelError(
                     "the forms of two answers begin with the same tokens in this model",
                     hint="leave out the form that they share, or write it in another way",
                 )
-        return cls(kept)
+        return cls(distinct)
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest form."""
-        return max(len(form) for group in self.groups for form in group)
+        """Number of tokens of the longest form."""
+        return max(len(form) for forms in self.answers for form in forms)
 
     @property
-    def steps(self) -> dict[Tokens, tuple[int, ...]]:
-        """The tokens wanted after each beginning of a form, each beginning after its own."""
-        wanted: dict[Tokens, set[int]] = {}
-        for form in (form for group in self.groups for form in group):
+    def next_tokens(self) -> dict[Tokens, tuple[int, ...]]:
+        """The tokens that follow each prefix of a form; a prefix comes after its own prefixes."""
+        following: dict[Tokens, set[int]] = {}
+        for form in (form for forms in self.answers for form in forms):
             for length, token in enumerate(form):
-                wanted.setdefault(form[:length], set()).add(token)
-        return {beginning: tuple(sorted(wanted[beginning])) for beginning in sorted(wanted)}
+                following.setdefault(form[:length], set()).add(token)
+        return {prefix: tuple(sorted(following[prefix])) for prefix in sorted(following)}
 
-    def logprobs(self, told: Mapping[Tokens, float]) -> tuple[float, ...]:
-        """Of each answer, where the log-probability of each token after its beginning is told."""
+    def logprobs(self, token_logprobs: Mapping[Tokens, float]) -> tuple[float, ...]:
+        """The log-probability of each answer.
+
+        `token_logprobs` has the log-probability of the last token of each prefix of a form.
+        """
         return tuple(
-            _log_sum(
-                math.fsum(told[form[: length + 1]] for length in range(len(form))) for form in group
+            _log_sum_exp(
+                math.fsum(token_logprobs[form[: length + 1]] for length in range(len(form)))
+                for form in forms
             )
-            for group in self.groups
+            for forms in self.answers
         )
 
 
-def _shortest(forms: Iterable[Tokens]) -> list[Tokens]:
-    """The forms that begin with no other, each once."""
-    kept: list[Tokens] = []
-    for form in sorted(set(forms)):  # a beginning sorts before what goes on from it
-        if form and not (kept and form[: len(kept[-1])] == kept[-1]):
-            kept.append(form)
-    return kept
+def _drop_extensions(forms: Iterable[Tokens]) -> list[Tokens]:
+    """The distinct forms that do not extend another form."""
+    distinct: list[Tokens] = []
+    for form in sorted(set(forms)):  # a prefix sorts before its extensions
+        if form and not (distinct and form[: len(distinct[-1])] == distinct[-1]):
+            distinct.append(form)
+    return distinct
 
 
-def _overlap(one: Tokens, other: Tokens) -> bool:
-    shared = min(len(one), len(other))
-    return one[:shared] == other[:shared]
+def _overlap(left: Tokens, right: Tokens) -> bool:
+    """Whether a form is a prefix of the other."""
+    shared = min(len(left), len(right))
+    return left[:shared] == right[:shared]
 
 
-def _log_sum(values: Iterable[float]) -> float:
-    found = list(values)
-    top = max(found)
-    if math.isinf(top):
-        return top
-    return top + math.log(math.fsum(math.exp(value - top) for value in found))
+def _log_sum_exp(values: Iterable[float]) -> float:
+    terms = list(values)
+    largest = max(terms)
+    if math.isinf(largest):
+        return largest
+    return largest + math.log(math.fsum(math.exp(term - largest) for term in terms))

@@ -1,7 +1,7 @@
-"""llama.cpp in this process, by the `xllamacpp` wheel: GGUF files on the CPU, without torch.
+"""GGUF files on the CPU by llama.cpp in this process, without torch (the wheel `xllamacpp`).
 
-The wheel is a llama.cpp server that listens on the loopback device. It is given a key of its own
-and is asked through that door: so a request can be interrupted, and tokens can be counted.
+The wheel runs a llama.cpp server on the loopback device, here with a random API key. Requests over
+HTTP can be interrupted, which calls into the library cannot.
 """
 
 import os
@@ -26,19 +26,20 @@ from patientdx.protocols import (
 )
 from patientdx.storage.file_digests import digest_of
 
-from .answers import Answers, Tokens
-from .http.concurrency import completions, each
+from .answers import AnswerForms, Tokens
+from .http.address import ServerAddress
+from .http.client import JsonClient, UnansweredError
+from .http.concurrency import request_all, require_completions
 from .http.llama_api import LlamaApi
-from .http.wire import Address, UnansweredError, Wire
-from .prompts import as_prompt, fitted
+from .prompts import as_prompt, fit_prompt
 from .settings import DEFAULTS, ModelSettings
 
-_CONTEXT = 4096  # tokens, where no other number is asked for
+_DEFAULT_CONTEXT = 4096  # tokens
 _MOST_METADATA = 1 << 26  # bytes
 
 
 class LlamaCppModel:
-    """A GGUF file."""
+    """A GGUF model run by llama.cpp."""
 
     def __init__(
         self,
@@ -62,15 +63,14 @@ class LlamaCppModel:
     @classmethod
     def load(cls, path: Path, settings: ModelSettings = DEFAULTS) -> "LlamaCppModel":
         """Opens a file. Raises ModelError where llama.cpp cannot read it, ExtraMissingError."""
-        _check(path, settings)
+        _check_file(path, settings)
         require_package("xllamacpp", "local")
         key = secrets.token_urlsafe(24)
         batch = settings.batch or 1
-        server = _started(path, settings, batch, key)
-        address = Address.parse(server.listening_address, allow_remote=False)
-        wire = Wire(address, key, settings.timeout_s, attempts=1)
-        api = LlamaApi.connect(wire)
-        chat = _wants_chat(path, settings)
+        server = _start_server(path, settings, batch, key)
+        address = ServerAddress.parse(server.listening_address, allow_remote=False)
+        api = LlamaApi.connect(JsonClient(address, key, settings.timeout_s, attempts=1))
+        chat = _uses_chat_template(path, settings)
         digest = digest_of(
             [path],
             model_folder(settings.cache) if settings.cache else None,
@@ -95,22 +95,22 @@ class LlamaCppModel:
         """One completion per prompt. Raises ReplyError, which holds those that succeeded."""
 
         def complete(prompt: str | Prompt) -> Completion:
-            tokens, truncated = self._tokens(prompt, settings.max_new_tokens)
+            tokens, truncated = self._encode_prompt(prompt, settings.max_new_tokens)
             return replace(self._api.complete(tokens, settings), truncated=truncated)
 
-        return completions(each(complete, prompts, self.batch, self._api.wire))
+        return require_completions(request_all(complete, prompts, self.batch, self._api.client))
 
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
-        """Log-probabilities of the tokens of each continuation given its prompt."""
+        """Log-probabilities of the tokens of each continuation, conditional on its prompt."""
 
-        def ask(pair: tuple[str, str]) -> list[float]:
+        def score(pair: tuple[str, str]) -> list[float]:
             return self._api.logprobs(*pair)
 
-        found = each(ask, pairs, 1, self._api.wire)
-        for one in found:
-            if isinstance(one, UnansweredError):
-                raise one
-        return [one for one in found if isinstance(one, list)]
+        outcomes = request_all(score, pairs, 1, self._api.client)
+        for outcome in outcomes:
+            if isinstance(outcome, UnansweredError):
+                raise outcome
+        return [outcome for outcome in outcomes if isinstance(outcome, list)]
 
     def choose(
         self,
@@ -118,72 +118,83 @@ class LlamaCppModel:
         answers: Sequence[Sequence[str]],
         new_tokens: int = 2,
     ) -> Iterator[dict[int, Choice]]:
-        """The choices by place of the prompt, one after the other.
+        """The choices by number of the prompt, one prompt at a time.
 
-        llama.cpp keeps a prompt that it has read: a form costs a step of decoding a token.
+        llama.cpp keeps a prompt in its cache: a form costs one decoding step per token.
         """
         if not prompts:
             return
-        whole = as_prompt(prompts[0])
-        question = self._shown(whole.before + whole.after)
-        forms = Answers.of([[self._api.form(question, one) for one in group] for group in answers])
+        forms = self._encode_answers(prompts[0], answers)
         settings = GenerationSettings(max_new_tokens=new_tokens)
-        for place, prompt in enumerate(prompts):
-            tokens, truncated = self._tokens(prompt, max(new_tokens, forms.longest))
-            told: dict[Tokens, float] = {}
-            for form in (form for group in forms.groups for form in group):
-                values = self._api.form_logprobs(tokens, form)
-                told |= {form[: at + 1]: value for at, value in enumerate(values)}
-            reply = self._api.complete(tokens, settings)
-            yield {place: Choice(forms.logprobs(told), reply.text, len(tokens), truncated)}
+        for number, prompt in enumerate(prompts):
+            tokens, truncated = self._encode_prompt(prompt, max(new_tokens, forms.longest))
+            token_logprobs: dict[Tokens, float] = {}
+            for form in (form for group in forms.answers for form in group):
+                values = self._api.answer_logprobs(tokens, form)
+                token_logprobs |= {form[: at + 1]: value for at, value in enumerate(values)}
+            reply = self._api.complete(tokens, settings).text
+            yield {number: Choice(forms.logprobs(token_logprobs), reply, len(tokens), truncated)}
 
     def close(self) -> None:
-        """Ends llama.cpp and frees its memory."""
+        """Stops llama.cpp and frees its memory."""
+        self._api.client.close()
         self._server = None
 
-    def _tokens(self, prompt: str | Prompt, new: int) -> tuple[list[int], bool]:
-        """Tokens of a prompt in the model's template, and whether it was cut for the context."""
-        tokens = self._api.tokens(self._shown(as_prompt(prompt).text))
-        room = self._api.context - new
-        if len(tokens) <= room:
+    def _encode_prompt(self, prompt: str | Prompt, new_tokens: int) -> tuple[list[int], bool]:
+        """Tokens of a prompt in the model's template, and whether it was shortened to fit."""
+        tokens = self._encode_rendered(as_prompt(prompt).text)
+        most_tokens = self._api.context - new_tokens
+        if len(tokens) <= most_tokens:
             return tokens, False
-        text, _ = fitted(prompt, room, lambda text: len(self._api.tokens(self._shown(text))))
-        return self._api.tokens(self._shown(text)), True
+        text, _ = fit_prompt(prompt, most_tokens, lambda text: len(self._encode_rendered(text)))
+        return self._encode_rendered(text), True
 
-    def _shown(self, text: str) -> str:
-        return self._api.rendered(text) if self._chat else text
+    def _encode_answers(
+        self, prompt: str | Prompt, answers: Sequence[Sequence[str]]
+    ) -> AnswerForms:
+        parts = as_prompt(prompt)
+        question = self._render(parts.before + parts.after)
+        return AnswerForms.from_tokens(
+            [[self._api.encode_answer(question, form) for form in forms] for forms in answers]
+        )
+
+    def _encode_rendered(self, text: str) -> list[int]:
+        return self._api.encode(self._render(text))
+
+    def _render(self, text: str) -> str:
+        return self._api.render(text) if self._chat else text
 
 
-def _check(path: Path, settings: ModelSettings) -> None:
+def _check_file(path: Path, settings: ModelSettings) -> None:
     if settings.quantize != "none":
         raise ModelError(
-            "a GGUF file is quantized as it is; llama.cpp quantizes nothing at opening",
+            "a GGUF file is quantized as it is; llama.cpp quantizes nothing when it opens one",
             hint="leave --quantize out, or choose the backend hf or vllm",
         )
     try:
         with path.open("rb") as stream:
             magic = stream.read(4)
     except OSError as error:
-        said = error.strerror or type(error).__name__
-        raise ModelError(f"{path}: cannot be read: {said}", hint=_WANTED) from error
+        reason = error.strerror or type(error).__name__
+        raise ModelError(f"{path}: cannot be read: {reason}", hint=_FORMATS) from error
     if magic != b"GGUF":
-        raise ModelError(f"{path}: this is no GGUF file", hint=_WANTED)
+        raise ModelError(f"{path}: this is no GGUF file", hint=_FORMATS)
 
 
-_WANTED = "llama.cpp opens .gguf files; a folder of safetensors is opened by the backend hf"
+_FORMATS = "llama.cpp opens .gguf files; a folder of safetensors is opened by the backend hf"
 
 
-def _started(path: Path, settings: ModelSettings, batch: int, key: str) -> Any:
-    """llama.cpp with the model loaded, silent, with nothing open but what is asked here."""
+def _start_server(path: Path, settings: ModelSettings, batch: int, key: str) -> Any:
+    """A llama.cpp server with the model loaded; silent, with unused endpoints disabled."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
-    params.n_ctx = (settings.context or _CONTEXT) * batch
+    params.n_ctx = (settings.context or _DEFAULT_CONTEXT) * batch
     params.n_parallel = batch
     params.api_keys = [key]
     params.endpoint_slots = params.endpoint_metrics = params.ui = params.warmup = False
-    params.cache_ram_mib = 0  # no prompt is kept once it is answered
+    params.cache_ram_mib = 0  # keep no prompts after their answers
     params.verbosity = 0
     threads = settings.threads or _idle_cores()
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
@@ -202,24 +213,24 @@ def _started(path: Path, settings: ModelSettings, batch: int, key: str) -> Any:
         ) from error
 
 
-def _wants_chat(path: Path, settings: ModelSettings) -> bool:
+def _uses_chat_template(path: Path, settings: ModelSettings) -> bool:
     if settings.prompt_format == "auto":
         return has_chat_template(path)
     return settings.prompt_format == "chat"
 
 
 def has_chat_template(path: Path) -> bool:
-    """Whether a GGUF file brings a chat template (llama.cpp has one of its own for the others)."""
+    """Whether a GGUF file has a chat template (llama.cpp uses a default one for others)."""
     key = b"tokenizer.chat_template"
-    with path.open("rb") as stream:  # a key stands after its length, before the tensors
+    with path.open("rb") as stream:  # keys are length-prefixed and precede the tensors
         return len(key).to_bytes(8, "little") + key in stream.read(_MOST_METADATA)
 
 
 def _idle_cores() -> int:
-    """Cores that nobody uses, at least one.
+    """Number of idle cores, at least one.
 
-    llama.cpp's threads wait for each other many times a token: one that has to share its core
-    holds up all of them (with two threads on two busy cores a token takes 30 times as long).
+    llama.cpp's threads wait for each other many times per token: one that shares its core delays
+    all of them (with two threads on two busy cores a token takes 30 times as long).
     """
     cores = available_cores()
     busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0

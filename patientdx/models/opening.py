@@ -1,4 +1,4 @@
-"""From the name of a model to the model."""
+"""Opens a model by name with the backend that fits it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +12,10 @@ from .settings import DEFAULTS, ModelSettings, Warn, ignore_warning
 
 
 class Model(Generator, Scorer, Chooser, Protocol):
-    """What every backend is; those that lack an ability say so when they are asked."""
+    """A model of any backend; a missing ability raises ModelError when it is used."""
 
     def close(self) -> None:
-        """Frees what it holds."""
+        """Frees memory and connections."""
         ...
 
 
@@ -24,8 +24,8 @@ def open_model(
 ) -> Model:
     """A model by name: a .gguf file, a folder, `http(s)://…`, or a name of the model cache.
 
-    A server's address may end in `#NAME`, which chooses one of its models. Raises ModelError for
-    what is missing or cannot be used, ExtraMissingError where its backend is not installed.
+    A server's address may end in `#NAME`, which chooses one of its models. Raises ModelError for a
+    missing or unusable model, ExtraMissingError where its backend is not installed.
     """
     if spec.startswith(("http://", "https://")):
         return _server(spec, settings, warn)

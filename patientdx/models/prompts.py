@@ -1,4 +1,4 @@
-"""Prompts that fit: where the context is short the note loses its middle, the question nothing."""
+"""Prompts that fit the context: a long note loses its middle, the question nothing."""
 
 import re
 from collections.abc import Callable
@@ -6,90 +6,91 @@ from collections.abc import Callable
 from patientdx.errors import ModelError
 from patientdx.protocols import Prompt
 
-GAP = " … "
-"""What stands where the middle of a note was."""
+Encode = Callable[[str], list[int]]
+"""The tokens of a text."""
 
-# A word with the space before it; what has no spaces is cut too.
+GAP = " … "
+"""Replaces the middle of a shortened note."""
+
+# A word with the space before it, at most 16 characters: text without spaces is cut too.
 _PIECE = re.compile(r"\s*\S{1,16}|\s+\Z")
 
 
 def as_prompt(prompt: str | Prompt) -> Prompt:
-    """A prompt; of a plain string every part may be cut."""
+    """A prompt; a plain string may be shortened anywhere."""
     return prompt if isinstance(prompt, Prompt) else Prompt(note=prompt)
 
 
-def fitted(prompt: str | Prompt, room: int, count: Callable[[str], int]) -> tuple[str, bool]:
-    """The prompt's text in at most `room` tokens, and whether its note was cut for that.
+def fit_prompt(
+    prompt: str | Prompt, most_tokens: int, count: Callable[[str], int]
+) -> tuple[str, bool]:
+    """The text of a prompt in at most `most_tokens`, and whether its note was shortened.
 
-    `count` tells the tokens of a text as the model will see it. Of the note, or of each of its
-    sections that is longer than its share, as many words are kept as fit, one half from its
-    beginning, one from its end. Raises ModelError where not even the question fits.
+    `count` returns the number of tokens of a text as the model sees it. The note, or each section
+    longer than its share, keeps as many words as fit, half of them from its beginning and half
+    from its end. Raises ModelError where the question alone does not fit.
     """
-    whole = as_prompt(prompt)
-    if count(whole.text) <= room:
-        return whole.text, False
-    parts = [_PIECE.findall(part) for part in whole.sections or (whole.note,)]
-    sizes = [len(part) for part in parts]
+    source = as_prompt(prompt)
+    if count(source.text) <= most_tokens:
+        return source.text, False
+    sections = [_PIECE.findall(section) for section in source.sections or (source.note,)]
+    sizes = [len(pieces) for pieces in sections]
 
-    def shortened(kept: int) -> str:
-        shares = _shares(sizes, kept)
-        left = "".join(_ends(part, share) for part, share in zip(parts, shares, strict=True))
-        return f"{whole.before}{left}{whole.after}"
+    def shorten(words: int) -> str:
+        shares = _share_words(sizes, words)
+        note = "".join(_keep_ends(pieces, n) for pieces, n in zip(sections, shares, strict=True))
+        return f"{source.before}{note}{source.after}"
 
-    if count(shortened(0)) > room:
+    if count(shorten(0)) > most_tokens:
         raise ModelError(
-            f"the question alone does not fit the model's context: {room:,} tokens are left for it",
-            hint="give the model more context, or ask for fewer new tokens",
+            "the question alone does not fit the model's context: "
+            f"{most_tokens:,} tokens are left for it",
+            hint="give the model more context, or generate fewer new tokens",
         )
     fits, too_many = 0, sum(sizes)
     while too_many - fits > 1:
         middle = (fits + too_many) // 2
-        if count(shortened(middle)) <= room:
+        if count(shorten(middle)) <= most_tokens:
             fits = middle
         else:
             too_many = middle
-    return shortened(fits), True
+    return shorten(fits), True
 
 
-def _shares(sizes: list[int], kept: int) -> list[int]:
-    """`kept` words dealt to sections: what short ones leave over goes to longer ones."""
+def _share_words(sizes: list[int], words: int) -> list[int]:
+    """`words` divided among sections: what short sections leave over goes to longer ones."""
     shares = [0] * len(sizes)
-    order = sorted(range(len(sizes)), key=lambda place: sizes[place])
-    for left, place in zip(range(len(order), 0, -1), order, strict=True):
-        shares[place] = min(sizes[place], kept // left)
-        kept -= shares[place]
+    order = sorted(range(len(sizes)), key=lambda number: sizes[number])
+    for remaining, number in zip(range(len(order), 0, -1), order, strict=True):
+        shares[number] = min(sizes[number], words // remaining)
+        words -= shares[number]
     return shares
 
 
-def _ends(pieces: list[str], kept: int) -> str:
-    """The beginning and the end of a section, together `kept` words."""
-    if kept >= len(pieces):
+def _keep_ends(pieces: list[str], words: int) -> str:
+    """The beginning and the end of a section, `words` words together."""
+    if words >= len(pieces):
         return "".join(pieces)
-    head, tail = pieces[: (kept + 1) // 2], pieces[len(pieces) - kept // 2 :]
+    head, tail = pieces[: (words + 1) // 2], pieces[len(pieces) - words // 2 :]
     return f"{''.join(head)}{GAP}{''.join(tail)}"
 
 
-def split(
-    prompt: str,
-    continuation: str,
-    tokens: Callable[[str], list[int]],
-    plain: Callable[[str], list[int]],
+def encode_pair(
+    prompt: str, continuation: str, encode: Encode, encode_plain: Encode
 ) -> tuple[list[int], list[int]]:
     """The tokens of a prompt and those of its continuation.
 
-    The two are tokenised together, as a text is; where a token would straddle the border the
-    continuation is tokenised alone, so that pairs of one prompt share its tokens. `plain` adds
-    no token for a beginning.
+    The two are tokenised together, like one text. Where a token would straddle the border the
+    continuation is tokenised on its own, so that pairs of one prompt share the prompt's tokens.
+    `encode_plain` adds no start token.
     """
-    before, whole = tokens(prompt), tokens(prompt + continuation)
-    if whole[: len(before)] == before:
-        return before, whole[len(before) :]
-    return before, plain(continuation)
+    prefix, combined = encode(prompt), encode(prompt + continuation)
+    if combined[: len(prefix)] == prefix:
+        return prefix, combined[len(prefix) :]
+    return prefix, encode_plain(continuation)
 
 
-def beginning(
-    text: str, tokens: Callable[[str], list[int]], first: int
-) -> tuple[list[int], list[int]]:
-    """The token that a text follows, and the tokens of the text."""
-    found = tokens(text)
-    return [first], found[1:] if found[:1] == [first] else found
+def encode_text(text: str, encode: Encode, start_token: int) -> tuple[list[int], list[int]]:
+    """The start token, and the tokens of a text that follows it."""
+    tokens = encode(text)
+    return [start_token], tokens[1:] if tokens[:1] == [start_token] else tokens

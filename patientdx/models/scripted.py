@@ -1,4 +1,4 @@
-"""A model that says what it is told to say: for tests, and for trying a pipeline out."""
+"""A model with scripted replies: for tests, and for trying out a pipeline."""
 
 import hashlib
 import math
@@ -14,24 +14,24 @@ from patientdx.protocols import (
     Prompt,
 )
 
+from .abilities import unsupported
 from .prompts import as_prompt
-from .refusals import cannot
-from .tokenizer import stopped
+from .tokenizer import cut_at_stop
 
-Answers = Sequence[str] | Mapping[str, str] | Callable[[str], str]
+Replies = Sequence[str] | Mapping[str, str] | Callable[[str], str]
 Score = Callable[[str, str], Sequence[float]]
 
 
 class ScriptedModel:
-    """Answers from a list (in turn), a mapping (by prompt) or a function of the prompt.
+    """Replies from a list (in turn), a mapping (by prompt) or a function of the prompt.
 
-    `score` gives the log-probabilities of a continuation given its prompt. `calls` counts
-    calls of the model, `asked` keeps every prompt. A token is a word.
+    `score` returns the log-probabilities of a continuation, conditional on its prompt. `calls`
+    counts calls of the model, `prompts` keeps every prompt. A token is a word.
     """
 
     def __init__(
         self,
-        answers: Answers = (),
+        replies: Replies = (),
         *,
         score: Score | None = None,
         name: str = "scripted",
@@ -43,21 +43,21 @@ class ScriptedModel:
         self.batch = batch
         self.description = ModelDescription()
         self.calls = 0
-        self.asked: list[str] = []
-        self._answers = answers
+        self.prompts: list[str] = []
+        self._replies = replies
         self._score = score
 
     def generate(
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
     ) -> list[Completion]:
-        """The scripted answers, ended at the first stop string. Raises ModelError without one."""
+        """The scripted replies, cut at the first stop string. Raises ModelError without one."""
         self.calls += 1
         return [self._complete(as_prompt(prompt).text, settings) for prompt in prompts]
 
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
-        """What `score` says. Raises ModelError where there is none."""
+        """The values of `score`. Raises ModelError where there is none."""
         if self._score is None:
-            raise cannot(self.name, "score")
+            raise unsupported(self.name, "score")
         self.calls += 1
         return [list(self._score(prompt, continuation)) for prompt, continuation in pairs]
 
@@ -67,19 +67,19 @@ class ScriptedModel:
         answers: Sequence[Sequence[str]],
         new_tokens: int = 2,
     ) -> Iterator[dict[int, Choice]]:
-        """What `score` says of each form and the scripted answers, by batches in order.
+        """The probability of each answer by `score`, and the scripted replies, batch by batch.
 
-        A token is a word here. Raises ModelError where there is no `score`.
+        Raises ModelError where there is no `score`.
         """
         if self._score is None:
-            raise cannot(self.name, "choose")
+            raise unsupported(self.name, "choose")
         for start in range(0, len(prompts), self.batch):
             self.calls += 1
-            texts = [as_prompt(one).text for one in prompts[start : start + self.batch]]
+            texts = [as_prompt(prompt).text for prompt in prompts[start : start + self.batch]]
             yield {
                 start + at: Choice(
-                    tuple(self._log_sum(text, group) for group in answers),
-                    " ".join(self._answer(text).split()[:new_tokens]),
+                    tuple(self._logprob(text, forms) for forms in answers),
+                    " ".join(self._reply(text).split()[:new_tokens]),
                     len(text.split()),
                     cut=False,
                 )
@@ -87,21 +87,21 @@ class ScriptedModel:
             }
 
     def _complete(self, prompt: str, settings: GenerationSettings) -> Completion:
-        text = stopped(self._answer(prompt), settings.stop)
+        text = cut_at_stop(self._reply(prompt), settings.stop)
         return Completion(text, len(prompt.split()), len(text.split()), stop_reason="stop")
 
-    def _log_sum(self, prompt: str, forms: Sequence[str]) -> float:
+    def _logprob(self, prompt: str, forms: Sequence[str]) -> float:
         score = self._score or (lambda _prompt, _form: ())
         return math.log(math.fsum(math.exp(sum(score(prompt, form))) for form in forms))
 
-    def _answer(self, prompt: str) -> str:
-        place = len(self.asked)
-        self.asked.append(prompt)
-        if callable(self._answers):
-            return self._answers(prompt)
-        if isinstance(self._answers, Mapping):
-            if prompt in self._answers:
-                return self._answers[prompt]
-        elif place < len(self._answers):
-            return self._answers[place]
-        raise ModelError(f"the script of `{self.name}` has no answer number {place + 1:,}")
+    def _reply(self, prompt: str) -> str:
+        number = len(self.prompts)
+        self.prompts.append(prompt)
+        if callable(self._replies):
+            return self._replies(prompt)
+        if isinstance(self._replies, Mapping):
+            if prompt in self._replies:
+                return self._replies[prompt]
+        elif number < len(self._replies):
+            return self._replies[number]
+        raise ModelError(f"the script of `{self.name}` has no answer number {number + 1:,}")

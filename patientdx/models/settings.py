@@ -1,4 +1,4 @@
-"""How a model is opened: backend, precision, format of prompts, size of the context."""
+"""Settings for opening a model, for all backends."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,22 +12,23 @@ DType = Literal["auto", "bfloat16", "float16", "float32"]
 Quantize = Literal["none", "nf4"]
 PromptFormat = Literal["auto", "chat", "raw"]
 Warn = Callable[[str], None]
-"""Told, in a sentence without patient text, what the user should know."""
+"""Receives warnings for the user: a sentence without patient text."""
 
 
 def ignore_warning(_warning: str) -> None:
-    """Where nobody wants to know."""
+    """Drops a warning."""
 
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """What a backend needs to know; each takes what concerns it. Zero stands for its own choice.
+    """Options of all backends; each uses those that apply to it. Zero leaves the choice to it.
 
-    `context` is in tokens, `batch` in prompts at once, `timeout_s` in seconds a request.
-    `prompt_format` "auto" applies the chat template where the model has one. `cache` is the
-    folder that keeps fetched models and digests; without it big files are read each time.
-    `model` names one of several models of a server. `allow_remote` says that prompts, and so
-    patient text, may be sent to another machine.
+    `context` is in tokens, `batch` in prompts per call, `timeout_s` in seconds per request.
+    `device` is "auto", "cpu" or a name of torch such as "cuda:1"; `devices` is the number of GPUs
+    that vLLM uses. `prompt_format` "auto" applies the chat template where the model has one.
+    `cache` is the folder of fetched models and digests; without it large files are read every
+    time. `model` names one of several models of a server, `api_key` is sent to it. `allow_remote`
+    permits sending prompts, and so patient text, to another machine.
     """
 
     backend: Backend = "auto"
@@ -49,7 +50,7 @@ class ModelSettings:
     def describe(
         self, *, dtype: str | None = None, chat: bool | None = None, device: str | None = None
     ) -> ModelDescription:
-        """How a model opened with these settings is run, with what its backend knows better.
+        """How a model opened with these settings is run; arguments are actual values.
 
         `chat` says whether prompts go through a chat template.
         """

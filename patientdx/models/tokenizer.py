@@ -1,4 +1,4 @@
-"""A tokenizer of transformers and what is made with it: prompts in tokens, pairs, texts."""
+"""Prompts, texts and answers in tokens, by a tokenizer of transformers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ from typing import Any
 from patientdx.errors import ModelError
 from patientdx.protocols import Prompt
 
-from .prompts import as_prompt, beginning, fitted, split
+from .prompts import as_prompt, encode_pair, encode_text, fit_prompt
 from .settings import ModelSettings
 
-# What ends a reply in one family of models or another, whether or not its files say so; as
-# llama.cpp has it, so that backends agree.
+# Tokens that end a reply in one family of models or another, whether or not its files say so; the
+# same list as in llama.cpp, so that backends agree.
 _END_MARKERS = (
     "<|im_end|>",
     "<|endoftext|>",
@@ -25,128 +25,137 @@ _END_MARKERS = (
 
 
 @dataclass(frozen=True)
-class Words:
-    """A tokenizer, how many tokens the model takes, and whether it is spoken to by a template."""
+class PromptTokenizer:
+    """A tokenizer with the model's context in tokens; `chat` applies its chat template."""
 
     tokenizer: Any
     context: int
     chat: bool
 
     @classmethod
-    def of(cls, tokenizer: Any, config: Any, settings: ModelSettings, name: str) -> "Words":
-        """By the settings. Raises ModelError where a template is wanted that is not there."""
-        has = bool(getattr(tokenizer, "chat_template", None))
-        if settings.prompt_format == "chat" and not has:
+    def from_settings(
+        cls, tokenizer: Any, config: Any, settings: ModelSettings, name: str
+    ) -> "PromptTokenizer":
+        """Raises ModelError where the settings require a chat template that is missing."""
+        has_template = bool(getattr(tokenizer, "chat_template", None))
+        if settings.prompt_format == "chat" and not has_template:
             raise ModelError(
                 f"`{name}` has no chat template", hint="leave --prompt-format out, or say raw"
             )
         limit = int(getattr(config.get_text_config(), "max_position_embeddings", None) or 4096)
         context = min(settings.context, limit) if settings.context else limit
-        return cls(tokenizer, context, has and settings.prompt_format != "raw")
+        return cls(tokenizer, context, has_template and settings.prompt_format != "raw")
 
-    def tokens(self, text: str, *, begin: bool = True) -> list[int]:
-        """The tokens of a text, after the one for a beginning where the tokenizer adds that."""
-        found: list[int] = self.tokenizer(text, add_special_tokens=begin, verbose=False)[
+    def encode(self, text: str, *, start: bool = True) -> list[int]:
+        """The tokens of a text, after the start token where the tokenizer adds one."""
+        tokens: list[int] = self.tokenizer(text, add_special_tokens=start, verbose=False)[
             "input_ids"
         ]
-        return found
+        return tokens
 
-    def text(self, tokens: Sequence[int]) -> str:
+    def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens, without special ones."""
-        found: str = self.tokenizer.decode(
+        text: str = self.tokenizer.decode(
             list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
-        return found
+        return text
 
-    def prompt(self, prompt: str | Prompt, new: int) -> tuple[list[int], bool]:
-        """The tokens of a prompt, with room for `new` ones, and whether it was cut for that."""
-        return self.prompts([prompt], new)[0]
+    def encode_prompt(self, prompt: str | Prompt, new_tokens: int) -> tuple[list[int], bool]:
+        """The tokens of a prompt, and whether it was shortened to leave room for `new_tokens`."""
+        return self.encode_prompts([prompt], new_tokens)[0]
 
-    def prompts(self, prompts: Sequence[str | Prompt], new: int) -> list[tuple[list[int], bool]]:
-        """As `prompt`, for many: the tokenizer takes them together, on all cores."""
-        texts = [self.shown(as_prompt(one).text) for one in prompts]
-        found: list[tuple[list[int], bool]] = []
-        for prompt, tokens in zip(prompts, self._many(texts), strict=True):
-            cut = len(tokens) + new > self.context
-            fits = self._cut(prompt, self.context - new) if cut else tokens
-            found.append((fits or [self.first()], cut))
-        return found
+    def encode_prompts(
+        self, prompts: Sequence[str | Prompt], new_tokens: int
+    ) -> list[tuple[list[int], bool]]:
+        """As `encode_prompt`, for many prompts: the tokenizer runs on all cores."""
+        rendered = [self.render(as_prompt(prompt).text) for prompt in prompts]
+        encoded: list[tuple[list[int], bool]] = []
+        for prompt, tokens in zip(prompts, self._encode_many(rendered), strict=True):
+            truncated = len(tokens) + new_tokens > self.context
+            fitting = self._shorten(prompt, self.context - new_tokens) if truncated else tokens
+            encoded.append((fitting or [self.start_token()], truncated))
+        return encoded
 
-    def forms(self, prompt: str | Prompt, forms: Sequence[str]) -> list[tuple[int, ...]]:
-        """The tokens of texts that a reply to this question may begin with."""
-        whole = as_prompt(prompt)
-        question = self.shown(whole.before + whole.after)
+    def encode_answers(self, prompt: str | Prompt, answers: Sequence[str]) -> list[tuple[int, ...]]:
+        """The tokens of texts with which a reply to this question may begin."""
+        parts = as_prompt(prompt)
+        question = self.render(parts.before + parts.after)
+        return [
+            tuple(encode_pair(question, answer, self._encode_rendered, self._encode_plain)[1])
+            for answer in answers
+        ]
 
-        def plain(text: str) -> list[int]:
-            return self.tokens(text, begin=False)
-
-        return [tuple(split(question, form, self._seen, plain)[1]) for form in forms]
-
-    def pair(self, prompt: str, continuation: str) -> tuple[list[int], list[int]]:
+    def encode_pair(self, prompt: str, continuation: str) -> tuple[list[int], list[int]]:
         """The tokens of a prompt and those of its continuation.
 
         Raises ModelError where they are longer than the context.
         """
         if prompt:
-            before, after = split(
-                prompt, continuation, self.tokens, lambda text: self.tokens(text, begin=False)
-            )
+            prefix, rest = encode_pair(prompt, continuation, self.encode, self._encode_plain)
         else:
-            before, after = beginning(continuation, self.tokens, self.first())
-        if len(before) + len(after) > self.context:
-            raise too_long(len(before) + len(after), self.context)
-        return before, after
+            prefix, rest = encode_text(continuation, self.encode, self.start_token())
+        if len(prefix) + len(rest) > self.context:
+            raise context_exceeded(len(prefix) + len(rest), self.context)
+        return prefix, rest
 
-    def first(self) -> int:
-        """The token that a text follows. Raises ModelError where the tokenizer has none."""
+    def start_token(self) -> int:
+        """The token before a text: the one for a beginning or an end. Raises ModelError."""
         for token in (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id):
             if token is not None:
                 return int(token)
         raise ModelError("the tokenizer has neither a token for a beginning nor one for an end")
 
-    def ends(self, told: int | Sequence[int] | None) -> frozenset[int]:
-        """The tokens that end a reply: those that the model's settings tell, and known ones."""
-        ends: list[int | None] = [told] if told is None or isinstance(told, int) else list(told)
-        known = self.tokenizer.get_added_vocab()
-        ends += [self.tokenizer.eos_token_id, *(known.get(marker) for marker in _END_MARKERS)]
-        return frozenset(int(one) for one in ends if one is not None)
+    def end_tokens(self, configured: int | Sequence[int] | None) -> frozenset[int]:
+        """The tokens that end a reply: those of the model's configuration, and well-known ones."""
+        ends: list[int | None] = (
+            [configured] if configured is None or isinstance(configured, int) else list(configured)
+        )
+        added = self.tokenizer.get_added_vocab()
+        ends += [self.tokenizer.eos_token_id, *(added.get(marker) for marker in _END_MARKERS)]
+        return frozenset(int(token) for token in ends if token is not None)
 
-    def shown(self, text: str) -> str:
-        """A question as the model gets it: in its chat template, where it is spoken to by one."""
+    def render(self, text: str) -> str:
+        """A question as the model sees it: in its chat template, if that is used."""
         if not self.chat:
             return text
         message = [{"role": "user", "content": text}]
-        found: str = self.tokenizer.apply_chat_template(
+        rendered: str = self.tokenizer.apply_chat_template(
             message, tokenize=False, add_generation_prompt=True
         )
-        return found
+        return rendered
 
-    def _seen(self, shown: str) -> list[int]:
-        """The tokens of what is shown; a template writes its own beginning."""
-        return self.tokens(shown, begin=not self.chat)
+    def _encode_plain(self, text: str) -> list[int]:
+        return self.encode(text, start=False)
 
-    def _many(self, shown: list[str]) -> list[list[int]]:
-        if not shown:
+    def _encode_rendered(self, rendered: str) -> list[int]:
+        """The tokens of a rendered prompt; a chat template writes its own start token."""
+        return self.encode(rendered, start=not self.chat)
+
+    def _encode_many(self, rendered: list[str]) -> list[list[int]]:
+        if not rendered:
             return []
-        found: list[list[int]] = self.tokenizer(
-            shown, add_special_tokens=not self.chat, verbose=False
+        tokens: list[list[int]] = self.tokenizer(
+            rendered, add_special_tokens=not self.chat, verbose=False
         )["input_ids"]
-        return found
+        return tokens
 
-    def _cut(self, prompt: str | Prompt, room: int) -> list[int]:
-        text, _ = fitted(prompt, room, lambda text: len(self._seen(self.shown(text))))
-        return self._seen(self.shown(text))
+    def _shorten(self, prompt: str | Prompt, most_tokens: int) -> list[int]:
+        def count(text: str) -> int:
+            return len(self._encode_rendered(self.render(text)))
+
+        text, _ = fit_prompt(prompt, most_tokens, count)
+        return self._encode_rendered(self.render(text))
 
 
-def too_long(tokens: int, context: int) -> ModelError:
-    """The error of a text to score that the context does not hold."""
+def context_exceeded(tokens: int, context: int) -> ModelError:
+    """The error of a text to score that is longer than the context."""
     return ModelError(
         f"a text of {tokens:,} tokens is longer than the context of {context:,}",
-        hint="open the model with a longer context, or cut the text",
+        hint="open the model with a longer context, or shorten the text",
     )
 
 
-def stopped(text: str, stops: Sequence[str]) -> str:
+def cut_at_stop(text: str, stops: Sequence[str]) -> str:
     """A text up to its first stop string."""
     ends = [text.find(stop) for stop in stops if stop in text]
     return text[: min(ends)] if ends else text

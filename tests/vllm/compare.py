@@ -52,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clean.load_state_dict(net.state_dict())
     clean.generation_config = net.generation_config
     clean.save_pretrained(out)
-    opened.words.tokenizer.save_pretrained(out)
+    opened.tokenizer.tokenizer.save_pretrained(out)
     return out
 
 
@@ -96,7 +96,7 @@ def connected(url: str, process: "subprocess.Popen[bytes]") -> ServerModel:
 
 def parts_at_a_near_tie(hf: HfModel, prompt: Prompt) -> bool:
     """Whether the model hardly prefers one of the tokens of its reply."""
-    tokens, _ = hf.words.prompt(prompt, SETTINGS.max_new_tokens)
+    tokens, _ = hf.tokenizer.encode_prompt(prompt, SETTINGS.max_new_tokens)
     with torch.inference_mode():
         for _ in range(SETTINGS.max_new_tokens):
             best = hf.module(torch.tensor([tokens])).logits[0, -1].topk(2)

@@ -1,4 +1,4 @@
-"""Many requests at once, in order, stopped at once when the user interrupts."""
+"""Concurrent requests with results in order, which an interrupt ends at once."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -7,47 +7,49 @@ from typing import TypeVar
 from patientdx.errors import ReplyError
 from patientdx.protocols import Completion
 
-from .wire import UnansweredError, Wire
+from .client import JsonClient, UnansweredError
 
-_In = TypeVar("_In")
-_Out = TypeVar("_Out")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
-def each(
-    ask: Callable[[_In], _Out], items: Sequence[_In], at_once: int, wire: Wire
-) -> list[_Out | UnansweredError]:
-    """What `ask` gives for every item, or the error that it ended in.
+def request_all(
+    request: Callable[[_Item], _Result], items: Sequence[_Item], workers: int, client: JsonClient
+) -> list[_Result | UnansweredError]:
+    """The result of `request` for each item, or the error it raised.
 
-    When anything else is raised, an interrupt above all, what is under way ends first.
+    Any other exception, an interrupt above all, first ends the requests under way.
     """
-    if at_once < 2 or len(items) < 2:
-        return [_outcome(lambda item=item: ask(item)) for item in items]  # type: ignore[misc]
-    pool = ThreadPoolExecutor(min(at_once, len(items)))
+    if workers < 2 or len(items) < 2:
+        return [_result_or_error(lambda item=item: request(item)) for item in items]  # type: ignore[misc]
+    pool = ThreadPoolExecutor(min(workers, len(items)))
     try:
-        futures: list[Future[_Out]] = [pool.submit(ask, item) for item in items]
-        return [_outcome(future.result) for future in futures]
+        futures: list[Future[_Result]] = [pool.submit(request, item) for item in items]
+        return [_result_or_error(future.result) for future in futures]
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        wire.abort()
+        client.abort()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-        wire.resume()
+        client.resume()
 
 
-def completions(outcomes: Sequence[Completion | UnansweredError]) -> list[Completion]:
+def require_completions(outcomes: Sequence[Completion | UnansweredError]) -> list[Completion]:
     """The completions. Raises ReplyError, with those that succeeded, where one is missing."""
-    answered = [None if isinstance(outcome, UnansweredError) else outcome for outcome in outcomes]
+    completions = [
+        None if isinstance(outcome, UnansweredError) else outcome for outcome in outcomes
+    ]
     errors = [outcome for outcome in outcomes if isinstance(outcome, UnansweredError)]
     if not errors:
-        return [completion for completion in answered if completion is not None]
+        return [completion for completion in completions if completion is not None]
     last = errors[-1]
     count = f" ({len(errors):,} of {len(outcomes):,} prompts)" if len(outcomes) > 1 else ""
-    raise ReplyError(f"{last.message}{count}", answered, hint=last.hint)
+    raise ReplyError(f"{last.message}{count}", completions, hint=last.hint)
 
 
-def _outcome(ask: Callable[[], _Out]) -> _Out | UnansweredError:
+def _result_or_error(request: Callable[[], _Result]) -> _Result | UnansweredError:
     try:
-        return ask()
+        return request()
     except UnansweredError as error:
         return error

@@ -1,49 +1,53 @@
 """llama.cpp's own endpoints: tokens, templates, completions, and the probabilities of a text.
 
-It tells no probabilities of a prompt. But of each token it writes it tells the probability before
-sampling, and a grammar of one string of tokens leaves it nothing else to write: so a continuation
-is "written" and its probabilities read (a step of decoding a token; the prompt stays in its cache).
+The server returns no probabilities of a prompt, but those of the tokens it writes, before sampling.
+A grammar that allows a single string of tokens makes it write a given continuation, which costs one
+decoding step per token; the prompt stays in the server's cache.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from patientdx.models.prompts import beginning, split
-from patientdx.models.tokenizer import too_long
+from patientdx.models.prompts import encode_pair, encode_text
+from patientdx.models.tokenizer import context_exceeded
 from patientdx.protocols import Completion, GenerationSettings
 
-from .wire import Wire
+from .client import JsonClient
 
-_MOST_FORCED = 256  # tokens in one grammar
+_MOST_GRAMMAR_TOKENS = 256
 
 
 @dataclass(frozen=True)
 class LlamaApi:
-    """A llama.cpp server; `context` is how many tokens a prompt and its reply may have together."""
+    """A llama.cpp server; `context` bounds the tokens of a prompt and its reply together."""
 
-    wire: Wire
+    client: JsonClient
     context: int
 
     @classmethod
-    def connect(cls, wire: Wire) -> "LlamaApi":
-        """Asks a server for the size of its context."""
-        context = wire.ask("/props", read=lambda it: it["default_generation_settings"]["n_ctx"])
-        return cls(wire, int(context))
-
-    def tokens(self, text: str, *, begin: bool = True) -> list[int]:
-        """The tokens of a text, after the one for a beginning where the model wants that."""
-        body = {"content": text, "add_special": begin, "parse_special": True}
-        found: list[int] = self.wire.ask(
-            "/tokenize", body, lambda it: [int(token) for token in it["tokens"]]
+    def connect(cls, client: JsonClient) -> "LlamaApi":
+        """Reads the size of the context from the server."""
+        context = client.request(
+            "/props", parse=lambda answer: answer["default_generation_settings"]["n_ctx"]
         )
-        return found
+        return cls(client, int(context))
 
-    def rendered(self, text: str) -> str:
+    def encode(self, text: str, *, start: bool = True) -> list[int]:
+        """The tokens of a text, after the start token where the model has one."""
+        body = {"content": text, "add_special": start, "parse_special": True}
+        tokens: list[int] = self.client.request(
+            "/tokenize", body, lambda answer: [int(token) for token in answer["tokens"]]
+        )
+        return tokens
+
+    def render(self, text: str) -> str:
         """A question in the chat template of the model."""
         body = {"messages": [{"role": "user", "content": text}]}
-        found: str = self.wire.ask("/apply-template", body, lambda it: _string(it["prompt"]))
-        return found
+        rendered: str = self.client.request(
+            "/apply-template", body, lambda answer: _string(answer["prompt"])
+        )
+        return rendered
 
     def complete(self, tokens: Sequence[int], settings: GenerationSettings) -> Completion:
         """Completion of a prompt.
@@ -57,7 +61,7 @@ class LlamaApi:
             "cache_prompt": False,
             **_sampling(settings),
         }
-        completion: Completion = self.wire.ask(
+        completion: Completion = self.client.request(
             "/completion", body, lambda answer: _completion(answer, len(tokens))
         )
         return completion
@@ -65,38 +69,41 @@ class LlamaApi:
     def logprobs(self, prompt: str, continuation: str) -> list[float]:
         """Log-probabilities of the tokens of a continuation. Raises ModelError for a long one."""
         if prompt:
-            before, after = split(
-                prompt, continuation, self.tokens, lambda text: self.tokens(text, begin=False)
-            )
+            prefix, rest = encode_pair(prompt, continuation, self.encode, self._encode_plain)
         else:
-            before, after = beginning(continuation, self.tokens, self._first())
-        if len(before) + len(after) > self.context:
-            raise too_long(len(before) + len(after), self.context)
-        found: list[float] = []
-        while after:
-            part, after = after[:_MOST_FORCED], after[_MOST_FORCED:]
-            found += self._forced(before, part)
-            before = before + part
-        return found
+            prefix, rest = encode_text(continuation, self.encode, self._start_token())
+        if len(prefix) + len(rest) > self.context:
+            raise context_exceeded(len(prefix) + len(rest), self.context)
+        logprobs: list[float] = []
+        while rest:
+            part, rest = rest[:_MOST_GRAMMAR_TOKENS], rest[_MOST_GRAMMAR_TOKENS:]
+            logprobs += self._continuation_logprobs(prefix, part)
+            prefix = prefix + part
+        return logprobs
 
-    def form(self, question: str, form: str) -> tuple[int, ...]:
-        """The tokens of a text that a reply to a rendered question may begin with."""
-        _, after = split(question, form, self.tokens, lambda text: self.tokens(text, begin=False))
-        return tuple(after)
+    def encode_answer(self, question: str, answer: str) -> tuple[int, ...]:
+        """The tokens of a text with which a reply to a rendered question may begin."""
+        _, tokens = encode_pair(question, answer, self.encode, self._encode_plain)
+        return tuple(tokens)
 
-    def form_logprobs(self, prompt: list[int], form: Sequence[int]) -> list[float]:
-        """Log-probabilities of the tokens of such a text, after a prompt in tokens."""
-        return self._forced(prompt, list(form))
+    def answer_logprobs(self, prompt: list[int], answer: Sequence[int]) -> list[float]:
+        """Log-probabilities of the tokens of an answer that follows a prompt."""
+        return self._continuation_logprobs(prompt, list(answer))
 
-    def _first(self) -> int:
-        """The token that a text follows."""
-        begin = self.wire.ask("/props", read=lambda it: it.get("bos_token") or it["eos_token"])
-        (token,) = self.tokens(begin, begin=False)
+    def _encode_plain(self, text: str) -> list[int]:
+        return self.encode(text, start=False)
+
+    def _start_token(self) -> int:
+        """The token before a text: that for a beginning, else that for an end."""
+        text = self.client.request(
+            "/props", parse=lambda answer: answer.get("bos_token") or answer["eos_token"]
+        )
+        (token,) = self._encode_plain(text)
         return token
 
-    def _forced(self, before: list[int], tokens: list[int]) -> list[float]:
+    def _continuation_logprobs(self, prompt: list[int], tokens: list[int]) -> list[float]:
         body = {
-            "prompt": before,
+            "prompt": prompt,
             "n_predict": len(tokens),
             "grammar": "root ::= " + " ".join(f"<[{token}]>" for token in tokens),
             "n_probs": 1,
@@ -104,18 +111,18 @@ class LlamaApi:
             "cache_prompt": True,
         }
 
-        def read(answer: Any) -> list[float]:
-            told = answer["completion_probabilities"]
-            if [one["id"] for one in told] != tokens:
+        def parse(answer: Any) -> list[float]:
+            entries = answer["completion_probabilities"]
+            if [entry["id"] for entry in entries] != tokens:
                 raise ValueError
-            return [_logprob(one) for one in told]
+            return [_logprob(entry) for entry in entries]
 
-        found: list[float] = self.wire.ask("/completion", body, read)
-        return found
+        logprobs: list[float] = self.client.request("/completion", body, parse)
+        return logprobs
 
 
 def _sampling(settings: GenerationSettings) -> Mapping[str, object]:
-    """Greedy, or from the whole distribution at a temperature: no other filter, no penalty."""
+    """Greedy, or sampling from the full distribution at a temperature, without other filters."""
     if settings.temperature <= 0:
         return {"temperature": 0.0}
     return {

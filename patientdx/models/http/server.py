@@ -2,28 +2,29 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from patientdx.errors import ModelError
-from patientdx.models.prompts import as_prompt, fitted, split
-from patientdx.models.refusals import cannot
+from patientdx.models.abilities import unsupported
+from patientdx.models.prompts import as_prompt, encode_pair, fit_prompt
 from patientdx.models.settings import DEFAULTS, ModelSettings, Warn, ignore_warning
 from patientdx.protocols import GREEDY, Choice, Completion, GenerationSettings, Prompt, StopReason
 
-from .concurrency import completions, each
+from .address import ServerAddress
+from .client import JsonClient, Sleep, UnansweredError
+from .concurrency import request_all, require_completions
 from .llama_api import LlamaApi
-from .wire import Address, Sleep, UnansweredError, Wire
 
 _BATCH = 8
-_TEMPLATE = 64  # tokens that a chat template may add, where the server cannot tell
+_TEMPLATE_TOKENS = 64  # that a chat template may add; no server reports the number
 _BYTES_PER_TOKEN = 3  # at least, in running text
 
 
 @dataclass(frozen=True)
-class _About:
-    """What a server tells of the model: its name, its maker's word, tokens of context or 0."""
+class _ServedModel:
+    """An entry of `/v1/models`; `context` is in tokens, 0 where the server does not report it."""
 
     name: str
     owner: str
@@ -34,26 +35,31 @@ class _About:
 class ServerModel:
     """A model behind `http(s)://HOST[:PORT][/v1]`.
 
-    Its weights cannot be verified: the digest is that of its address, its name, and what the
-    server tells of it.
+    Its weights cannot be verified: the digest covers its address and its `/v1/models` entry.
     """
 
     def __init__(
-        self, wire: Wire, about: _About, settings: ModelSettings, *, warn: Warn = ignore_warning
+        self,
+        client: JsonClient,
+        served: _ServedModel,
+        settings: ModelSettings,
+        *,
+        warn: Warn = ignore_warning,
     ) -> None:
-        self.name = about.name
+        self.name = served.name
         self.batch = settings.batch or _BATCH
         self.description = settings.describe()
-        self.digest = _digest(wire.address, about, settings)
-        self._wire = wire
-        self._about = about
-        self._context = settings.context or about.context
+        self.digest = _digest(client.address, served, settings)
+        self._client = client
+        self._served = served
+        self._context = settings.context or served.context
         self._chat = settings.prompt_format != "raw"
-        self._may_choose = settings.prompt_format == "auto"
-        self._counts = True
-        if wire.address.is_remote:
-            warn(f"prompts, and so patient text, are sent to {wire.address.host}")
-        warn(f"the weights behind {wire.address} cannot be verified: replies are kept by its name")
+        self._may_fall_back = settings.prompt_format == "auto"
+        self._can_tokenize = True
+        address = client.address
+        if address.is_remote:
+            warn(f"prompts, and so patient text, are sent to {address.host}")
+        warn(f"the weights behind {address} cannot be verified: replies are kept by its name")
 
     @classmethod
     def connect(
@@ -64,17 +70,20 @@ class ServerModel:
         warn: Warn = ignore_warning,
         sleep: Sleep | None = None,
     ) -> "ServerModel":
-        """Asks a server which models it has; `#NAME` after the address chooses one.
+        """A model of a server; `#NAME` after the address chooses one of several.
 
         Raises ModelError for another machine unless that is allowed, for a server that does not
         answer, and for a model that it does not have.
         """
         url, _, fragment = spec.partition("#")
         url = url.rstrip("/").removesuffix("/v1")
-        address = Address.parse(url, allow_remote=settings.allow_remote)
-        wire = Wire(address, settings.api_key, settings.timeout_s, settings.attempts, sleep)
-        models = wire.ask("/v1/models", read=lambda it: [_about(one) for one in it["data"]])
-        return cls(wire, _chosen(models, fragment or settings.model, address), settings, warn=warn)
+        address = ServerAddress.parse(url, allow_remote=settings.allow_remote)
+        client = JsonClient(address, settings.api_key, settings.timeout_s, settings.attempts, sleep)
+        models = client.request(
+            "/v1/models", parse=lambda answer: [_served_model(entry) for entry in answer["data"]]
+        )
+        served = _choose_model(models, fragment or settings.model, address)
+        return cls(client, served, settings, warn=warn)
 
     def generate(
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
@@ -82,22 +91,22 @@ class ServerModel:
         """One completion per prompt. Raises ReplyError, which holds those that succeeded."""
 
         def complete(prompt: str | Prompt) -> Completion:
-            text, truncated = self._fitted(prompt, settings.max_new_tokens)
-            return replace(self._reply(text, settings), truncated=truncated)
+            text, truncated = self._fit(prompt, settings.max_new_tokens)
+            return replace(self._complete(text, settings), truncated=truncated)
 
-        return completions(each(complete, prompts, self.batch, self._wire))
+        return require_completions(request_all(complete, prompts, self.batch, self._client))
 
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
-        """Log-probabilities of the tokens of each continuation given its prompt.
+        """Log-probabilities of the tokens of each continuation, conditional on its prompt.
 
-        llama.cpp's and vLLM's servers can tell them; raises ModelError for others, and for the
-        token losses of a text where vLLM's model adds no token for a beginning: which token the
-        other backends would have it follow is not told over HTTP.
+        The servers of llama.cpp and vLLM return them. Raises ModelError for others, and for the
+        token losses of a text where vLLM's model adds no start token: which token the other
+        backends would put there cannot be read over HTTP.
         """
-        if self._about.owner == "llamacpp":
-            api = LlamaApi.connect(self._wire)
+        if self._served.owner == "llamacpp":
+            api = LlamaApi.connect(self._client)
             return [api.logprobs(*pair) for pair in pairs]
-        return [self._echoed(*pair) for pair in pairs]
+        return [self._echo_logprobs(*pair) for pair in pairs]
 
     def choose(
         self,
@@ -105,109 +114,115 @@ class ServerModel:
         answers: Sequence[Sequence[str]],  # noqa: ARG002
         new_tokens: int = 2,  # noqa: ARG002
     ) -> Iterator[dict[int, Choice]]:
-        """Raises ModelError: a server tells too few probabilities of a reply."""
-        raise cannot(self.name, "choose")
+        """Raises ModelError: servers return too few probabilities of a reply."""
+        raise unsupported(self.name, "choose")
 
     def close(self) -> None:
-        """Nothing is held between requests."""
+        """Closes idle connections."""
+        self._client.close()
 
-    def _reply(self, text: str, settings: GenerationSettings) -> Completion:
+    def _complete(self, text: str, settings: GenerationSettings) -> Completion:
         if not self._chat:
-            return self._ask("/v1/completions", {"prompt": text}, settings, _text_of)
+            return self._post("/v1/completions", {"prompt": text}, settings, _text_of)
         try:
             body = {"messages": [{"role": "user", "content": text}]}
-            return self._ask("/v1/chat/completions", body, settings, _message_of)
+            return self._post("/v1/chat/completions", body, settings, _message_of)
         except UnansweredError as refusal:
-            if not self._may_choose or refusal.status not in {400, 404, 405, 501}:
+            if not self._may_fall_back or refusal.status not in {400, 404, 405, 501}:
                 raise
         # A model without a chat template: it continues the prompt as it is.
-        reply = self._ask("/v1/completions", {"prompt": text}, settings, _text_of)
+        completion = self._post("/v1/completions", {"prompt": text}, settings, _text_of)
         self._chat = False
-        return reply
+        return completion
 
-    def _ask(
-        self, path: str, body: Mapping[str, Any], settings: GenerationSettings, read: Any
+    def _post(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        settings: GenerationSettings,
+        read_text: Callable[[Any], str],
     ) -> Completion:
-        self._may_choose = self._may_choose and self._chat
-        asked: dict[str, Any] = {
+        self._may_fall_back = self._may_fall_back and self._chat
+        request: dict[str, Any] = {
             "model": self.name,
             "max_tokens": settings.max_new_tokens,
             "temperature": settings.temperature,
             **body,
         }
         if settings.stop:
-            asked["stop"] = list(settings.stop)
+            request["stop"] = list(settings.stop)
         if settings.temperature > 0:
-            asked |= {"seed": settings.seed, "top_p": 1.0}
-        completion: Completion = self._wire.ask(
-            path, asked, lambda answer: _completion(read(answer), answer)
+            request |= {"seed": settings.seed, "top_p": 1.0}
+        completion: Completion = self._client.request(
+            path, request, lambda answer: _completion(read_text(answer), answer)
         )
         return completion
 
-    def _fitted(self, prompt: str | Prompt, new: int) -> tuple[str, bool]:
-        """Text of a prompt, and whether it was cut because the context is known to be short."""
-        whole = as_prompt(prompt)
+    def _fit(self, prompt: str | Prompt, new_tokens: int) -> tuple[str, bool]:
+        """Text of a prompt, and whether it was shortened; never, where the context is unknown."""
+        full_prompt = as_prompt(prompt)
         if not self._context:
-            return whole.text, False
-        room = self._context - new - (_TEMPLATE if self._chat else 0)
-        if len(whole.text.encode()) <= room:  # a token has a byte or more
-            return whole.text, False
-        return fitted(whole, room, self._count)
+            return full_prompt.text, False
+        most_tokens = self._context - new_tokens - (_TEMPLATE_TOKENS if self._chat else 0)
+        if len(full_prompt.text.encode()) <= most_tokens:  # a token has a byte or more
+            return full_prompt.text, False
+        return fit_prompt(full_prompt, most_tokens, self._count_tokens)
 
-    def _count(self, text: str) -> int:
-        """Tokens of a text: counted by the server where it can, else estimated from above."""
-        if self._counts:
+    def _count_tokens(self, text: str) -> int:
+        """Tokens of a text, counted by the server if it can, else estimated from above."""
+        if self._can_tokenize:
             try:
-                return len(self._tokens(text))
+                return len(self._encode(text))
             except UnansweredError as refusal:
-                if refusal.again:
+                if refusal.retryable:
                     raise
-                self._counts = False
+                self._can_tokenize = False
         return len(text.encode()) // _BYTES_PER_TOKEN + 1
 
-    def _tokens(self, text: str, *, begin: bool = True) -> list[int]:
-        """As llama.cpp (`content`) and vLLM (`prompt`) are asked; each overlooks the other's."""
+    def _encode(self, text: str, *, start: bool = True) -> list[int]:
+        """The fields of llama.cpp (`content`) and of vLLM (`prompt`): each ignores the other's."""
         body = {
             "model": self.name,
             "prompt": text,
             "content": text,
-            "add_special_tokens": begin,
-            "add_special": begin,
+            "add_special_tokens": start,
+            "add_special": start,
             "parse_special": True,
         }
-        found: list[int] = self._wire.ask(
-            "/tokenize", body, lambda it: [int(token) for token in it["tokens"]]
+        tokens: list[int] = self._client.request(
+            "/tokenize", body, lambda answer: [int(token) for token in answer["tokens"]]
         )
-        return found
+        return tokens
 
-    def _echoed(self, prompt: str, continuation: str) -> list[float]:
-        """By `echo`, which vLLM honours when it is given tokens."""
+    def _echo_logprobs(self, prompt: str, continuation: str) -> list[float]:
+        """Log-probabilities by `echo`, which vLLM supports for prompts sent as tokens."""
         try:
-            before, after = self._pair(prompt, continuation)
-            if not after:
+            prefix, rest = self._encode_pair(prompt, continuation)
+            if not rest:
                 return []
-            told = self._wire.ask("/v1/completions", self._echo(before + after), _told)
+            body = self._echo_request(prefix + rest)
+            values = self._client.request("/v1/completions", body, _token_logprobs)
         except UnansweredError as refusal:
-            if refusal.again or refusal.status is None:
+            if refusal.retryable or refusal.status is None:
                 raise
-            raise cannot(self.name, "score") from None
-        if len(told) < len(before) + len(after):
-            raise cannot(self.name, "score")
-        values = told[len(before) : len(before) + len(after)]
-        return [float(value) for value in values if value is not None]
+            raise unsupported(self.name, "score") from None
+        if len(values) < len(prefix) + len(rest):
+            raise unsupported(self.name, "score")
+        logprobs = values[len(prefix) : len(prefix) + len(rest)]
+        return [float(logprob) for logprob in logprobs if logprob is not None]
 
-    def _pair(self, prompt: str, continuation: str) -> tuple[list[int], list[int]]:
-        def plain(text: str) -> list[int]:
-            return self._tokens(text, begin=False)
+    def _encode_pair(self, prompt: str, continuation: str) -> tuple[list[int], list[int]]:
+        def encode_plain(text: str) -> list[int]:
+            return self._encode(text, start=False)
 
         if prompt:
-            return split(prompt, continuation, self._tokens, plain)
-        tokens = self._tokens(continuation)
-        if tokens and tokens == plain(continuation):
-            raise cannot(self.name, "read")
+            return encode_pair(prompt, continuation, self._encode, encode_plain)
+        tokens = self._encode(continuation)
+        if tokens and tokens == encode_plain(continuation):
+            raise unsupported(self.name, "read")
         return tokens[:1], tokens[1:]
 
-    def _echo(self, tokens: list[int]) -> dict[str, Any]:
+    def _echo_request(self, tokens: list[int]) -> dict[str, Any]:
         return {
             "model": self.name,
             "prompt": tokens,
@@ -218,28 +233,30 @@ class ServerModel:
         }
 
 
-def _about(entry: Mapping[str, Any]) -> _About:
+def _served_model(entry: Mapping[str, Any]) -> _ServedModel:
     meta = entry.get("meta") or {}
     context = entry.get("max_model_len") or meta.get("n_ctx") or 0
     owner = str(entry.get("owned_by", ""))
-    kept = {key: value for key, value in entry.items() if key not in {"created", "permission"}}
-    return _About(str(entry["id"]), owner, int(context), kept)
+    stable = {key: value for key, value in entry.items() if key not in {"created", "permission"}}
+    return _ServedModel(str(entry["id"]), owner, int(context), stable)
 
 
-def _chosen(models: list[_About], name: str | None, address: Address) -> _About:
-    found = [model for model in models if name in {None, model.name}]
-    if found and (name or len(models) == 1):
-        return found[0]
+def _choose_model(
+    models: list[_ServedModel], name: str | None, address: ServerAddress
+) -> _ServedModel:
+    matches = [model for model in models if name in {None, model.name}]
+    if matches and (name or len(models) == 1):
+        return matches[0]
     names = ", ".join(model.name for model in models[:8])
     hint = f"name one of its models after a #: {names}" if models else "start it with a model"
-    has = f"has no model `{name}`" if name else f"has {len(models)} models"
-    raise ModelError(f"{address} {has}", hint=hint)
+    problem = f"has no model `{name}`" if name else f"has {len(models)} models"
+    raise ModelError(f"{address} {problem}", hint=hint)
 
 
-def _digest(address: Address, about: _About, settings: ModelSettings) -> str:
-    matters = [str(address), about.entry, settings.prompt_format, settings.context]
-    found = hashlib.sha256(json.dumps(matters, sort_keys=True, default=str).encode())
-    return f"unverified-{found.hexdigest()}"
+def _digest(address: ServerAddress, served: _ServedModel, settings: ModelSettings) -> str:
+    facts = [str(address), served.entry, settings.prompt_format, settings.context]
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
+    return f"unverified-{digest.hexdigest()}"
 
 
 def _completion(text: str, answer: Any) -> Completion:
@@ -268,14 +285,14 @@ def _text_of(answer: Any) -> str:
 
 
 def _message_of(answer: Any) -> str:
-    # A model that only "reasoned" has null here: it said nothing.
+    # null where a model only "reasoned": an empty reply.
     content = answer["choices"][0]["message"]["content"]
     return "" if content is None else _string(content)
 
 
-def _told(answer: Any) -> list[float | None]:
-    told = answer["choices"][0]["logprobs"]
-    return list(told["token_logprobs"]) if told and "token_logprobs" in told else []
+def _token_logprobs(answer: Any) -> list[float | None]:
+    logprobs = answer["choices"][0]["logprobs"]
+    return list(logprobs["token_logprobs"]) if logprobs and "token_logprobs" in logprobs else []
 
 
 def _string(value: object) -> str:

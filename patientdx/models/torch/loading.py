@@ -1,4 +1,4 @@
-"""Weights into torch: safetensors or GGUF, never pickled ones, never code that came with them."""
+"""Loads weights into torch: safetensors or GGUF, never pickled ones or code of a repository."""
 
 import io
 import os
@@ -14,8 +14,8 @@ from patientdx.models.settings import ModelSettings
 _PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 
 
-class Loaded(NamedTuple):
-    """A torch model that is ready, its tokenizer, and torch's words for its type and its place."""
+class LoadedModel(NamedTuple):
+    """A torch model in evaluation mode and its tokenizer; dtype and device as torch names them."""
 
     model: Any
     tokenizer: Any
@@ -24,7 +24,7 @@ class Loaded(NamedTuple):
 
 
 def weight_files(path: Path) -> list[Path]:
-    """The files that make up a model. Raises ModelError for a folder that cannot be opened."""
+    """The files of a model. Raises ModelError for a folder that is not one."""
     if path.is_file():
         return [path]
     files = [file for file in path.iterdir() if file.is_file()]
@@ -33,26 +33,26 @@ def weight_files(path: Path) -> list[Path]:
     if not (path / "config.json").is_file():
         raise ModelError(
             f"{path}: there is no config.json beside the weights",
-            hint="name the folder that a model was saved in as a whole",
+            hint="name the folder that holds the whole saved model",
         )
-    wanted = {".safetensors", ".json", ".jinja", ".model", ".txt"}
-    return [file for file in files if file.suffix in wanted and file.name != "SOURCE.json"]
+    suffixes = {".safetensors", ".json", ".jinja", ".model", ".txt"}
+    return [file for file in files if file.suffix in suffixes and file.name != "SOURCE.json"]
 
 
-def load(path: Path, settings: ModelSettings) -> Loaded:
+def load(path: Path, settings: ModelSettings) -> LoadedModel:
     """A model and its tokenizer. Raises ModelError where transformers cannot read them."""
     require_package("torch", "hf")
     require_package("transformers", "hf")
-    device = _device(settings.device)
-    dtype = _dtype(settings.dtype, device)
-    with _quietly(), _refusals(path):
-        tokenizer = _tokenizer(path)
-        model = _model(path, settings, device, dtype)
+    device = _choose_device(settings.device)
+    dtype = _choose_dtype(settings.dtype, device)
+    with _silence_transformers(), _explain_failures(path):
+        tokenizer = _load_tokenizer(path)
+        model = _load_model(path, settings, device, dtype)
     if settings.threads:
         import torch
 
         torch.set_num_threads(settings.threads)
-    return Loaded(model.eval(), tokenizer, str(dtype).removeprefix("torch."), device)
+    return LoadedModel(model.eval(), tokenizer, str(dtype).removeprefix("torch."), device)
 
 
 def _no_weights(path: Path, files: list[Path]) -> ModelError:
@@ -68,39 +68,39 @@ def _no_weights(path: Path, files: list[Path]) -> ModelError:
     )
 
 
-def _device(wanted: str) -> str:
+def _choose_device(setting: str) -> str:
     import torch
 
-    if wanted != "auto":
-        return wanted
+    if setting != "auto":
+        return setting
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _dtype(wanted: str, device: str) -> Any:
+def _choose_dtype(setting: str, device: str) -> Any:
     """bfloat16 on a GPU that has it, float16 on another, float32 on a CPU."""
     import torch
 
-    if wanted != "auto":
-        return getattr(torch, wanted)
+    if setting != "auto":
+        return getattr(torch, setting)
     if not device.startswith("cuda"):
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
-def _tokenizer(path: Path) -> Any:
+def _load_tokenizer(path: Path) -> Any:
     from transformers import AutoTokenizer
 
-    folder, options = _source(path)
+    folder, options = _source_options(path)
     return AutoTokenizer.from_pretrained(folder, **options)
 
 
-def _model(path: Path, settings: ModelSettings, device: str, dtype: Any) -> Any:
+def _load_model(path: Path, settings: ModelSettings, device: str, dtype: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
-    folder, options = _source(path)
+    folder, options = _source_options(path)
     if settings.quantize == "nf4":
-        options["quantization_config"] = _nf4(dtype)
-    if settings.quantize == "nf4" or device != "cpu":  # what is quantized cannot be moved later
+        options["quantization_config"] = _nf4_config(dtype)
+    if settings.quantize == "nf4" or device != "cpu":  # quantized weights cannot be moved later
         require_package("accelerate", "hf")
         options["device_map"] = {"": device}
     if path.is_dir():
@@ -108,8 +108,8 @@ def _model(path: Path, settings: ModelSettings, device: str, dtype: Any) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
 
 
-def _source(path: Path) -> tuple[str, dict[str, Any]]:
-    """What `from_pretrained` is told of a folder or a GGUF file."""
+def _source_options(path: Path) -> tuple[str, dict[str, Any]]:
+    """Folder and options of `from_pretrained` for a folder or a GGUF file."""
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     if path.is_dir():
         return str(path), options
@@ -117,7 +117,7 @@ def _source(path: Path) -> tuple[str, dict[str, Any]]:
     return str(path.parent), {**options, "gguf_file": path.name}
 
 
-def _nf4(dtype: Any) -> Any:
+def _nf4_config(dtype: Any) -> Any:
     """4-bit NF4 with double quantisation (Dettmers et al. 2023, QLoRA)."""
     from transformers import BitsAndBytesConfig
 
@@ -131,10 +131,10 @@ def _nf4(dtype: Any) -> Any:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Keeps transformers from drawing bars and giving advice.
+def _silence_transformers() -> Iterator[None]:
+    """Suppresses progress bars and advice of transformers.
 
-    The bar of GGUF files knows no switch: what is written to stderr meanwhile is dropped.
+    The bar for GGUF files cannot be switched off: output to stderr is dropped meanwhile.
     """
     from transformers.utils import logging
 
@@ -151,8 +151,8 @@ def _quietly() -> Iterator[None]:
 
 
 @contextmanager
-def _refusals(path: Path) -> Iterator[None]:
-    """Turns what transformers says about a model into a sentence."""
+def _explain_failures(path: Path) -> Iterator[None]:
+    """Turns exceptions of transformers into a ModelError of one sentence."""
     from safetensors import SafetensorError
 
     try:
@@ -160,12 +160,12 @@ def _refusals(path: Path) -> Iterator[None]:
     except ModelError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        raise _refusal(path) from error
+        raise _cannot_load(path) from error
     except (ImportError, RuntimeError) as error:
-        raise _refusal(path) from error
+        raise _cannot_load(path) from error
 
 
-def _refusal(path: Path) -> ModelError:
+def _cannot_load(path: Path) -> ModelError:
     return ModelError(
         f"{os.fspath(path)}: transformers cannot load this model",
         hint="it needs weights, config.json and a tokenizer of an architecture that writes text "

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from patientdx.fetching.model_cache import model_folder
-from patientdx.models.answers import Answers
+from patientdx.models.answers import AnswerForms
 from patientdx.models.settings import DEFAULTS, ModelSettings, Warn, ignore_warning
-from patientdx.models.tokenizer import Words, stopped
+from patientdx.models.tokenizer import PromptTokenizer, cut_at_stop
 from patientdx.protocols import GREEDY, Choice, Completion, GenerationSettings, Prompt
 from patientdx.storage.file_digests import digest_of
 
-from .choices import Weighed, Weigher
-from .decoding import Decoder, halved, is_out_of_memory
+from .answer_scoring import AnswerScorer, AnswerScores
+from .decoding import Decoder, halve_batch, is_out_of_memory
 from .loading import load, weight_files
 from .scoring import continuations_logprobs
 from .unbatched import generate_alone, has_plain_attention, logprobs_alone
@@ -25,8 +25,7 @@ _BATCH_ON_GPU = 64
 class HfModel:
     """A causal language model of transformers.
 
-    `module` is the torch module, `words` its tokenizer with what is made by it, `ends` the tokens
-    that end a reply.
+    `module` is the torch module, `ends` are the tokens that end a reply.
     """
 
     def __init__(
@@ -44,12 +43,12 @@ class HfModel:
         on_gpu = str(model.device).startswith("cuda")
         self.batch = settings.batch or (_BATCH_ON_GPU if on_gpu else _BATCH_ON_CPU)
         self.module = model
-        self.words = Words.of(tokenizer, model.config, settings, name)
-        told = getattr(model.generation_config, "eos_token_id", None)
-        self.ends = self.words.ends(told)
+        self.tokenizer = PromptTokenizer.from_settings(tokenizer, model.config, settings, name)
+        configured = getattr(model.generation_config, "eos_token_id", None)
+        self.ends = self.tokenizer.end_tokens(configured)
         self.description = settings.describe(
             dtype=str(model.dtype).removeprefix("torch."),
-            chat=self.words.chat,
+            chat=self.tokenizer.chat,
             device=str(model.device),
         )
         self._plain = has_plain_attention(model)
@@ -59,9 +58,9 @@ class HfModel:
     def load(
         cls, path: Path, settings: ModelSettings = DEFAULTS, *, warn: Warn = ignore_warning
     ) -> "HfModel":
-        """Opens a folder or a GGUF file. Raises ModelError where that cannot be, ExtraMissingError.
+        """Opens a folder or a GGUF file. Raises ModelError, ExtraMissingError.
 
-        The type is float32 on a CPU and bfloat16 (or float16) on a GPU unless one is named.
+        The default type is float32 on a CPU and bfloat16 (or float16) on a GPU.
         """
         files = weight_files(path)
         loaded = load(path, settings)
@@ -88,53 +87,53 @@ class HfModel:
         settings: ModelSettings = DEFAULTS,
         warn: Warn = ignore_warning,
     ) -> "HfModel":
-        """A torch module that is in memory already, a merge above all.
+        """A torch module that is already in memory, such as a live merge.
 
-        `digest` names its weights: whoever made them knows from what. To it is added what else
-        changes the replies.
+        `digest` identifies its weights; the model's own digest adds the settings that change
+        replies.
         """
-        matters = f"{digest} {model.dtype} {settings.prompt_format} {settings.context}"
-        whole = hashlib.sha256(matters.encode()).hexdigest()
-        return cls(model.eval(), tokenizer, settings, name=name, digest=whole, warn=warn)
+        facts = f"{digest} {model.dtype} {settings.prompt_format} {settings.context}"
+        full_digest = hashlib.sha256(facts.encode()).hexdigest()
+        return cls(model.eval(), tokenizer, settings, name=name, digest=full_digest, warn=warn)
 
     def generate(
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
     ) -> list[Completion]:
         """One completion per prompt. Raises ModelError where a single prompt exceeds the memory."""
-        fitted = self.words.prompts(prompts, settings.max_new_tokens)
-        asked = [tokens for tokens, _ in fitted]
+        encoded = self.tokenizer.encode_prompts(prompts, settings.max_new_tokens)
+        tokens = [prompt for prompt, _ in encoded]
         if self._plain:
-            decoder = Decoder(self.module, self.ends, settings, self.words.text)
-            replies = decoder.run(asked, self.batch, self._warn)
+            decoder = Decoder(self.module, self.ends, settings, self.tokenizer.decode)
+            replies = decoder.run(tokens, self.batch, self._warn)
         else:
-            replies = [generate_alone(self.module, one, settings, self.ends) for one in asked]
+            replies = [generate_alone(self.module, row, settings, self.ends) for row in tokens]
         return [
             Completion(
-                stopped(self.words.text(reply), settings.stop),
-                prompt_tokens=len(tokens),
+                cut_at_stop(self.tokenizer.decode(reply), settings.stop),
+                prompt_tokens=len(prompt),
                 completion_tokens=len(reply),
                 truncated=truncated,
                 stop_reason="length" if len(reply) >= settings.max_new_tokens else "stop",
             )
-            for (tokens, truncated), reply in zip(fitted, replies, strict=True)
+            for (prompt, truncated), reply in zip(encoded, replies, strict=True)
         ]
 
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
-        """Log-probabilities of the tokens of each continuation given its prompt.
+        """Log-probabilities of the tokens of each continuation, conditional on its prompt.
 
         Raises ModelError for a pair that is longer than the context.
         """
         groups: dict[tuple[int, ...], list[tuple[int, list[int]]]] = {}
-        for place, pair in enumerate(pairs):
-            before, after = self.words.pair(*pair)
-            if after:
-                groups.setdefault(tuple(before), []).append((place, after))
-        found: list[list[float]] = [[] for _ in pairs]
+        for number, pair in enumerate(pairs):
+            prefix, rest = self.tokenizer.encode_pair(*pair)
+            if rest:
+                groups.setdefault(tuple(prefix), []).append((number, rest))
+        logprobs: list[list[float]] = [[] for _ in pairs]
         for prompt, members in groups.items():
-            values = self._scored(prompt, [tokens for _, tokens in members])
-            for (place, _), one in zip(members, values, strict=True):
-                found[place] = one
-        return found
+            rows = self._score_continuations(prompt, [tokens for _, tokens in members])
+            for (number, _), row in zip(members, rows, strict=True):
+                logprobs[number] = row
+        return logprobs
 
     def choose(
         self,
@@ -142,54 +141,57 @@ class HfModel:
         answers: Sequence[Sequence[str]],
         new_tokens: int = 2,
     ) -> Iterator[dict[int, Choice]]:
-        """The choices by place of the prompt, batch after batch, the longest prompts first."""
+        """The choices by number of the prompt, batch by batch, the longest prompts first."""
         if not prompts:
             return
-        forms = Answers.of([self.words.forms(prompts[0], group) for group in answers])
-        fitted = self.words.prompts(prompts, max(new_tokens, forms.longest))
-        asked = [tokens for tokens, _ in fitted]
-        for found in self._weighed(asked, forms, new_tokens):
+        forms = AnswerForms.from_tokens(
+            [self.tokenizer.encode_answers(prompts[0], group) for group in answers]
+        )
+        encoded = self.tokenizer.encode_prompts(prompts, max(new_tokens, forms.longest))
+        for batch in self._score_answers([prompt for prompt, _ in encoded], forms, new_tokens):
             yield {
-                place: Choice(one.logprobs, self.words.text(one.reply), *_about(fitted[place]))
-                for place, one in found.items()
+                number: self._choice(*encoded[number], scores) for number, scores in batch.items()
             }
 
     def close(self) -> None:
-        """Lets go of the model."""
+        """Releases the model."""
         self.module = None
 
-    def _weighed(
-        self, asked: list[list[int]], forms: Answers, new_tokens: int
-    ) -> Iterator[dict[int, Weighed]]:
+    def _choice(self, prompt: list[int], truncated: bool, scores: AnswerScores) -> Choice:
+        reply = self.tokenizer.decode(scores.reply)
+        return Choice(scores.logprobs, reply, len(prompt), truncated)
+
+    def _score_answers(
+        self, prompts: list[list[int]], forms: AnswerForms, new_tokens: int
+    ) -> Iterator[dict[int, AnswerScores]]:
         if self._plain:
-            yield from Weigher(self.module, forms, self.ends, new_tokens, self.batch).run(
-                asked, self._warn
-            )
+            scorer = AnswerScorer(self.module, forms, self.ends, new_tokens, self.batch)
+            yield from scorer.run(prompts, self._warn)
             return
         settings = GenerationSettings(max_new_tokens=new_tokens)
-        for place, prompt in enumerate(asked):
-            told = {
-                (*beginning, token): logprobs_alone(self.module, [*prompt, *beginning], [[token]])[
-                    0
-                ][0]
-                for beginning, tokens in forms.steps.items()
+        for number, prompt in enumerate(prompts):
+            logprobs = {
+                (*prefix, token): self._token_logprob([*prompt, *prefix], token)
+                for prefix, tokens in forms.next_tokens.items()
                 for token in tokens
             }
             reply = generate_alone(self.module, prompt, settings, self.ends)
-            yield {place: Weighed(forms.logprobs(told), reply)}
+            yield {number: AnswerScores(forms.logprobs(logprobs), reply)}
 
-    def _scored(self, prompt: tuple[int, ...], some: list[list[int]]) -> list[list[float]]:
+    def _token_logprob(self, prompt: list[int], token: int) -> float:
+        ((logprob,),) = logprobs_alone(self.module, prompt, [[token]])
+        return logprob
+
+    def _score_continuations(
+        self, prompt: tuple[int, ...], continuations: list[list[int]]
+    ) -> list[list[float]]:
         try:
             if self._plain:
-                return continuations_logprobs(self.module, prompt, some)
-            return logprobs_alone(self.module, prompt, some)
+                return continuations_logprobs(self.module, prompt, continuations)
+            return logprobs_alone(self.module, prompt, continuations)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-        half = halved(len(some), self._warn)
-        return self._scored(prompt, some[:half]) + self._scored(prompt, some[half:])
-
-
-def _about(fitted: tuple[list[int], bool]) -> tuple[int, bool]:
-    tokens, cut = fitted
-    return len(tokens), cut
+        half = halve_batch(len(continuations), self._warn)
+        parts = (continuations[:half], continuations[half:])
+        return [row for part in parts for row in self._score_continuations(prompt, part)]

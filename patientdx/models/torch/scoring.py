@@ -1,4 +1,4 @@
-"""Log-probabilities by a torch model: one forward pass a prompt, whatever follows it."""
+"""Log-probabilities by a torch model: one forward pass per prompt for all its continuations."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -22,38 +22,38 @@ def continuations_logprobs(
         if len(prompt) > 1:
             tokens = tensor([list(prompt[:-1])], device=model.device)
             forward(model, tokens, cache, [0], keep=1)
-        found: list[list[float]] = []
+        logprobs: list[list[float]] = []
         for start in range(0, len(continuations), _MOST_ROWS):
-            some = continuations[start : start + _MOST_ROWS]
+            batch = continuations[start : start + _MOST_ROWS]
             own = deepcopy(cache) if len(continuations) > _MOST_ROWS else cache
-            found += _rows(model, own, prompt[-1], some)
-    return found
+            logprobs += _score_batch(model, own, prompt[-1], batch)
+    return logprobs
 
 
-def _rows(
+def _score_batch(
     model: Any, cache: Any, last: int, continuations: Sequence[Sequence[int]]
 ) -> list[list[float]]:
-    """The rows of one batch, padded on the right, read a stretch of columns at a time."""
+    """One batch of continuations, padded on the right, in stretches of columns."""
     from torch import tensor
 
-    rows, width = len(continuations), max(len(one) for one in continuations)
+    rows, width = len(continuations), max(len(tokens) for tokens in continuations)
     if rows > 1 and cache.layers:
         cache.batch_repeat_interleave(rows)
-    read = [[last, *one[:-1]] for one in continuations]
-    inputs = tensor([_padded(one[:width], width) for one in read], device=model.device)
-    targets = tensor([_padded(one, width) for one in continuations], device=model.device)
+    shifted = [[last, *tokens[:-1]] for tokens in continuations]
+    inputs = tensor([_pad(tokens, width) for tokens in shifted], device=model.device)
+    targets = tensor([_pad(tokens, width) for tokens in continuations], device=model.device)
     vocabulary = model.get_output_embeddings().weight.shape[0]
     stretch = max(1, _MOST_LOGITS // (rows * vocabulary))
     values: list[list[float]] = [[] for _ in continuations]
     for start in range(0, width, stretch):
         tokens = inputs[:, start : start + stretch]
         logits = forward(model, tokens, cache, [0] * rows, keep=tokens.shape[1]).float()
-        wanted = targets[:, start : start + stretch, None]
-        told = (logits.gather(-1, wanted)[:, :, 0] - logits.logsumexp(-1)).tolist()
-        for row, more in zip(values, told, strict=True):
+        target = targets[:, start : start + stretch, None]
+        columns = (logits.gather(-1, target)[:, :, 0] - logits.logsumexp(-1)).tolist()
+        for row, more in zip(values, columns, strict=True):
             row.extend(more)
-    return [row[: len(one)] for row, one in zip(values, continuations, strict=True)]
+    return [row[: len(tokens)] for row, tokens in zip(values, continuations, strict=True)]
 
 
-def _padded(tokens: Sequence[int], width: int) -> list[int]:
+def _pad(tokens: Sequence[int], width: int) -> list[int]:
     return [*tokens, *[0] * (width - len(tokens))]

@@ -1,6 +1,6 @@
-"""Models whose layers keep a state that no batch can share: one prompt at a time.
+"""State-space and hybrid models: one prompt at a time, by the generation of transformers.
 
-State-space and hybrid models; transformers' own generation knows their caches.
+Their layers keep a recurrent state, which rows of a batch cannot share as they share a KV cache.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ _ATTENTION = {"full_attention", "sliding_attention"}
 
 
 def has_plain_attention(model: Any) -> bool:
-    """Whether keys and values are all that a model remembers, so that rows can come and go."""
+    """Whether keys and values are a model's only state, so that rows can come and go."""
     config = model.config.get_text_config()
     layers = set(getattr(config, "layer_types", None) or _ATTENTION)
     stateful = getattr(model, "_is_stateful", False)
@@ -23,7 +23,7 @@ def has_plain_attention(model: Any) -> bool:
 def generate_alone(
     model: Any, prompt: Sequence[int], settings: GenerationSettings, ends: Iterable[int]
 ) -> list[int]:
-    """The tokens of a reply, without the one that ended it. Stop strings are the caller's."""
+    """The tokens of a reply, without its end token. Stop strings are left to the caller."""
     import torch
 
     if settings.max_new_tokens < 1:
@@ -51,15 +51,15 @@ def generate_alone(
 def logprobs_alone(
     model: Any, prompt: Sequence[int], continuations: Sequence[Sequence[int]]
 ) -> list[list[float]]:
-    """Natural-log probabilities of continuations of one prompt, each by a pass of its own."""
+    """Natural-log probabilities of continuations of one prompt, by one pass each."""
     import torch
 
-    found = []
+    logprobs = []
     with torch.inference_mode():
         for continuation in continuations:
             tokens = torch.tensor([[*prompt, *continuation]], device=model.device)
             logits = model(input_ids=tokens, use_cache=False).logits[0, len(prompt) - 1 : -1]
-            wanted = tokens[0, len(prompt) :, None]
+            target = tokens[0, len(prompt) :, None]
             logits = logits.float()
-            found.append((logits.gather(-1, wanted)[:, 0] - logits.logsumexp(-1)).tolist())
-    return found
+            logprobs.append((logits.gather(-1, target)[:, 0] - logits.logsumexp(-1)).tolist())
+    return logprobs

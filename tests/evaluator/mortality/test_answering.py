@@ -113,7 +113,7 @@ def test_equal_records_are_answered_once_and_stored(tmp_path: Path) -> None:
     with AnswerStore(tmp_path / "deep" / "answers.sqlite3") as store:
         model = scripted()
         answers = answer_questions(model, records, store=store, on_progress=steps.append)
-        assert (len(answers), len(store), len(model.asked)) == (25, 23, 23)
+        assert (len(answers), len(store), len(model.prompts)) == (25, 23, 23)
         assert answers[3] == answers[23] == answers[24]
         assert (sum(step.stays for step in steps), {step.from_store for step in steps}) == (
             25,
@@ -122,7 +122,7 @@ def test_equal_records_are_answered_once_and_stored(tmp_path: Path) -> None:
         steps.clear()
         again = scripted()
         assert answer_questions(again, records, store=store, on_progress=steps.append) == answers
-        assert (again.asked, steps) == ([], [AnswerProgress(25, from_store=True)])
+        assert (again.prompts, steps) == ([], [AnswerProgress(25, from_store=True)])
         assert len(answer_questions(scripted(name="other"), records[:2], store=store)) == 2
         assert len(store) == 25
         other = Question(**{**vars(PAPER_QUESTION), "positive": ("dead",)})

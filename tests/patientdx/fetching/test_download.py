@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from ssl import SSLCertVerificationError
-from urllib.error import URLError
 
+import httpx2
 import pytest
 
 from patientdx.errors import FetchError
 from patientdx.fetching import download as module
-from patientdx.fetching.download import Expected, answer, download
+from patientdx.fetching.download import Expected, download, fetch_json
 
 DATA = b"".join(b'{"_id": "%d-1", "text": "An invented note."}\n' % n for n in range(20_000))
 SHA256 = Expected(len(DATA), sha256=hashlib.sha256(DATA).hexdigest())
@@ -161,9 +161,11 @@ def test_a_broken_answer_is_asked_for_again(bench: Bench) -> None:
 
 
 def test_a_bad_certificate_is_not_asked_again() -> None:
-    problem = module._unreachable("https://hub.invalid/x", URLError(SSLCertVerificationError()))
+    refusal = httpx2.ConnectError("self-signed")
+    refusal.__cause__ = SSLCertVerificationError()
+    problem = module._unreachable("https://hub.invalid/x", refusal)
     assert "certificate" in problem.message
-    assert not isinstance(problem, module._TryAgainError)
+    assert not isinstance(problem, module._RetryableError)
 
 
 def test_a_later_call_goes_on_with_the_part(bench: Bench) -> None:
@@ -297,16 +299,35 @@ def test_other_redirects_are_not_followed(bench: Bench, target: str) -> None:
 
 
 def test_https_is_not_left_for_http() -> None:
-    request = module.Request("https://hub.invalid/x")
-    assert module._followed(request, "https://cdn.invalid/x") == "https://cdn.invalid/x"
+    source = "https://hub.invalid/x"
+    assert module._redirect_target(source, "https://cdn.invalid/x") == "https://cdn.invalid/x"
+    assert module._redirect_target(source, "/y") == "https://hub.invalid/y"
     with pytest.raises(FetchError, match="https to http"):
-        module._followed(request, "http://cdn.invalid/x")
+        module._redirect_target(source, "http://cdn.invalid/x")
+
+
+def test_redirects_in_a_circle_end(bench: Bench) -> None:
+    bench.server.statuses = [302] * 20
+    bench.server.headers = {"Location": f"{bench.server.address}/again"}
+    with pytest.raises(FetchError, match="answered 302"):
+        bench.fetch()
+    assert len(bench.server.ranges) == 11
+
+
+def test_the_proxies_of_the_environment_are_used(
+    bench: Bench, cdn: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("http_proxy", cdn.address)
+    bench.fetch()
+    bench.assert_whole()
+    assert (bench.server.ranges, cdn.ranges) == ([], [None])
 
 
 def test_json_that_is_cut_is_asked_for_again(bench: Bench) -> None:
     bench.server.content = b'["invented"]'
     bench.server.cuts = [5]
-    assert answer(bench.server.address, bench.waits.append) == (["invented"], None)
+    assert fetch_json(bench.server.address, bench.waits.append) == (["invented"], None)
     assert bench.waits == [1.0]
 
 

@@ -56,7 +56,7 @@ def four(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fou
     settings = ModelSettings(dtype="float32", threads=1, context=512)
     llama = LlamaCppModel.load(path, settings)
     behind = ModelSettings(
-        api_key=llama._api.wire.api_key, prompt_format=request.param, timeout_s=60, batch=1
+        api_key=llama._api.client.api_key, prompt_format=request.param, timeout_s=60, batch=1
     )
     yield Four(
         HfModel.wrap(net, words, digest="tiny", settings=settings),
@@ -82,7 +82,7 @@ def whole(text: str) -> str:
 
 def parts_at_a_near_tie(four: Four, prompt: str | Prompt, one: str, other: str) -> bool:
     """Whether the model itself hardly prefers the token at which two texts part."""
-    tokens, _ = four.hf.words.prompt(prompt, SETTINGS.max_new_tokens)
+    tokens, _ = four.hf.tokenizer.encode_prompt(prompt, SETTINGS.max_new_tokens)
     with torch.inference_mode():
         for _ in range(SETTINGS.max_new_tokens):
             best, second = four.base(torch.tensor([tokens])).logits[0, -1].topk(2)[0].tolist()
@@ -115,7 +115,7 @@ def test_all_read_the_same(four: Four) -> None:
 
 
 def test_long_texts_are_read_in_stretches(four: Four, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("patientdx.models.http.llama_api._MOST_FORCED", 5)
+    monkeypatch.setattr("patientdx.models.http.llama_api._MOST_GRAMMAR_TOKENS", 5)
     pairs = [("", tiny_models.WORDS)]
     (expected,), (found,) = four.hf.logprobs(pairs), four.llama.logprobs(pairs)
     assert len(found) > 15
@@ -137,7 +137,7 @@ def test_all_cut_long_notes_alike(four: Four) -> None:
     for model in (four.hf, four.gguf, four.llama, four.server):
         completions = model.generate([asked, "short"], SETTINGS)
         assert [completion.truncated for completion in completions] == [True, False]
-    assert four.llama._tokens(asked, 32) == four.hf.words.prompt(asked, 32)
+    assert four.llama._encode_prompt(asked, 32) == four.hf.tokenizer.encode_prompt(asked, 32)
 
 
 def test_all_count_tokens_alike(four: Four) -> None:

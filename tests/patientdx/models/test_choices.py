@@ -16,7 +16,7 @@ from completion_texts import texts
 from patientdx.errors import ModelError
 from patientdx.models import ModelSettings
 from patientdx.models.settings import DEFAULTS
-from patientdx.models.torch import choices, prefill
+from patientdx.models.torch import answer_scoring, prefill
 from patientdx.models.torch.model import HfModel
 from patientdx.protocols import Chooser, GenerationSettings, Prompt
 
@@ -59,8 +59,8 @@ def chosen(model: Any, asked: Any, answers: Any = ANSWERS, new: int = 2) -> list
 
 def by_full_softmax(model: HfModel, prompt: Prompt, forms: Any) -> float:
     """Each form by a pass of its own over the whole text, and log-softmax over everything."""
-    question = model.words.prompt(prompt, 8)[0]
-    kept = sorted(set(model.words.forms(prompt, forms)))
+    question = model.tokenizer.encode_prompt(prompt, 8)[0]
+    kept = sorted(set(model.tokenizer.encode_answers(prompt, forms)))
     kept = [
         form for form in kept
         if not any(form != one and form[: len(one)] == one for one in kept)
@@ -82,7 +82,10 @@ def check(model: HfModel, asked: list[Prompt], *, new: int = 2) -> None:
         expected = [by_full_softmax(model, prompt, forms) for forms in ANSWERS]
         assert choice.logprobs == pytest.approx(expected, abs=1e-4)
         assert choice.reply == reply
-        assert (choice.tokens, choice.cut) == (len(model.words.prompt(prompt, 8)[0]), False)
+        assert (choice.tokens, choice.cut) == (
+            len(model.tokenizer.encode_prompt(prompt, 8)[0]),
+            False,
+        )
 
 
 @pytest.mark.parametrize("batch", [1, 3, 16])
@@ -109,8 +112,8 @@ def test_the_head_sees_one_column_a_row(net: Any, words: Any) -> None:
     finally:
         handle.remove()
     prompt = prompts(1)[0]
-    known = wrapped(net, words, RAW).words
-    forms = {form for group in ANSWERS for form in known.forms(prompt, group)}
+    known = wrapped(net, words, RAW).tokenizer
+    forms = {form for group in ANSWERS for form in known.encode_answers(prompt, group)}
     beginnings = {form[:at] for form in forms for at in range(1, len(form))}
     assert seen[0] == 1  # the prompts
     assert 1 < seen[1] <= len(beginnings) + 1  # all beginnings of forms, and the row's own token
@@ -122,7 +125,7 @@ def test_the_head_sees_one_column_a_row(net: Any, words: Any) -> None:
 def test_a_window_of_attention_is_kept(
     words: Any, window: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choices, "_COLUMNS_ON_CPU", 60)
+    monkeypatch.setattr(answer_scoring, "_COLUMNS_ON_CPU", 60)
     from transformers import MistralConfig, MistralForCausalLM
 
     torch.manual_seed(1)
@@ -146,7 +149,7 @@ def test_step_by_step_gives_what_a_tree_gives(
 ) -> None:
     """The way of attention that takes no mask of ours."""
     monkeypatch.setattr(prefill, "MASKED", frozenset())
-    monkeypatch.setattr(prefill.Read, "_tree", lambda *_: pytest.fail("as a tree"))
+    monkeypatch.setattr(prefill.PromptBatch, "_process_tree", lambda *_: pytest.fail("as a tree"))
     check(wrapped(net, words, RAW), prompts(9))
     check(wrapped(net, words, RAW), prompts(5), new=4)
 
@@ -164,11 +167,11 @@ def test_models_with_a_state_answer_one_by_one(words: Any) -> None:
 def test_batches_hold_so_many_columns(
     net: Any, words: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choices, "_COLUMNS_ON_CPU", 100)
-    monkeypatch.setattr(choices, "_TOGETHER_ON_CPU", 300)
+    monkeypatch.setattr(answer_scoring, "_COLUMNS_ON_CPU", 100)
+    monkeypatch.setattr(answer_scoring, "_CACHED_COLUMNS_ON_CPU", 300)
     model, asked = wrapped(net, words, RAW), prompts(30)
     sizes = []
-    lengths = [len(model.words.prompt(one, 2)[0]) for one in asked]
+    lengths = [len(model.tokenizer.encode_prompt(one, 2)[0]) for one in asked]
     before = 10_000
     for batch in model.choose(asked, ANSWERS):
         widest = max(lengths[place] for place in batch)
@@ -188,7 +191,7 @@ def test_batches_that_are_read_apart_share_what_follows(
     model, asked = wrapped(net, words, RAW), prompts(9, seed=3)
     asked += [asked[0], Prompt("Record: "), asked[0]]  # equal ones, and the beginning of others
     whole = chosen(model, asked, new=new)
-    monkeypatch.setattr(choices, "_COLUMNS_ON_CPU", 60)
+    monkeypatch.setattr(answer_scoring, "_COLUMNS_ON_CPU", 60)
     widths: list[int] = []
     handle = net.lm_head.register_forward_hook(lambda _m, _i, out: widths.append(len(out)))
     try:
@@ -209,20 +212,20 @@ def test_less_memory_makes_smaller_batches(
 ) -> None:
     said: list[str] = []
     whole = chosen(wrapped(net, words, RAW), prompts(9))
-    real = choices.Weigher._batch
+    real = answer_scoring.AnswerScorer._score_batch
 
     def small(self: Any, asked: Any) -> Any:
         if len(asked) > 2:
             raise torch.OutOfMemoryError("no memory")
         return real(self, asked)
 
-    monkeypatch.setattr(choices.Weigher, "_batch", small)
+    monkeypatch.setattr(answer_scoring.AnswerScorer, "_score_batch", small)
     found = chosen(wrapped(net, words, RAW, warn=said.append), prompts(9))
     assert [one.reply for one in found] == [one.reply for one in whole]
     for one, other in zip(found, whole, strict=True):
         assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
     assert len(said) == 2
-    monkeypatch.setattr(choices.Weigher, "_batch", lambda *_: _no_memory())
+    monkeypatch.setattr(answer_scoring.AnswerScorer, "_score_batch", lambda *_: _no_memory())
     with pytest.raises(ModelError, match="memory does not hold"):
         chosen(wrapped(net, words, RAW), prompts(3))
 
@@ -238,8 +241,10 @@ def test_a_long_record_loses_the_middle_of_its_long_sections(net: Any, words: An
     (found,) = chosen(model, [prompt])
     assert found.cut
     assert 80 < found.tokens <= 118
-    longest = max(len(form) for group in ANSWERS for form in model.words.forms(prompt, group))
-    text = model.words.text(model.words.prompt(prompt, longest)[0])
+    longest = max(
+        len(form) for group in ANSWERS for form in model.tokenizer.encode_answers(prompt, group)
+    )
+    text = model.tokenizer.decode(model.tokenizer.encode_prompt(prompt, longest)[0])
     assert text.startswith(f"Record: {short}begin the patient")
     assert text.endswith("end.  Dead?")
     assert "…" in text

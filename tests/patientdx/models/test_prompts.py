@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patientdx.errors import ModelError
-from patientdx.models.prompts import GAP, as_prompt, beginning, fitted, split
+from patientdx.models.prompts import GAP, as_prompt, encode_pair, encode_text, fit_prompt
 from patientdx.protocols import Prompt
 
 texts = st.text(alphabet="abc é\n", max_size=60)
@@ -25,12 +25,12 @@ def test_what_is_left_fits_and_keeps_the_question(
 ) -> None:
     prompt = Prompt(before, note, after)
     if len(prompt.text) <= room:
-        assert fitted(prompt, room, characters) == (prompt.text, False)
+        assert fit_prompt(prompt, room, characters) == (prompt.text, False)
     elif len(before + GAP + after) > room:
         with pytest.raises(ModelError, match="question alone"):
-            fitted(prompt, room, characters)
+            fit_prompt(prompt, room, characters)
     else:
-        text, cut = fitted(prompt, room, characters)
+        text, cut = fit_prompt(prompt, room, characters)
         assert cut
         assert len(text) <= room
         assert text.startswith(before)
@@ -44,7 +44,7 @@ def test_what_is_left_fits_and_keeps_the_question(
 @pytest.mark.parametrize("room", range(6, 24))
 def test_as_many_words_are_kept_as_fit(room: int) -> None:
     note = " ".join(f"w{i}" for i in range(30))
-    text, cut = fitted(Prompt("Find the words: ", note, " Answer:"), room, words)
+    text, cut = fit_prompt(Prompt("Find the words: ", note, " Answer:"), room, words)
     assert cut
     assert words(text) == room
     kept = [int(word[1:]) for word in text.split() if word[1:].isdigit()]
@@ -53,7 +53,7 @@ def test_as_many_words_are_kept_as_fit(room: int) -> None:
 
 
 def test_a_note_without_spaces_is_cut_too() -> None:
-    text, cut = fitted(Prompt("", "x" * 1000, "?"), 100, characters)
+    text, cut = fit_prompt(Prompt("", "x" * 1000, "?"), 100, characters)
     assert cut
     assert 80 < len(text) <= 100
     assert text.endswith("?")
@@ -61,7 +61,7 @@ def test_a_note_without_spaces_is_cut_too() -> None:
 
 def test_of_a_plain_string_every_part_may_be_cut() -> None:
     assert as_prompt("a note") == Prompt(note="a note")
-    text, cut = fitted("one two three four five six", 4, words)
+    text, cut = fit_prompt("one two three four five six", 4, words)
     assert (text, cut) == ("one two" + GAP + " six", True)
 
 
@@ -72,13 +72,13 @@ def test_a_long_note_costs_few_counts() -> None:
         counted.append(len(text))
         return words(text)
 
-    fitted("word " * 10_000, 100, count)
+    fit_prompt("word " * 10_000, 100, count)
     assert len(counted) < 20
 
 
 def test_the_error_holds_nothing_of_the_prompt() -> None:
     with pytest.raises(ModelError) as raised:
-        fitted(Prompt("Zaphodine asks", "gout", "why"), 1, words)
+        fit_prompt(Prompt("Zaphodine asks", "gout", "why"), 1, words)
     assert "Zaphodine" not in f"{raised.value} {raised.value.hint}"
 
 
@@ -88,19 +88,19 @@ def pairs_of_letters(text: str) -> list[int]:
 
 
 def test_a_continuation_is_tokenised_with_its_prompt_where_that_keeps_the_prompt_s_tokens() -> None:
-    assert split("ab", "cd", pairs_of_letters, pairs_of_letters) == (
+    assert encode_pair("ab", "cd", pairs_of_letters, pairs_of_letters) == (
         pairs_of_letters("ab"),
         pairs_of_letters("cd"),
     )
-    before, after = split("abc", "def", pairs_of_letters, pairs_of_letters)
+    before, after = encode_pair("abc", "def", pairs_of_letters, pairs_of_letters)
     assert before == pairs_of_letters("abc")
     assert after == pairs_of_letters("def")
 
 
 def test_a_text_follows_one_beginning() -> None:
-    assert beginning("x", lambda _: [5, 6], 1) == ([1], [5, 6])
-    assert beginning("x", lambda _: [1, 5, 6], 1) == ([1], [5, 6])
-    assert beginning("", lambda _: [], 1) == ([1], [])
+    assert encode_text("x", lambda _: [5, 6], 1) == ([1], [5, 6])
+    assert encode_text("x", lambda _: [1, 5, 6], 1) == ([1], [5, 6])
+    assert encode_text("", lambda _: [], 1) == ([1], [])
 
 
 SECTIONS = st.lists(st.lists(st.sampled_from(["a", "bb", "ccc"]), max_size=30), min_size=1,
@@ -111,7 +111,7 @@ SECTIONS = st.lists(st.lists(st.sampled_from(["a", "bb", "ccc"]), max_size=30), 
 def test_sections_lose_their_own_middle(words: list[list[str]], room: int) -> None:
     sections = tuple("".join(f"{word} " for word in section) for section in words)
     prompt = Prompt("Q: ", "".join(sections), "?", sections)
-    text, cut = fitted(prompt, room, lambda text: len(text.split()))
+    text, cut = fit_prompt(prompt, room, lambda text: len(text.split()))
     assert cut == (len(prompt.text.split()) > room)
     if not cut:
         assert text == prompt.text

@@ -15,7 +15,7 @@ def test_a_list_answers_in_turn() -> None:
     model = ScriptedModel(["one", "two", "three"])
     assert texts(model.generate(["a", "b"])) == ["one", "two"]
     assert texts(model.generate(["c"])) == ["three"]
-    assert (model.calls, model.asked) == (2, ["a", "b", "c"])
+    assert (model.calls, model.prompts) == (2, ["a", "b", "c"])
     with pytest.raises(ModelError, match="no answer number 4"):
         model.generate(["Zaphodine"])
 
@@ -41,7 +41,7 @@ def test_it_scores_by_a_function_or_says_who_can() -> None:
     assert model.logprobs([("a", "bc"), ("", "d")]) == [[-1.0, -2.0], [0.0, -1.0]]
     assert isinstance(model, Generator)
     assert isinstance(model, Scorer)
-    with pytest.raises(ModelError, match="cannot tell the probabilities") as raised:
+    with pytest.raises(ModelError, match="cannot return the probabilities") as raised:
         ScriptedModel().logprobs([("a", "b")])
     assert raised.value.hint is not None
     assert "llamacpp" in raised.value.hint

@@ -53,7 +53,7 @@ def test_what_a_server_is_asked() -> None:
     assert (sampled["temperature"], sampled["seed"], sampled["top_p"]) == (0.5, 3, 1.0)
     assert (sampled["stop"], sampled["max_tokens"]) == (["#"], 7)
     assert all(headers["Authorization"] == "Bearer key" for headers in script.headers)
-    assert "key" not in repr(model._wire) + repr(FAST.__class__(api_key="key"))
+    assert "key" not in repr(model._client) + repr(FAST.__class__(api_key="key"))
 
 
 def test_the_user_is_told_that_weights_are_not_verified() -> None:
@@ -257,7 +257,10 @@ def test_a_server_that_cannot_score_is_told(lacks: str) -> None:
     if lacks == "logprobs":
         script.paths[PLAIN] = lambda _: Answer({"choices": [{"text": "x", "logprobs": None}]})
     script.paths.pop(lacks, None)
-    with serving(script) as url, pytest.raises(ModelError, match="cannot tell") as raised:
+    with (
+        serving(script) as url,
+        pytest.raises(ModelError, match="cannot return the probabilities") as raised,
+    ):
         connected(url).logprobs([(SECRET, "cd")])
     assert "llamacpp" in str(raised.value.hint)
     assert SECRET not in str(raised.value)

@@ -49,7 +49,7 @@ def prompts(count: int, seed: int = 0, most: int = 30) -> list[str]:
 
 def by_transformers(model: HfModel, prompt: str, settings: GenerationSettings = SHORT) -> str:
     """The same by `model.generate`, alone."""
-    tokens = torch.tensor([model.words.prompt(prompt, settings.max_new_tokens)[0]])
+    tokens = torch.tensor([model.tokenizer.encode_prompt(prompt, settings.max_new_tokens)[0]])
     out = model.module.generate(
         tokens,
         attention_mask=torch.ones_like(tokens),
@@ -58,7 +58,7 @@ def by_transformers(model: HfModel, prompt: str, settings: GenerationSettings = 
         eos_token_id=sorted(model.ends),
         pad_token_id=0,
     )
-    return model.words.text(out[0, tokens.shape[1] :].tolist())
+    return model.tokenizer.decode(out[0, tokens.shape[1] :].tolist())
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 16])
@@ -125,13 +125,13 @@ def test_sampling_depends_on_the_seed_and_not_on_the_batch(net: Any, words: Any)
 def test_sampling_follows_the_probabilities(net: Any, words: Any) -> None:
     """The first token of many seeds, against the softmax of the model itself."""
     model = wrapped(net, words, ModelSettings(prompt_format="raw"))
-    logits = net(torch.tensor([model.words.tokens("the patient")])).logits[0, -1]
+    logits = net(torch.tensor([model.tokenizer.encode("the patient")])).logits[0, -1]
     expected = torch.softmax(logits.detach() / 2.0, -1)
     seen = torch.zeros(len(expected))
-    decoder = decoding.Decoder(net, frozenset(), SHORT, model.words.text)
+    decoder = decoding.Decoder(net, frozenset(), SHORT, model.tokenizer.decode)
     for seed in range(400):
         decoder.settings = GenerationSettings(max_new_tokens=1, temperature=2.0, seed=seed)
-        ((token,),) = decoder.run([model.words.tokens("the patient")], 1, lambda _: None)
+        ((token,),) = decoder.run([model.tokenizer.encode("the patient")], 1, lambda _: None)
         seen[token] += 1 / 400
     assert float((seen - expected).abs().sum()) / 2 < 0.35
     assert float(seen[expected.argmax()]) == pytest.approx(float(expected.max()), abs=0.08)
@@ -147,16 +147,16 @@ def test_a_reply_ends_at_stop_strings_and_numbers(net: Any, words: Any) -> None:
     assert cut[0] != whole[0]
     assert texts(model.generate(asked, GenerationSettings(max_new_tokens=0))) == [""] * 5
     few = texts(model.generate(asked, GenerationSettings(max_new_tokens=3)))
-    assert all(len(model.words.tokens(one)) <= 9 for one in few)
+    assert all(len(model.tokenizer.encode(one)) <= 9 for one in few)
 
 
 def test_the_template_is_applied_where_there_is_one(net: Any, words: Any) -> None:
     plain = tiny_models.tokenizer(template=False)
     chat, raw = wrapped(net, words), wrapped(net, words, ModelSettings(prompt_format="raw"))
     shown = "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n"
-    assert words.decode(chat.words.prompt("Hello", 1)[0]) == shown
-    assert words.decode(raw.words.prompt("Hello", 1)[0]) == "Hello"
-    assert words.decode(wrapped(net, plain).words.prompt("Hello", 1)[0]) == "Hello"
+    assert words.decode(chat.tokenizer.encode_prompt("Hello", 1)[0]) == shown
+    assert words.decode(raw.tokenizer.encode_prompt("Hello", 1)[0]) == "Hello"
+    assert words.decode(wrapped(net, plain).tokenizer.encode_prompt("Hello", 1)[0]) == "Hello"
     with pytest.raises(ModelError, match="no chat template"):
         wrapped(net, plain, ModelSettings(prompt_format="chat"))
     assert chat.digest != raw.digest
@@ -165,7 +165,7 @@ def test_the_template_is_applied_where_there_is_one(net: Any, words: Any) -> Non
 def test_a_long_note_is_cut_and_counted(net: Any, words: Any) -> None:
     model = wrapped(net, words, ModelSettings(context=100))
     asked = Prompt("Note: ", "fever and chills " * 100, " Words?")
-    tokens, cut = model.words.prompt(asked, 20)
+    tokens, cut = model.tokenizer.encode_prompt(asked, 20)
     assert cut
     assert 70 < len(tokens) <= 80
     text = words.decode(tokens)
@@ -182,7 +182,7 @@ def test_a_long_note_is_cut_and_counted(net: Any, words: Any) -> None:
 def check_scores(model: HfModel, pairs: Sequence[tuple[str, str]]) -> None:
     """Against a forward pass of each pair on its own."""
     for pair, found in zip(pairs, model.logprobs(pairs), strict=True):
-        before, after = model.words.pair(*pair)
+        before, after = model.tokenizer.encode_pair(*pair)
         logits = model.module(torch.tensor([[*before, *after]]), use_cache=False).logits[0]
         told = torch.log_softmax(logits.detach().double(), -1)
         expected = [float(told[len(before) - 1 + at, token]) for at, token in enumerate(after)]
@@ -230,7 +230,7 @@ def test_pairs_that_share_a_prompt_cost_one_pass_of_it(net: Any, words: Any) -> 
         model.logprobs([(prompt, " yes"), (prompt, " no"), (prompt, " maybe")])
     finally:
         handle.remove()
-    length = len(model.words.tokens(prompt))
+    length = len(model.tokenizer.encode(prompt))
     assert length > 60
     assert read[0] == length - 1
     assert sum(read) < length + 3 * 10
