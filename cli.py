@@ -4,7 +4,7 @@ import inspect
 import io
 import os
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -24,6 +24,7 @@ from commands import (
     tune,
     tune_merge,
 )
+from patientdx import __version__
 from patientdx.errors import PatientDxError, UsageError
 
 EPILOG = (
@@ -65,10 +66,32 @@ app = typer.Typer(
     epilog=EPILOG,
     no_args_is_help=True,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},  # groups and commands inherit them
     # A local variable here may be a patient's note: tracebacks must never print them.
     pretty_exceptions_enable=False,
     pretty_exceptions_show_locals=False,
 )
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
+        typer.echo(f"patientdx {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def global_options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Options that stand before the name of a command."""
+
+
 app.command("demo")(demo.demo)
 app.add_typer(index.app, name="index")
 app.command("search")(search.search)

@@ -16,6 +16,7 @@ from paths import ROOT
 from small_hub import FILES, serving
 from small_wheel import offer
 
+from patientdx import __version__
 from patientdx.fetching.model_cache import fetch_model
 from patientdx.sample import sample_folder
 
@@ -63,7 +64,7 @@ def test_every_option_says_what_it_does(names: tuple[str, ...]) -> None:
         assert parameter.help, f"{parameter.name} has no help"
         assert parameter.help.endswith("."), f"{parameter.name}: {parameter.help}"
         name = parameter.opts[0] if parameter.param_type_name == "option" else parameter.name
-        assert name in shown
+        assert (name in shown) is not getattr(parameter, "hidden", False)
 
 
 @pytest.fixture
@@ -194,3 +195,14 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert outcome.stdout.split() == []
+
+
+@pytest.mark.parametrize("names", [(), ("index",), ("cohort",), ("data",), ("model",), *COMMANDS])
+def test_h_is_short_for_help(names: tuple[str, ...]) -> None:
+    assert done(*names, "-h").out == done(*names, "--help").out
+
+
+def test_version_prints_the_name_and_the_version() -> None:
+    outcome = done("--version")
+    assert (outcome.out, outcome.err) == (f"patientdx {__version__}\n", "")
+    assert "--version" in done("--help").out
