@@ -302,9 +302,9 @@ QUESTIONS = {
 }
 
 CANDIDATES = {
-    "one weight": Candidate.at(0.3),
-    "groups": Candidate.of({"self_attn": 0.25, "mlp": 0.5, "rest": 1.0, "method": "slerp"}),
-    "three models": Candidate.of({"lambda2": 0.5, "lambda3": 0.25, "method": "multislerp"}),
+    "one weight": Candidate.at_lambda(0.3),
+    "groups": Candidate.from_values({"self_attn": 0.25, "mlp": 0.5, "rest": 1.0, "method": "slerp"}),
+    "three models": Candidate.from_values({"lambda2": 0.5, "lambda3": 0.25, "method": "multislerp"}),
 }
 
 
@@ -325,7 +325,7 @@ def answer_keys() -> dict[str, str]:
     """The keys of answers about stays, by what they are of."""
     digest = scripted().digest
     return {
-        f"{question}, {record}": QUESTIONS[question].key(digest, RECORDS[record]).hex()
+        f"{question}, {record}": QUESTIONS[question].answer_key(digest, RECORDS[record]).hex()
         for question in QUESTIONS
         for record in RECORDS
     }
@@ -378,9 +378,9 @@ def live_digests() -> dict[str, str]:
     with closing(MergedModel.load(plan_of([Path(MATH), Path(MEDICAL)]))) as model:
         digests["as planned"] = model.digest
         for weight in (0.0, 0.3, 1.0):
-            digests[f"slerp at {weight}"] = model.at(weight).digest
-        digests["linear at 0.3"] = model.at(0.3, method="linear").digest
-        digests["by tensor"] = model.at(lambda name: 0.75 if "mlp" in name else 0.25).digest
+            digests[f"slerp at {weight}"] = model.remix(weight).digest
+        digests["linear at 0.3"] = model.remix(0.3, method="linear").digest
+        digests["by tensor"] = model.remix(lambda name: 0.75 if "mlp" in name else 0.25).digest
     return digests
 
 
