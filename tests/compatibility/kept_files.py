@@ -303,8 +303,12 @@ QUESTIONS = {
 
 CANDIDATES = {
     "one weight": Candidate.at_lambda(0.3),
-    "groups": Candidate.from_values({"self_attn": 0.25, "mlp": 0.5, "rest": 1.0, "method": "slerp"}),
-    "three models": Candidate.from_values({"lambda2": 0.5, "lambda3": 0.25, "method": "multislerp"}),
+    "groups": Candidate.from_values(
+        {"self_attn": 0.25, "mlp": 0.5, "rest": 1.0, "method": "slerp"}
+    ),
+    "three models": Candidate.from_values(
+        {"lambda2": 0.5, "lambda3": 0.25, "method": "multislerp"}
+    ),
 }
 
 
