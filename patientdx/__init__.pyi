@@ -39,7 +39,6 @@ from patientdx.frames import to_frame as to_frame
 from patientdx.models import ModelSettings as ModelSettings
 from patientdx.models import ScriptedModel as ScriptedModel
 from patientdx.models import open_model as open_model
-from patientdx.protocols import Completion as Completion
 from patientdx.protocols import GenerationSettings as GenerationSettings
 from patientdx.protocols import PatientIndex as PatientIndex
 from patientdx.protocols import Prompt as Prompt
@@ -51,8 +50,17 @@ from patientdx.records import Query as Query
 from patientdx.records import Run as Run
 from patientdx.records import ranked as ranked
 from patientdx.sample import sample_folder as sample_folder
+from workflows.cohorts import build_cohort as build_cohort
+from workflows.cohorts import describe_cohort as describe_cohort
 from workflows.generators import GeneratorSettings as GeneratorSettings
-from workflows.merges import check_merge as check_merge
+from workflows.lambda_search import LambdaSearch as LambdaSearch
+from workflows.lambda_search import MergeTuning as MergeTuning
+from workflows.lambda_search import ModelSet as ModelSet
+from workflows.lambda_search import QuerySource as QuerySource
+from workflows.lambda_search import StaySource as StaySource
+from workflows.lambda_search import TextSource as TextSource
+from workflows.lambda_search import tune_merge as tune_merge
+from workflows.merge_recipes import TwoModelMerge as TwoModelMerge
 from workflows.merges import merge as merge
 from workflows.merges import verify_merge as verify_merge
 from workflows.mortality import MortalityEvaluation as MortalityEvaluation
@@ -71,16 +79,18 @@ __all__ = [
     "BM25Settings",
     "Cohort",
     "CohortSettings",
-    "Completion",
     "Filter",
     "FusedSearcher",
     "GenerationSettings",
     "GeneratorSettings",
     "Hit",
     "Index",
+    "LambdaSearch",
     "MergeRecipe",
     "MergeResult",
+    "MergeTuning",
     "MergedModel",
+    "ModelSet",
     "ModelSettings",
     "MortalityEvaluation",
     "Patient",
@@ -91,19 +101,24 @@ __all__ = [
     "Prompt",
     "Qrels",
     "Query",
+    "QuerySource",
     "RetrievalEvaluation",
     "Run",
     "ScriptedModel",
     "SearchResult",
+    "StaySource",
     "StrategyResources",
     "SystemSettings",
+    "TextSource",
+    "TwoModelMerge",
     "add_patients",
+    "build_cohort",
     "build_index",
-    "check_merge",
     "compact_index",
     "compare_systems",
     "cross_validate",
     "delete_patients",
+    "describe_cohort",
     "evaluate_mortality",
     "evaluate_run",
     "evaluate_runs",
@@ -125,6 +140,7 @@ __all__ = [
     "search_patients",
     "similar_patients",
     "to_frame",
+    "tune_merge",
     "verify_index",
     "verify_merge",
     "write_run",

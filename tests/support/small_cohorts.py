@@ -31,6 +31,20 @@ def physionet(folder: Path) -> Path:
     return folder
 
 
+def physionet_stays(folder: Path, count: int) -> Path:
+    """Set a with `count` stays of 48 hours; every third patient dies and has a faster pulse."""
+    readings: list[tuple[int, str, str, float]] = []
+    for record in range(1, count + 1):
+        pulse = 70 + record % 7 + (20 if record % 3 == 0 else 0)
+        readings += [(record, "00:00", "RecordID", record), (record, "00:00", "Age", 40 + record)]
+        readings += [(record, "00:00", "Gender", record % 2), (record, "00:00", "ICUType", 3)]
+        readings += [(record, f"{hour:02}:00", "HR", pulse + hour % 5) for hour in range(1, 48, 4)]
+    outcomes = [(record, int(record % 3 == 0)) for record in range(1, count + 1)]
+    small_mimic.put(folder / "set-a.csv.gz", "RecordID,Time,Parameter,Value", readings)
+    small_mimic.put(folder / "Outcomes-a.csv", "RecordID,In-hospital_death", outcomes)
+    return folder
+
+
 def physionet_records(folder: Path) -> Path:
     """Set a as the challenge gives it: a file a record."""
     for record in {row[0] for row in READINGS}:
