@@ -17,7 +17,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-MOVED = ("indexer", "expander", "merger", "evaluator", "workflows", "commands", "cli")
+MOVED = ("indexer", "expander", "merger", "evaluator", "workflows", "console", "commands", "cli")
 """Top-level packages and modules that lie inside `patientdx` in a wheel."""
 
 EXTENSIONS = {

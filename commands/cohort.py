@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from console.option_groups import Excludes, command
+from console.output import RESEARCH, Notices, Output, TableOutput, align_columns
+
 from . import options
 from .cohort_options import (
     CODES_NEED_DIAGNOSES,
@@ -21,8 +24,6 @@ from .cohort_options import (
     MinAge,
     WindowOptions,
 )
-from .option_groups import Excludes, command
-from .output import RESEARCH, Notices, Output, TableOutput, align_columns
 
 if TYPE_CHECKING:
     from evaluator.cohorts import CohortMeta

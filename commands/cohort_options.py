@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .option_groups import Needs, is_set
+from console.option_groups import Needs, is_set
 
 Folder = Annotated[Path, typer.Argument(help="Folder of the tables.")]
 Into = Annotated[Path, typer.Option("--into", help="Cohort file to write (Parquet).")]

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
+from console.option_groups import command
+from console.output import Notices
+
 from . import options
-from .option_groups import command
-from .output import Notices
 
 app = typer.Typer(help="Fetch published data.", no_args_is_help=True)
 

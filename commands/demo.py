@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from console.option_groups import command
+from console.output import RESEARCH, Notices
 from patientdx.errors import ExtraMissingError, FetchError, ModelError
 from patientdx.records import Filter
 
 from . import options
 from .hits import added_line, hit_lines, rank_change
 from .model_options import GeneratorOptions
-from .option_groups import command
-from .output import RESEARCH, Notices
 from .query_options import generator_settings
 
 if TYPE_CHECKING:

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from console.option_groups import command
+from console.output import TableOutput
+
 from . import options
-from .option_groups import command
-from .output import TableOutput
 
 if TYPE_CHECKING:
     from patientdx.capabilities import Capability, Machine

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from console.option_groups import Excludes, Mode, Needs, Values, command
+from console.output import Output
 from patientdx.errors import UsageError
 
 from . import options
 from .model_options import DEFAULT_MODEL, GeneratorOptions
-from .option_groups import Excludes, Mode, Needs, Values, command
-from .output import Output
 from .query_options import (
     K1,
     MODEL_OPTIONS,

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
+from console.option_groups import Mode, Needs, command
+from console.output import Notices
 from patientdx.errors import UsageError
 
 from . import options
 from .model_options import GeneratorOptions
-from .option_groups import Mode, Needs, command
-from .output import Notices
 from .query_options import (
     MODEL_OPTIONS,
     Vocabulary,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .output import RESEARCH, TableOutput, bold, highlight
+from console.output import RESEARCH, TableOutput, bold, highlight
 
 if TYPE_CHECKING:
     from patientdx.records import Hit

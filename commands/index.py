@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from console.option_groups import Mode, command
+from console.output import Notices, TableOutput
 from patientdx.errors import IndexFolderError, InputError
 
 from . import options
-from .option_groups import Mode, command
-from .output import Notices, TableOutput
 from .query_options import K1, B
 
 if TYPE_CHECKING:

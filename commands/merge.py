@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from console.option_groups import Excludes, Mode, Needs, command, is_set
+from console.output import RESEARCH, Output
 from patientdx.errors import MergeError, UsageError
 from workflows.merge_recipes import (
     MergeSource,
@@ -18,8 +20,6 @@ from workflows.merges import Engine, check_merge, verify_merge
 from workflows.merges import merge as merge_models
 
 from . import options
-from .option_groups import Excludes, Mode, Needs, command, is_set
-from .output import RESEARCH, Output
 
 if TYPE_CHECKING:
     from merger.execution import MergeResult

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from console.option_groups import command
+from console.output import Notices, TableOutput
+
 from . import options
-from .option_groups import command
-from .output import Notices, TableOutput
 
 if TYPE_CHECKING:
     from patientdx.fetching.model_cache import StoredModel

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from console.option_groups import Needs, command, is_set
 from patientdx.errors import UsageError
 
 from . import options
 from .model_options import Batch, ContextSize, LocalModelOptions
-from .option_groups import Needs, command, is_set
 from .report_options import ONE_FORMAT, ReportOptions
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from console.option_groups import Needs, Values
 from patientdx.errors import UsageError
 from patientdx.records import Filter
 
 from . import options
 from .model_options import GeneratorOptions
-from .option_groups import Needs, Values
 
 if TYPE_CHECKING:
     from expander import SystemSettings

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
+from console.option_groups import Excludes
+from console.output import Output
 from patientdx.errors import UsageError
-
-from .option_groups import Excludes
-from .output import Output
 
 ONE_FORMAT = Excludes(("form", "as_json"))
 """`--json` names a format, so that `--format` beside it would be ignored."""

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from console.option_groups import Needs, command, is_set
+from console.output import TableOutput, count_noun
 from patientdx.errors import InputError, UsageError
 
 from . import options
 from .hits import show_hits
-from .option_groups import Needs, command, is_set
-from .output import TableOutput, count_noun
 from .query_options import SYSTEM_RULES, FilterOptions, SystemOptions, WriteRun
 
 if TYPE_CHECKING:

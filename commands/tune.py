@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
+from console.option_groups import Excludes, Needs, command
+from console.output import Output
+
 from . import options
 from .model_options import GeneratorOptions
-from .option_groups import Excludes, Needs, command
-from .output import Output
 from .query_options import (
     MODEL_OPTIONS,
     Depth,

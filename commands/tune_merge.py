@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from console.option_groups import Needs, command, is_set
 from patientdx.errors import UsageError
 
 from . import options
-from .option_groups import Needs, command, is_set
 from .report_options import ONE_FORMAT, ReportOptions
 from .tune_merge_options import (
     LiveModelOptions,

@@ -14,7 +14,7 @@ from wheels import environment, run
 import patientdx
 
 ABOUT = f"patientdx-{patientdx.__version__}.dist-info"
-ROOMS = ("indexer", "expander", "merger", "evaluator", "workflows", "commands")
+ROOMS = ("indexer", "expander", "merger", "evaluator", "workflows", "console", "commands")
 ENGINES = {"indexer/_native.abi3.so", "merger/kernels/_native.abi3.so"}
 
 pytestmark = pytest.mark.slow

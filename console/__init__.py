@@ -1,0 +1,1 @@
+"""How the command line reads options and prints results; it knows nothing of patients or models."""
