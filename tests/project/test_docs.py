@@ -120,7 +120,8 @@ def anchors(page: Path) -> set[str]:
 def test_paths_in_pages_exist(page: Path) -> None:
     """Files of this repository that a page names in backquotes."""
     text = page.read_text(encoding="utf-8")
-    folders = "indexer|expander|merger|evaluator|patientdx|workflows|console|commands|tests|benchmarks|docs"
+    packages = "indexer|expander|merger|evaluator|patientdx|workflows|console|commands"
+    folders = f"{packages}|tests|benchmarks|docs"
     for path in re.findall(rf"`((?:{folders})/[\w/.-]+)`", text):
         assert (ROOT / path).exists(), path
 
