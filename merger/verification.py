@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from patientdx.errors import MergeError
-from patientdx.storage.file_digests import sha256_of
+from patientdx.storage.file_digests import hash_file
 
 from .checkpoints.adapters import adapter_digest
 from .checkpoints.checkpoint import Checkpoint
@@ -124,6 +124,6 @@ def _compare_folders(provenance: Provenance, folder: Path, repeated: Path) -> Ve
     different: list[str] = []
     for name in sorted(names):
         pair = (folder / name, repeated / name)
-        equal = all(path.is_file() for path in pair) and len({sha256_of(p) for p in pair}) == 1
+        equal = all(path.is_file() for path in pair) and len({hash_file(p) for p in pair}) == 1
         (same if equal else different).append(name)
     return Verification(provenance, tuple(same), tuple(different))

@@ -10,7 +10,7 @@ import numpy as np
 from patientdx.errors import InputError, ModelError
 from patientdx.formats import open_lines
 from patientdx.protocols import Scorer
-from patientdx.storage.text_files import Source, shown
+from patientdx.storage.text_files import Source, source_name
 
 from .instances import Floats, Indices, Instances, InstanceScorer
 
@@ -44,7 +44,7 @@ def read_texts(path: Source) -> list[Text]:
             texts.append(Text(line, number))
             in_paragraph = True
     if not texts:
-        raise InputError(f"{shown(path)}: there is no text in this file")
+        raise InputError(f"{source_name(path)}: there is no text in this file")
     distinct: dict[str, Text] = {}
     for text in texts:
         distinct.setdefault(text.text, text)
@@ -65,7 +65,7 @@ def token_counts(texts: Sequence[Text], count: Callable[[str], int], path: Sourc
             counts.append(count(text.text))
         except ModelError as error:
             raise InputError.at(
-                shown(path), text.line, f"the text is too long: {error.message}",
+                source_name(path), text.line, f"the text is too long: {error.message}",
                 hint="break it up by blank lines",
             ) from error  # fmt: skip
     return counts

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from patientdx.errors import InputError
-from patientdx.storage.text_files import Source, shown
+from patientdx.storage.text_files import Source, source_name
 
 from .concept import Concept, ConceptName, clean_name, distinct_names, parse_scope
 
@@ -43,11 +43,11 @@ def _rows(lines: Iterable[tuple[int, str]], source: Source) -> Iterator[tuple[in
     try:
         for row in csv.reader(texts(), delimiter="\t" if "\t" in first[1] else ",", strict=True):
             if len(row) < 2:
-                raise InputError.at(shown(source), last_line[0], "one column", hint=_HINT)
+                raise InputError.at(source_name(source), last_line[0], "one column", hint=_HINT)
             yield last_line[0], row
     except csv.Error as error:
         problem = f"malformed row ({error})"
-        raise InputError.at(shown(source), last_line[0], problem, hint=_HINT) from error
+        raise InputError.at(source_name(source), last_line[0], problem, hint=_HINT) from error
 
 
 def _read_names_by_id(
@@ -60,7 +60,7 @@ def _read_names_by_id(
     for line, row in rows:
         if len(row) != len(header):
             problem = f"{len(row)} columns instead of {len(header)}"
-            raise InputError.at(shown(source), line, problem, hint=_HINT)
+            raise InputError.at(source_name(source), line, problem, hint=_HINT)
         kind = row[type_column].strip().upper().partition("-")[0]
         name = ConceptName(clean_name(row[name_column]), parse_scope(kind, "EXACT"))
         names = names_by_id.setdefault(row[id_column].strip(), [])
@@ -82,6 +82,6 @@ def _read_name_pairs(rows: list[tuple[int, list[str]]], source: Source) -> list[
     for name, synonyms in meanings.items():
         distinct = distinct_names(synonyms)
         own_name = ConceptName(name, is_ambiguous=len(distinct) > 1)
-        concept_id = f"{shown(source)}#{name}"
+        concept_id = f"{source_name(source)}#{name}"
         concepts += [Concept(concept_id, (synonym, own_name)) for synonym in distinct]
     return concepts

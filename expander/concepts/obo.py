@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from patientdx.errors import InputError
-from patientdx.storage.text_files import Source, shown
+from patientdx.storage.text_files import Source, source_name
 
 from .concept import Concept, ConceptName, clean_name, distinct_names, parse_scope
 
@@ -30,7 +30,7 @@ def read_obo(lines: Iterable[tuple[int, str]], source: Source) -> list[Concept]:
         if not any(value.startswith("true") for _, value in tags.get("is_obsolete", [])):
             concepts.append(_parse_concept(tags, start, source))
     if not concepts:
-        raise InputError(f"{shown(source)}: the ontology holds no terms", hint=OBO_HINT)
+        raise InputError(f"{source_name(source)}: the ontology holds no terms", hint=OBO_HINT)
     return concepts
 
 
@@ -41,7 +41,7 @@ def concepts_below(root: str, concepts: list[Concept], source: Source) -> list[C
         for parent in concept.parents:
             children.setdefault(parent, []).append(concept.concept_id)
     if root not in children:
-        raise InputError(f"{shown(source)}: no term is below `{root}`")
+        raise InputError(f"{source_name(source)}: no term is below `{root}`")
     descendants, stack = set(), list(children[root])
     while stack:
         concept_id = stack.pop()
@@ -71,14 +71,14 @@ def _parse_tags(stanza: list[tuple[int, str]], source: Source) -> _Tags:
     for line, text in stanza:
         tag, colon, value = text.partition(":")
         if not colon:
-            raise InputError.at(shown(source), line, "a tag without a value", hint=OBO_HINT)
+            raise InputError.at(source_name(source), line, "a tag without a value", hint=OBO_HINT)
         tags.setdefault(tag.strip(), []).append((line, value.strip()))
     return tags
 
 
 def _parse_concept(tags: _Tags, start: int, source: Source) -> Concept:
     if "id" not in tags or "name" not in tags:
-        raise InputError.at(shown(source), start, "a term without id or name", hint=OBO_HINT)
+        raise InputError.at(source_name(source), start, "a term without id or name", hint=OBO_HINT)
     names = [ConceptName(clean_name(tags["name"][0][1]))]
     for line, value in tags.get("synonym", []):
         synonym = _parse_synonym(line, value, source)
@@ -92,7 +92,7 @@ def _parse_synonym(line: int, value: str, source: Source) -> ConceptName | None:
     """A synonym with its scope; None for one that the ontology marks as obsolete."""
     match = _SYNONYM.match(value)
     if match is None:
-        raise InputError.at(shown(source), line, "a malformed synonym", hint=OBO_HINT)
+        raise InputError.at(source_name(source), line, "a malformed synonym", hint=OBO_HINT)
     text, scope, kind = match.groups()
     if kind == "obsolete_synonym":
         return None

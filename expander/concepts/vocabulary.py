@@ -7,7 +7,7 @@ first line of a file decides which of the two formats it has.
 from itertools import chain
 
 from patientdx.errors import InputError
-from patientdx.storage.text_files import Source, filled, open_lines, shown
+from patientdx.storage.text_files import Source, non_blank_lines, open_lines, source_name
 
 from .concept import Concept
 from .name_lists import read_name_list
@@ -20,14 +20,14 @@ def read_vocabulary(source: Source, *, root: str | None = None) -> list[Concept]
     `root` selects the concepts below a concept of an OBO file (HP:0000118 excludes HPO's
     modifiers). Raises InputError for a file in neither format, a malformed row and an unknown root.
     """
-    lines = filled(open_lines(source))
+    lines = non_blank_lines(open_lines(source))
     first = next(lines, None)
     if first is None:
-        raise InputError(f"{shown(source)}: the vocabulary is empty", hint=OBO_HINT)
+        raise InputError(f"{source_name(source)}: the vocabulary is empty", hint=OBO_HINT)
     all_lines = chain([first], lines)
     if is_obo(first[1]):
         concepts = read_obo(all_lines, source)
         return concepts if root is None else concepts_below(root, concepts, source)
     if root is not None:
-        raise InputError(f"{shown(source)}: only an OBO file has a root concept")
+        raise InputError(f"{source_name(source)}: only an OBO file has a root concept")
     return read_name_list(all_lines, source)

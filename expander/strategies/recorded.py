@@ -8,7 +8,7 @@ from typing import Any
 from expander.query_terms import add_terms, add_words
 from patientdx.errors import InputError
 from patientdx.records import Query
-from patientdx.storage.text_files import Source, filled, open_lines, shown
+from patientdx.storage.text_files import Source, non_blank_lines, open_lines, source_name
 
 _MAX_WEIGHT = 1e30  # the same limit as in the index
 _HINT = "each line is an object with query_id, weights, terms and replaces_text, as expand writes"
@@ -44,13 +44,15 @@ def read_expansions(source: Source) -> RecordedExpander:
     Raises InputError for malformed rows and for ids that appear twice.
     """
     rows: dict[str, dict[str, Any]] = {}
-    for line, text in filled(open_lines(source)):
+    for line, text in non_blank_lines(open_lines(source)):
         row = _parse_row(text)
         if row is None:
-            raise InputError.at(shown(source), line, "this is not an expanded query", hint=_HINT)
+            raise InputError.at(
+                source_name(source), line, "this is not an expanded query", hint=_HINT
+            )
         if row["query_id"] in rows:
             problem = f"query `{row['query_id']}` appears twice"
-            raise InputError.at(shown(source), line, problem, hint="keep one of the lines")
+            raise InputError.at(source_name(source), line, problem, hint="keep one of the lines")
         rows[row["query_id"]] = row
     return RecordedExpander(rows)
 

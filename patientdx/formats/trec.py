@@ -10,7 +10,7 @@ import numpy as np
 from patientdx.errors import InputError
 from patientdx.records import Hit, Qrels, Run, ranked
 from patientdx.storage.atomic import atomic_writer
-from patientdx.storage.text_files import Source, TextInput, filled, open_lines, shown
+from patientdx.storage.text_files import Source, TextInput, non_blank_lines, open_lines, source_name
 
 _GRADE = re.compile(r"[+-]?[0-9]{1,9}")
 _JUDGEMENT = "a line is: query-id document-id grade (BEIR), or query-id 0 document-id grade (TREC)"
@@ -26,10 +26,10 @@ def read_qrels(path: Source) -> Qrels:
     Columns are parted by tabs where a line has one, else by white space. Raises InputError for
     rows that are malformed or judge a pair twice.
     """
-    name = shown(path)
+    name = source_name(path)
     qrels: Qrels = {}
     width = 0
-    for line, text in filled(open_lines(path)):
+    for line, text in non_blank_lines(open_lines(path)):
         cells = _cells(text)
         if not width and _is_header(cells):
             width = len(cells)

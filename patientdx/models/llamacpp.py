@@ -24,7 +24,7 @@ from patientdx.protocols import (
     ModelDescription,
     Prompt,
 )
-from patientdx.storage.file_digests import digest_of
+from patientdx.storage.file_digests import digest_files
 
 from .answers import AnswerForms, Tokens
 from .http.address import ServerAddress
@@ -71,7 +71,7 @@ class LlamaCppModel:
         address = ServerAddress.parse(server.listening_address, allow_remote=False)
         api = LlamaApi.connect(JsonClient(address, key, settings.timeout_s, attempts=1))
         chat = _uses_chat_template(path, settings)
-        digest = digest_of(
+        digest = digest_files(
             [path],
             model_folder(settings.cache) if settings.cache else None,
             backend=f"llamacpp {version('xllamacpp')}",

@@ -10,7 +10,7 @@ from patientdx.capabilities import require_package
 from patientdx.errors import ModelError
 from patientdx.fetching.model_cache import model_folder
 from patientdx.protocols import GREEDY, Choice, Completion, GenerationSettings, Prompt
-from patientdx.storage.file_digests import digest_of
+from patientdx.storage.file_digests import digest_files
 
 from .answers import AnswerForms, Tokens
 from .settings import DEFAULTS, ModelSettings, Warn, ignore_warning
@@ -53,7 +53,7 @@ class VllmModel:
             )
         warn("vLLM is starting, which takes half a minute or more")
         engine = _engine(path, settings)
-        digest = digest_of(
+        digest = digest_files(
             files,
             model_folder(settings.cache) if settings.cache else None,
             backend=f"vllm {_version()}",

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Writing files that appear complete or not at all."""
 
 import gzip
 import io
@@ -14,10 +14,10 @@ from typing import IO, Any, BinaryIO, Literal, cast, overload
 from patientdx.errors import InputError, PatientDxError
 
 from .durable import flush_and_sync, sync_folder
-from .text_files import Source, is_standard
+from .text_files import Source, is_standard_stream
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-_LONGEST_STEM = 200  # bytes of a name that a temporary name repeats; 255 is the usual limit
+_MAX_STEM_BYTES = 200  # of the name in a temporary name; the usual limit of names is 255 bytes
 
 
 @overload
@@ -31,14 +31,14 @@ def atomic_writer(
 def atomic_writer(
     path: Source, mode: Literal["w", "wb"] = "w", *, private: bool = False
 ) -> AbstractContextManager[IO[str]] | AbstractContextManager[IO[bytes]]:
-    """A stream whose content gets the name `path` once the block ends without an exception.
+    """A stream that becomes the file `path` when the block ends without an exception.
 
-    Text is UTF-8 with LF. Names that end in .gz or .zst are compressed, "-" is standard
-    output, links are followed, and devices and pipes are written to directly. An existing file
-    keeps its permissions; a `private` one is readable and writable by its owner alone, from its
-    first byte on. Raises PatientDxError when the disk does not take the file.
+    Text is UTF-8 with LF. Files named .gz or .zst are compressed, "-" is standard output, links
+    are followed, and devices and pipes are written to directly. An existing file keeps its
+    permissions; a `private` one is readable and writable by its owner only, from the start.
+    Raises PatientDxError if the file cannot be written.
     """
-    if is_standard(path):
+    if is_standard_stream(path):
         return _standard_output(mode)
     return _file_writer(path, mode, private=private)
 
@@ -61,36 +61,41 @@ def _standard_output(mode: str) -> Iterator[IO[Any]]:
 
 @contextmanager
 def _file_writer(path: Source, mode: str, *, private: bool) -> Iterator[IO[Any]]:
-    with _refusals(path):
+    with _as_write_errors(path):
         target = Path(os.path.realpath(path))
-        before = _mode_of(target)
-    # What is no regular file (a device, a pipe) has no content to replace.
+        before = _existing_mode(target)
+    # A device or a pipe has no content to replace.
     direct = before is not None and not stat.S_ISREG(before)
     rights = stat.S_IRUSR | stat.S_IWUSR if private else before
-    opened = _opened(target) if direct else _replacing(target, rights)
+    opened = _open_existing(target) if direct else _open_temporary(target, rights)
     try:
         with opened as raw, ExitStack() as layers:
-            yield _layered(raw, target.suffix, mode, layers)
+            yield _add_layers(raw, target.suffix, mode, layers)
     except OSError as error:
-        if error.filename is not None:  # about another file, from within the caller's block
+        if error.filename is not None:  # about another file, raised inside the caller's block
             raise
-        raise _refusal(path, error) from error
+        raise _write_error(path, error) from error
 
 
 @contextmanager
-def _opened(target: Path) -> Iterator[BinaryIO]:
-    with _refusals(target):
+def _open_existing(target: Path) -> Iterator[BinaryIO]:
+    with _as_write_errors(target):
         stream = target.open("wb")
     with stream:
         yield stream
 
 
 @contextmanager
-def _replacing(target: Path, rights: int | None) -> Iterator[BinaryIO]:
-    """A binary file that takes the target's place when the block ends well; None: the umask's."""
-    stem = target.name.encode("utf-8", "surrogateescape")[:_LONGEST_STEM].decode("utf-8", "ignore")
+def _open_temporary(target: Path, rights: int | None) -> Iterator[BinaryIO]:
+    """A temporary binary file that replaces the target when the block ends without an exception.
+
+    `rights` are its permissions; None for those of the umask.
+    """
+    stem = target.name.encode("utf-8", "surrogateescape")[:_MAX_STEM_BYTES].decode(
+        "utf-8", "ignore"
+    )
     temporary = target.with_name(f".{stem}.{secrets.token_hex(6)}.tmp")
-    with _refusals(target):  # not made by tempfile: a new file gets the umask's permissions
+    with _as_write_errors(target):  # not made by tempfile: a new file gets the umask's permissions
         descriptor = os.open(temporary, _CREATE, 0o666 if rights is None else 0o600)
     try:
         with os.fdopen(descriptor, "wb") as raw:
@@ -98,7 +103,7 @@ def _replacing(target: Path, rights: int | None) -> Iterator[BinaryIO]:
                 os.fchmod(raw.fileno(), stat.S_IMODE(rights))
             yield raw
             flush_and_sync(raw)
-        with _refusals(target):
+        with _as_write_errors(target):
             temporary.replace(target)
     except BaseException:
         with suppress(OSError):
@@ -108,15 +113,15 @@ def _replacing(target: Path, rights: int | None) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _refusals(path: Source) -> Iterator[None]:
-    """Turns what the operating system says about a path into a sentence."""
+def _as_write_errors(path: Source) -> Iterator[None]:
+    """Turns errors of the operating system about a path into PatientDxError."""
     try:
         yield
     except (OSError, ValueError) as error:
-        raise _refusal(path, error) from error
+        raise _write_error(path, error) from error
 
 
-def _mode_of(target: Path) -> int | None:
+def _existing_mode(target: Path) -> int | None:
     try:
         mode = target.stat().st_mode
     except FileNotFoundError:
@@ -126,10 +131,10 @@ def _mode_of(target: Path) -> int | None:
     return mode
 
 
-def _layered(raw: BinaryIO, suffix: str, mode: str, layers: ExitStack) -> IO[Any]:
-    """Compression and UTF-8 on top of a binary file, closed by `layers` in the right order."""
+def _add_layers(raw: BinaryIO, suffix: str, mode: str, layers: ExitStack) -> IO[Any]:
+    """Adds compression and UTF-8 to a binary file; `layers` closes them in the right order."""
     binary: IO[bytes] = raw
-    if suffix == ".gz":  # no time and no name inside: the same content gives the same bytes
+    if suffix == ".gz":  # without time and name, so that equal content gives equal bytes
         packed = gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6)
         binary = layers.enter_context(cast("IO[bytes]", packed))
     elif suffix == ".zst":
@@ -144,7 +149,7 @@ def _layered(raw: BinaryIO, suffix: str, mode: str, layers: ExitStack) -> IO[Any
     return text
 
 
-def _refusal(path: Source, error: OSError | ValueError) -> PatientDxError:
+def _write_error(path: Source, error: OSError | ValueError) -> PatientDxError:
     if isinstance(error, FileNotFoundError):
         hint = "make the folder first"
     elif isinstance(error, PermissionError):

@@ -1,7 +1,7 @@
-"""Text files read as a stream: plain, gzip or zstd, or standard input, strictly UTF-8.
+"""Reading text files as a stream: plain, gzip or zstd, or standard input, strictly UTF-8.
 
-Compression is recognised by the first bytes of a file, never by its name. Whatever is wrong with
-a file ends in one InputError that names it, and the line where one is known.
+Compression is recognised by the first bytes of a file, never by its name. Any problem with a file
+raises an InputError with its name and, if known, the line.
 """
 
 import codecs
@@ -25,7 +25,7 @@ _CHUNK = 1 << 18  # bytes
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # after a first byte of 0x50 to 0x5f
-_OTHERS = {
+_OTHER_FORMATS = {
     b"PK\x03\x04": "a zip archive",
     b"BZh": "a bzip2 file",
     b"\xfd7zX": "an xz file",
@@ -37,18 +37,18 @@ _UNREADABLE = (OSError, EOFError, zlib.error)
 
 
 class _Bytes(Protocol):
-    """Anything that gives bytes."""
+    """A readable binary stream."""
 
     def read(self, size: int = -1, /) -> bytes: ...
 
 
-def is_standard(path: Source) -> bool:
+def is_standard_stream(path: Source) -> bool:
     """True for "-", which stands for standard input or output."""
     return os.fspath(path) == "-"
 
 
 def is_file(path: Path) -> bool:
-    """True for a file; false also where the system cannot look, as for too long a name."""
+    """True for a file; false also if the system cannot check, as with a name that is too long."""
     try:
         return path.is_file()
     except OSError:
@@ -56,20 +56,20 @@ def is_file(path: Path) -> bool:
 
 
 def is_folder(path: Source) -> bool:
-    """True for a folder. A path that cannot be looked at is none: opening it tells why."""
+    """True for a folder; false also if the system cannot check: opening it gives the reason."""
     try:
-        return not is_standard(path) and Path(path).is_dir()
+        return not is_standard_stream(path) and Path(path).is_dir()
     except OSError:
         return False
 
 
-def shown(path: Source) -> str:
-    """What messages call a source."""
-    return "stdin" if is_standard(path) else os.fspath(path)
+def source_name(path: Source) -> str:
+    """The name of a source in messages."""
+    return "stdin" if is_standard_stream(path) else os.fspath(path)
 
 
-class _Pushed(io.RawIOBase):
-    """First bytes put back in front of a stream that may not be able to seek (a pipe)."""
+class _Prepended(io.RawIOBase):
+    """A stream with its first bytes put back, for streams that cannot seek (pipes)."""
 
     def __init__(self, head: bytes, rest: _Bytes) -> None:
         self._head = head
@@ -86,8 +86,11 @@ class _Pushed(io.RawIOBase):
         return len(data)
 
 
-class _Unzstd(io.RawIOBase):
-    """A zstd stream of any number of frames; unlike zstandard's reader it notices a cut end."""
+class _ZstdReader(io.RawIOBase):
+    """A decompressed zstd stream of any number of frames.
+
+    Unlike zstandard's own reader it detects a truncated end.
+    """
 
     def __init__(self, packed: _Bytes) -> None:
         import zstandard
@@ -130,42 +133,42 @@ class _Unzstd(io.RawIOBase):
         return 0
 
 
-def _unpacked(stream: _Bytes) -> io.BufferedReader:
-    """The text's bytes, whatever they are packed with."""
+def _decompress(stream: _Bytes) -> io.BufferedReader:
+    """The bytes of a stream, decompressed if it is gzip or zstd."""
     head = stream.read(4)
-    raw: io.RawIOBase = _Pushed(head, stream)
+    raw: io.RawIOBase = _Prepended(head, stream)
     if head.startswith(_GZIP):
         unzipped = gzip.GzipFile(fileobj=io.BufferedReader(raw, _CHUNK), mode="rb")
         raw = cast("io.RawIOBase", unzipped)
     elif head == _ZSTD or (head[1:] == _ZSTD_SKIPPABLE and head[0] >> 4 == 5):
-        raw = _Unzstd(raw)
+        raw = _ZstdReader(raw)
     return io.BufferedReader(raw, _CHUNK)
 
 
 class TextInput:
-    """A text file that is open for reading, once, from its beginning.
+    """A text file, open for reading once from the start.
 
     `line` is the number of the line read last. Raises InputError for a file that is missing,
-    unreadable, a folder, packed wrongly, cut off, or no UTF-8 text; a UTF-8 byte order mark is
-    left out.
+    unreadable, a folder, in another compression format, truncated, or not UTF-8 text. A UTF-8
+    byte order mark is skipped.
     """
 
     def __init__(self, path: Source) -> None:
-        self.name = shown(path)
+        self.name = source_name(path)
         self.line = 0
         self._open_files = ExitStack()
         try:
-            self._stream = _unpacked(self._opened(path))
+            self._stream = _decompress(self._open_bytes(path))
             self._check_head(self._stream.peek(4))
         except (*_UNREADABLE, ValueError) as error:
             self._open_files.close()
-            raise self._explained(error) from error
+            raise self._read_error(error) from error
         except InputError:
             self._open_files.close()
             raise
 
-    def _opened(self, path: Source) -> _Bytes:
-        if is_standard(path):
+    def _open_bytes(self, path: Source) -> _Bytes:
+        if is_standard_stream(path):
             return sys.stdin.buffer
         return self._open_files.enter_context(Path(path).open("rb"))
 
@@ -176,7 +179,7 @@ class TextInput:
             raise InputError(
                 f"{self.name}:1: this is UTF-16 text, not UTF-8", hint=_AS_UTF8.format("UTF-16")
             )
-        for magic, kind in _OTHERS.items():
+        for magic, kind in _OTHER_FORMATS.items():
             if head.startswith(magic):
                 raise InputError(
                     f"{self.name}: this is {kind}, not text",
@@ -195,71 +198,71 @@ class TextInput:
         self._open_files.close()
 
     def first_character(self) -> str:
-        """The first character that is no white space, "" when there is none."""
+        """The first character that is not white space; "" if there is none."""
         try:
             while (head := self._stream.peek(1)).isspace():
                 self.line += self._stream.read(len(head)).count(b"\n")
         except _UNREADABLE as error:
-            raise self._explained(error) from error
+            raise self._read_error(error) from error
         return head.lstrip()[:1].decode("ascii", "replace")
 
     def lines(self) -> Iterator[str]:
-        """The lines, with their line ends."""
+        """The lines, with their line endings."""
         try:
             for data in self._stream:
                 self.line += 1
-                yield self._decoded(data)
+                yield self._decode_line(data)
         except _UNREADABLE as error:
-            raise self._explained(error) from error
+            raise self._read_error(error) from error
 
     def chunks(self) -> Iterator[str]:
-        """The text in pieces of bounded size, for formats that do not care for lines."""
+        """The text in pieces of bounded size, for formats that are not line by line."""
         decoder = codecs.getincrementaldecoder("utf-8")()
         self.line += 1
         for data in self._blocks():
-            yield self._checked(data, decoder)
-        self._checked(b"", decoder, final=True)
+            yield self._decode_chunk(data, decoder)
+        self._decode_chunk(b"", decoder, final=True)
 
     def _blocks(self) -> Iterator[bytes]:
         try:
             while data := self._stream.read(_CHUNK):
                 yield data
         except _UNREADABLE as error:
-            raise self._explained(error) from error
+            raise self._read_error(error) from error
 
-    def _checked(
+    def _decode_chunk(
         self, data: bytes, decoder: codecs.IncrementalDecoder, *, final: bool = False
     ) -> str:
         try:
             text = decoder.decode(data, final)
         except UnicodeDecodeError as error:
             self.line += error.object.count(b"\n", 0, error.start)
-            raise self._no_utf8() from error
+            raise self._encoding_error() from error
         if b"\0" in data:
             self.line += data.count(b"\n", 0, data.index(b"\0"))
-            raise self._binary()
+            raise self._binary_error()
         self.line += data.count(b"\n")
         return text
 
-    def _decoded(self, data: bytes) -> str:
+    def _decode_line(self, data: bytes) -> str:
         if b"\0" in data:
-            raise self._binary()
+            raise self._binary_error()
         try:
             return data.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise self._no_utf8() from error
+            raise self._encoding_error() from error
 
-    def _binary(self) -> InputError:
+    def _binary_error(self) -> InputError:
         return InputError.at(
             self.name, self.line, "this is binary data, not text", hint="is it the right file?"
         )
 
-    def _no_utf8(self) -> InputError:
+    def _encoding_error(self) -> InputError:
         hint = _AS_UTF8.format("LATIN1")
         return InputError.at(self.name, self.line, "this is not UTF-8 text", hint=hint)
 
-    def _explained(self, error: Exception) -> InputError:
-        """One sentence for what the operating system or a decompressor says."""
+    def _read_error(self, error: Exception) -> InputError:
+        """The InputError for an error of the operating system or a decompressor."""
         if isinstance(error, (EOFError, zlib.error, gzip.BadGzipFile)):
             where = f"{self.name}:{self.line}" if self.line else self.name
             return InputError(
@@ -277,7 +280,7 @@ class TextInput:
 
 
 def open_lines(path: Source) -> Iterator[tuple[int, str]]:
-    """The lines of a text file, numbered from 1, without their line ends (LF, or CR LF).
+    """The lines of a text file, numbered from 1, without their line endings (LF or CR LF).
 
     The file may be plain, gzip or zstd; "-" is standard input. Raises InputError, see TextInput.
     """
@@ -286,6 +289,6 @@ def open_lines(path: Source) -> Iterator[tuple[int, str]]:
             yield source.line, line.rstrip("\r\n")
 
 
-def filled(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """The numbered lines that hold more than white space."""
+def non_blank_lines(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Those numbered lines that are not just white space."""
     return ((number, line) for number, line in lines if line and not line.isspace())

@@ -10,7 +10,7 @@ from patientdx.models.answers import AnswerForms
 from patientdx.models.settings import DEFAULTS, ModelSettings, Warn, ignore_warning
 from patientdx.models.tokenizer import PromptTokenizer, cut_at_stop
 from patientdx.protocols import GREEDY, Choice, Completion, GenerationSettings, Prompt
-from patientdx.storage.file_digests import digest_of
+from patientdx.storage.file_digests import digest_files
 
 from .answer_scoring import AnswerScorer, AnswerScores
 from .decoding import Decoder, halve_batch, is_out_of_memory
@@ -64,7 +64,7 @@ class HfModel:
         """
         files = weight_files(path)
         loaded = load(path, settings)
-        digest = digest_of(
+        digest = digest_files(
             files,
             model_folder(settings.cache) if settings.cache else None,
             backend="hf",

@@ -8,7 +8,7 @@ import pytest
 
 from patientdx.errors import ModelError
 from patientdx.storage import file_digests
-from patientdx.storage.file_digests import digest_of, sha256_of
+from patientdx.storage.file_digests import digest_files, hash_file
 
 
 @pytest.fixture
@@ -20,12 +20,12 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 def test_whatever_changes_the_answers_changes_the_digest(files: list[Path]) -> None:
-    seen = {digest_of(files, None, dtype="float32")}
-    seen.add(digest_of(files, None, dtype="bfloat16"))
-    seen.add(digest_of(files[:1], None, dtype="float32"))
-    seen.add(digest_of(files, None))
+    seen = {digest_files(files, None, dtype="float32")}
+    seen.add(digest_files(files, None, dtype="bfloat16"))
+    seen.add(digest_files(files[:1], None, dtype="float32"))
+    seen.add(digest_files(files, None))
     files[0].write_bytes(b"other weights")
-    seen.add(digest_of(files, None, dtype="float32"))
+    seen.add(digest_files(files, None, dtype="float32"))
     assert len(seen) == 5
 
 
@@ -37,7 +37,7 @@ def test_the_order_and_the_folder_of_the_files_do_not_matter(
     moved = [elsewhere / path.name for path in files]
     for path, target in zip(files, moved, strict=True):
         target.write_bytes(path.read_bytes())
-    assert digest_of(files[::-1], None) == digest_of(files, None) == digest_of(moved, None)
+    assert digest_files(files[::-1], None) == digest_files(files, None) == digest_files(moved, None)
 
 
 def test_a_file_is_read_once(
@@ -48,28 +48,28 @@ def test_a_file_is_read_once(
 
     def counted(path: Path) -> str:
         read.append(path.name)
-        return sha256_of(path)
+        return hash_file(path)
 
-    monkeypatch.setattr(file_digests, "sha256_of", counted)
-    first = digest_of(files, cache)
+    monkeypatch.setattr(file_digests, "hash_file", counted)
+    first = digest_files(files, cache)
     assert sorted(read) == ["config.json", "model.safetensors"]
-    assert digest_of(files, cache) == first
+    assert digest_files(files, cache) == first
     assert len(read) == 2
     files[1].write_bytes(b"{}")
     os.utime(files[1], ns=(1, 1))
-    assert digest_of(files, cache) != first
+    assert digest_files(files, cache) != first
     assert read[2:] == ["config.json"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"[1]", b'{"a": 1}', b"\xff", b"{"])
 def test_a_damaged_memo_is_no_memo(files: list[Path], tmp_path: Path, damage: bytes) -> None:
     cache = tmp_path / "cache"
-    expected = digest_of(files, cache)
+    expected = digest_files(files, cache)
     (cache / "digests.json").write_bytes(damage)
-    assert digest_of(files, cache) == expected
+    assert digest_files(files, cache) == expected
     assert len(json.loads((cache / "digests.json").read_bytes())) >= 2
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"none\.gguf: cannot be read"):
-        digest_of([tmp_path / "none.gguf"], None)
+        digest_files([tmp_path / "none.gguf"], None)
