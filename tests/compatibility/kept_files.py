@@ -58,7 +58,8 @@ _VOCABULARY = ("--vocabulary", "vocabulary.csv")
 _HF = ("torch", "transformers")
 _COHORT = ("pyarrow",)
 _EVERY_STRATEGY = "rrf(bm25,keywords,query2doc,grounded,rm3,rocchio,reduce)"
-_PAIR = ("tune-merge", MATH, MEDICAL, "--step", 0.5, "--resamples", 20)
+_SEARCH = ("tune-merge", MATH, MEDICAL, "--step", 0.5)
+_PAIR = (*_SEARCH, "--resamples", 20)
 _STAYS = ("--cohort", "cohorts/made.parquet")
 _MORTALITY = ("evaluate-mortality", "cohorts/made.parquet", "--resamples", 20)
 
@@ -190,7 +191,7 @@ JSON_COMMANDS: Mapping[str, Command] = {
     "tune-merge by halving": Command(
         (*_PAIR, *_STAYS, "--strategy", "halving", "--json"), (*_HF, *_COHORT)
     ),
-    "tune-merge in private": Command((*_PAIR, *_STAYS, "--epsilon", 1), (*_HF, *_COHORT)),
+    "tune-merge in private": Command((*_SEARCH, *_STAYS, "--epsilon", 1), (*_HF, *_COHORT)),
     "tune-merge by queries": Command(
         (*_PAIR, *_JUDGED, *_INDEX, "--system", _EVERY_STRATEGY, "--json"), _HF
     ),
