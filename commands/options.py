@@ -48,15 +48,9 @@ def settings() -> Settings:
 
 def api_key(file: Path | None) -> str | None:
     """The API key of a model server: from a file, else from PATIENTDX_API_KEY."""
-    if file is None:
-        return os.environ.get("PATIENTDX_API_KEY") or None
-    try:
-        key = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: cannot read an API key: {type(error).__name__}") from None
-    if not key or len(key.split()) != 1:
-        raise UsageError(f"{file}: an API key is one word", hint="the key alone, in one line")
-    return key
+    from patientdx.models.credentials import read_api_key
+
+    return read_api_key(os.environ, file)
 
 
 def require_index(folder: Path | None) -> Path:

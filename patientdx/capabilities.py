@@ -1,6 +1,6 @@
-"""What this installation can do: the extras, what each enables, and the machine it runs on.
+"""The optional packages of this installation, what they enable, and the machine.
 
-Versions are read from the packages' metadata; no package is imported to find out.
+Versions come from package metadata; no package is imported for them.
 """
 
 import os
@@ -75,7 +75,7 @@ _EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 
 class Package(NamedTuple):
-    """A package by the name that pip knows; `version` is None where it is not installed."""
+    """A package by its name for pip; `version` is None if it is not installed."""
 
     name: str
     version: str | None
@@ -83,7 +83,7 @@ class Package(NamedTuple):
 
 @dataclass(frozen=True)
 class Capability:
-    """An extra (or the core), one sentence on what it enables, and the commands that install it."""
+    """An extra (or the core) with one sentence on what it enables."""
 
     extra: str
     enables: str
@@ -91,7 +91,7 @@ class Capability:
 
     @property
     def installed(self) -> bool:
-        """Whether every package of it is there."""
+        """Whether all its packages are installed."""
         return all(package.version is not None for package in self.packages)
 
     @property
@@ -101,7 +101,7 @@ class Capability:
 
     @property
     def install_in_checkout(self) -> str:
-        """The command that installs it in a checkout, where constraints.txt lies."""
+        """The command that installs it in a checkout, with the versions of constraints.txt."""
         extra = "" if self.extra == CORE else f"[{self.extra}]"
         return f"pip install -c constraints.txt -e '.{extra}'"
 
@@ -112,11 +112,11 @@ class Capability:
 
 @dataclass(frozen=True)
 class Machine:
-    """The machine as this process sees it; None stands for what it does not tell.
+    """The machine as this process sees it; None where the system does not report a value.
 
-    `cores` are those the process may use. `memory_bytes` is the whole machine's, not the share
-    of a container. `free_disk_bytes` is that of the disk which holds `folder`. `gpu` says that an
-    NVIDIA driver or its tool is there, not that a package can use it.
+    `cores` are those the process may use. `memory_bytes` is that of the whole machine, not the
+    share of a container. `free_disk_bytes` is that of the disk which holds `folder`. `gpu` says
+    that an NVIDIA driver or its tool is installed, not that a package can use it.
     """
 
     python: str
@@ -137,7 +137,7 @@ def capabilities() -> list[Capability]:
 
 
 def machine(folder: Path, environ: Mapping[str, str]) -> Machine:
-    """What this machine offers to work in `folder`, which need not exist yet."""
+    """The resources for work in `folder`, which need not exist yet."""
     return Machine(
         python=platform.python_version(),
         platform=platform.platform(),
@@ -151,7 +151,7 @@ def machine(folder: Path, environ: Mapping[str, str]) -> Machine:
 
 
 def require_package(package: str, extra: str) -> None:
-    """Raises ExtraMissingError unless `package` (the name to import) is there, unimported."""
+    """Raises ExtraMissingError unless `package` can be imported; does not import it."""
     if find_spec(package) is None:
         raise ExtraMissingError(package, extra)
 
@@ -164,7 +164,7 @@ def _version(name: str) -> str | None:
 
 
 def _memory() -> int | None:
-    """Bytes; None where the system has no sysconf (Windows) or does not tell."""
+    """Bytes; None where the system has no sysconf (Windows) or does not report them."""
     try:
         pages, page = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
@@ -174,12 +174,12 @@ def _memory() -> int | None:
 
 def _free_disk(folder: Path) -> int | None:
     try:
-        return shutil.disk_usage(_nearest(folder)).free
+        return shutil.disk_usage(_nearest_existing(folder)).free
     except OSError:
         return None
 
 
-def _nearest(folder: Path) -> Path:
-    """The folder itself, or the closest one above it that exists."""
+def _nearest_existing(folder: Path) -> Path:
+    """The folder itself, or its closest parent that exists."""
     absolute = folder.absolute()
     return next((path for path in (absolute, *absolute.parents) if path.exists()), absolute)

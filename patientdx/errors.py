@@ -6,11 +6,11 @@ PatientDxError
 ├── NotFoundError       a patient id that is not in the index
 ├── IndexFolderError    an index that is missing, damaged, too new, or being written to
 ├── CacheError          a cache of replies that is damaged, foreign, or cannot be written
-├── FetchError          a download that was not allowed or did not arrive whole
-├── ModelError          a language model that is missing or cannot do what was asked
+├── FetchError          a download that was not allowed or is incomplete
+├── ModelError          a language model that is missing or lacks an ability
 │   └── ReplyError      prompts that a model did not answer (holds the other completions)
 ├── MergeError          models that cannot be merged
-├── EvaluationError     figures that cannot be computed from what was given
+├── EvaluationError     metrics that cannot be computed from the data
 └── ExtraMissingError   an optional package that is not installed
 
 Messages are one sentence and never hold patient text; the hint names the next command.
@@ -22,7 +22,7 @@ from .protocols import Completion
 
 
 class PatientDxError(Exception):
-    """Root of the tree: a sentence for the user, and a hint that says what to do about it."""
+    """Root of the tree: a sentence for the user, and a hint what to do about it."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -60,7 +60,7 @@ class FetchError(PatientDxError):
 
 
 class ModelError(PatientDxError):
-    """A language model that is missing or lacks what was asked of it."""
+    """A language model that is missing or lacks an ability."""
 
 
 class ReplyError(ModelError):
@@ -78,7 +78,7 @@ class MergeError(PatientDxError):
 
 
 class EvaluationError(PatientDxError):
-    """Figures that cannot be computed from what was given."""
+    """Metrics that cannot be computed from the data."""
 
 
 class ExtraMissingError(PatientDxError):
@@ -93,7 +93,7 @@ class ExtraMissingError(PatientDxError):
 
 
 def describe_patient_id(patient_id: str) -> str:
-    """An id for a message. What looks like text rather than an id is only described."""
+    """An id for a message; one that looks like text is not quoted."""
     if len(patient_id) <= 80 and not any(c.isspace() for c in patient_id):
         return f"`{patient_id}`"
     return f"with an id of {len(patient_id):,} characters"

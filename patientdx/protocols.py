@@ -1,6 +1,6 @@
-"""The seams: what a searcher, an expander and a language model must offer.
+"""The interfaces of searchers, expanders and language models.
 
-Batches in, batches out, in the same order. Every model has a `digest`, which keys caches.
+All work on batches and keep their order.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -176,10 +176,10 @@ GREEDY = GenerationSettings()
 
 @dataclass(frozen=True)
 class Prompt:
-    """A question around a patient's note; the note is what is cut where the context is short.
+    """A question around a patient's note, which is shortened where the context is short.
 
-    A note that is made of `sections` (their texts joined) is cut section by section: short ones
-    stay whole, each of the longest loses its middle.
+    A note made of `sections` (their texts joined) is shortened section by section: short ones stay
+    as they are, each of the longest loses its middle.
     """
 
     before: str = ""
@@ -228,10 +228,10 @@ class ModelDescription:
 
 
 class Choice(NamedTuple):
-    """What a model makes of a question with given answers.
+    """A model's choice among answers to a question.
 
-    `logprobs` has the natural-log probability of each answer, `reply` what the model writes by
-    itself, `tokens` how many of the prompt it read, `cut` whether that was cut to fit.
+    `logprobs` has the natural-log probability of each answer, `reply` is the text the model
+    generates, `tokens` the length of the prompt, `cut` whether that was shortened to fit.
     """
 
     logprobs: tuple[float, ...]
@@ -278,21 +278,21 @@ class Generator(LanguageModel, Protocol):
 
 @runtime_checkable
 class Scorer(LanguageModel, Protocol):
-    """A language model that reads."""
+    """A language model that returns the probabilities of texts."""
 
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
-        """Natural-log probabilities of the tokens of each continuation given its prompt.
+        """Natural-log probabilities of the tokens of each continuation, conditional on its prompt.
 
-        Texts are read as they are, without a chat template. Pairs that share a prompt cost one
-        forward pass of it. `("", text)` gives the token losses of a text: its first token
-        follows the model's token for a beginning (else that for an end).
+        No chat template is applied. Pairs that share a prompt cost one forward pass of it.
+        `("", text)` scores a text on its own: its first token follows the model's start token (or,
+        without one, its end token).
         """
         ...
 
 
 @runtime_checkable
 class Chooser(LanguageModel, Protocol):
-    """A language model that weighs answers."""
+    """A language model that chooses among answers."""
 
     def choose(
         self,
@@ -300,11 +300,11 @@ class Chooser(LanguageModel, Protocol):
         answers: Sequence[Sequence[str]],
         new_tokens: int = 2,
     ) -> Iterator[dict[int, Choice]]:
-        """The choices by place of the prompt, batch after batch, in an order of its own.
+        """The choices by number of the prompt, batch by batch, in any order of prompts.
 
-        An answer is given by its surface forms; its probability is that the reply begins with
-        one of them, the sum over forms of which none begins with another. A prompt is read once,
-        for its answers and its reply of at most `new_tokens` greedy tokens. Raises ModelError
-        where a form of one answer begins with a form of another.
+        An answer is a list of surface forms. Its probability is that of a reply beginning with one
+        of them: the sum over its forms without those that extend another form. A prompt is
+        processed once for its answers and its greedy reply of at most `new_tokens` tokens. Raises
+        ModelError where a form of one answer extends a form of another.
         """
         ...

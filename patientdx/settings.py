@@ -1,6 +1,6 @@
-"""Settings: flag over `PATIENTDX_*` variable over default.
+"""Settings from `PATIENTDX_*` variables, which options of the command line override.
 
-The environment is handed in by the command line; nothing here reads it on its own.
+The command line passes the environment in; nothing here reads it directly.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from .errors import InputError
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line needs to know beside its flags."""
+    """Settings that hold for all commands; zero threads stands for all cores."""
 
     cache: Path
     index: Path | None
@@ -22,12 +22,12 @@ class Settings:
 
 
 def settings_from_environment(environ: Mapping[str, str], home: Path) -> Settings:
-    """Settings from an environment. Raises InputError for a value that cannot be used."""
+    """Settings from environment variables. Raises InputError for an invalid value."""
     index = environ.get("PATIENTDX_INDEX")
     return Settings(
         cache=_cache_folder(environ.get("PATIENTDX_CACHE"), environ.get("XDG_CACHE_HOME"), home),
         index=Path(index) if index else None,
-        threads=_positive(environ, "PATIENTDX_THREADS"),
+        threads=_positive_integer(environ, "PATIENTDX_THREADS"),
         allow_fetch=environ.get("PATIENTDX_ALLOW_FETCH", "").lower() in {"1", "true", "yes"},
         hub=environ.get("PATIENTDX_HUB", "https://huggingface.co"),
     )
@@ -44,8 +44,8 @@ def _cache_folder(own: str | None, xdg: str | None, home: Path) -> Path:
     return Path(xdg).expanduser() / "patientdx" if xdg else home / ".cache" / "patientdx"
 
 
-def _positive(environ: Mapping[str, str], name: str) -> int:
-    """A whole number above zero, or 0 (all cores) where the variable is not set."""
+def _positive_integer(environ: Mapping[str, str], name: str) -> int:
+    """A whole number above zero; 0 if the variable is not set."""
     value = environ.get(name, "")
     if not value:
         return 0

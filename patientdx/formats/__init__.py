@@ -1,4 +1,4 @@
-"""The retrieval field's file formats: PMC-Patients, BEIR, ReCDS and TREC, in and out."""
+"""Reads and writes the file formats PMC-Patients, BEIR, ReCDS and TREC."""
 
 from patientdx.storage.atomic import atomic_writer
 from patientdx.storage.text_files import TextInput, open_lines

@@ -1,7 +1,7 @@
-"""A patient's age and sex, out of fields or out of the note's own words.
+"""A patient's age and sex, from fields or from the text of the note.
 
-Precision comes before recall: what is not said plainly of the patient is None. Only the first
-1,000 characters of a note are looked at, where case reports introduce their patient.
+Precision comes before recall: what the text does not state clearly of the patient is None. Only the
+first 1,000 characters of a note are searched, where case reports introduce their patient.
 """
 
 import math
@@ -32,9 +32,9 @@ _PAIR = re.compile(
 
 
 def age_from_field(value: Any) -> float | None:
-    """The age in years that a field tells, or None.
+    """The age in years in a field, or None.
 
-    Reads plain numbers (years), texts such as "60", "3 months", and PMC-Patients' pairs
+    Understands plain numbers (years), texts such as "60", "3 months", and PMC-Patients' pairs
     `[[1.0, 'year'], [3.0, 'month']]`, as a list or as the text of one, which add up.
     """
     if isinstance(value, bool):
@@ -66,11 +66,11 @@ def _possible(years: float) -> float | None:
 
 
 def sex_from_field(value: Any) -> Sex | None:
-    """The sex that a field tells: F or M, female or male, woman or man, girl or boy."""
+    """The sex in a field: F or M, female or male, woman or man, girl or boy; else None."""
     return _SEXES.get(value.strip().lower()) if isinstance(value, str) else None
 
 
-# --- the note's own words -----------------------------------------------------------------------
+# --- the text of the note -----------------------------------------------------------------------
 
 _ONES = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 _TEENS = [
@@ -119,7 +119,7 @@ _OLD = re.compile(
     rf"(?:[\s,\-–]{{0,3}}(?:and\b)?{_S}(?P<n2>{_N}){_S}(?P<unit2>{_UNIT}))?"
     rf"(?:{_S}(?:old\b|of{_D}+age\b)|(?={_S}/?\s*{_SIMPLE_NOUN}\b)))"
 )
-# (pattern, a word without which it need not be tried, how many characters are looked at)
+# (pattern, a word that it always contains, number of characters searched)
 _AGES = (
     (_OLD, "", _HEAD),
     (re.compile(r"\bage\s?[:=]\s?(?P<n>\d{1,3})\b"), "age", _SHORT_HEAD),
@@ -147,7 +147,7 @@ _NEWBORN = re.compile(
 )
 _GIVES_BIRTH = re.compile(r"\b(?:deliver\w*|birth|bore|mother)\b")
 
-# Words before an age or a noun that make it somebody else's, or of another time.
+# Words before an age or a noun that refer it to another person or another time.
 _OTHERS = re.compile(
     rf"(?:\b(?:born(?:\s\w+){{0,3}}\s(?:to|of)|deliver(?:ed|y)\s(?:by|to|from|of)|birth\sto|married\sto"
     rf"|(?:son|daughter|baby|infant|neonate|newborn|fetus|foetus|child|twins?|{_RELATIVE})"
@@ -183,10 +183,10 @@ _SENTENCE_END = re.compile(r"[.;]\s")
 
 
 def demographics_from_text(text: str) -> tuple[float | None, Sex | None]:
-    """(age in years, sex) as a note's first 1,000 characters tell them; None for what is unclear.
+    """(age in years, sex) from the first 1,000 characters of a note; None for what is unclear.
 
-    Ages and nouns of mothers, donors and other people are passed over, and so are ages at an
-    earlier time ("since the age of 5"). Without a noun the pronouns decide, if they agree.
+    Ages and nouns of mothers, donors and other people are skipped, as are ages at an earlier time
+    ("since the age of 5"). Without a noun the pronouns decide, if they agree.
     """
     head = text[:_HEAD].lower()
     age, start, end = _stated_age(head)
@@ -199,25 +199,25 @@ def demographics_from_text(text: str) -> tuple[float | None, Sex | None]:
 
 
 def _stated_age(head: str) -> tuple[float | None, int, int]:
-    """The patient's age in years, and where it stands; (None, 0, 0) when none is told."""
+    """The patient's age in years, and its start and end; (None, 0, 0) without one."""
     for pattern, needle, end in _AGES:
         if needle not in head:
             continue
-        for found in pattern.finditer(head, 0, end):
-            before = head[max(0, found.start() - 70) : found.start()]
+        for match in pattern.finditer(head, 0, end):
+            before = head[max(0, match.start() - 70) : match.start()]
             if _ANOTHER_TIME.search(before):
                 continue
             # Past a relative's age, the next one may be a relative's as well.
-            if not _is_patients(before) or _SOMETHING_ELSE.match(head, found.end()):
+            if not _is_patients(before) or _SOMETHING_ELSE.match(head, match.end()):
                 return None, 0, 0
-            years = _years(found.groupdict())
+            years = _years(match.groupdict())
             if years is not None:
-                return years, found.start(), found.end()
+                return years, match.start(), match.end()
     return None, 0, 0
 
 
 def _is_patients(before: str) -> bool:
-    """False when the words before an age give it to somebody else or to a group."""
+    """False when the words before an age refer it to another person or a group."""
     return before in _OPENINGS or not (_OTHERS.search(before) or _SEVERAL.search(before))
 
 
@@ -241,7 +241,7 @@ _WORD = re.compile(r"|".join(sorted(_WORDS, key=len, reverse=True)))
 
 
 def _sex_beside(head: str, start: int, end: int) -> Sex | None:
-    """The sex that the words around a stated age tell."""
+    """The sex by the words around a stated age."""
     before = _LINK.search(head, max(0, start - 60), start)
     if before:
         return "F" if before[1] else "M"
@@ -261,7 +261,7 @@ def _sex_of(noun: re.Match[str]) -> Sex:
 
 def _sex_of_nouns(head: str) -> Sex | None:
     """The sex of the first person in the first two sentences who is no relative."""
-    ends = [found.end() for found in islice(_SENTENCE_END.finditer(head), 2)]
+    ends = [match.end() for match in islice(_SENTENCE_END.finditer(head), 2)]
     region = head[: ends[-1]] if len(ends) == 2 else head
     for noun in _NOUN.finditer(region):
         if noun[3] or _NO_PERSON.match(head, noun.end()):
@@ -274,7 +274,7 @@ def _sex_of_nouns(head: str) -> Sex | None:
 def _sex_of_pronouns(head: str) -> Sex | None:
     """The sex of the pronouns, when three quarters of them agree.
 
-    After a relative ("a mother brought her son") one pronoun, or a mixture, says nothing.
+    After a relative ("a mother brought her son") a single pronoun, or a mixture, is ignored.
     """
     women = men = 0
     for pronoun in _PRONOUN.finditer(head, 0, _PRONOUN_HEAD):
@@ -290,5 +290,5 @@ def _sex_of_pronouns(head: str) -> Sex | None:
 
 
 def _is_newborn(head: str) -> bool:
-    found = _NEWBORN.match(head)
-    return found is not None and not _GIVES_BIRTH.search(found[0])
+    match = _NEWBORN.match(head)
+    return match is not None and not _GIVES_BIRTH.search(match[0])

@@ -1,4 +1,4 @@
-"""Where the files of a BEIR or ReCDS folder lie, in every spelling that is about."""
+"""Finds the files of a BEIR or ReCDS folder under all their published names."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -26,7 +26,7 @@ _QRELS = (
 
 @dataclass(frozen=True)
 class EvaluationFiles:
-    """The files that one split of a retrieval benchmark is made of."""
+    """The files of one split of a retrieval benchmark."""
 
     queries: Path
     qrels: Path
@@ -35,7 +35,7 @@ class EvaluationFiles:
 
 def corpus_file(folder: Source) -> Path:
     """The corpus of a BEIR or ReCDS folder. Raises InputError when there is none."""
-    corpus = _found(Path(folder), _CORPORA)
+    corpus = _find_file(Path(folder), _CORPORA)
     if corpus is None:
         raise InputError(
             f"{folder}: there is no corpus in this folder",
@@ -45,8 +45,8 @@ def corpus_file(folder: Source) -> Path:
 
 
 def queries_file(folder: Source) -> Path:
-    """The one queries file of a BEIR folder. Raises InputError when there is none."""
-    queries = _found(Path(folder), ("queries.jsonl",))
+    """The queries file of a BEIR folder. Raises InputError when there is none."""
+    queries = _find_file(Path(folder), ("queries.jsonl",))
     if queries is None:
         hint = "name one of its files, for instance queries/test_queries.jsonl"
         raise InputError(f"{folder}: there is no queries.jsonl in this folder", hint=hint)
@@ -56,35 +56,35 @@ def queries_file(folder: Source) -> Path:
 def evaluation_files(folder: Source, split: str) -> EvaluationFiles:
     """The queries, judgements and corpus of a split of a BEIR or ReCDS folder.
 
-    Raises InputError for what is missing, and lists the splits that are there.
+    Raises InputError for missing files, with a list of the available splits.
     """
     folder = Path(folder)
     if not is_folder(folder):
         raise InputError(f"{folder}: there is no such folder", hint="check the path")
-    qrels = _found(folder, (pattern.format(split) for pattern in _QRELS))
+    qrels = _find_file(folder, (pattern.format(split) for pattern in _QRELS))
     if qrels is None:
         splits = ", ".join(sorted(set(_splits(folder)))) or "none"
         raise InputError(
             f"{folder}: there are no judgements of a split `{split}`",
             hint=f"splits found: {splits}",
         )
-    queries = _found(folder, (pattern.format(split) for pattern in _QUERIES))
+    queries = _find_file(folder, (pattern.format(split) for pattern in _QUERIES))
     if queries is None:
-        looked = ", ".join(pattern.format(split) for pattern in _QUERIES)
+        names = ", ".join(pattern.format(split) for pattern in _QUERIES)
         raise InputError(
             f"{folder}: there are no queries of the split `{split}`",
-            hint=f"looked for {looked}, also .gz and .zst",
+            hint=f"looked for {names}, also .gz and .zst",
         )
-    return EvaluationFiles(queries, qrels, _found(folder, _CORPORA))
+    return EvaluationFiles(queries, qrels, _find_file(folder, _CORPORA))
 
 
-def _found(folder: Path, names: Iterable[str]) -> Path | None:
+def _find_file(folder: Path, names: Iterable[str]) -> Path | None:
     paths = (folder / f"{name}{packed}" for name in names for packed in _PACKED)
     return next((path for path in paths if is_file(path)), None)
 
 
 def _splits(folder: Path) -> Iterator[str]:
-    """The splits that any judgements in the folder are of."""
+    """The splits for which the folder has judgements."""
     for pattern in _QRELS:
         name = re.compile(re.escape(Path(pattern).name).replace(r"\{\}", "(.+)") + r"(\.gz|\.zst)?")
         for path in (folder / pattern).parent.glob("*.tsv*"):

@@ -1,4 +1,4 @@
-"""Patients out of every form their notes come in.
+"""Reads patients from all supported formats.
 
 PMC-Patients (V1 and V2, JSON and CSV), BEIR and ReCDS corpora and folders, JSON lines, CSV.
 """
@@ -25,20 +25,20 @@ def read_patients(
 ) -> Iterator[Patient]:
     """The patients of a file, of "-" (standard input) or of a BEIR or ReCDS folder, in order.
 
-    Fields without a name given are guessed. Age (a number of years, or PMC-Patients' pairs) and
-    sex come from fields `age` and `sex` or `gender`, else from the note's own words. A row that
-    is malformed, lacks its id or text, or repeats an id raises InputError; with `skip_bad` it is
-    counted there and left out. Faults of the file as a whole always raise InputError.
+    The names of fields are guessed unless set. Age (a number of years, or PMC-Patients' pairs) and
+    sex come from fields `age` and `sex` or `gender`, else from the text of the note. A row that is
+    malformed, lacks its id or text, or repeats an id raises InputError; with `skip_bad` it is
+    counted there and skipped. Defects of the file as a whole always raise InputError.
     """
     named = NamedFields(id_field, text_field, title_field)
     with TextInput(corpus_file(source) if is_folder(source) else source) as opened:
         rows = Rows(opened, skip_bad, "mend that row, or leave bad rows out with --skip-bad")
-        yield from _Reading(rows, named, skips=skip_bad is not None).patients()
+        yield from _PatientReader(rows, named, skips=skip_bad is not None).patients()
 
 
 @dataclass
-class _Reading:
-    """One pass over the rows of a source."""
+class _PatientReader:
+    """One pass over the rows of a source; `skips` says that bad rows are skipped."""
 
     rows: Rows
     named: NamedFields
@@ -54,21 +54,23 @@ class _Reading:
             try:
                 patient = fields.patient(row)
             except RowProblemError as problem:
-                self.rows.bad(line, str(problem))
+                self.rows.reject(line, str(problem))
                 continue
             first = lines.setdefault(patient.patient_id, line)
             if first == line:
                 yield patient
             else:
-                self.rows.bad(line, f"id `{patient.patient_id}` was given on line {first} already")
+                self.rows.reject(
+                    line, f"id `{patient.patient_id}` appeared on line {first} already"
+                )
 
     def _fields(self, line: int, row: Row) -> Fields | None:
-        """The fields by the first row that shows them; a CSV header must."""
+        """The fields by the first row that has them; a CSV header must have them."""
         line = self.rows.header_line or line
         try:
-            return self.named.chosen(self.rows.name, line, row)
+            return self.named.resolve(self.rows.name, line, row)
         except InputError as error:
             if self.rows.columns is not None or not self.skips:
                 raise
-            self.rows.bad(line, error.message.removeprefix(f"{self.rows.name}:{line}: "))
+            self.rows.reject(line, error.message.removeprefix(f"{self.rows.name}:{line}: "))
             return None

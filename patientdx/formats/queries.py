@@ -1,4 +1,4 @@
-"""Queries out of BEIR and ReCDS files, JSON lines and tab-separated lines."""
+"""Reads queries from BEIR and ReCDS files, JSON lines and tab-separated lines."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from patientdx.errors import InputError
 from patientdx.records import Query
 from patientdx.storage.text_files import Source, TextInput, is_folder
 
-from .fields import RowProblemError, row_id, row_text
+from .fields import RowProblemError, read_id, read_text
 from .folders import queries_file
 from .rows import Row, Rows
 
@@ -28,7 +28,7 @@ def read_queries(source: Source) -> Iterator[Query]:
         for line, query in _from_json(opened) if is_json else _from_tabs(opened):
             first = lines.setdefault(query.query_id, line)
             if first != line:
-                problem = f"query `{query.query_id}` was given on line {first} already"
+                problem = f"query `{query.query_id}` appeared on line {first} already"
                 raise InputError.at(opened.name, line, problem, hint="give every query its own id")
             yield query
 
@@ -37,14 +37,14 @@ def _from_json(source: TextInput) -> Iterator[tuple[int, Query]]:
     rows = Rows(source)
     for line, row in rows:
         try:
-            query_id = row_id(row, _present(row, _ID_FIELDS))
-            yield line, Query(query_id, row_text(row, _present(row, _TEXT_FIELDS)))
+            query_id = read_id(row, _present(row, _ID_FIELDS))
+            yield line, Query(query_id, read_text(row, _present(row, _TEXT_FIELDS)))
         except RowProblemError as problem:
-            rows.bad(line, str(problem))
+            rows.reject(line, str(problem))
 
 
 def _present(row: Row, names: tuple[str, ...]) -> str:
-    """The first of the names that the row has; the first of all for the error message."""
+    """The first name that the row has; without one the first of all, for the error message."""
     return next((name for name in names if name in row), names[0])
 
 
@@ -63,6 +63,6 @@ def _from_tabs(source: TextInput) -> Iterator[tuple[int, Query]]:
             raise InputError.at(source.name, source.line, problem, hint=_HINT)
         row = {"id": cells[0], "text": cells[1]}
         try:
-            yield source.line, Query(row_id(row, "id"), row_text(row, "text"))
+            yield source.line, Query(read_id(row, "id"), read_text(row, "text"))
         except RowProblemError as problem:
             raise InputError.at(source.name, source.line, str(problem), hint=_HINT) from problem

@@ -1,6 +1,6 @@
-"""Rows of JSON lines, JSON lists and CSV files, each with the line it stands on.
+"""Rows of JSON lines, JSON lists and CSV files, each with its line number.
 
-Nothing is read whole: a JSON list is decoded element by element from a growing buffer.
+Files are streamed: a JSON list is decoded element by element from a growing buffer.
 """
 
 import csv
@@ -18,32 +18,32 @@ from patientdx.storage.text_files import TextInput
 Row = dict[str, Any]
 
 _SPACE = re.compile(r"[ \t\r\n]*")
-_LARGEST = 1 << 26  # characters of one element of a list; notes hold a few thousand
-_NEAR_END = 16  # characters: an error this close to the buffer's end may only be the cut
+_LARGEST = 1 << 26  # characters of one element of a list; notes have a few thousand
+_NEAR_END = 16  # characters: an error this close to the buffer's end may come from the cut
 _CSV_NAMES = re.compile(r"\.(csv|tsv)(\.gz|\.zst)?$", re.IGNORECASE)
 _JSONL_NAMES = re.compile(r"\.(jsonl|ndjson)(\.gz|\.zst)?$", re.IGNORECASE)
 
 
 @dataclass
 class SkippedRows:
-    """Counts the rows that were left out, and keeps the first few reasons (`path:line: why`)."""
+    """Number of skipped rows, and the first few reasons (`path:line: reason`)."""
 
     count: int = 0
     messages: list[str] = field(default_factory=list)
     most_messages: int = 5
 
     def add(self, message: str) -> None:
-        """Counts one more row."""
+        """Counts another row."""
         self.count += 1
         if len(self.messages) < self.most_messages:
             self.messages.append(message)
 
 
 class Rows:
-    """The rows of one open source, in order; `skip` tells of those left out.
+    """The rows of an open source, in order.
 
-    `columns` are the header's names for CSV (on line `header_line`) and None for JSON. A bad row
-    raises InputError, unless there is a `skip`, which then counts it.
+    `columns` are the names in the header of a CSV file (on line `header_line`), None for JSON. A
+    bad row raises InputError, unless there is a `skip`, which counts it.
     """
 
     def __init__(
@@ -56,14 +56,14 @@ class Rows:
         self._skip = skip
         self._hint = hint
 
-    def bad(self, line: int, problem: str) -> None:
-        """Leaves a row out, or raises InputError."""
+    def reject(self, line: int, problem: str) -> None:
+        """Skips a row, or raises InputError."""
         if self._skip is None:
             raise InputError.at(self.name, line, problem, hint=self._hint)
         self._skip.add(f"{self.name}:{line}: {problem}")
 
     def __iter__(self) -> Iterator[tuple[int, Row]]:
-        """(line of the row's start, row) by the form that the content, or the name, shows."""
+        """(first line of the row, row); the format is detected from content and name."""
         first = self._source.first_character()
         if not first:
             return iter(())
@@ -78,7 +78,7 @@ class Rows:
             if isinstance(value, dict):
                 yield line, value
             else:
-                self.bad(line, "this is no JSON object")
+                self.reject(line, "this is no JSON object")
 
     def _json_lines(self) -> Iterator[tuple[int, Any]]:
         for text in self._source.lines():
@@ -87,7 +87,7 @@ class Rows:
             try:
                 value = json.loads(text)
             except (ValueError, RecursionError) as error:
-                self.bad(self._source.line, f"malformed JSON ({_reason(error)})")
+                self.reject(self._source.line, f"malformed JSON ({_reason(error)})")
                 continue
             yield self._source.line, value
 
@@ -121,12 +121,12 @@ class Rows:
         if len(cells) == len(columns):
             yield start, dict(zip(columns, cells, strict=True))
         else:
-            self.bad(start, f"{len(cells)} fields where the header names {len(columns)}")
+            self.reject(start, f"{len(cells)} fields where the header names {len(columns)}")
 
 
 def _header(name: str, line: int, columns: list[str]) -> list[str]:
     names = [column.strip() for column in columns]
-    # The names themselves stay unsaid: a file without a header begins with a patient.
+    # The names are not quoted: a file without a header begins with a patient.
     for second, column in enumerate(names):
         first = names.index(column)
         if first < second:
@@ -140,22 +140,22 @@ def _header(name: str, line: int, columns: list[str]) -> list[str]:
 
 
 def _allow_long_fields() -> None:
-    """Lifts csv's limit of 131,072 characters a field, which case reports pass."""
+    """Lifts csv's limit of 131,072 characters per field, which case reports exceed."""
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
 
 def _reason(error: ValueError | RecursionError) -> str:
-    """What json found, without the text it found it in."""
+    """The problem reported by `json`, without the text around it."""
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg}, column {error.colno}"
     return "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
 
 
 class _Buffer:
-    """A window on a text that slides along as elements are decoded."""
+    """A sliding window over a text, from which elements are decoded."""
 
     def __init__(self, source: TextInput) -> None:
-        self.line = source.line + 1  # white space may have been passed already
+        self.line = source.line + 1  # leading white space has been read already
         self._chunks = source.chunks()
         self._name = source.name
         self._decoder = json.JSONDecoder()
@@ -164,35 +164,35 @@ class _Buffer:
         self._ended = False
 
     def _grow(self) -> None:
-        """Doubles what is left of the window, so that decoding again stays cheap."""
+        """Doubles the rest of the window, so that repeated decoding stays cheap."""
         parts = [self._text[self._at :]]
-        wanted = max(1, len(parts[0]))
-        while wanted > 0 and not self._ended:
+        missing = max(1, len(parts[0]))
+        while missing > 0 and not self._ended:
             part = next(self._chunks, None)
             self._ended = part is None
             parts.append(part or "")
-            wanted -= len(part or "")
+            missing -= len(part or "")
         self._text, self._at = "".join(parts), 0
 
-    def _pass(self, end: int) -> None:
+    def _advance(self, end: int) -> None:
         self.line += self._text.count("\n", self._at, end)
         self._at = end
 
     def next_character(self) -> str:
-        """The next character that is no white space, not yet passed; "" at the end."""
+        """The next character that is not white space, without consuming it; "" at the end."""
         while True:
             space = _SPACE.match(self._text, self._at)
-            self._pass(space.end() if space else self._at)
+            self._advance(space.end() if space else self._at)
             if self._at < len(self._text) or self._ended:
                 return self._text[self._at : self._at + 1]
             self._grow()
 
     def skip_character(self) -> None:
-        """Passes one character."""
-        self._pass(self._at + 1)
+        """Consumes one character."""
+        self._advance(self._at + 1)
 
     def element(self) -> Any:
-        """The next JSON value, passed."""
+        """Consumes and returns the next JSON value."""
         while True:
             try:
                 value, end = self._decoder.raw_decode(self._text, self._at)
@@ -201,7 +201,7 @@ class _Buffer:
                     raise self.malformed(_reason_in_list(error)) from error
             else:
                 if end < len(self._text) or self._ended:
-                    self._pass(end)
+                    self._advance(end)
                     return value
             if len(self._text) - self._at > _LARGEST:
                 raise self.malformed(f"one element has more than {_LARGEST} characters")
@@ -213,7 +213,7 @@ class _Buffer:
         return error.msg.startswith("Unterminated") or error.pos > len(self._text) - _NEAR_END
 
     def malformed(self, problem: str) -> InputError:
-        """The error of a list that cannot be read on."""
+        """The error of a list that cannot be parsed further."""
         hint = "mend the file, or write one object a line and no list"
         return InputError.at(self._name, self.line, f"malformed JSON list ({problem})", hint=hint)
 
@@ -224,10 +224,10 @@ def _reason_in_list(error: ValueError | RecursionError) -> str:
 
 
 def _json_list(source: TextInput) -> Iterator[tuple[int, Any]]:
-    """(line, element) of a file that is one JSON list; a malformed list cannot be read on."""
+    """(line, element) of a file that is one JSON list. Raises InputError if it is malformed."""
     buffer = _Buffer(source)
     buffer.next_character()
-    buffer.skip_character()  # the bracket that said it is a list
+    buffer.skip_character()  # the opening bracket
     follows = buffer.next_character()
     while follows != "]":
         yield buffer.line, buffer.element()

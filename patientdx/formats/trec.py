@@ -1,4 +1,4 @@
-"""TREC and BEIR judgements, TREC runs and results JSON, in and out."""
+"""Reads and writes TREC and BEIR judgements, TREC runs and results JSON."""
 
 import json
 import re
@@ -23,7 +23,7 @@ _LARGEST = 3.4028235e38  # the largest float32, in its own shortest form
 def read_qrels(path: Source) -> Qrels:
     """Judgements in TREC's 4 columns or in BEIR's 3, with or without a header.
 
-    Columns are parted by tabs where a line has one, else by white space. Raises InputError for
+    Columns are separated by tabs where a line has one, else by white space. Raises InputError for
     rows that are malformed or judge a pair twice.
     """
     name = source_name(path)
@@ -51,7 +51,7 @@ def _cells(text: str) -> list[str]:
 
 
 def _is_header(cells: list[str]) -> bool:
-    """True for a row of column names; BEIR's own loader drops the first row unseen."""
+    """True for a row of column names; BEIR's own loader drops any first row."""
     named = cells[0].lower() in _HEADER_FIRST or cells[-1].lower() in _HEADER_LAST
     return len(cells) in {3, 4} and named and not _GRADE.fullmatch(cells[-1])
 
@@ -73,9 +73,9 @@ def _judgement(cells: list[str], width: int, name: str, line: int) -> tuple[str,
 
 
 def write_qrels(path: Source, qrels: Qrels, form: Literal["beir", "trec"] = "beir") -> None:
-    """Judgements as BEIR's three columns under a header, or as TREC's four columns.
+    """Writes judgements as BEIR's three columns with a header, or as TREC's four columns.
 
-    Raises InputError for ids that the form cannot hold.
+    Raises InputError for ids that the format cannot represent.
     """
     with atomic_writer(path) as stream:
         if form == "beir":
@@ -96,7 +96,7 @@ def _check_id(value: str, what: str, *, spaces: bool = False) -> None:
     if not value or value != value.strip() or not plain.isprintable() or " " in plain:
         raise InputError(
             f"the {what} `{value!r}` cannot be written: it is empty or holds white space",
-            hint="TREC files are parted by white space; give the rows other ids",
+            hint="TREC files are separated by white space; give the rows other ids",
         )
 
 
@@ -104,8 +104,8 @@ def read_run(path: Source) -> Run:
     """A TREC run (`qid Q0 docid rank score tag`) or results JSON `{qid: {docid: score}}`.
 
     A file that begins with a brace is JSON, and is held in memory while it is decoded.
-    Hits come in the order of `ranked()`: by float32 score, ties by document id, descending; the
-    rank column is not looked at. Raises InputError for rows that are malformed, repeat a pair
+    Hits are in the order of `ranked()`: by float32 score, ties by document id, descending; the
+    rank column is ignored. Raises InputError for rows that are malformed, repeat a pair
     or have a score that float32 cannot hold.
     """
     with TextInput(path) as source:
@@ -146,13 +146,13 @@ def _score(cell: str, source: TextInput) -> float:
 
 
 def _json_scores(source: TextInput) -> dict[str, dict[str, float]]:
-    passed = source.line  # lines of white space before the brace
+    skipped = source.line  # lines of white space before the brace
     try:
-        results = json.loads("".join(source.chunks()), object_pairs_hook=_once)
+        results = json.loads("".join(source.chunks()), object_pairs_hook=_unique_keys)
     except _RepeatedKeyError as error:
         raise InputError(f"{source.name}: the id `{error}` stands twice in one object") from error
     except json.JSONDecodeError as error:
-        line = passed + error.lineno
+        line = skipped + error.lineno
         raise InputError.at(source.name, line, f"malformed JSON ({error.msg})") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{source.name}: malformed JSON") from error
@@ -167,16 +167,16 @@ def _json_scores(source: TextInput) -> dict[str, dict[str, float]]:
 
 
 class _RepeatedKeyError(Exception):
-    """A JSON object names a key twice; json itself would keep the last without a word."""
+    """A JSON object repeats a key; `json` itself would silently keep the last."""
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
     for name, value in pairs:
-        if name in found:
+        if name in values:
             raise _RepeatedKeyError(name)
-        found[name] = value
-    return found
+        values[name] = value
+    return values
 
 
 def _is_finite(score: object) -> bool:
@@ -186,10 +186,10 @@ def _is_finite(score: object) -> bool:
 
 
 def write_run(path: Source, run: Mapping[str, Iterable[Hit]], tag: str = "patientdx") -> None:
-    """A TREC run, in the order given and ranked from 1.
+    """Writes a TREC run with the hits in their order, ranked from 1.
 
-    Scores are written in the shortest form that reads back as the same number, so that none
-    become equal. Raises InputError for a tag or an id with white space, for a document ranked
+    Scores are written in the shortest form that parses to the same number, so that none become
+    equal. Raises InputError for a tag or an id with white space, for a document ranked
     twice and for a score that float32 cannot hold.
     """
     _check_id(tag, "tag")
@@ -210,7 +210,7 @@ def _write_hits(stream: IO[str], query_id: str, hits: list[Hit], tag: str) -> No
 
 
 def _shortest(query_id: str, hits: list[Hit]) -> Iterator[str]:
-    """Scores as text: as float32 where that is what they are, else as Python's own floats."""
+    """Scores as text: in float32 where they are exact in it, else in float64."""
     scores = np.array([hit.score for hit in hits], np.float64)
     if not (np.abs(scores) <= _LARGEST).all():
         raise InputError(f"query `{query_id}` has a score that is not finite in float32")

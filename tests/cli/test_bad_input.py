@@ -19,7 +19,7 @@ BAD_ROWS = [
     ("no JSON", "x.jsonl", GOOD + b"\nZaphodine\n", 3, "malformed JSON (Expecting value"),
     ("no object", "x.jsonl", GOOD + b'["Zaphodine"]\n', 2, "this is no JSON object"),
     ("deep", "x.jsonl", GOOD + b"[" * 100_000, 2, "malformed JSON (nested too deeply)"),
-    ("same id", "x.jsonl", GOOD + GOOD, 2, "id `n-1` was given on line 1 already"),
+    ("same id", "x.jsonl", GOOD + GOOD, 2, "id `n-1` appeared on line 1 already"),
     ("no text", "x.jsonl", GOOD + b'{"_id": "n-2", "note": "Zaphodine"}', 2, "field `text` is mis"),
     ("no id", "x.jsonl", GOOD + b'{"text": "Zaphodine"}', 2, "field `_id` is missing"),
     ("null text", "x.jsonl", GOOD + b'{"_id": "n-2", "text": null}', 2, "field `text` is missing"),

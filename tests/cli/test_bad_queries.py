@@ -18,7 +18,7 @@ QRELS = b"query-id\tcorpus-id\tscore\nq-1\tdemo-001\t1\n"
 
 BAD_QUERIES: list[tuple[bytes, str]] = [
     (QUERY + b'{"_id": "q-2", "text": "Zaph', ":2: malformed JSON"),
-    (QUERY + QUERY, ":2: query `q-1` was given on line 1 already"),
+    (QUERY + QUERY, ":2: query `q-1` appeared on line 1 already"),
     (QUERY + b'{"_id": "q-2"}\n', ":2: field `text` is missing"),
     (QUERY + b'{"_id": "q-2", "text": ""}\n', ":2: the text in `text` is empty"),
     (QUERY + b"[7]\n", ":2: this is no JSON object"),

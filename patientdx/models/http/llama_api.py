@@ -1,8 +1,8 @@
 """llama.cpp's own endpoints: tokens, templates, completions, and the probabilities of a text.
 
 The server returns no probabilities of a prompt, but those of the tokens it writes, before sampling.
-A grammar that allows a single string of tokens makes it write a given continuation, which costs one
-decoding step per token; the prompt stays in the server's cache.
+A grammar that allows a single string of tokens makes it write one particular continuation, which
+costs one decoding step per token; the prompt stays in the server's cache.
 """
 
 from collections.abc import Mapping, Sequence

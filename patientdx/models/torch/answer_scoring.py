@@ -30,7 +30,7 @@ class AnswerScores(NamedTuple):
 
 @dataclass(frozen=True)
 class AnswerScorer:
-    """Scores answers to prompts given as tokens; `ends` are the tokens that end a reply.
+    """Scores answers to tokenised prompts; `ends` are the tokens that end a reply.
 
     `rows` is the largest number of prompts in a batch.
     """

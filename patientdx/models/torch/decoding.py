@@ -37,7 +37,7 @@ class _Row:
 
 @dataclass
 class Decoder:
-    """Continues prompts given as tokens; `ends` are the tokens that end a reply."""
+    """Continues tokenised prompts; `ends` are the tokens that end a reply."""
 
     model: Any
     ends: frozenset[int]

@@ -40,7 +40,7 @@ def test_forms_of_queries(tmp_path: Path, content: str, monkeypatch: pytest.Monk
     [
         (
             '{"_id": "1", "text": "x"}\n{"_id": "1", "text": "y"}',
-            ":2: query `1` was given on line 1",
+            ":2: query `1` appeared on line 1",
         ),
         ('{"_id": "1"}', ":1: field `text` is missing"),
         ('{"text": "x"}', ":1: field `_id` is missing"),

@@ -43,7 +43,7 @@ BAD_LINES = [
     ('{"_id": "b"}', "field `text` is missing"),
     ('{"_id": "b", "text": 5}', "is no text"),
     ('{"_id": "b", "text": " \\n"}', "is empty"),
-    ('{"_id": "a", "text": "x"}', "given on line 1 already"),
+    ('{"_id": "a", "text": "x"}', "appeared on line 1 already"),
 ]
 
 
@@ -127,7 +127,7 @@ def test_bad_elements_of_a_list_carry_their_line(make: Make) -> None:
     assert [patient.text for patient in read_patients(path, skip_bad=skip)] == ["x"]
     assert skip.messages == [
         f"{path}:2: this is no JSON object",
-        f"{path}:5: id `a` was given on line 3 already",
+        f"{path}:5: id `a` appeared on line 3 already",
     ]
 
 

@@ -20,6 +20,7 @@ from patientdx.models import ModelSettings, open_model
 from patientdx.models.settings import DEFAULTS
 from patientdx.models.torch import decoding, scoring
 from patientdx.models.torch.model import HfModel
+from patientdx.models.torch.unbatched import generate_alone
 from patientdx.protocols import GenerationSettings, Generator, Prompt, Scorer
 
 SECRET = "Zaphodine"
@@ -284,6 +285,24 @@ def test_other_failures_are_not_taken_for_a_lack_of_memory(net: Any, words: Any)
 
     with pytest.raises(RuntimeError, match="shapes"):
         wrapped(Broken(net, 1), words).generate(["a"], SHORT)
+
+
+@pytest.mark.parametrize(("ends", "pad"), [(frozenset({7, 5}), 5), (frozenset(), 0)])
+def test_a_lone_prompt_names_a_padding_token(ends: frozenset[int], pad: int) -> None:
+    """Without one transformers would warn, or choose among several end tokens."""
+    options: dict[str, Any] = {}
+
+    class Recorder:
+        device = torch.device("cpu")
+
+        def generate(self, tokens: Any, **arguments: Any) -> Any:
+            options.update(arguments)
+            return torch.cat([tokens, torch.tensor([[9, 5]])], dim=1)
+
+    reply = generate_alone(Recorder(), [1, 2], GenerationSettings(max_new_tokens=4), ends)
+    assert reply == ([9] if ends else [9, 5])
+    assert options["pad_token_id"] == pad
+    assert options["eos_token_id"] == (sorted(ends) or None)
 
 
 def test_a_folder_is_what_was_saved(tmp_path: Path, net: Any, words: Any) -> None:
