@@ -1,4 +1,4 @@
-"""The shape of the house: who imports whom, what prints, how long things are, what is public."""
+"""The architecture: who imports whom, what prints, how long things are, what is public."""
 
 import ast
 import importlib
@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from paths import ROOT
 
 import patientdx
 
-ROOMS = ("indexer", "expander", "merger", "evaluator")
-PACKAGES = ("patientdx", *ROOMS, "workflows", "console", "commands")
+PACKAGES = (
+    *("patientdx", "indexer", "expander", "merger", "evaluator"),
+    *("workflows", "console", "commands"),
+)
 FILES = sorted(
     [ROOT / "cli.py", *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))]
 )
@@ -126,12 +129,58 @@ def test_functions_are_short() -> None:
     assert sum(length <= 40 for length in lengths.values()) >= 0.95 * len(lengths)
 
 
-def test_no_kernel_module_has_the_name_of_one_of_the_standard_library() -> None:
-    """The launcher puts the kernel's folder on the path: `types.py` there breaks Python."""
+def test_no_module_of_the_core_has_the_name_of_one_of_the_standard_library() -> None:
+    """`python patientdx/__main__.py` puts this folder first on the path."""
     names = {path.stem for path in (ROOT / "patientdx").glob("*.py")}
     names |= {path.name for path in (ROOT / "patientdx").iterdir() if path.is_dir()}
     names |= {"cli", *PACKAGES}
     assert not names & sys.stdlib_module_names
+
+
+def test_no_import_circle_between_files() -> None:
+    graph = {module_of(path): imported_modules(path) for path in FILES}
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError for a circle
+    assert len(order) >= len(FILES)
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported_modules(path: Path) -> set[str]:
+    """The files that a file imports, also inside functions, but not for type checkers alone."""
+    known = {module_of(other) for other in FILES}
+    own = module_of(path)
+    package = own if path.name == "__init__.py" else own.rpartition(".")[0]
+    named: set[str] = set()
+    for node in runtime_nodes(TREES[path]):
+        if isinstance(node, ast.Import):
+            named |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = f"{package}.{node.module or ''}".rstrip(".") if node.level else str(node.module)
+            submodules = {f"{base}.{alias.name}" for alias in node.names}
+            named |= submodules & known or {base}
+    return (named & known) - {own}
+
+
+def runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes, without what stands under `if TYPE_CHECKING:`."""
+    for child in ast.iter_child_nodes(tree):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from runtime_nodes(child)
+
+
+def test_workflows_print_nothing_and_commands_do_not_import_commands() -> None:
+    shared = {"options", "model_options", "query_options", "report_options", "hits"}
+    shared |= {"cohort_options", "tune_merge_options"}
+    for path in (ROOT / "commands").glob("*.py"):
+        for level, module in imports(TREES[path]):
+            if level == 1 and module:
+                assert module in shared, f"{shown(path)}: {module}"
+    lines = [len(path.read_text("utf-8").splitlines()) for path in (ROOT / "commands").glob("*.py")]
+    assert sum(lines) < 3000
 
 
 def test_nothing_at_the_top_of_a_module_can_be_changed() -> None:
@@ -165,7 +214,7 @@ def test_nothing_is_caught_blindly() -> None:
             caught = ast.unparse(node.type)
             assert caught != "Exception", place
             if caught == "BaseException":  # cleans up, and lets it go on
-                assert any(isinstance(one, ast.Raise) for one in node.body), place
+                assert any(isinstance(child, ast.Raise) for child in node.body), place
 
 
 @pytest.mark.parametrize("path", FILES, ids=shown)
@@ -177,12 +226,12 @@ def test_what_is_public_says_what_it_is(path: Path) -> None:
             continue
         if isinstance(node, ast.ClassDef) and node.name.startswith("_"):
             continue
-        for one in node.body:
-            if not isinstance(one, ast.ClassDef | Function) or one.name.startswith("_"):
+        for member in node.body:
+            if not isinstance(member, ast.ClassDef | Function) or member.name.startswith("_"):
                 continue
-            decorators = {ast.unparse(each) for each in getattr(one, "decorator_list", [])}
+            decorators = {ast.unparse(each) for each in getattr(member, "decorator_list", [])}
             if "overload" not in decorators:
-                assert ast.get_docstring(one), f"{shown(path)}:{one.lineno} {one.name}"
+                assert ast.get_docstring(member), f"{shown(path)}:{member.lineno} {member.name}"
 
 
 def test_heavy_packages_are_imported_inside_functions() -> None:
@@ -223,8 +272,8 @@ def test_every_module_s_all_is_true(name: str) -> None:
     module = importlib.import_module(name.removesuffix(".__init__"))
     listed = list(getattr(module, "__all__", []))
     assert len(listed) == len(set(listed))
-    for one in listed:
-        assert hasattr(module, one), one
+    for public in listed:
+        assert hasattr(module, public), public
 
 
 def test_the_version_is_said_once() -> None:
