@@ -20,7 +20,14 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from evaluator import Evaluation, Setting, build_sets_table, grid, render, tune
+from evaluator import (
+    Evaluation,
+    SettingValue,
+    build_sets_table,
+    parameter_grid,
+    render_table,
+    tune_searcher,
+)
 from expander import PhraseSearcher, PhraseSettings, StrategyResources, make_strategy
 from expander.concepts.concept import Concept
 from expander.concepts.vocabulary import read_vocabulary
@@ -39,7 +46,7 @@ SYSTEMS = ("bm25", "rm3", "rocchio", "synonyms", "reduce", "rrf(bm25,rm3)", "phr
 PROMPTED = ("keywords", "rrf(bm25,keywords)", "rrf(bm25,keywords,rm3,synonyms)")
 MEASURES = ("nDCG@10",)
 SENTENCE = re.compile(r"(?<=[.!?])\s+")
-CANDIDATES = grid({"k1": [0.9, 0.3, 0.6, 1.2, 2.0, 4.0], "b": [0.4, 0.0, 0.75, 1.0]})
+CANDIDATES = parameter_grid({"k1": [0.9, 0.3, 0.6, 1.2, 2.0, 4.0], "b": [0.4, 0.0, 0.75, 1.0]})
 
 
 class Collection(NamedTuple):
@@ -109,7 +116,7 @@ def evaluations(
     name: str,
     size: int | None,
     systems: list[str],
-    candidates: list[dict[str, Setting]],
+    candidates: list[dict[str, SettingValue]],
     generator: Generator | None,
     kept: "Kept",
 ) -> dict[str, Evaluation]:
@@ -123,7 +130,7 @@ def evaluations(
             key = f"{name} {len(qrels)} {system} {len(candidates)}"
             if key not in kept.values:
                 made = searcher_of(system, index, concepts, generator)
-                tuning = tune(made, candidates, given.queries, qrels, MEASURES, depth=100)
+                tuning = tune_searcher(made, candidates, given.queries, qrels, MEASURES, depth=100)
                 kept.add(key, tuning.out_of_fold)
             print(f"{name}: {system}", file=sys.stderr, flush=True)
     return {
@@ -179,7 +186,7 @@ def main() -> None:
     }
     tuned = f"k1 and b of every system, {len(candidates)} candidates, 5 folds, seed 0"
     notes = {"tuning": f"none: {candidates[0]}" if options.untuned else tuned}
-    print(render(build_sets_table(sets, notes), options.format), end="")
+    print(render_table(build_sets_table(sets, notes), options.format), end="")
 
 
 if __name__ == "__main__":

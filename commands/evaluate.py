@@ -246,9 +246,9 @@ def _check_plot(systems: int, plot: list[Path] | None) -> None:
 
 
 def _print_table(evaluation: "RetrievalEvaluation", table_format: str, output: Output) -> None:
-    from evaluator import render
+    from evaluator import render_table
 
     if table_format == "tsv":
         output.lines("\t".join(row) for row in evaluation.mean_rows())
     else:
-        typer.echo(render(evaluation.table(), table_format), nl=False)
+        typer.echo(render_table(evaluation.table(), table_format), nl=False)

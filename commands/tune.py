@@ -84,7 +84,7 @@ def tune_ir(
     """
     check_table_format(table_format)
     judged = judgements.judged_queries()
-    from evaluator import render
+    from evaluator import render_table
     from workflows.retrieval_tuning import tune_system
 
     tuning = tune_system(
@@ -103,4 +103,4 @@ def tune_ir(
     if into is not None:
         tuning.write_settings(into)
         output.notice(f"written to {into}")
-    typer.echo(render(tuning.table(), "json" if output.as_json else table_format), nl=False)
+    typer.echo(render_table(tuning.table(), "json" if output.as_json else table_format), nl=False)

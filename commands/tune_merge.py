@@ -113,7 +113,7 @@ def _search(
     report: ReportOptions,
 ) -> "MergeChoice":
     """Search, and write the report before the ablation, which takes as long again."""
-    from evaluator.reporting.documents import render_document
+    from evaluator.reporting.rendering import render_document
 
     _ = report.format_name  # a wrong name is an error before models run
     files.check(tuner.search, model_sets)

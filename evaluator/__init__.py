@@ -1,39 +1,48 @@
-"""Evaluation: how good rankings are, how far the figures can be trusted, and tables of them."""
+"""Evaluation: retrieval quality, its uncertainty, and tables and plots of the results."""
 
-from .reporting.plots import PLOT_FORMATS, plot_differences
-from .reporting.rendering import FORMATS, render
+from .reporting.documents import DISCLAIMER
+from .reporting.figure_style import PLOT_FORMATS
+from .reporting.rendering import FORMATS
 from .retrieval.comparison import (
     Comparison,
     ComparisonSettings,
-    baseline_of,
-    by_measure,
-    compare,
+    compare_pair,
     compare_systems,
-    corrected,
+    correct_p_values,
+    family_by_measure,
     query_differences,
+    resolve_baseline,
 )
 from .retrieval.comparison_tables import build_comparison_table, build_sets_table
-from .retrieval.evaluation import Counts, Evaluation, evaluate_run, evaluate_searcher
-from .retrieval.judgements import digest_of, fingerprints
-from .retrieval.measures import DEFAULT_MEASURES, depth_needed, parse_measures
-from .retrieval.remembered_runs import RememberingSearcher, RunMemory
+from .retrieval.difference_plot import plot_differences
+from .retrieval.evaluation import Evaluation, QueryCounts, evaluate_run, evaluate_searcher
+from .retrieval.judgements import judgement_fingerprints, judgements_digest
+from .retrieval.measures import DEFAULT_MEASURES, parse_measures, required_depth
+from .retrieval.run_cache import CachingSearcher, RunCache
 from .retrieval.settings_file import (
     TunedSettings,
-    read_tuned,
-    tuned_on,
-    tuned_settings,
-    write_tuned,
+    build_tuned_settings,
+    read_tuned_settings,
+    was_tuned_on,
+    write_tuned_settings,
 )
+from .retrieval.table_document import build_table_document, render_table
 from .retrieval.tables import (
-    CAPTION,
-    Figure,
+    MeanEstimate,
     ReportRow,
     Table,
+    build_report_row,
     build_table,
     per_query_csv,
-    report_row,
 )
-from .retrieval.tuning import Setting, Settings, Tuning, cross_validate, grid, tune
+from .retrieval.tuning import (
+    CandidateSettings,
+    SettingValue,
+    TuningResult,
+    cross_validate,
+    parameter_grid,
+    tune_searcher,
+)
 from .statistics.folds import Folds
 from .statistics.intervals import Interval, bootstrap_interval
 from .statistics.significance import (
@@ -46,56 +55,57 @@ from .statistics.significance import (
 )
 
 __all__ = [
-    "CAPTION",
     "DEFAULT_MEASURES",
+    "DISCLAIMER",
     "FORMATS",
     "PLOT_FORMATS",
+    "CachingSearcher",
+    "CandidateSettings",
     "Comparison",
     "ComparisonSettings",
-    "Counts",
     "Evaluation",
-    "Figure",
     "Folds",
     "Interval",
+    "MeanEstimate",
+    "QueryCounts",
     "Randomisation",
-    "RememberingSearcher",
     "ReportRow",
-    "RunMemory",
-    "Setting",
-    "Settings",
+    "RunCache",
+    "SettingValue",
     "TTest",
     "Table",
     "TunedSettings",
-    "Tuning",
-    "baseline_of",
+    "TuningResult",
     "bootstrap_interval",
     "build_comparison_table",
+    "build_report_row",
     "build_sets_table",
     "build_table",
-    "by_measure",
-    "compare",
+    "build_table_document",
+    "build_tuned_settings",
+    "compare_pair",
     "compare_systems",
-    "corrected",
+    "correct_p_values",
     "cross_validate",
-    "depth_needed",
-    "digest_of",
     "evaluate_run",
     "evaluate_searcher",
-    "fingerprints",
-    "grid",
+    "family_by_measure",
     "holm",
+    "judgement_fingerprints",
+    "judgements_digest",
     "paired_differences",
+    "parameter_grid",
     "parse_measures",
     "per_query_csv",
     "plot_differences",
     "query_differences",
     "randomisation_test",
-    "read_tuned",
-    "render",
-    "report_row",
+    "read_tuned_settings",
+    "render_table",
+    "required_depth",
+    "resolve_baseline",
     "t_test",
-    "tune",
-    "tuned_on",
-    "tuned_settings",
-    "write_tuned",
+    "tune_searcher",
+    "was_tuned_on",
+    "write_tuned_settings",
 ]

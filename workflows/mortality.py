@@ -27,7 +27,8 @@ from evaluator.mortality.predictions import (
 from evaluator.mortality.published import BASELINE, GROUPS, OTHER, model_group
 from evaluator.mortality.question import PAPER_QUESTION
 from evaluator.mortality.report import build_report
-from evaluator.reporting.documents import Document, render_document
+from evaluator.reporting.documents import Document
+from evaluator.reporting.rendering import render_document
 from evaluator.statistics.bootstrap import Resampling
 from evaluator.statistics.discrimination import Floats
 from patientdx.errors import UsageError

@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from evaluator import (
-    Counts,
     Evaluation,
+    QueryCounts,
     Table,
     build_comparison_table,
     build_table,
-    depth_needed,
     evaluate_run,
     evaluate_searcher,
     parse_measures,
     per_query_csv,
     plot_differences,
-    read_tuned,
-    tuned_on,
+    read_tuned_settings,
+    required_depth,
+    was_tuned_on,
 )
 from expander import SystemSettings, parse_system_settings
 from expander.systems.system import parse_system
@@ -70,7 +70,7 @@ class RetrievalEvaluation:
     def rows_of_values(self) -> Iterator[tuple[Any, ...]]:
         """See Tabular: means with their intervals."""
         for row in self.table().rows:
-            for measure, figure in row.figures.items():
+            for measure, figure in row.estimates.items():
                 interval = figure.interval
                 yield row.system, row.n, measure, figure.value, interval.low, interval.high
 
@@ -208,7 +208,7 @@ def resolve_systems(
     if len(systems) < len(parsed):
         raise UsageError("a system is named twice")
     for path in settings_files:
-        tuned = parse_system_settings(read_tuned(path).settings)
+        tuned = parse_system_settings(read_tuned_settings(path).settings)
         name = f"{tuned} [{path.stem}]"
         if name in systems:
             raise UsageError(f"two files of settings are called `{path.stem}`")
@@ -220,7 +220,9 @@ def optimism_notes(
     settings_files: Sequence[Path], qrels: Qrels, monitor: Monitor = LOG
 ) -> dict[str, str]:
     """A note, and a warning, where settings were chosen by the judgements they are measured on."""
-    chosen_here = [path.name for path in settings_files if tuned_on(read_tuned(path), qrels)]
+    chosen_here = [
+        path.name for path in settings_files if was_tuned_on(read_tuned_settings(path), qrels)
+    ]
     if not chosen_here:
         return {}
     note = f"{', '.join(chosen_here)}: tuned on these judgements, so its figures flatter it"
@@ -241,7 +243,7 @@ def _system_notes(
     return notes
 
 
-def _report_left_out(counts: Counts, monitor: Monitor) -> None:
+def _report_left_out(counts: QueryCounts, monitor: Monitor) -> None:
     dropped, missing = counts.unjudged_dropped, counts.missing_queries
     if dropped:
         noun = "query" if dropped == 1 else "queries"
@@ -253,7 +255,7 @@ def _report_left_out(counts: Counts, monitor: Monitor) -> None:
 
 def _report_shallow_run(name: str, run: Run, measures: Sequence[str], monitor: Monitor) -> None:
     deepest = max((len(hits) for hits in run.values()), default=0)
-    needed = depth_needed(parse_measures(measures))
+    needed = required_depth(parse_measures(measures))
     if deepest < needed:
         monitor.notice(
             f"{name}: at most {deepest:,} hits a query, and these measures read {needed:,}: what "

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from evaluator import (
     Folds,
-    RunMemory,
-    Setting,
+    RunCache,
+    SettingValue,
     Table,
-    Tuning,
+    TuningResult,
     build_comparison_table,
-    grid,
-    tune,
-    tuned_settings,
-    write_tuned,
+    build_tuned_settings,
+    parameter_grid,
+    tune_searcher,
+    write_tuned_settings,
 )
 from expander import SystemSettings, default_axes, parse_system_settings
 from expander.systems.system import System, parse_system
@@ -32,7 +32,7 @@ from .systems import (
     uses_generator,
 )
 
-Candidate = Mapping[str, Setting]
+Candidate = Mapping[str, SettingValue]
 """Names and values of one combination that is tried, such as {"k1": 0.9, "b": 0.4}."""
 
 
@@ -41,7 +41,7 @@ class RetrievalTuning:
     """What was chosen for a system, what it is worth, and notes on how it was chosen."""
 
     system: str
-    tuning: Tuning
+    tuning: TuningResult
     notes: Mapping[str, str]
 
     def table(self) -> Table:
@@ -54,12 +54,12 @@ class RetrievalTuning:
 
     def write_settings(self, path: Path) -> None:
         """Write the chosen settings, for the option --settings of other commands."""
-        write_tuned(path, tuned_settings(self.tuning, self.notes))
+        write_tuned_settings(path, build_tuned_settings(self.tuning, self.notes))
 
 
 def build_candidates(
     system: str, grid_values: Sequence[str], index: PatientIndex
-) -> tuple[System, list[dict[str, Setting]]]:
+) -> tuple[System, list[dict[str, SettingValue]]]:
     """A system and all combinations of values to try, the defaults first; all are valid.
 
     `grid_values` are like `k1=0.9,1.2` and replace the default values of their names. Raises
@@ -68,7 +68,7 @@ def build_candidates(
     parsed = parse_system(system)
     axes = default_axes(parsed, index.bm25.k1, index.bm25.b)
     axes |= dict(_parse_axis(text) for text in grid_values)
-    candidates = grid({"system": [str(parsed)], **axes})
+    candidates = parameter_grid({"system": [str(parsed)], **axes})
     for candidate in candidates:
         settings = parse_system_settings(candidate)
         index.with_bm25(settings.k1, settings.b)
@@ -91,7 +91,7 @@ def tune_system(
 ) -> RetrievalTuning:
     """Choose the numbers of a system by the first of `measures`, and judge them out of fold."""
     parsed, candidates = build_candidates(system, grid_values, index)
-    runs = RunMemory() if parsed.parts else None
+    runs = RunCache() if parsed.parts else None
     noun = "candidate" if len(candidates) == 1 else "candidates"
     monitor.notice(f"{len(candidates):,} {noun}, {len(judged.qrels):,} judged queries")
     with (
@@ -110,7 +110,7 @@ def tune_system(
             settings = parse_system_settings(candidate)
             return builder.build_searcher(settings, depth, _share_runs(runs, settings))
 
-        tuning = tune(
+        tuning = tune_searcher(
             build_searcher,
             candidates,
             list(judged.queries),
@@ -124,20 +124,20 @@ def tune_system(
     return RetrievalTuning(str(parsed), tuning, notes)
 
 
-def _share_runs(runs: RunMemory | None, settings: SystemSettings) -> Wrap | None:
+def _share_runs(runs: RunCache | None, settings: SystemSettings) -> Wrap | None:
     """Lets candidates that differ only in their fusion share the runs that are fused."""
     if runs is None:
         return None
 
     def remember(name: str, searcher: Searcher) -> Searcher:
         own = tuple(sorted(settings.strategies.get(name, {}).items()))
-        return runs.of((settings.k1, settings.b), (name, own), searcher)
+        return runs.wrap((settings.k1, settings.b), (name, own), searcher)
 
     return remember
 
 
 def _tuning_notes(
-    system: System, tuning: Tuning, generator: GeneratorSettings | None
+    system: System, tuning: TuningResult, generator: GeneratorSettings | None
 ) -> dict[str, str]:
     choices = len(set(tuning.fold_choices))
     notes = {
@@ -153,14 +153,14 @@ def _tuning_notes(
     return notes
 
 
-def _parse_axis(text: str) -> tuple[str, list[Setting]]:
+def _parse_axis(text: str) -> tuple[str, list[SettingValue]]:
     name, equals, values = text.partition("=")
     if not name or not equals or not values:
         raise UsageError(f"--grid is NAME=VALUE,VALUE, not `{text}`", hint="--grid k1=0.9,1.2,2")
     return name.strip(), [_parse_value(value.strip()) for value in values.split(",")]
 
 
-def _parse_value(text: str) -> Setting:
+def _parse_value(text: str) -> SettingValue:
     """A truth value, a whole number or a number where the text is one, else the text."""
     if text in {"true", "false"}:
         return text == "true"

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evaluator import read_tuned
+from evaluator import read_tuned_settings
 from expander import (
     STRATEGIES,
     Expansion,
@@ -130,7 +130,7 @@ def resolve_system(
         return SystemSettings(parse_system(_system_name(expand, fuse)), k1, b)
     if expand is not None or fuse is not None:
         raise UsageError("--settings names the system itself", hint="leave --expand and --fuse out")
-    tuned = parse_system_settings(read_tuned(settings_file).settings)
+    tuned = parse_system_settings(read_tuned_settings(settings_file).settings)
     return replace(tuned, k1=tuned.k1 if k1 is None else k1, b=tuned.b if b is None else b)
 
 

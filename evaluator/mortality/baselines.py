@@ -31,7 +31,7 @@ def predict_out_of_fold(
     without scikit-learn.
     """
     require_package("sklearn", "mortality")
-    fold_of_patient = Folds(folds, seed).deal(set(patients))
+    fold_of_patient = Folds(folds, seed).assign(set(patients))
     fold_of_stay = np.array([fold_of_patient[patient] for patient in patients])
     probabilities = np.full(len(died), np.nan)
     for fold in range(folds):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evaluator.statistics.bootstrap import percentiles
+from evaluator.statistics.bootstrap import percentile_interval
 from evaluator.statistics.discrimination import DeLongTest, delong_test
 from evaluator.statistics.intervals import Interval
 from evaluator.statistics.significance import holm
@@ -69,7 +69,7 @@ def _differences(
     return {
         metric.name: (
             metrics.values[metric.name].value - baseline.values[metric.name].value,
-            percentiles(metrics.draws[metric.name] - baseline.draws[metric.name], level),
+            percentile_interval(metrics.draws[metric.name] - baseline.draws[metric.name], level),
         )
         for metric in HEADLINE_METRICS
         if metric.name in metrics.values

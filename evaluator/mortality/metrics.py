@@ -18,16 +18,16 @@ from evaluator.statistics.bootstrap import (
     Resampling,
     Statistic,
     balanced_accuracy,
-    percentiles,
-    resampled,
+    percentile_interval,
+    resample_statistics,
     weighted_mean,
 )
 from evaluator.statistics.discrimination import (
     Floats,
-    Ordered,
+    RankedLabels,
+    answer_values,
     delong_interval,
     hard_auroc,
-    hard_values,
 )
 from evaluator.statistics.intervals import Interval
 from patientdx.errors import EvaluationError
@@ -53,17 +53,17 @@ class MetricInputs:
     @cached_property
     def hard_answers(self) -> Floats:
         """Yes, no and unreadable answers as 1, 0 and 1/2."""
-        return hard_values(self._prediction.answers)
+        return answer_values(self._prediction.answers)
 
     @cached_property
-    def ranking(self) -> Ordered:
+    def ranking(self) -> RankedLabels:
         """The stays in the order of their log-odds."""
-        return Ordered.of(self.died, self._prediction.log_odds)
+        return RankedLabels.from_scores(self.died, self._prediction.log_odds)
 
     @cached_property
     def recalibration(self) -> calibration.Recalibration:
         """The logistic recalibration."""
-        return calibration.recalibration(self.died, self.probability)
+        return calibration.fit_recalibration(self.died, self.probability)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class MortalityMetric:
 METRICS = (
     MortalityMetric(
         "brier",
-        lambda inputs: MetricValue(calibration.brier(inputs.died, inputs.probability)),
+        lambda inputs: MetricValue(calibration.brier_score(inputs.died, inputs.probability)),
         "calibration",
         statistic=lambda inputs: weighted_mean((inputs.probability - inputs.died) ** 2),
         needs_both_outcomes=False,
@@ -135,7 +135,7 @@ METRICS = (
     ),
     MortalityMetric(
         "scaled-brier",
-        lambda inputs: MetricValue(calibration.scaled_brier(inputs.died, inputs.probability)),
+        lambda inputs: MetricValue(calibration.scaled_brier_score(inputs.died, inputs.probability)),
         "calibration",
         column=1,
     ),
@@ -196,12 +196,14 @@ def compute_metrics(
     statistics = {
         metric.name: metric.statistic(inputs) for metric in defined if metric.statistic is not None
     }
-    draws = resampled(outcomes.patients, statistics, resampling)
+    draws = resample_statistics(outcomes.patients, statistics, resampling)
     values = {}
     for metric in defined:
         value = metric.compute(inputs)
         if value is not None and metric.name in draws:
-            value = value._replace(interval=percentiles(draws[metric.name], resampling.level))
+            value = value._replace(
+                interval=percentile_interval(draws[metric.name], resampling.level)
+            )
         if value is not None:
             values[metric.name] = value
     return ModelMetrics(
@@ -222,10 +224,10 @@ def average_over_tasks(
         return None
     value = float(np.mean([task.values[name].value for task in metrics]))
     draws = np.mean([task.draws[name] for task in metrics], axis=0)
-    return MetricValue(value, percentiles(draws, level))
+    return MetricValue(value, percentile_interval(draws, level))
 
 
-def _from_estimate(estimate: calibration.Estimate | None) -> MetricValue | None:
+def _from_estimate(estimate: calibration.Coefficient | None) -> MetricValue | None:
     return None if estimate is None else MetricValue(estimate.value, estimate.interval)
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.reporting.cells import one_line
-from evaluator.reporting.plots import METADATA, format_of, style
+from evaluator.reporting.figure_style import PLOT_METADATA, figure_style, plot_format
+from evaluator.reporting.text_table import one_line
 from evaluator.statistics.calibration import calibration_curve
 from evaluator.statistics.decision_curves import decision_curve
 from evaluator.statistics.discrimination import precision_recall_curve, roc_curve
@@ -37,15 +37,15 @@ def plot_curves(results: MortalityResults, task: str, paths: Sequence[Path | str
     Raises ExtraMissingError without matplotlib, EvaluationError for another suffix and where all
     died or all lived.
     """
-    formats = [format_of(path) for path in paths]
+    formats = [plot_format(path) for path in paths]
     if results.outcomes.one_class:
         raise EvaluationError("curves need stays that ended in death and stays that did not")
     require_package("matplotlib", "report")
-    with style():
+    with figure_style():
         figure = _draw_panels(results, task)
         for path, form in zip(paths, formats, strict=True):
             with atomic_writer(path, "wb") as out:
-                figure.savefig(out, format=form, metadata=METADATA[form])
+                figure.savefig(out, format=form, metadata=PLOT_METADATA[form])
 
 
 def _draw_panels(results: MortalityResults, task: str) -> "Figure":

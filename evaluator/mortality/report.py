@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from evaluator.cohorts.metadata import CohortMeta
-from evaluator.reporting.documents import Document, Part
+from evaluator.reporting.documents import Document, DocumentPart
 from evaluator.statistics.calibration import calibration_curve
 from evaluator.statistics.decision_curves import decision_curve
 from evaluator.statistics.intervals import Interval
@@ -37,7 +37,7 @@ def build_report(
     notes: Mapping[str, str] | None = None,
 ) -> Document:
     """The report with all tables; `notes` are further ones (the cohort's file, formats ...)."""
-    parts: list[Part | None] = [*main_tables(results), contrast_table(results)]
+    parts: list[DocumentPart | None] = [*main_tables(results), contrast_table(results)]
     parts += [answers_table(results), calibration_table(results), benefit_table(results)]
     parts += [subgroup_table(results), flow_part(meta)]
     return Document(

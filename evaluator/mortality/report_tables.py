@@ -6,8 +6,8 @@ import numpy as np
 
 from evaluator.cohorts.flow import flow_table
 from evaluator.cohorts.metadata import CohortMeta
-from evaluator.reporting.cells import Grid, one_line
-from evaluator.reporting.documents import Part
+from evaluator.reporting.documents import DocumentPart
+from evaluator.reporting.text_table import TextTable, one_line
 from evaluator.statistics.decision_curves import decision_curve
 from evaluator.statistics.intervals import Interval
 
@@ -24,12 +24,12 @@ _PAIRED = tuple(metric.name for metric in reversed(HEADLINE_METRICS) if metric.n
 """The metrics whose differences have intervals of the paired bootstrap; auroc has DeLong's."""
 
 
-def main_tables(results: MortalityResults) -> list[Part]:
+def main_tables(results: MortalityResults) -> list[DocumentPart]:
     """One table per headline metric: models in groups, a column per task, and their average."""
     return [_main_table(results, metric) for metric in HEADLINE_METRICS]
 
 
-def answers_table(results: MortalityResults) -> Part:
+def answers_table(results: MortalityResults) -> DocumentPart:
     """Counts of yes, no and unreadable answers, of cut records, and the mass of the answers."""
     header = ["task", "model", "n", "deaths", "yes", "no", "neither", "cut", "tokens", "mass"]
     rows = []
@@ -44,10 +44,10 @@ def answers_table(results: MortalityResults) -> Part:
         " than the context, which lost the middle of their long sections. tokens: median of the"
         " prompt. mass: mean probability that the reply begins with any of the answers."
     )
-    return Part("Answers", _make_grid([header, *rows], 2), note)
+    return DocumentPart("Answers", _make_grid([header, *rows], 2), note)
 
 
-def calibration_table(results: MortalityResults) -> Part:
+def calibration_table(results: MortalityResults) -> DocumentPart:
     """Calibration of P(yes)."""
     names = [metric.name for metric in CALIBRATION_METRICS]
     rows = []
@@ -59,10 +59,10 @@ def calibration_table(results: MortalityResults) -> Part:
         " intercept and slope: logistic recalibration, perfect is 0 and 1, with Wald intervals;"
         " in-the-large: the intercept beside a slope of 1; - where there is no fit."
     )
-    return Part("Calibration", _make_grid([["task", "model", *names], *rows], 2), note)
+    return DocumentPart("Calibration", _make_grid([["task", "model", *names], *rows], 2), note)
 
 
-def benefit_table(results: MortalityResults) -> Part:
+def benefit_table(results: MortalityResults) -> DocumentPart:
     """Net benefit at a few thresholds."""
     shares = [f"{threshold:.0%}" for threshold in THRESHOLDS]
     died = results.outcomes.died
@@ -73,10 +73,10 @@ def benefit_table(results: MortalityResults) -> Part:
         rows.append([label, model, *_benefit_cells(curve.model)])
     note = "In true positives a stay (Vickers & Elkin 2006); acting on nobody is worth 0."
     grid = _make_grid([["task", "model", *shares], *rows], 2)
-    return Part("Net benefit by threshold", grid, note)
+    return DocumentPart("Net benefit by threshold", grid, note)
 
 
-def contrast_table(results: MortalityResults) -> Part | None:
+def contrast_table(results: MortalityResults) -> DocumentPart | None:
     """Each model against the first; None where there is only one."""
     contrasts = [
         (task, contrast) for task, of_task in results.contrasts.items() for contrast in of_task
@@ -91,10 +91,10 @@ def contrast_table(results: MortalityResults) -> Part | None:
         " bootstrap by patient."
     )
     title = f"Differences to {contrasts[0][1].baseline}"
-    return Part(title, _make_grid([header, *rows], 2), note)
+    return DocumentPart(title, _make_grid([header, *rows], 2), note)
 
 
-def subgroup_table(results: MortalityResults) -> Part:
+def subgroup_table(results: MortalityResults) -> DocumentPart:
     """AUROC, AUPRC and auroc-hard by sex, age band and unit."""
     header = ["task", "model", "by", "level", "n", "deaths", "auroc", "auprc", "auroc-hard"]
     rows = []
@@ -105,16 +105,16 @@ def subgroup_table(results: MortalityResults) -> Part:
             cells = [_value_cell(auroc), _number_cell(row.auprc), _number_cell(row.auroc_hard)]
             rows.append([*group, *cells])
     note = "Intervals are DeLong's, stays counted as independent; - where all died or all lived."
-    return Part("Subgroups", _make_grid([header, *rows], 4), note)
+    return DocumentPart("Subgroups", _make_grid([header, *rows], 4), note)
 
 
-def flow_part(meta: CohortMeta) -> Part | None:
+def flow_part(meta: CohortMeta) -> DocumentPart | None:
     """The rows of the source that each rule dropped; None where that is unknown."""
     if not meta.flow:
         return None
     lines = [["of", "rule: left out is what ...", "dropped", "left"]]
     lines += [list(line) for line in flow_table(meta.flow)]
-    return Part("Flow of the cohort", _make_grid(lines, 2), "From all rows of the source.")
+    return DocumentPart("Flow of the cohort", _make_grid(lines, 2), "From all rows of the source.")
 
 
 def format_interval(interval: Interval) -> str:
@@ -122,7 +122,7 @@ def format_interval(interval: Interval) -> str:
     return f"[{interval.low:.4f}, {interval.high:.4f}]"
 
 
-def _main_table(results: MortalityResults, metric: MortalityMetric) -> Part:
+def _main_table(results: MortalityResults, metric: MortalityMetric) -> DocumentPart:
     several = len(results.tasks) > 1
     published = metric.published is not None
     header = ["group", "model", "λ", *results.tasks]
@@ -146,7 +146,7 @@ def _main_table(results: MortalityResults, metric: MortalityMetric) -> Part:
     )
     notes = (counts, metric.note, SOURCE if published else "")
     note = " ".join(text for text in notes if text)
-    return Part(metric.title, _make_grid([header, *rows], 3), note)
+    return DocumentPart(metric.title, _make_grid([header, *rows], 3), note)
 
 
 def _published_cell(model: str, metric: MortalityMetric) -> str:
@@ -194,5 +194,5 @@ def _number_cell(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _make_grid(lines: list[list[str]], text_columns: int) -> Grid:
-    return Grid(tuple(tuple(one_line(cell) for cell in line) for line in lines), text_columns)
+def _make_grid(lines: list[list[str]], text_columns: int) -> TextTable:
+    return TextTable(tuple(tuple(one_line(cell) for cell in line) for line in lines), text_columns)

@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluator.statistics.discrimination import (
+    answer_values,
     auroc,
     average_precision,
     delong_interval,
     hard_auroc,
-    hard_values,
 )
 from evaluator.statistics.intervals import Interval
 from patientdx.errors import EvaluationError
@@ -97,5 +97,5 @@ def _evaluate_level(
         auroc(died, odds),
         interval,
         average_precision(died, odds),
-        hard_auroc(died, hard_values(prediction.answers)[inside]),
+        hard_auroc(died, answer_values(prediction.answers)[inside]),
     )

@@ -1,1 +1,1 @@
-"""Reports: tables and documents as text, Markdown, LaTeX or JSON, and figures."""
+"""Reports: documents of tables as text, Markdown, LaTeX or JSON, and the style of plots."""

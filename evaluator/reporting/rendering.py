@@ -1,79 +1,114 @@
-"""Tables written as text, Markdown, LaTeX or JSON."""
+"""Documents written as text, Markdown, LaTeX or JSON."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from evaluator.retrieval.comparison import Comparison
-from evaluator.retrieval.tables import CAPTION, ReportRow, Table
 from patientdx.errors import EvaluationError
 
-from .cells import Grid, grids, is_empty, notes
+from .documents import DISCLAIMER, Document, DocumentPart
+from .text_table import TextTable, one_line
 
 
-def render(table: Table, format_name: str) -> str:
-    """The table in one of `FORMATS`, ending in a newline. Raises EvaluationError for another."""
+def render_document(document: Document, format_name: str) -> str:
+    """The document in one of `FORMATS`, ending in a newline. Raises EvaluationError for others."""
     if format_name not in FORMATS:
         raise EvaluationError(
-            f"`{format_name}` is not a format of tables",
+            f"`{format_name}` is not a format of reports",
             hint=f"formats are {', '.join(FORMATS)}",
         )
-    return FORMATS[format_name](table)
+    return FORMATS[format_name](document)
 
 
-def _text(table: Table) -> str:
-    parts = [aligned(grid) for grid in grids(table)]
-    return _joined([*_before(notes(table)), *_apart(parts), "", table.method, CAPTION])
+def _text(document: Document) -> str:
+    title = [document.title, ""] if document.title else []
+    blocks = [[*title, *_note_lines(document)]]
+    for part in document.parts:
+        blocks.append([part.title] if part.title else [])
+        blocks += [_aligned_lines(table) for table in part.tables]
+        blocks[-1] += [part.note] if part.note else []
+    blocks.append([document.method, DISCLAIMER])
+    return _join_blocks(blocks)
 
 
-def aligned(grid: Grid) -> list[str]:
-    """Lines of plain text, words to the left, figures to the right."""
-    widths = [max(map(len, column)) for column in zip(*grid.lines, strict=True)]
-    pads = [str.ljust] * grid.words + [str.rjust] * (len(widths) - grid.words)
+def _markdown(document: Document) -> str:
+    title = [f"# {_escape(document.title, _MARKDOWN)}", ""] if document.title else []
+    notes = [f"- {_escape(note, _MARKDOWN)}" for note in _note_lines(document)]
+    blocks = [[*title, *notes]]
+    for part in document.parts:
+        blocks.append([f"## {_escape(part.title, _MARKDOWN)}"] if part.title else [])
+        blocks += [_markdown_lines(table) for table in part.tables]
+        blocks.append([_escape(part.note, _MARKDOWN)] if part.note else [])
+    return _join_blocks([*blocks, [_escape(document.method, _MARKDOWN)], [DISCLAIMER]])
+
+
+def _latex(document: Document) -> str:
+    """One table environment per part; notes, method and disclaimer are in the first caption."""
+    notes = [f"{_escape(note, _LATEX)}." for note in _note_lines(document)]
+    first_caption = [*notes, _escape(document.method, _LATEX), DISCLAIMER]
+    blocks = [
+        _latex_part(part, [] if number else first_caption)
+        for number, part in enumerate(document.parts)
+    ]
+    return _join_blocks(blocks)
+
+
+def _json(document: Document) -> str:
+    """All digits, in the fields of `data`."""
+    content = {
+        **({"title": document.title} if document.title else {}),
+        "notes": dict(document.notes),
+        "method": document.method,
+        "caption": DISCLAIMER,
+        **document.data,
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _note_lines(document: Document) -> list[str]:
+    return [one_line(f"{name}: {note}") for name, note in document.notes.items()]
+
+
+def _join_blocks(blocks: Iterable[Sequence[str]]) -> str:
+    """Blocks of lines with a blank line between them; empty blocks are left out."""
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _aligned_lines(table: TextTable) -> list[str]:
+    """Plain text in columns: text aligned left, numbers right."""
+    widths = [max(map(len, column)) for column in zip(*table.lines, strict=True)]
+    pads = [str.ljust] * table.words + [str.rjust] * (len(widths) - table.words)
     lines = [
         "  ".join(pad(cell, width) for pad, cell, width in zip(pads, cells, widths, strict=True))
-        for cells in grid.lines
+        for cells in table.lines
     ]
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
     return [lines[0].rstrip(), rule, *(line.rstrip() for line in lines[1:])]
 
 
-def _markdown(table: Table) -> str:
-    told = [f"- {escaped(note, MARKDOWN_SIGNS)}" for note in notes(table)]
-    parts = [piped(grid) for grid in grids(table)]
-    method = escaped(table.method, MARKDOWN_SIGNS)
-    return _joined([*_before(told), *_apart(parts), "", method, "", CAPTION])
+def _markdown_lines(table: TextTable) -> list[str]:
+    header, *rows = [[_escape(cell, _MARKDOWN) for cell in cells] for cells in table.lines]
+    alignment = [":--"] * table.words + ["--:"] * (len(header) - table.words)
+    return ["| " + " | ".join(cells) + " |" for cells in [header, alignment, *rows]]
 
 
-def piped(grid: Grid) -> list[str]:
-    """Lines of a Markdown table."""
-    header, *rows = [[escaped(cell, MARKDOWN_SIGNS) for cell in cells] for cells in grid.lines]
-    ruled = [":--"] * grid.words + ["--:"] * (len(header) - grid.words)
-    return ["| " + " | ".join(cells) + " |" for cells in [header, ruled, *rows]]
+def _latex_part(part: DocumentPart, further_caption: Sequence[str]) -> list[str]:
+    title = f"{_escape(part.title, _LATEX)}." if part.title else ""
+    caption = [title, _escape(part.note, _LATEX), *further_caption]
+    lines = [r"\begin{table}", r"\centering"]
+    lines += [rf"\caption{{{' '.join(sentence for sentence in caption if sentence)}}}"]
+    for number, table in enumerate(part.tables):
+        lines += [r"\par\medskip"] if number else []
+        lines += _tabular_lines(table)
+    return [*lines, r"\end{table}"]
 
 
-def _latex(table: Table) -> str:
-    """A table that needs the package booktabs."""
-    told = [f"{escaped(note, LATEX_SIGNS)}." for note in notes(table)]
-    caption = " ".join([*told, escaped(table.method, LATEX_SIGNS), CAPTION])
-    parts = [tabular(grid) for grid in grids(table)]
-    return _joined(
-        [
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{caption}}}",
-            *_apart(parts, r"\par\medskip"),
-            r"\end{table}",
-        ]
-    )
-
-
-def tabular(grid: Grid) -> list[str]:
-    """Lines of a LaTeX tabular that needs the package booktabs."""
+def _tabular_lines(table: TextTable) -> list[str]:
+    """A LaTeX tabular, which needs the package booktabs."""
     header, *rows = [
-        " & ".join(escaped(cell, LATEX_SIGNS) for cell in cells) + r" \\" for cells in grid.lines
+        " & ".join(_escape(cell, _LATEX) for cell in cells) + r" \\" for cells in table.lines
     ]
-    columns = "l" * grid.words + "r" * (len(grid.lines[0]) - grid.words)
+    columns = "l" * table.words + "r" * (len(table.lines[0]) - table.words)
     return [
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
@@ -85,80 +120,13 @@ def tabular(grid: Grid) -> list[str]:
     ]
 
 
-def _json(table: Table) -> str:
-    """All digits; every figure with its own n, low and high, every comparison with its tests."""
-    content = {
-        "notes": dict(table.notes),
-        "method": table.method,
-        "caption": CAPTION,
-        "measures": list(table.measures),
-        "rows": [_json_row(row, table.measures) for row in table.rows],
-        "comparisons": [_json_comparison(one) for one in table.comparisons],
-    }
-    return _joined([json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)])
+def _escape(text: str, replacements: Mapping[str, str]) -> str:
+    return "".join(replacements.get(character, character) for character in text)
 
 
-def _json_row(row: ReportRow, measures: tuple[str, ...]) -> dict[str, object]:
-    figures = {
-        name: {
-            "value": row.figures[name].value,
-            "low": row.figures[name].interval.low,
-            "high": row.figures[name].interval.high,
-            "n": row.n,
-        }
-        for name in measures
-    }
-    extra = {name: None if is_empty(cell) else cell for name, cell in row.extra.items()}
-    content = {"system": row.system, "n": row.n, "figures": figures, "extra": extra}
-    return _named(row.dataset) | content
+_MARKDOWN: Mapping[str, str] = MappingProxyType({sign: f"\\{sign}" for sign in "\\`*_<>|#"})
 
-
-def _json_comparison(one: Comparison) -> dict[str, object]:
-    low, high = one.interval
-    randomisation = {"p": one.p_randomisation, "holm": one.holm_randomisation, "exact": one.exact}
-    student = {"t": one.t, "p": one.p_t, "holm": one.holm_t}
-    return _named(one.dataset) | {
-        "system": one.system,
-        "baseline": one.baseline,
-        "measure": one.measure,
-        "n": one.n,
-        "difference": {"value": one.difference, "low": low, "high": high},
-        "wins": one.wins,
-        "ties": one.ties,
-        "losses": one.losses,
-        "randomisation": randomisation,
-        "t_test": {name: None if is_empty(value) else value for name, value in student.items()},
-        "family": one.family,
-    }
-
-
-def _named(dataset: str) -> dict[str, object]:
-    return {"set": dataset} if dataset else {}
-
-
-def _before(lines: list[str]) -> list[str]:
-    """The lines and an empty one after them; nothing where there are none."""
-    return [*lines, ""] if lines else []
-
-
-def _apart(parts: list[list[str]], between: str = "") -> list[str]:
-    """The lines of all parts, with one between each two."""
-    first, *others = parts
-    return [*first, *(line for part in others for line in [between, *part])]
-
-
-def escaped(text: str, signs: Mapping[str, str]) -> str:
-    """The text with what `signs` names replaced: `MARKDOWN_SIGNS` or `LATEX_SIGNS`."""
-    return "".join(signs.get(character, character) for character in text)
-
-
-def _joined(lines: list[str]) -> str:
-    return "\n".join(lines) + "\n"
-
-
-MARKDOWN_SIGNS: Mapping[str, str] = MappingProxyType({sign: f"\\{sign}" for sign in "\\`*_<>|#"})
-
-LATEX_SIGNS: Mapping[str, str] = MappingProxyType(
+_LATEX: Mapping[str, str] = MappingProxyType(
     {
         **{sign: f"\\{sign}" for sign in "&%$#_{}"},
         "\\": r"\textbackslash{}",
@@ -168,11 +136,12 @@ LATEX_SIGNS: Mapping[str, str] = MappingProxyType(
         ">": r"\textgreater{}",
         "|": r"\textbar{}",
         "λ": r"$\lambda$",
-        # After `\\` of the row before, a bracket would be read as its argument.
+        # After the `\\` of the row before, a bracket would be read as its argument.
         "[": "{[}",
     }
 )
 
-FORMATS: Mapping[str, Callable[[Table], str]] = MappingProxyType(
+FORMATS: Mapping[str, Callable[[Document], str]] = MappingProxyType(
     {"text": _text, "markdown": _markdown, "latex": _latex, "json": _json}
 )
+"""Format name -> function that writes it."""

@@ -1,4 +1,4 @@
-"""Systems against a baseline, query by query: the difference, its interval and its tests."""
+"""Comparison of systems with a baseline by query: differences, their intervals and tests."""
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -21,7 +21,7 @@ from .evaluation import Evaluation
 
 @dataclass(frozen=True)
 class ComparisonSettings:
-    """How a comparison is made; the same settings and values give the same figures."""
+    """Settings of intervals and tests; the same settings and values give the same results."""
 
     permutations: int = 100_000
     resamples: int = 10_000
@@ -31,13 +31,13 @@ class ComparisonSettings:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A system against a baseline on one measure and set, over `n` queries that both ran.
+    """A system compared with a baseline on one measure and set, over the same `n` queries.
 
-    `difference` is system minus baseline in the mean, `interval` that of the paired differences.
-    A query is a tie where its two values are equal but for rounding. `p_randomisation` is exact
-    or sampled as `exact` tells. The `holm_` values are corrected within a family of `family`
-    comparisons, all three None before `corrected` is called. `p_t` and `holm_t` are nan for one
-    query.
+    `difference` is the mean of system minus baseline, `interval` that of the paired differences.
+    A query is a tie if its two values are equal but for rounding. `p_randomisation` is exact if
+    `exact` is set, otherwise sampled. The `holm_` values are corrected within a family of
+    `family` comparisons; all three are None before `correct_p_values`. `p_t` and `holm_t` are nan
+    for a single query.
     """
 
     system: str
@@ -60,7 +60,7 @@ class Comparison:
     family: int | None = None
 
 
-def compare(
+def compare_pair(
     system: Evaluation,
     baseline: Evaluation,
     measure: str,
@@ -69,14 +69,14 @@ def compare(
     dataset: str = "",
     settings: ComparisonSettings = ComparisonSettings(),
 ) -> Comparison:
-    """One system against the baseline on one measure, with p-values that are not corrected.
+    """Compares a system with the baseline on one measure; p-values are not corrected.
 
-    The order of the queries changes nothing. Raises EvaluationError where the two were not
-    evaluated on the same queries or the measure was not computed for both.
+    The order of the queries has no effect. Raises EvaluationError if the two were not evaluated
+    on the same queries, or the measure was not computed for both.
     """
     ours, theirs = _paired(system, baseline, measure, names)
     differences = paired_differences(ours, theirs)
-    tested = randomisation_test(
+    randomisation = randomisation_test(
         ours, theirs, permutations=settings.permutations, seed=settings.seed
     )
     t = t_test(ours, theirs)
@@ -97,8 +97,8 @@ def compare(
         wins=int(np.count_nonzero(differences > 0)),
         ties=int(np.count_nonzero(differences == 0)),
         losses=int(np.count_nonzero(differences < 0)),
-        p_randomisation=tested.p,
-        exact=tested.exact,
+        p_randomisation=randomisation.p,
+        exact=randomisation.exact,
         t=t.t,
         p_t=t.p,
         settings=settings,
@@ -113,14 +113,14 @@ def compare_systems(
     dataset: str = "",
     settings: ComparisonSettings = ComparisonSettings(),
 ) -> list[Comparison]:
-    """Every other system against the baseline (the first, if none is named), measure by measure.
+    """Compares every other system with the baseline (the first by default) on each measure.
 
-    The p-values are not corrected yet: gather those of all sets and call `corrected`. Raises
-    EvaluationError for a baseline that is not there, and as `compare`.
+    The p-values are not corrected yet: collect the comparisons of all sets and call
+    `correct_p_values`. Raises EvaluationError for an unknown baseline, and as `compare_pair`.
     """
-    name = baseline_of(evaluations, baseline)
+    name = resolve_baseline(evaluations, baseline)
     return [
-        compare(
+        compare_pair(
             evaluation,
             evaluations[name],
             measure,
@@ -134,36 +134,37 @@ def compare_systems(
     ]
 
 
-def by_measure(comparison: Comparison) -> Hashable:
-    """The family of a comparison where all systems and sets on one measure form one."""
+def family_by_measure(comparison: Comparison) -> Hashable:
+    """The family of a comparison: all systems and sets on its measure."""
     return comparison.measure
 
 
-def corrected(
-    comparisons: Sequence[Comparison], by: Callable[[Comparison], Hashable] = by_measure
+def correct_p_values(
+    comparisons: Sequence[Comparison],
+    family_of: Callable[[Comparison], Hashable] = family_by_measure,
 ) -> list[Comparison]:
-    """The comparisons, in order, with the p-values of both tests corrected by Holm's procedure.
+    """The comparisons in order, with the p-values of both tests corrected by Holm's procedure.
 
-    Those for which `by` gives the same value form one family: by default all systems and sets
-    given, for each measure apart. `by=lambda one: (one.measure, one.dataset)` corrects over
-    systems only, `by=lambda one: None` over everything.
+    Comparisons with the same `family_of` form a family: by default all systems and sets on one
+    measure. `family_of=lambda c: (c.measure, c.dataset)` corrects over systems only,
+    `family_of=lambda c: None` over all comparisons.
     """
     families: dict[Hashable, list[int]] = {}
     for position, comparison in enumerate(comparisons):
-        families.setdefault(by(comparison), []).append(position)
-    done = list(comparisons)
+        families.setdefault(family_of(comparison), []).append(position)
+    results = list(comparisons)
     for positions in families.values():
-        randomisation = holm([comparisons[i].p_randomisation for i in positions])
-        student = holm([comparisons[i].p_t for i in positions])
-        for i, p, p_t in zip(positions, randomisation, student, strict=True):
-            done[i] = replace(
+        p_values = holm([comparisons[i].p_randomisation for i in positions])
+        t_values = holm([comparisons[i].p_t for i in positions])
+        for i, p, p_t in zip(positions, p_values, t_values, strict=True):
+            results[i] = replace(
                 comparisons[i], holm_randomisation=p, holm_t=p_t, family=len(positions)
             )
-    return done
+    return results
 
 
-def baseline_of(evaluations: Mapping[str, Evaluation], baseline: str | None = None) -> str:
-    """The name given, or that of the first system. Raises EvaluationError for one not there."""
+def resolve_baseline(evaluations: Mapping[str, Evaluation], baseline: str | None = None) -> str:
+    """The name of the baseline, by default the first system. Raises EvaluationError."""
     name = next(iter(evaluations), None) if baseline is None else baseline
     if name is None or name not in evaluations:
         raise EvaluationError(
@@ -174,7 +175,7 @@ def baseline_of(evaluations: Mapping[str, Evaluation], baseline: str | None = No
 
 
 def query_differences(system: Evaluation, baseline: Evaluation, measure: str) -> dict[str, float]:
-    """System minus baseline for each query, in the baseline's order. Raises as `compare`."""
+    """System minus baseline for each query, in the baseline's order. Raises as `compare_pair`."""
     ours, theirs = _paired(system, baseline, measure, ("system", "baseline"))
     differences = paired_differences(ours, theirs)
     return dict(zip(baseline.per_query, differences.tolist(), strict=True))
@@ -183,12 +184,12 @@ def query_differences(system: Evaluation, baseline: Evaluation, measure: str) ->
 def _paired(
     system: Evaluation, baseline: Evaluation, measure: str, names: tuple[str, str]
 ) -> tuple[Values, Values]:
-    """The values of both, one row a query of the baseline."""
+    """The values of both systems by query, in the baseline's order."""
     if system.per_query.keys() != baseline.per_query.keys():
         raise EvaluationError(
             f"`{names[0]}` and `{names[1]}` were not evaluated on the same queries",
             hint="evaluate all systems against the same judgements",
         )
     theirs = np.array(baseline.values(measure))
-    system.values(measure)  # tells which measures there are
+    system.values(measure)  # raises if the measure was not computed
     return np.array([system.per_query[query][measure] for query in baseline.per_query]), theirs

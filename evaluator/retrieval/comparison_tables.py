@@ -1,4 +1,4 @@
-"""Tables of several systems, each against the first, on one set or on several."""
+"""Tables of several systems compared with a baseline, on one set or on several."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -6,7 +6,13 @@ from dataclasses import replace
 from evaluator.statistics.significance import EXACT_PAIRS
 from patientdx.errors import EvaluationError
 
-from .comparison import Comparison, ComparisonSettings, baseline_of, compare_systems, corrected
+from .comparison import (
+    Comparison,
+    ComparisonSettings,
+    compare_systems,
+    correct_p_values,
+    resolve_baseline,
+)
 from .evaluation import Evaluation
 from .tables import Table, build_table
 
@@ -20,12 +26,13 @@ def build_comparison_table(
     reconstructed: Sequence[str] = (),
     settings: ComparisonSettings | None = None,
 ) -> Table:
-    """`build_table`, and the other systems against the baseline (the first, if none is named).
+    """The table of `build_table`, with comparisons with the baseline (the first by default).
 
-    Without `comparisons` all pairs are compared on all measures and corrected by Holm's
-    procedure over the systems, for each measure apart. Give them, out of `corrected`, where the
-    family is a larger one, such as all systems on several sets. `reconstructed` names what is
-    not as published but *reconstructed* or *inferred*, and becomes a note.
+    Without `comparisons` all other systems are compared on all measures; p-values are corrected
+    by Holm's procedure over the systems, for each measure separately. Pass the output of
+    `correct_p_values` if the family is larger, such as all systems on several sets.
+    `reconstructed` names what is not as published but *reconstructed* or *inferred*; it becomes
+    a note.
 
     Raises EvaluationError as `build_table` and `compare_systems`, and for comparisons with
     another baseline or with systems that are not in the table.
@@ -38,13 +45,18 @@ def build_comparison_table(
         resamples=settings.resamples,
         seed=settings.seed,
     )
-    first = baseline_of(evaluations, baseline)
+    first = resolve_baseline(evaluations, baseline)
     if comparisons is None:
-        comparisons = corrected(compare_systems(evaluations, baseline=first, settings=settings))
-    if any(one.baseline != first or one.system not in evaluations for one in comparisons):
+        comparisons = correct_p_values(
+            compare_systems(evaluations, baseline=first, settings=settings)
+        )
+    if any(
+        comparison.baseline != first or comparison.system not in evaluations
+        for comparison in comparisons
+    ):
         raise EvaluationError(f"the comparisons are not of these systems with `{first}`")
     counted = f"{table.rows[0].n:,} queries, the same for all systems"
-    return _compared(table, comparisons, counted, reconstructed)
+    return _with_comparisons(table, comparisons, counted, reconstructed)
 
 
 def build_sets_table(
@@ -57,8 +69,8 @@ def build_sets_table(
 ) -> Table:
     """One table of several sets (set -> system -> evaluation), with a column for the set.
 
-    Every system is compared with the baseline (the first of each set, if none is named) on its
-    set; Holm's family is all systems on all sets, for each measure apart. Raises EvaluationError
+    Every system is compared with the baseline (by default the first of the set) on its set;
+    Holm's family is all systems on all sets, for each measure separately. Raises EvaluationError
     for no set, and as `build_comparison_table`.
     """
     settings = settings or ComparisonSettings()
@@ -69,37 +81,39 @@ def build_sets_table(
         for name, evaluations in sets.items()
     }
     comparisons = [
-        one
+        comparison
         for name, evaluations in sets.items()
-        for one in compare_systems(evaluations, baseline=baseline, dataset=name, settings=settings)
+        for comparison in compare_systems(
+            evaluations, baseline=baseline, dataset=name, settings=settings
+        )
     ]
     if len({table.measures for table in tables.values()}) != 1:
         raise EvaluationError("a table needs one set or more, all with the same measures")
-    if len({one.baseline for one in comparisons}) > 1:
+    if len({comparison.baseline for comparison in comparisons}) > 1:
         raise EvaluationError("a table needs the same baseline on all sets")
     rows = [replace(row, dataset=name) for name, table in tables.items() for row in table.rows]
     counted = ", ".join(f"{table.rows[0].n:,} ({name})" for name, table in tables.items())
-    return _compared(
+    return _with_comparisons(
         replace(next(iter(tables.values())), rows=tuple(rows)),
-        corrected(comparisons),
+        correct_p_values(comparisons),
         f"{counted} queries, the same for all systems",
         reconstructed,
     )
 
 
-def _compared(
+def _with_comparisons(
     table: Table, comparisons: Sequence[Comparison], counted: str, reconstructed: Sequence[str]
 ) -> Table:
-    """The table with comparisons, and the notes and method that they need."""
-    told = {**table.notes, "n": counted}
+    """The table with comparisons, and with their notes and method."""
+    notes = {**table.notes, "n": counted}
     if reconstructed:
-        told["reconstructed"] = "; ".join(reconstructed)
+        notes["reconstructed"] = "; ".join(reconstructed)
     method = " ".join([table.method, *_method_of(comparisons)])
-    return replace(table, notes=told, method=method, comparisons=tuple(comparisons))
+    return replace(table, notes=notes, method=method, comparisons=tuple(comparisons))
 
 
 def _method_of(comparisons: Sequence[Comparison]) -> list[str]:
-    """How the comparisons were made, in sentences; none where there are none."""
+    """Sentences on how the comparisons were made; none without comparisons."""
     if not comparisons:
         return []
     settings = comparisons[0].settings
@@ -116,8 +130,8 @@ def _method_of(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def _correction(comparisons: Sequence[Comparison]) -> str:
-    sizes = sorted({one.family for one in comparisons if one.family is not None})
+    sizes = sorted({known.family for known in comparisons if known.family is not None})
     if not sizes:
         return "p is not corrected for the number of comparisons."
-    shown = " or ".join(map(str, sizes))
-    return f"p is corrected by Holm's procedure over families of {shown} (Holm 1979)."
+    families = " or ".join(map(str, sizes))
+    return f"p is corrected by Holm's procedure over families of {families} (Holm 1979)."

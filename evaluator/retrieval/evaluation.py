@@ -1,4 +1,4 @@
-"""How good rankings are: runs and searchers against relevance judgements."""
+"""Evaluation of runs and searchers against relevance judgements."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,12 +11,12 @@ from patientdx.records import Filter, Hit, Qrels, Query, Run
 
 from .measures import (
     GREATEST_GRADE,
-    cutoff_of,
-    depth_needed,
     load_ir_measures,
+    measure_cutoff,
     parse_measure,
     parse_measures,
-    whole,
+    required_depth,
+    without_cutoff,
 )
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 _Item = TypeVar("_Item")
 
 _SCORED_AT_ONCE = 256
-"""Queries handed to trec_eval together: bounds the memory of its copy of a run."""
+"""Queries per call of trec_eval: bounds the memory of its copy of a run."""
 
 EXACT_RR = "RR"
-"""The one measure that a rank counted over the whole ranking can stand in for."""
+"""The only measure that can be taken from a rank counted over the whole ranking."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,11 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Counts:
-    """What became of the queries.
+class QueryCounts:
+    """Numbers of queries evaluated and left out.
 
-    `judged` is the number that means are taken over. Of these, `missing_queries` had
-    judgements but no text, and score 0. `unjudged_dropped` had a text but no judgements.
+    Means are over `judged` queries. Of these, `missing_queries` have judgements but no text, and
+    score 0. `unjudged_dropped` have a text but no judgements.
     """
 
     judged: int
@@ -75,34 +75,33 @@ def evaluate_run(
 ) -> Evaluation:
     """The values of a run, computed by trec_eval through ir_measures.
 
-    The order of the hits does not count: trec_eval compares scores as float32 and breaks ties
+    The order of the hits has no effect: trec_eval compares scores as float32 and breaks ties
     by doc_id in descending order. Every query of `qrels` counts; one that the run lacks
-    scores 0, as in BEIR. Queries without judgements are ignored, and so are notes that bear
-    the id of their query, unless `exclude_self` is off. A note without a judgement, or with a
+    scores 0, as in BEIR. Queries without judgements are ignored, and so are notes with the id of
+    their query, unless `exclude_self` is off. A note without a judgement, or with a
     negative grade, is not relevant.
 
-    `ranks` tells the one-based rank of the first relevant note over the whole ranking (None:
-    not found at all): `RR` of the queries it names is taken from there, `RR` of others from
-    the run as deep as it is.
+    `ranks` holds the one-based rank of the first relevant note over the whole ranking (None if
+    it is not ranked): `RR` of the queries in it is taken from there, `RR` of others from the run.
 
-    Raises EvaluationError for an unknown measure, where no query is judged, for a run with a
-    note listed twice or a score that is no number, and for a grade above 1000.
+    Raises EvaluationError for an unknown measure, if no query is judged, for a run with a
+    duplicate note or a score that is not a number, and for a grade above 1000.
     """
     names = parse_measures(measures)
     _check_overlap(qrels, run.keys() | (ranks or {}).keys())
     per_query: dict[str, dict[str, float]] = {query_id: {} for query_id in qrels}
     for query_ids in _batches(list(qrels), _SCORED_AT_ONCE):
         judged = {query_id: _judgements(query_id, qrels, exclude_self) for query_id in query_ids}
-        found = {
+        scores = {
             query_id: _scores(query_id, run[query_id], exclude_self)
             for query_id in query_ids
             if query_id in run
         }
         for name in names:
-            for query_id, value in _values(parse_measure(name), judged, found):
+            for query_id, value in _values(parse_measure(name), judged, scores):
                 per_query[query_id][name] = value
     if EXACT_RR in names:
-        _take_ranks(per_query, ranks or {})
+        _apply_exact_ranks(per_query, ranks or {})
     return Evaluation(names, per_query)
 
 
@@ -116,14 +115,14 @@ def evaluate_searcher(
     exclude_self: bool = True,
     batch: int = 256,
     on_progress: Callable[[int], None] | None = None,
-) -> tuple[Evaluation, Run, Counts]:
-    """The values of a searcher, its run of `depth` hits a query, and what was left out.
+) -> tuple[Evaluation, Run, QueryCounts]:
+    """The values of a searcher, its run of `depth` hits per query, and the query counts.
 
     A searcher that can count ranks gives `RR` over its whole ranking; otherwise `RR` sees
-    `depth` hits. `on_progress` is told the number of queries of each batch when it is done.
+    `depth` hits. `on_progress` receives the number of queries of each finished batch.
 
-    Raises EvaluationError for an unknown measure, one that reads beyond `depth`, a query id
-    given twice, and where no query is judged.
+    Raises EvaluationError for an unknown measure, one that reads beyond `depth`, a duplicate
+    query id, and if no query is judged.
     """
     names = parse_measures(measures)
     _check_settings(names, depth, batch)
@@ -131,27 +130,27 @@ def evaluate_searcher(
     ranker = searcher if EXACT_RR in names and isinstance(searcher, RankingSearcher) else None
     run: Run = {}
     ranks: dict[str, int | None] = {}
-    for some in _batches(judged, batch):
-        run.update(_top(searcher, some, depth, exclude_self))
+    for queries_batch in _batches(judged, batch):
+        run.update(_top_hits(searcher, queries_batch, depth, exclude_self))
         if ranker is not None:
-            ranks.update(_first_ranks(ranker, some, qrels, exclude_self))
+            ranks.update(_first_ranks(ranker, queries_batch, qrels, exclude_self))
         if on_progress is not None:
-            on_progress(len(some))
+            on_progress(len(queries_batch))
     evaluation = evaluate_run(qrels, run, names, ranks=ranks, exclude_self=exclude_self)
     return evaluation, run, counts
 
 
 def _values(
-    measure: "Measure", judged: Qrels, found: dict[str, dict[str, float]]
+    measure: "Measure", judged: Qrels, scores: dict[str, dict[str, float]]
 ) -> Iterator[tuple[str, float]]:
     """The value of each judged query.
 
-    One measure at a time: asked for several with parameters, ir_measures 0.4.3 may compute
-    plain nDCG with the gains of another.
+    One measure at a time: of several with parameters, ir_measures 0.4.3 may compute plain nDCG
+    with the gains of another.
     """
-    cutoff = cutoff_of(measure) if measure.NAME == "RR" else None
-    evaluator = load_ir_measures().pytrec_eval.evaluator([whole(measure)], judged)
-    for metric in evaluator.iter_calc(found):
+    cutoff = measure_cutoff(measure) if measure.NAME == "RR" else None
+    evaluator = load_ir_measures().pytrec_eval.evaluator([without_cutoff(measure)], judged)
+    for metric in evaluator.iter_calc(scores):
         # 1/rank and 1/cutoff are the same division, so equal ranks give equal floats.
         beyond = cutoff is not None and metric.value < 1 / cutoff
         yield metric.query_id, 0.0 if beyond else float(metric.value)
@@ -160,8 +159,8 @@ def _values(
 def _judgements(query_id: str, qrels: Qrels, exclude_self: bool) -> dict[str, int]:
     """The judgements of a query that count.
 
-    Not the one of the note that is the query itself. Nor negative grades, which trec_eval
-    takes for unjudged, and on which pytrec_eval 0.5.11 computes nDCG for ever.
+    The note that is the query itself is excluded; so are negative grades, which trec_eval treats
+    as unjudged, and for which the nDCG of pytrec_eval 0.5.11 never ends.
     """
     if max(qrels[query_id].values(), default=0) > GREATEST_GRADE:
         raise EvaluationError(f"query `{query_id}` has a grade above {GREATEST_GRADE}")
@@ -170,7 +169,7 @@ def _judgements(query_id: str, qrels: Qrels, exclude_self: bool) -> dict[str, in
 
 
 def _scores(query_id: str, hits: Sequence[Hit], exclude_self: bool) -> dict[str, float]:
-    """The hits as trec_eval wants them. Raises EvaluationError where it would guess."""
+    """The hits in the form of trec_eval. Raises EvaluationError if they are ambiguous."""
     scores = {doc_id: float(score) for doc_id, score in hits}
     if len(scores) < len(hits):
         raise EvaluationError(f"the run lists a note twice for query `{query_id}`")
@@ -181,7 +180,9 @@ def _scores(query_id: str, hits: Sequence[Hit], exclude_self: bool) -> dict[str,
     return scores
 
 
-def _take_ranks(per_query: dict[str, dict[str, float]], ranks: Mapping[str, int | None]) -> None:
+def _apply_exact_ranks(
+    per_query: dict[str, dict[str, float]], ranks: Mapping[str, int | None]
+) -> None:
     for query_id in per_query.keys() & ranks.keys():
         rank = ranks[query_id]
         if rank is not None and rank < 1:
@@ -189,12 +190,12 @@ def _take_ranks(per_query: dict[str, dict[str, float]], ranks: Mapping[str, int 
         per_query[query_id][EXACT_RR] = 0.0 if rank is None else 1 / rank
 
 
-def _top(
+def _top_hits(
     searcher: Searcher, queries: Sequence[Query], depth: int, exclude_self: bool
 ) -> Iterator[tuple[str, list[Hit]]]:
-    # One hit more than wanted: the query's own note may be among them and is dropped (BEIR).
-    answers = searcher.search_many(queries, depth + 1 if exclude_self else depth, None)
-    for query, hits in zip(queries, answers, strict=True):
+    # One hit more than needed: the query's own note may be among them and is dropped (BEIR).
+    results = searcher.search_many(queries, depth + 1 if exclude_self else depth, None)
+    for query, hits in zip(queries, results, strict=True):
         own = query.query_id if exclude_self else None
         yield query.query_id, [hit for hit in hits if hit.doc_id != own][:depth]
 
@@ -202,7 +203,7 @@ def _top(
 def _first_ranks(
     searcher: RankingSearcher, queries: Sequence[Query], qrels: Qrels, exclude_self: bool
 ) -> Iterator[tuple[str, int | None]]:
-    """The rank of the first relevant note of each query; the query's own note holds no rank."""
+    """The rank of the first relevant note of each query; the query's own note has no rank."""
     relevant = [
         [
             doc
@@ -212,21 +213,21 @@ def _first_ranks(
         for query in queries
     ]
     where = [Filter(exclude_ids=frozenset({query.query_id})) for query in queries]
-    answers = searcher.ranks_many(queries, relevant, where if exclude_self else None)
-    for query, ranks in zip(queries, answers, strict=True):
+    all_ranks = searcher.ranks_many(queries, relevant, where if exclude_self else None)
+    for query, ranks in zip(queries, all_ranks, strict=True):
         yield query.query_id, min((rank for rank in ranks if rank is not None), default=None)
 
 
-def _judged_queries(queries: Iterable[Query], qrels: Qrels) -> tuple[list[Query], Counts]:
-    given = list(queries)
-    by_id = {query.query_id: query for query in given}
-    if len(by_id) < len(given):
-        raise EvaluationError("a query id is given twice")
+def _judged_queries(queries: Iterable[Query], qrels: Qrels) -> tuple[list[Query], QueryCounts]:
+    all_queries = list(queries)
+    by_id = {query.query_id: query for query in all_queries}
+    if len(by_id) < len(all_queries):
+        raise EvaluationError("a query id occurs twice")
     _check_overlap(qrels, by_id.keys())
-    judged = [query for query in given if query.query_id in qrels]
-    counts = Counts(
+    judged = [query for query in all_queries if query.query_id in qrels]
+    counts = QueryCounts(
         judged=len(qrels),
-        unjudged_dropped=len(given) - len(judged),
+        unjudged_dropped=len(all_queries) - len(judged),
         missing_queries=len(qrels) - len(judged),
     )
     return judged, counts
@@ -243,10 +244,10 @@ def _check_overlap(qrels: Qrels, query_ids: Iterable[str]) -> None:
 def _check_settings(names: Sequence[str], depth: int, batch: int) -> None:
     if depth < 1 or batch < 1:
         raise EvaluationError("depth and batch must be 1 or more")
-    if depth < (needed := depth_needed(names)):
+    if depth < (needed := required_depth(names)):
         raise EvaluationError(
             f"{needed} hits a query are needed for these measures, not {depth}",
-            hint=f"give a depth of {needed} or more, or measures with a smaller cutoff",
+            hint=f"use a depth of {needed} or more, or measures with a smaller cutoff",
         )
 
 

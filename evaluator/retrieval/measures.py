@@ -11,21 +11,21 @@ if TYPE_CHECKING:
     from ir_measures import Measure
 
 DEFAULT_MEASURES = ("RR", "P@10", "nDCG@10", "R@1000")
-"""What the PMC-Patients leaderboard shows."""
+"""The measures of the PMC-Patients leaderboard."""
 
 EXAMPLES = ("RR", "RR@10", "P@10", "nDCG@10", "R@1000", "AP", "Rprec", "Success@5", "P(rel=2)@5")
-"""Names to show to someone who gave one that is not known."""
+"""Example names for error messages and help."""
 
 _HINT = f"names are those of ir_measures, such as {', '.join(EXAMPLES)}"
 _PLAIN = re.compile(r"(\w+)(?:@(\d+))?")
 _GREATEST_CUTOFF = 10**9  # trec_eval holds it in a C integer
 
 GREATEST_GRADE = 1000
-"""Beyond this, pytrec_eval takes time that grows with the square, and from 2**31 it is wrong."""
+"""Above it, pytrec_eval takes quadratic time, and from 2**31 on its results are wrong."""
 
 
 def load_ir_measures() -> ModuleType:
-    """ir_measures, without the handler to stderr that it gives to its logger on import."""
+    """The package ir_measures, without the stderr log handler that it adds on import."""
     import ir_measures
 
     ir_measures.logger.removeHandler(ir_measures.log_handler)
@@ -33,10 +33,10 @@ def load_ir_measures() -> ModuleType:
 
 
 def parse_measure(name: str) -> "Measure":
-    """The measure of a name. Raises EvaluationError for one that is unknown or not offered here.
+    """The measure of a name. Raises EvaluationError for an unknown or unsupported measure.
 
-    Offered is what trec_eval can compute and average over queries, and reciprocal rank with a
-    cutoff, which follows from it.
+    Supported is what trec_eval can compute and average over queries, and reciprocal rank with a
+    cutoff, which is derived from it.
     """
     measure = _parsed(name.strip())
     _check_parameters(name, measure)
@@ -47,21 +47,21 @@ def parse_measure(name: str) -> "Measure":
 def parse_measures(names: Sequence[str]) -> tuple[str, ...]:
     """The canonical names, each once (`MRR` is `RR`). Raises EvaluationError as `parse_measure`."""
     if not names:
-        raise EvaluationError("no measure was given", hint=_HINT)
+        raise EvaluationError("no measure was named", hint=_HINT)
     return tuple(dict.fromkeys(str(parse_measure(name)) for name in names))
 
 
-def depth_needed(measures: Sequence[str]) -> int:
-    """The greatest cutoff among the measures; 0 where none has one.
+def required_depth(measures: Sequence[str]) -> int:
+    """The greatest cutoff of the measures; 0 if none has a cutoff.
 
-    `RR` has none to ask for: its exact rank is counted by the engine. `AP` and other measures
-    without cutoff read a run as deep as it is.
+    `RR` needs no depth: the engine counts its exact rank. `AP` and other measures without cutoff
+    use all hits of a run.
     """
-    return max((cutoff_of(parse_measure(name)) or 0 for name in measures), default=0)
+    return max((measure_cutoff(parse_measure(name)) or 0 for name in measures), default=0)
 
 
-def cutoff_of(measure: "Measure") -> int | None:
-    """The rank at which a measure stops reading; None where it reads on."""
+def measure_cutoff(measure: "Measure") -> int | None:
+    """The last rank that a measure reads; None without a cutoff."""
     cutoff = measure.params.get("cutoff")
     return None if cutoff is None else int(cutoff)
 
@@ -69,7 +69,7 @@ def cutoff_of(measure: "Measure") -> int | None:
 def _parsed(name: str) -> "Measure":
     known = load_ir_measures().measures.registry
     # ir_measures <= 0.4.3 parses with ast.Num, which Python 3.14 lacks (its issue 80): plain
-    # names do without its parser.
+    # names avoid its parser.
     if plain := _PLAIN.fullmatch(name):
         if plain[1] not in known:
             raise _unknown(name)
@@ -87,14 +87,14 @@ def _parsed_expression(name: str) -> "Measure":
 
 
 def _check_parameters(name: str, measure: "Measure") -> None:
-    """Every parameter is known, of its type, and there where it must be."""
+    """Raises EvaluationError for unknown, invalid and missing parameters."""
     allowed = measure.SUPPORTED_PARAMS
-    strangers = measure.params.keys() - allowed.keys()
-    # ParamInfo.validate takes its own marker, not None, for "absent": only ask it of values.
-    wrong = {key for key in measure.params.keys() - strangers if not _fits(measure, key)}
+    unknown = measure.params.keys() - allowed.keys()
+    # ParamInfo.validate uses its own marker, not None, for "absent": call it with values only.
+    wrong = {key for key in measure.params.keys() - unknown if not _fits(measure, key)}
     missing = {key for key, info in allowed.items() if info.required} - measure.params.keys()
-    if strangers:
-        raise EvaluationError(f"measure `{name}` takes no `{min(strangers)}`", hint=_HINT)
+    if unknown:
+        raise EvaluationError(f"measure `{name}` takes no `{min(unknown)}`", hint=_HINT)
     if wrong:
         raise EvaluationError(f"measure `{name}` cannot have that {min(wrong)}", hint=_HINT)
     if missing:
@@ -115,7 +115,7 @@ def _fits(measure: "Measure", key: str) -> bool:
             _is_whole(number, 0, GREATEST_GRADE) for number in [*value, *value.values()]
         )
     if key == "recall":
-        # ir_measures hands it on with two decimals: more would be computed as another measure.
+        # ir_measures passes it on with two decimals: more would give another measure.
         return isinstance(value, float) and 0 <= value <= 1 and value == round(value, 2)
     info: Any = measure.SUPPORTED_PARAMS[key]
     return bool(info.validate(value))
@@ -128,16 +128,16 @@ def _is_whole(value: object, least: int, greatest: int) -> bool:
 def _check_offered(name: str, measure: "Measure") -> None:
     ir_measures = load_ir_measures()
     averaged = isinstance(measure.aggregator(), ir_measures.MeanAgg)
-    computed = ir_measures.pytrec_eval.supports(whole(measure))
-    # infAP needs the negative grades that pytrec_eval cannot be trusted with (retrieval.py).
+    computed = ir_measures.pytrec_eval.supports(without_cutoff(measure))
+    # infAP needs negative grades, which pytrec_eval does not handle reliably (evaluation.py).
     if measure.NAME == "infAP" or not (averaged and computed):
         raise EvaluationError(f"measure `{name}` is not offered here", hint=_HINT)
 
 
-def whole(measure: "Measure") -> "Measure":
-    """The measure itself, or reciprocal rank without its cutoff.
+def without_cutoff(measure: "Measure") -> "Measure":
+    """The measure itself, but reciprocal rank without its cutoff.
 
-    trec_eval has no reciprocal rank with a cutoff, and what ir_measures computes in its stead
+    trec_eval has no reciprocal rank with a cutoff, and the one that ir_measures computes itself
     breaks ties the other way round (doc_id ascending).
     """
     if measure.NAME != "RR":

@@ -1,4 +1,4 @@
-"""Files of tuned settings: what was chosen, the figures behind it, and on which judgements."""
+"""Files of tuned settings: the choice, the measurements behind it, and the judgements used."""
 
 import json
 import math
@@ -12,8 +12,8 @@ from patientdx.errors import EvaluationError, InputError
 from patientdx.formats import TextInput, atomic_writer
 from patientdx.records import Qrels
 
-from .judgements import digest_of, fingerprints
-from .tuning import Setting, Settings, Tuning
+from .judgements import judgement_fingerprints, judgements_digest
+from .tuning import CandidateSettings, SettingValue, TuningResult
 
 FORMAT = "patientdx tuned settings"
 VERSION = 1
@@ -24,18 +24,18 @@ _HINT = "such files are made by tune-ir"
 
 @dataclass(frozen=True)
 class TunedSettings:
-    """Settings that were chosen on judged queries, with what is needed to trust or repeat that.
+    """Settings chosen on judged queries, with what is needed to trust or repeat the choice.
 
-    `means` has the mean of `measure` for each candidate over all `n` queries, `chosen` the
-    candidate that was taken, `fold_choices` those taken on the queries outside each fold, and
-    `out_of_fold` the mean of the values that queries had under the choice of their fold. `seed`
-    dealt the folds; `grouped` tells whether related queries shared one. `judged` are fingerprints
-    of the judgements used. `notes` say what was tuned on what.
+    `means` has the mean of `measure` for each candidate over all `n` queries, `chosen` the index
+    of the chosen candidate, `fold_choices` those chosen on the queries outside each fold, and
+    `out_of_fold` the mean of the queries' values under the choice of their fold. `seed` is that
+    of the folds, which keep related queries together if `grouped`. `judged` are fingerprints of
+    the judgements used. `notes` describe what was tuned, and on what.
     """
 
     measure: str
     n: int
-    candidates: tuple[Settings, ...]
+    candidates: tuple[CandidateSettings, ...]
     means: tuple[float, ...]
     chosen: int
     fold_choices: tuple[int, ...]
@@ -46,27 +46,29 @@ class TunedSettings:
     notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def settings(self) -> Settings:
-        """What was chosen."""
+    def settings(self) -> CandidateSettings:
+        """The chosen settings."""
         return self.candidates[self.chosen]
 
     @property
     def mean(self) -> float:
-        """The mean of what was chosen, on the queries it was chosen by: flattering."""
+        """The mean of the chosen settings on the queries they were chosen by: biased upwards."""
         return self.means[self.chosen]
 
     @property
     def qrels_digest(self) -> str:
         """One digest of the judgements used."""
-        return digest_of(self.judged)
+        return judgements_digest(self.judged)
 
 
-def tuned_settings(tuning: Tuning, notes: Mapping[str, str] | None = None) -> TunedSettings:
-    """What of a tuning goes into a file.
+def build_tuned_settings(
+    tuning: TuningResult, notes: Mapping[str, str] | None = None
+) -> TunedSettings:
+    """The part of a tuning result that is written to a file.
 
-    Raises EvaluationError for settings that are no words or finite numbers.
+    Raises EvaluationError for settings that are not text or finite numbers.
     """
-    if not all(_is_setting(value) for one in tuning.candidates for value in one.values()):
+    if not all(_is_setting(value) for known in tuning.candidates for value in known.values()):
         raise EvaluationError("settings that go into a file are words and finite numbers")
     return TunedSettings(
         measure=tuning.measure,
@@ -83,16 +85,16 @@ def tuned_settings(tuning: Tuning, notes: Mapping[str, str] | None = None) -> Tu
     )
 
 
-def tuned_on(tuned: TunedSettings, qrels: Qrels) -> bool:
-    """Whether any query of these judgements was among those that the settings were chosen by.
+def was_tuned_on(tuned: TunedSettings, qrels: Qrels) -> bool:
+    """Whether the settings were chosen on any query of these judgements.
 
-    A query counts as the same where its id and its judgements are.
+    A query counts as the same if its id and its judgements are the same.
     """
-    return not tuned.judged.isdisjoint(fingerprints(qrels))
+    return not tuned.judged.isdisjoint(judgement_fingerprints(qrels))
 
 
-def write_tuned(path: Path | str, tuned: TunedSettings) -> None:
-    """Writes the file in one atomic step, as JSON. Raises PatientDxError where it cannot."""
+def write_tuned_settings(path: Path | str, tuned: TunedSettings) -> None:
+    """Writes the file atomically as JSON. Raises PatientDxError if it cannot be written."""
     content = {
         "format": FORMAT,
         "version": VERSION,
@@ -119,20 +121,20 @@ def write_tuned(path: Path | str, tuned: TunedSettings) -> None:
         out.write(text + "\n")
 
 
-def read_tuned(path: Path | str) -> TunedSettings:
-    """Reads such a file. Raises InputError, naming it, for one damaged, foreign or newer."""
+def read_tuned_settings(path: Path | str) -> TunedSettings:
+    """Reads the file. Raises InputError for a damaged file, another format or a newer version."""
     content = _Fields(path, _parsed(path))
     if content.values.get("format") != FORMAT:
         content.refuse("this is no file of tuned settings")
     if content.get("version", int) > VERSION:
         content.refuse("it was written by a newer version", hint="update PatientDx")
     folds, qrels = content.fields("folds"), content.fields("qrels")
-    candidates = [_Fields(path, one) for one in content.items("candidates", dict)]
+    candidates = [_Fields(path, fields) for fields in content.items("candidates", dict)]
     tuned = TunedSettings(
         measure=content.get("measure", str),
         n=content.get("n", int),
-        candidates=tuple(one.settings() for one in candidates),
-        means=tuple(one.number("mean") for one in candidates),
+        candidates=tuple(fields.settings() for fields in candidates),
+        means=tuple(fields.number("mean") for fields in candidates),
         chosen=content.get("chosen", int),
         fold_choices=tuple(folds.items("choices", int)),
         out_of_fold=content.number("out_of_fold"),
@@ -141,7 +143,7 @@ def read_tuned(path: Path | str) -> TunedSettings:
         judged=frozenset(qrels.items("judged", str)),
         notes={name: str(note) for name, note in content.get("notes", dict).items()},
     )
-    if not all(0 <= one < len(candidates) for one in (tuned.chosen, *tuned.fold_choices)):
+    if not all(0 <= choice < len(candidates) for choice in (tuned.chosen, *tuned.fold_choices)):
         content.refuse("it names a candidate that it does not hold")
     if tuned.settings != content.settings():
         content.refuse("its settings are not those that its figures are of")
@@ -151,7 +153,7 @@ def read_tuned(path: Path | str) -> TunedSettings:
 
 
 class _Fields:
-    """Values of a JSON object, each of the type that it must have."""
+    """The values of a JSON object, with checks of their types."""
 
     def __init__(self, path: Path | str, values: dict[str, Any]) -> None:
         self._path = path
@@ -181,14 +183,14 @@ class _Fields:
             self.refuse(f"`{name}` holds something of another type")
         return values
 
-    def settings(self) -> dict[str, Setting]:
-        values: dict[str, Setting] = self.get("settings", dict)
+    def settings(self) -> dict[str, SettingValue]:
+        values: dict[str, SettingValue] = self.get("settings", dict)
         if not all(map(_is_setting, values.values())):
             self.refuse("`settings` holds something else than words and finite numbers")
         return values
 
 
-def _is_setting(value: object) -> TypeGuard[Setting]:
+def _is_setting(value: object) -> TypeGuard[SettingValue]:
     if isinstance(value, float):
         return math.isfinite(value)
     # What no float can hold is no number that anything here can use.

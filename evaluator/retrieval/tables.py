@@ -1,4 +1,4 @@
-"""What a table holds: systems, their figures, how they compare with the first; a CSV by query."""
+"""Tables of systems: their mean measures and comparisons with a baseline; a CSV by query."""
 
 import csv
 import io
@@ -11,14 +11,12 @@ from patientdx.errors import EvaluationError
 from .comparison import Comparison
 from .evaluation import Evaluation
 
-CAPTION = "For research use; not a medical device."
-
 Extra = str | float | None
-"""A cell beside the figures, such as a count; None where there is nothing to say."""
+"""A cell beside the measures, such as a count; None for an empty cell."""
 
 
 @dataclass(frozen=True)
-class Figure:
+class MeanEstimate:
     """A mean over queries and its interval."""
 
     value: float
@@ -27,24 +25,24 @@ class Figure:
 
 @dataclass(frozen=True)
 class ReportRow:
-    """A system, the number of queries it was judged on, and its figure for each measure.
+    """A system, the number of its judged queries, and the mean of each measure.
 
-    `extra` holds further cells by column name; `dataset` is the set, where there are several.
+    `extra` holds further cells by column name; `dataset` names the set if there are several.
     """
 
     system: str
     n: int
-    figures: Mapping[str, Figure]
+    estimates: Mapping[str, MeanEstimate]
     extra: Mapping[str, Extra] = field(default_factory=dict)
     dataset: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Systems on the same measures, and where there are several, how they compare with one.
+    """Systems on the same measures, and their comparisons with a baseline.
 
-    `notes` say what was measured (corpus, split, settings), `method` how intervals and tests
-    were made.
+    `notes` describe what was measured (corpus, split, settings), `method` how intervals and tests
+    were computed.
     """
 
     measures: tuple[str, ...]
@@ -55,11 +53,11 @@ class Table:
 
     @property
     def extra_columns(self) -> tuple[str, ...]:
-        """Names of the further columns of all rows, in order of appearance."""
+        """Names of the extra columns of all rows, in order of appearance."""
         return tuple(dict.fromkeys(name for row in self.rows for name in row.extra))
 
 
-def report_row(
+def build_report_row(
     system: str,
     evaluation: Evaluation,
     *,
@@ -68,12 +66,12 @@ def report_row(
     seed: int = 0,
 ) -> ReportRow:
     """The means of a system with their bootstrap intervals. Raises EvaluationError."""
-    figures = {}
+    estimates = {}
     for measure in evaluation.measures:
         values = evaluation.values(measure)
         interval = bootstrap_interval(values, level=level, resamples=resamples, seed=seed)
-        figures[measure] = Figure(evaluation.mean(measure), interval)
-    return ReportRow(system, len(evaluation.per_query), figures)
+        estimates[measure] = MeanEstimate(evaluation.mean(measure), interval)
+    return ReportRow(system, len(evaluation.per_query), estimates)
 
 
 def build_table(
@@ -84,26 +82,26 @@ def build_table(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Table:
-    """A row for each system, in the order given.
+    """One row per system, in order.
 
-    Raises EvaluationError for no system, and for systems with different measures.
+    Raises EvaluationError without systems, and for systems with different measures.
     """
-    found = {evaluation.measures for evaluation in evaluations.values()}
-    if len(found) != 1:
+    measures = {evaluation.measures for evaluation in evaluations.values()}
+    if len(measures) != 1:
         raise EvaluationError("a table needs one system or more, all with the same measures")
     rows = [
-        report_row(system, evaluation, level=level, resamples=resamples, seed=seed)
+        build_report_row(system, evaluation, level=level, resamples=resamples, seed=seed)
         for system, evaluation in evaluations.items()
     ]
     method = (
         f"[low, high]: {level * 100:g}% interval of the mean over n queries, percentile bootstrap,"
         f" {resamples:,} resamples, seed {seed}."
     )
-    return Table(found.pop(), tuple(rows), dict(notes), method)
+    return Table(measures.pop(), tuple(rows), dict(notes), method)
 
 
 def per_query_csv(evaluations: Mapping[str, Evaluation]) -> str:
-    """Every value of every system: a header, then `system,query_id,measure,value` rows.
+    """All values of all systems as CSV: a header, then `system,query_id,measure,value` rows.
 
     Values are written in the shortest form that reads back as the same number.
     """

@@ -1,4 +1,4 @@
-"""Settings chosen by grid on judged queries, and what they are worth on queries they never saw."""
+"""Grid search of settings on judged queries, and cross-validation of the choice."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,11 +14,11 @@ from patientdx.protocols import Searcher
 from patientdx.records import Qrels, Query
 
 from .evaluation import Evaluation, evaluate_searcher
-from .judgements import fingerprints
+from .judgements import judgement_fingerprints
 from .measures import parse_measures
 
-Setting = bool | int | float | str
-Settings = Mapping[str, Setting]
+SettingValue = bool | int | float | str
+CandidateSettings = Mapping[str, SettingValue]
 """A candidate: names and values, such as {"k1": 0.9, "b": 0.4}."""
 
 _NOISE = 1e-12
@@ -26,19 +26,19 @@ _NOISE = 1e-12
 
 
 @dataclass(frozen=True)
-class Tuning:
-    """What was chosen, and the figures behind it.
+class TuningResult:
+    """The chosen candidate, and the measurements behind the choice.
 
-    `means` has the mean of each candidate over all queries, `chosen` the candidate that is best
-    over all of them. `fold_choices` has the candidate that is best over the queries outside each
-    fold; `out_of_fold` has for every query the values under the choice of its fold, which that
-    query had no part in: these are the values to judge and compare a tuned system by. `untuned`
-    has the values of the first candidate, the default. `judged` are fingerprints of the
-    judgements that were used.
+    `means` has the mean of each candidate over all queries, `chosen` the index of the candidate
+    that is best over all of them. `fold_choices` has the candidate that is best over the queries
+    outside each fold; `out_of_fold` has for every query the values under the choice of its fold,
+    which was made without that query: evaluate and compare a tuned system by these values.
+    `untuned` has the values of the first candidate, the default. `judged` are fingerprints of
+    the judgements used.
     """
 
     measure: str
-    candidates: tuple[Settings, ...]
+    candidates: tuple[CandidateSettings, ...]
     means: tuple[float, ...]
     chosen: int
     folds: Folds
@@ -49,23 +49,23 @@ class Tuning:
     judged: frozenset[str]
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> CandidateSettings:
         """The candidate chosen on all queries."""
         return self.candidates[self.chosen]
 
-    def settings_for(self, query_id: str) -> Settings:
-        """The candidate chosen without the fold of a query, whose out-of-fold values are its."""
+    def settings_for(self, query_id: str) -> CandidateSettings:
+        """The candidate chosen without the fold of a query; its out-of-fold values are of it."""
         return self.candidates[self.fold_choices[self.fold_of[query_id]]]
 
 
-def grid(axes: Mapping[str, Sequence[Setting]]) -> list[dict[str, Setting]]:
-    """Every combination of the values of each name, the last name varying fastest."""
+def parameter_grid(axes: Mapping[str, Sequence[SettingValue]]) -> list[dict[str, SettingValue]]:
+    """All combinations of the values of each name; the last name varies fastest."""
     return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
 
 
-def tune(
-    factory: Callable[[Settings], Searcher],
-    candidates: Sequence[Settings],
+def tune_searcher(
+    factory: Callable[[CandidateSettings], Searcher],
+    candidates: Sequence[CandidateSettings],
     queries: Iterable[Query],
     qrels: Qrels,
     measures: str | Sequence[str],
@@ -73,23 +73,23 @@ def tune(
     folds: Folds | None = None,
     depth: int = 1000,
     on_progress: Callable[[int], None] | None = None,
-) -> Tuning:
+) -> TuningResult:
     """Evaluates every candidate once on all judged queries, and chooses as `cross_validate` does.
 
     `factory` makes the searcher of a candidate, one at a time. The first of `measures` decides;
-    of the others the out-of-fold values are kept too. `on_progress` is told the number of queries
-    of each batch when it is done: in all, the judged queries that have a text, once a candidate.
+    the out-of-fold values of the others are kept too. `on_progress` receives the number of
+    queries of each finished batch; they sum to the judged queries with a text, per candidate.
 
-    No other judgements than `qrels` are looked at. Raises EvaluationError as `cross_validate`
+    Only the judgements in `qrels` are used. Raises EvaluationError as `cross_validate`
     and `evaluate_searcher`.
     """
     names = parse_measures([measures] if isinstance(measures, str) else measures)
     folds = folds or Folds()
-    folds.deal(qrels)  # complains now rather than after the work
-    given = list(queries)
+    folds.assign(qrels)  # raises before rather than after the work
+    all_queries = list(queries)
     evaluations = [
         evaluate_searcher(
-            factory(candidate), given, qrels, names, depth=depth, on_progress=on_progress
+            factory(candidate), all_queries, qrels, names, depth=depth, on_progress=on_progress
         )[0]
         for candidate in candidates
     ]
@@ -97,30 +97,30 @@ def tune(
 
 
 def cross_validate(
-    candidates: Sequence[Settings],
+    candidates: Sequence[CandidateSettings],
     evaluations: Sequence[Evaluation],
     qrels: Qrels,
     measure: str,
     *,
     folds: Folds | None = None,
-) -> Tuning:
-    """Chooses among candidates that were evaluated already, by their means of `measure`.
+) -> TuningResult:
+    """Chooses among candidates already evaluated, by their means of `measure`.
 
-    One choice on all queries, and one for each fold on the queries outside it. Of equally good
-    candidates the first is taken: let the default stand first.
+    One choice is made on all queries, and one for each fold on the queries outside it. Of equally
+    good candidates the first is chosen, so put the default first.
 
-    Raises EvaluationError for no candidate, for evaluations on other queries than those of
-    `qrels`, for a measure that was not computed, and where there are too few queries for folds.
+    Raises EvaluationError without candidates, for evaluations on other queries than those of
+    `qrels`, for a measure that was not computed, and for too few queries for the folds.
     """
     values = _values(candidates, evaluations, qrels, measure)
     folds = folds or Folds()
-    fold_of = folds.deal(qrels)
+    fold_of = folds.assign(qrels)
     fold_by_query = np.array([fold_of[query_id] for query_id in qrels])
     choices = tuple(_best(values[:, fold_by_query != fold]) for fold in range(folds.number))
     out_of_fold = {
         query_id: evaluations[choices[fold_of[query_id]]].per_query[query_id] for query_id in qrels
     }
-    return Tuning(
+    return TuningResult(
         measure=measure,
         candidates=tuple(dict(candidate) for candidate in candidates),
         means=tuple(math.fsum(row) / row.size for row in values),
@@ -130,12 +130,15 @@ def cross_validate(
         fold_choices=choices,
         untuned=evaluations[0],
         out_of_fold=Evaluation(evaluations[0].measures, out_of_fold),
-        judged=fingerprints(qrels),
+        judged=judgement_fingerprints(qrels),
     )
 
 
 def _values(
-    candidates: Sequence[Settings], evaluations: Sequence[Evaluation], qrels: Qrels, measure: str
+    candidates: Sequence[CandidateSettings],
+    evaluations: Sequence[Evaluation],
+    qrels: Qrels,
+    measure: str,
 ) -> Values:
     """Shape (candidates, queries), in the order of the judgements."""
     if not candidates or len(candidates) != len(evaluations):
@@ -143,14 +146,16 @@ def _values(
     if len({evaluation.measures for evaluation in evaluations}) > 1:
         raise EvaluationError("the candidates were not evaluated by the same measures")
     for evaluation in evaluations:
-        evaluation.values(measure)  # tells which measures there are
+        evaluation.values(measure)  # raises if the measure was not computed
         if evaluation.per_query.keys() != qrels.keys():
             raise EvaluationError("a candidate was not evaluated on the queries judged")
-    return np.array([[one.per_query[query][measure] for query in qrels] for one in evaluations])
+    return np.array(
+        [[evaluation.per_query[query][measure] for query in qrels] for evaluation in evaluations]
+    )
 
 
 def _best(values: Values) -> int:
-    """The first candidate whose mean is the greatest, but for rounding."""
+    """The index of the greatest mean; of means equal but for rounding, the first."""
     sums = [math.fsum(row) for row in values]
-    least = max(sums) - _NOISE * abs(max(sums))
-    return next(number for number, one in enumerate(sums) if one >= least)
+    threshold = max(sums) - _NOISE * abs(max(sums))
+    return next(index for index, total in enumerate(sums) if total >= threshold)

@@ -45,7 +45,7 @@ from .strategies.model_weights import (
 from .strategies.optuna_search import OptunaSearch
 from .strategies.registry import STRATEGIES, StrategyOptions, build_strategy
 from .strategies.search_space import Axis, Range, SearchSpace
-from .strategies.strategy import SearchResult, Strategy, Trial
+from .strategies.strategy import Strategy, StrategyResult, Trial
 from .texts import Text, read_texts, text_instances, text_scorer, token_counts
 
 __all__ = [
@@ -84,12 +84,12 @@ __all__ = [
     "Range",
     "ScoreStore",
     "ScorerFactory",
-    "SearchResult",
     "SearchSpace",
     "Selection",
     "SelectionSettings",
     "Strategy",
     "StrategyOptions",
+    "StrategyResult",
     "SuccessiveHalving",
     "Text",
     "Trial",

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from evaluator.retrieval.tuning import Setting
+from evaluator.retrieval.tuning import SettingValue
 from patientdx.errors import EvaluationError
 
 LAMBDA = "lambda"
@@ -19,7 +19,7 @@ _DIGITS = 10
 class Candidate:
     """Names and values, sorted by name; `Candidate.at_lambda(0.4)` is a single λ. Hashable."""
 
-    values: tuple[tuple[str, Setting], ...]
+    values: tuple[tuple[str, SettingValue], ...]
 
     @classmethod
     def at_lambda(cls, weight: float) -> "Candidate":
@@ -29,7 +29,7 @@ class Candidate:
         return cls.from_values({LAMBDA: round(float(weight), _DIGITS)})
 
     @classmethod
-    def from_values(cls, values: Mapping[str, Setting]) -> "Candidate":
+    def from_values(cls, values: Mapping[str, SettingValue]) -> "Candidate":
         """A candidate of named values. Raises EvaluationError for none, and for NaN or infinity."""
         if not values:
             raise EvaluationError("a candidate has one value or more")

@@ -13,7 +13,7 @@ from evaluator.statistics.bootstrap import (
     Resampling,
     Statistic,
     patient_weights,
-    percentiles,
+    percentile_interval,
 )
 from evaluator.statistics.discrimination import delong_covariance
 from evaluator.statistics.intervals import Interval
@@ -83,7 +83,7 @@ def estimate_candidate(
     resampled = np.concatenate(
         [statistic(weights * base) for weights in patient_weights(instances.patients, settings)]
     )
-    estimate = Estimate(value, percentiles(resampled, settings.level))
+    estimate = Estimate(value, percentile_interval(resampled, settings.level))
     return CandidateEstimate(candidate, estimate, indices.size)
 
 
@@ -121,7 +121,7 @@ def estimate_jointly(
     return {
         name: Estimate(
             float(statistic(equal_weights)[0]),
-            percentiles(np.concatenate(resampled[name]), settings.level),
+            percentile_interval(np.concatenate(resampled[name]), settings.level),
         )
         for name, statistic in statistics.items()
     }

@@ -20,7 +20,7 @@ class InstanceScores(NamedTuple):
     """A candidate's scores of some instances, in their order, shapes (n,).
 
     `scores` rank stays (the higher, the likelier death), or are the value of each query or text.
-    `answers` are the yes (1), no (0) or unclear (½) answers, encoded as by `hard_values`; None
+    `answers` are the yes (1), no (0) or unclear (½) answers, encoded as by `answer_values`; None
     for scorers without answers.
     """
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from evaluator.statistics.bootstrap import Statistic, balanced_accuracy, weighted_mean
-from evaluator.statistics.discrimination import Ordered, need_both
+from evaluator.statistics.discrimination import RankedLabels, require_both_classes
 from patientdx.errors import EvaluationError
 
 from .instances import Floats, Instances, InstanceScores
@@ -52,10 +52,10 @@ class _Area:
         """See Metric."""
         if instances.labels is None:
             raise EvaluationError(f"`{self.name}` needs instances with an outcome")
-        need_both(instances.labels, self.name)
+        require_both_classes(instances.labels, self.name)
         if self.name == "auroc-hard":
             return balanced_accuracy(instances.labels, _answers(scores))
-        ordered = Ordered.of(instances.labels, scores.scores)
+        ordered = RankedLabels.from_scores(instances.labels, scores.scores)
         return ordered.auroc if self.name == "auroc" else ordered.average_precision
 
 

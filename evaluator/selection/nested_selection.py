@@ -27,7 +27,7 @@ from .estimates import (
 from .instances import Indices, Instances
 from .metrics import AUROC, Metric, metric_value
 from .patient_folds import PatientFolds
-from .strategies.strategy import SearchResult, Strategy
+from .strategies.strategy import Strategy, StrategyResult
 
 BASELINE_CANDIDATES: tuple[Candidate, ...] = (
     Candidate.at_lambda(0),
@@ -86,7 +86,7 @@ class Selection:
     """
 
     metric: str
-    search: SearchResult
+    search: StrategyResult
     folds: tuple[FoldChoice, ...]
     apparent: Estimate
     held_out: Estimate
@@ -182,7 +182,7 @@ def _search(
     metric: Metric,
     training: Indices,
     test: Indices,
-) -> SearchResult:
+) -> StrategyResult:
     """A search on the training instances whose choice has finite scores on the test instances."""
     while True:
         search = strategy.search(evaluator, metric, training)
@@ -200,7 +200,7 @@ def _fold_scores(
 
 
 def _fold_choice(
-    metric: Metric, instances: Instances, search: SearchResult, fold_scores: FoldScores
+    metric: Metric, instances: Instances, search: StrategyResult, fold_scores: FoldScores
 ) -> FoldChoice:
     fold = instances.subset(fold_scores.indices)
     value = metric_value(metric, fold, fold_scores.scores)
@@ -266,7 +266,7 @@ def _contrasts(
 def _curves(
     evaluator: CandidateEvaluator,
     metric: Metric,
-    search: SearchResult,
+    search: StrategyResult,
     settings: SelectionSettings,
 ) -> dict[str, tuple[CandidateEstimate, ...]]:
     curves = {}

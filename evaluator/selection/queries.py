@@ -7,7 +7,7 @@ from hashlib import blake2b
 import numpy as np
 
 from evaluator.retrieval.evaluation import evaluate_searcher
-from evaluator.retrieval.measures import depth_needed, parse_measures
+from evaluator.retrieval.measures import parse_measures, required_depth
 from patientdx.errors import EvaluationError
 from patientdx.protocols import Searcher
 from patientdx.records import Qrels, Query
@@ -22,7 +22,7 @@ def retrieval_metric(name: str, depth: int) -> Metric:
     Raises EvaluationError for an unknown measure, and for one that reads beyond `depth` hits.
     """
     (measure,) = parse_measures([name])
-    if depth < (needed := depth_needed([measure])):
+    if depth < (needed := required_depth([measure])):
         raise EvaluationError(
             f"`{measure}` needs {needed} hits a query, not {depth}",
             hint=f"--depth {needed}",

@@ -1,4 +1,4 @@
-"""Bootstrap by patient: all stays of a patient are drawn together, for they are not independent."""
+"""Bootstrap by patient: all stays of a patient are drawn together, as they are dependent."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from .intervals import Interval
 
 Floats = npt.NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
-"""Weights of stays (rows, n) into one figure a row (rows,); nan where it is undefined."""
+"""Maps weights of stays (rows, n) to one value per row (rows,), nan where it is undefined."""
 
 _DRAWN_AT_ONCE = 1 << 20
 """Weights held in memory together (8 MiB)."""
@@ -20,7 +20,7 @@ _DRAWN_AT_ONCE = 1 << 20
 
 @dataclass(frozen=True)
 class Resampling:
-    """How intervals are drawn. The same settings and patients give the same draws."""
+    """Settings of a bootstrap. The same settings and patients give the same draws."""
 
     level: float = 0.95
     resamples: int = 2_000
@@ -31,29 +31,29 @@ class Resampling:
             raise EvaluationError("a bootstrap needs a level between 0 and 1, and a resample")
 
 
-def resampled(
+def resample_statistics(
     patients: Sequence[object] | npt.NDArray[np.generic],
     statistics: Mapping[str, Statistic],
     settings: Resampling | None = None,
 ) -> dict[str, Floats]:
-    """Each figure in every resample, shape (resamples,); the resamples are the same for all.
+    """The values of each statistic over the same resamples, shape (resamples,).
 
-    As many patients as there are are drawn with replacement; a stay weighs as often as its
-    patient was drawn. So differences between figures are paired. Raises EvaluationError for
-    nobody.
+    A resample draws as many patients as there are, with replacement; the weight of a stay is the
+    number of times its patient was drawn. Since all statistics share the resamples, differences
+    between them are paired. Raises EvaluationError without patients.
     """
     settings = settings or Resampling()
-    found: dict[str, list[Floats]] = {name: [] for name in statistics}
+    values: dict[str, list[Floats]] = {name: [] for name in statistics}
     for weights in patient_weights(patients, settings):
         for name, statistic in statistics.items():
-            found[name].append(statistic(weights))
-    return {name: np.concatenate(values) for name, values in found.items()}
+            values[name].append(statistic(weights))
+    return {name: np.concatenate(batches) for name, batches in values.items()}
 
 
 def patient_weights(
     patients: Sequence[object] | npt.NDArray[np.generic], settings: Resampling
 ) -> Iterator[Floats]:
-    """How often each stay was drawn, (some, n) at a time; the draws do not depend on how many."""
+    """How often each stay was drawn, in batches (rows, n); the draws do not depend on `rows`."""
     if len(patients) == 0:
         raise EvaluationError("a bootstrap needs one patient or more")
     _, patient_of = np.unique(np.asarray(patients), return_inverse=True)
@@ -63,15 +63,15 @@ def patient_weights(
     for start in range(0, settings.resamples, rows):
         count = min(rows, settings.resamples - start)
         drawn = rng.integers(size, size=(count, size))
-        at = drawn + np.arange(count)[:, None] * size
-        times = np.bincount(at.ravel(), minlength=count * size).reshape(count, size)
+        flat = drawn + np.arange(count)[:, None] * size
+        times = np.bincount(flat.ravel(), minlength=count * size).reshape(count, size)
         yield times[:, patient_of].astype(np.float64)
 
 
-def percentiles(values: Floats, level: float) -> Interval | None:
-    """The percentile interval of resampled figures (Efron & Tibshirani 1993, ch. 13).
+def percentile_interval(values: Floats, level: float) -> Interval | None:
+    """The percentile interval of resampled values (Efron & Tibshirani 1993, ch. 13).
 
-    Resamples where the figure is undefined are left out; None where it always is.
+    Undefined (nan) values are left out; None if all are undefined.
     """
     defined = values[np.isfinite(values)]
     if not defined.size:
@@ -82,25 +82,25 @@ def percentiles(values: Floats, level: float) -> Interval | None:
 
 
 def weighted_mean(values: Floats) -> Statistic:
-    """The statistic that is a mean over stays."""
+    """The weighted mean over stays as a statistic."""
 
     def mean(weights: Floats) -> Floats:
-        with np.errstate(invalid="ignore"):  # nan where a resample has none of a fold
-            found: Floats = weights @ values / weights.sum(-1)
-        return found
+        with np.errstate(invalid="ignore"):  # nan where a resample has no stay of a fold
+            means: Floats = weights @ values / weights.sum(-1)
+        return means
 
     return mean
 
 
 def balanced_accuracy(labels: npt.NDArray[np.bool_], values: Floats) -> Statistic:
-    """The statistic of `hard_auroc`; `values` are those of `hard_values`."""
+    """`hard_auroc` as a statistic; `values` are those of `answer_values`."""
 
     def accuracy(weights: Floats) -> Floats:
         died, lived = weights[..., labels], weights[..., ~labels]
         with np.errstate(invalid="ignore", divide="ignore"):  # nan without one class
             right = died @ values[labels] / died.sum(-1)
             wrong = lived @ values[~labels] / lived.sum(-1)
-        found: Floats = (1 + right - wrong) / 2
-        return found
+        accuracies: Floats = (1 + right - wrong) / 2
+        return accuracies
 
     return accuracy

@@ -1,4 +1,4 @@
-"""Net benefit: what acting on a probability is worth (Vickers & Elkin 2006)."""
+"""Decision curves: the net benefit of acting on a probability (Vickers & Elkin 2006)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,16 +7,16 @@ import numpy as np
 
 from patientdx.errors import EvaluationError
 
-from .discrimination import Floats, Labels, Scores, checked
+from .discrimination import Floats, Labels, Scores, validate_scores
 
 THRESHOLDS = tuple(round(0.01 * step, 2) for step in range(1, 51))
 """Thresholds of a decision curve: 1 % to 50 %."""
 
 
 class DecisionCurve(NamedTuple):
-    """Net benefit by threshold, beside those of acting on everybody; on nobody it is 0.
+    """Net benefit by threshold, of the model and of acting on everybody; on nobody it is 0.
 
-    Net benefit is in true positives a patient, so the prevalence is the most there can be.
+    Net benefit is in true positives per patient, so the prevalence is its maximum.
     """
 
     thresholds: Floats
@@ -27,17 +27,17 @@ class DecisionCurve(NamedTuple):
 def decision_curve(
     labels: Labels, probabilities: Scores, thresholds: Sequence[float] = THRESHOLDS
 ) -> DecisionCurve:
-    """TP / n - FP / n * t / (1 - t) where everybody with a probability of t or more is acted on.
+    """TP / n - FP / n * t / (1 - t), acting on every patient with a probability of t or more.
 
     Raises EvaluationError for a threshold outside [0, 1).
     """
-    truth, given = checked(labels, probabilities)
+    truth, predicted = validate_scores(labels, probabilities)
     at = np.asarray(thresholds, dtype=np.float64)
     if np.any((at < 0) | (at >= 1)):
         raise EvaluationError("a threshold of net benefit lies from 0 to below 1")
     odds = at / (1 - at)
-    died, lived = np.sort(given[truth]), np.sort(given[~truth])
+    died, lived = np.sort(predicted[truth]), np.sort(predicted[~truth])
     true = died.size - np.searchsorted(died, at, side="left")
     false = lived.size - np.searchsorted(lived, at, side="left")
-    everybody = (died.size - lived.size * odds) / given.size
-    return DecisionCurve(at, (true - false * odds) / given.size, everybody)
+    everybody = (died.size - lived.size * odds) / predicted.size
+    return DecisionCurve(at, (true - false * odds) / predicted.size, everybody)

@@ -1,4 +1,4 @@
-"""How well scores tell who dies: ROC and precision-recall areas, DeLong's variance and test."""
+"""Discrimination of scores: ROC and precision-recall areas, DeLong's variance and test."""
 
 import math
 from collections.abc import Sequence
@@ -36,11 +36,11 @@ class Curve(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Ordered:
-    """Labels in the order of their scores, highest first; equal scores are one threshold.
+class RankedLabels:
+    """Labels ranked by their scores, highest first; equal scores share a threshold.
 
-    `order` sorts the stays, `starts` are the first places of each threshold, `values` their
-    scores. Made once, it gives the areas of many weightings, which are arrays (..., n).
+    `order` sorts the stays, `starts` are the first ranks of each threshold, `values` their
+    scores. Built once, it computes the areas of many weightings, arrays of shape (..., n).
     """
 
     labels: npt.NDArray[np.bool_]
@@ -49,22 +49,22 @@ class Ordered:
     values: Floats
 
     @classmethod
-    def of(cls, labels: Labels, scores: Scores) -> "Ordered":
-        """Raises EvaluationError for arrays that do not fit, and for scores that are not finite."""
-        truth, given = checked(labels, scores)
-        order = np.argsort(-given, kind="stable")
-        falling = given[order]
-        starts = np.flatnonzero(np.r_[True, falling[1:] != falling[:-1]])
-        return cls(truth, order, starts, falling[starts])
+    def from_scores(cls, labels: Labels, scores: Scores) -> "RankedLabels":
+        """Ranks labels by scores. Raises EvaluationError as `validate_scores`."""
+        truth, values = validate_scores(labels, scores)
+        order = np.argsort(-values, kind="stable")
+        descending = values[order]
+        starts = np.flatnonzero(np.r_[True, descending[1:] != descending[:-1]])
+        return cls(truth, order, starts, descending[starts])
 
     def counts(self, weights: Floats | None = None) -> tuple[Floats, Floats]:
         """The weight of deaths and of survivors at each threshold, both (..., thresholds)."""
-        whole = np.ones(self.labels.size) if weights is None else np.asarray(weights, np.float64)
-        sorted_weights = whole[..., self.order]
+        values = np.ones(self.labels.size) if weights is None else np.asarray(weights, np.float64)
+        sorted_weights = values[..., self.order]
         deaths = np.where(self.labels[self.order], sorted_weights, 0.0)
         died: Floats = np.add.reduceat(deaths, self.starts, axis=-1)
-        all_: Floats = np.add.reduceat(sorted_weights, self.starts, axis=-1)
-        return died, all_ - died
+        totals: Floats = np.add.reduceat(sorted_weights, self.starts, axis=-1)
+        return died, totals - died
 
     def auroc(self, weights: Floats | None = None) -> Floats:
         """The area under the ROC curve, ties counted half; nan where a class has no weight."""
@@ -76,61 +76,62 @@ class Ordered:
     def average_precision(self, weights: Floats | None = None) -> Floats:
         """Average precision, the step-wise area; nan where deaths have no weight."""
         died, lived = self.counts(weights)
-        found = np.cumsum(died, axis=-1)
-        precision = _ratio(found, found + np.cumsum(lived, axis=-1), empty=0.0)
+        true_positives = np.cumsum(died, axis=-1)
+        positives = true_positives + np.cumsum(lived, axis=-1)
+        precision = _ratio(true_positives, positives, empty=0.0)
         return _ratio((precision * died).sum(-1), died.sum(-1))
 
 
 def auroc(labels: Labels, scores: Scores) -> float:
-    """The area under the ROC curve. Raises EvaluationError where there is one class only."""
-    ordered = Ordered.of(labels, scores)
-    need_both(ordered.labels, "AUROC")
-    return float(ordered.auroc())
+    """The area under the ROC curve. Raises EvaluationError for a single class."""
+    ranked = RankedLabels.from_scores(labels, scores)
+    require_both_classes(ranked.labels, "AUROC")
+    return float(ranked.auroc())
 
 
 def average_precision(labels: Labels, scores: Scores) -> float:
     """AUPRC as average precision (steps, no trapezoid); ties enter as one threshold.
 
-    Raises EvaluationError where nobody dies.
+    Raises EvaluationError without deaths.
     """
-    ordered = Ordered.of(labels, scores)
-    if not ordered.labels.any():
+    ranked = RankedLabels.from_scores(labels, scores)
+    if not ranked.labels.any():
         raise EvaluationError("AUPRC is undefined: nobody dies")
-    return float(ordered.average_precision())
+    return float(ranked.average_precision())
 
 
-def hard_values(answers: Sequence[bool | None]) -> Floats:
-    """Answers as numbers: yes 1, no 0, and 1/2 for what could not be read as either."""
-    return np.array([0.5 if one is None else float(one) for one in answers])
+def answer_values(answers: Sequence[bool | None]) -> Floats:
+    """Answers as numbers: yes 1, no 0, and 1/2 for an answer that is neither."""
+    return np.array([0.5 if answer is None else float(answer) for answer in answers])
 
 
 def hard_auroc(labels: Labels, values: Scores) -> float:
     """The AUROC of yes/no answers, which equals balanced accuracy, (TPR + TNR) / 2.
 
-    `values` are those of `hard_values`: an answer that is neither counts 1/2 in its class, which
-    is what a coin would get on average. Raises EvaluationError where there is one class only.
+    `values` are those of `answer_values`: an answer that is neither counts 1/2 in its class, as a
+    coin would on average. Raises EvaluationError for a single class.
     """
-    truth, given = checked(labels, values)
-    if np.any((given < 0) | (given > 1)):
+    truth, values = validate_scores(labels, values)
+    if np.any((values < 0) | (values > 1)):
         raise EvaluationError("an answer counts from 0 (no) to 1 (yes)")
-    need_both(truth, "AUROC")
-    return float(given[truth].mean() / 2 + (1 - given[~truth]).mean() / 2)
+    require_both_classes(truth, "AUROC")
+    return float(values[truth].mean() / 2 + (1 - values[~truth]).mean() / 2)
 
 
 def roc_curve(labels: Labels, scores: Scores) -> Curve:
     """False-positive rate (x) and true-positive rate (y), from (0, 0) to (1, 1)."""
-    ordered = Ordered.of(labels, scores)
-    need_both(ordered.labels, "an ROC curve")
-    died, lived = (np.r_[0.0, np.cumsum(one)] for one in ordered.counts())
-    return Curve(lived / lived[-1], died / died[-1], np.r_[np.inf, ordered.values])
+    ranked = RankedLabels.from_scores(labels, scores)
+    require_both_classes(ranked.labels, "an ROC curve")
+    died, lived = (np.r_[0.0, np.cumsum(counts)] for counts in ranked.counts())
+    return Curve(lived / lived[-1], died / died[-1], np.r_[np.inf, ranked.values])
 
 
 def precision_recall_curve(labels: Labels, scores: Scores) -> Curve:
     """Recall (x) and precision (y) at every threshold, the highest first."""
-    ordered = Ordered.of(labels, scores)
-    need_both(ordered.labels, "a precision-recall curve")
-    died, lived = (np.cumsum(one) for one in ordered.counts())
-    return Curve(died / died[-1], died / (died + lived), ordered.values)
+    ranked = RankedLabels.from_scores(labels, scores)
+    require_both_classes(ranked.labels, "a precision-recall curve")
+    died, lived = (np.cumsum(counts) for counts in ranked.counts())
+    return Curve(died / died[-1], died / (died + lived), ranked.values)
 
 
 def delong_covariance(labels: Labels, scores: Sequence[Scores]) -> tuple[Floats, Floats]:
@@ -146,7 +147,7 @@ def delong_covariance(labels: Labels, scores: Sequence[Scores]) -> tuple[Floats,
 
 
 def delong_interval(labels: Labels, scores: Scores, level: float = 0.95) -> Interval:
-    """DeLong's interval of an AUROC, cut at 0 and 1. Raises EvaluationError as the covariance."""
+    """DeLong's interval of an AUROC, clipped to [0, 1]. Raises as `delong_covariance`."""
     areas, covariance = delong_covariance(labels, [scores])
     half = _quantile(level) * math.sqrt(covariance[0, 0])
     area = float(areas[0])
@@ -158,10 +159,10 @@ def delong_test(
 ) -> DeLongTest:
     """DeLong's paired test of two AUROCs on the same stays: system minus baseline, two-sided.
 
-    Where two models rank alike, p is 1. Raises EvaluationError as `delong_covariance`.
+    If both models rank alike, p is 1. Raises EvaluationError as `delong_covariance`.
     """
     died, lived = _components(labels, [system, baseline])
-    # The variance of the differences: exactly 0 for rankings that are the same.
+    # The variance of the differences: exactly 0 for equal rankings.
     by_death, by_life = died[0] - died[1], lived[0] - lived[1]
     variance = by_death.var(ddof=1) / by_death.size + by_life.var(ddof=1) / by_life.size
     difference = float(by_death.mean())
@@ -175,44 +176,44 @@ def delong_test(
     return DeLongTest(difference, Interval(difference - half, difference + half), z, p)
 
 
-def checked(labels: Labels, scores: Scores) -> tuple[npt.NDArray[np.bool_], Floats]:
-    """Labels and scores as arrays (n,). Raises EvaluationError where they cannot be used."""
-    truth, given = np.asarray(labels), np.asarray(scores, dtype=np.float64)
-    if truth.ndim != 1 or truth.shape != given.shape or truth.size == 0:
+def validate_scores(labels: Labels, scores: Scores) -> tuple[npt.NDArray[np.bool_], Floats]:
+    """Labels and scores as arrays (n,). Raises EvaluationError if they are invalid."""
+    truth, values = np.asarray(labels), np.asarray(scores, dtype=np.float64)
+    if truth.ndim != 1 or truth.shape != values.shape or truth.size == 0:
         raise EvaluationError("figures need one label and one score for each of one stay or more")
-    if not np.all(np.isfinite(given)):
+    if not np.all(np.isfinite(values)):
         raise EvaluationError("figures need finite scores")
     if not np.all((truth == 0) | (truth == 1)):
         raise EvaluationError("a label is 0 or 1")
-    return truth.astype(bool), given
+    return truth.astype(bool), values
 
 
-def need_both(labels: npt.NDArray[np.bool_], what: str) -> None:
-    """Raises EvaluationError unless some die and some survive."""
+def require_both_classes(labels: npt.NDArray[np.bool_], what: str) -> None:
+    """Raises EvaluationError unless there are both deaths and survivors."""
     if labels.all() or not labels.any():
         only = "dies" if labels.any() else "survives"
         raise EvaluationError(f"{what} is undefined: everybody {only}")
 
 
 def midranks(values: Floats) -> Floats:
-    """Ranks from 1, shared by equal values as the mean of theirs."""
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    """Ranks from 1; equal values share the mean of their ranks."""
+    _, groups, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
-    ranks: Floats = (last - (counts - 1) / 2)[places]
+    ranks: Floats = (last - (counts - 1) / 2)[groups]
     return ranks
 
 
 def _components(labels: Labels, scores: Sequence[Scores]) -> tuple[Floats, Floats]:
-    """Structural components: of each death the share of survivors below it, and the reverse."""
+    """Structural components: the share of survivors below each death, and the reverse."""
     died, lived = [], []
-    for one in scores:
-        truth, given = checked(labels, one)
-        need_both(truth, "AUROC")
+    for model_scores in scores:
+        truth, values = validate_scores(labels, model_scores)
+        require_both_classes(truth, "AUROC")
         if min(truth.sum(), (~truth).sum()) < 2:
             raise EvaluationError("DeLong's variance needs two stays of each class")
-        ranks = midranks(given)
-        died.append((ranks[truth] - midranks(given[truth])) / np.count_nonzero(~truth))
-        lived.append(1 - (ranks[~truth] - midranks(given[~truth])) / np.count_nonzero(truth))
+        ranks = midranks(values)
+        died.append((ranks[truth] - midranks(values[truth])) / np.count_nonzero(~truth))
+        lived.append(1 - (ranks[~truth] - midranks(values[~truth])) / np.count_nonzero(truth))
     return np.array(died), np.array(lived)
 
 
@@ -222,7 +223,7 @@ def _quantile(level: float) -> float:
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
-def _ratio(over: Floats, under: Floats, empty: float = math.nan) -> Floats:
-    found: Floats = np.full(np.shape(over), empty)
-    np.divide(over, under, out=found, where=np.asarray(under) > 0)
-    return found
+def _ratio(numerator: Floats, denominator: Floats, empty: float = math.nan) -> Floats:
+    ratios: Floats = np.full(np.shape(numerator), empty)
+    np.divide(numerator, denominator, out=ratios, where=np.asarray(denominator) > 0)
+    return ratios

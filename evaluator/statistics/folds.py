@@ -1,4 +1,4 @@
-"""Queries dealt into folds, for cross-validation."""
+"""Folds of queries for cross-validation."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,25 +10,25 @@ from patientdx.errors import EvaluationError
 
 @dataclass(frozen=True)
 class Folds:
-    """How queries are dealt into `number` folds by a seeded shuffle.
+    """Assigns queries to `number` folds after a seeded shuffle.
 
-    Queries of the same group (such as those made from one article) share a fold; one that
-    `groups` does not name is a group of its own.
+    Queries of the same group (such as those made from one article) share a fold; a query that is
+    not in `groups` is a group of its own.
     """
 
     number: int = 5
     seed: int = 0
     groups: Mapping[str, str] = field(default_factory=dict)
 
-    def deal(self, query_ids: Iterable[str]) -> dict[str, int]:
+    def assign(self, query_ids: Iterable[str]) -> dict[str, int]:
         """The fold of each query, 0 to `number` - 1.
 
-        Large groups are dealt first, each to the fold that has the fewest queries: without groups
-        the folds differ in size by one at most. The order of the queries changes nothing, so
-        that all systems tuned on the same queries share folds.
+        Large groups are assigned first, each to the fold with the fewest queries: without groups
+        the folds differ in size by one at most. The order of the queries has no effect, so that
+        all systems tuned on the same queries share folds.
 
-        Raises EvaluationError for fewer than two folds, for fewer groups than folds, and for a
-        query given twice.
+        Raises EvaluationError for fewer than two folds, for fewer groups than folds, and for
+        duplicate queries.
         """
         members = _grouped(query_ids, self.groups)
         if self.number < 2 or len(members) < self.number:
@@ -38,21 +38,21 @@ class Folds:
             )
         order = np.random.default_rng(self.seed).permutation(len(members))
         sizes = [0] * self.number
-        dealt: dict[str, int] = {}
+        fold_of: dict[str, int] = {}
         for group in sorted((members[i] for i in order), key=len, reverse=True):
             fold = sizes.index(min(sizes))
             sizes[fold] += len(group)
-            dealt.update(dict.fromkeys(group, fold))
-        return dealt
+            fold_of.update(dict.fromkeys(group, fold))
+        return fold_of
 
 
 def _grouped(query_ids: Iterable[str], groups: Mapping[str, str]) -> list[list[str]]:
-    """The members of each group, everything in the order of ids."""
+    """The members of each group, in the order of their ids."""
     members: dict[tuple[str, bool], list[str]] = {}
     ids = sorted(query_ids)
     if len(set(ids)) < len(ids):
-        raise EvaluationError("a query id is given twice")
+        raise EvaluationError("a query id occurs twice")
     for query_id in ids:
-        own = query_id not in groups  # a lone query is never in the group that bears its id
-        members.setdefault((query_id if own else groups[query_id], own), []).append(query_id)
+        alone = query_id not in groups  # a lone query never joins a group named like its id
+        members.setdefault((query_id if alone else groups[query_id], alone), []).append(query_id)
     return list(members.values())

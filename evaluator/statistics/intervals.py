@@ -1,4 +1,4 @@
-"""How far figures can be trusted: bootstrap intervals over queries."""
+"""Bootstrap intervals of means over queries."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from patientdx.errors import EvaluationError
 
 _DRAWN_AT_ONCE = 1 << 20
-"""Resampled values held in memory together (8 MiB of values, 8 MiB of indices)."""
+"""Resampled values in memory at a time (8 MiB of values, 8 MiB of indices)."""
 
 
 class Interval(NamedTuple):
@@ -28,16 +28,16 @@ def bootstrap_interval(
 ) -> Interval:
     """The percentile bootstrap interval of a mean over queries (Efron & Tibshirani 1993, ch. 13).
 
-    `values` has one number a query, which are drawn again with replacement. The same values
-    and seed give the same interval. A single value, or values that are all equal, vary in no
-    resample: the interval is then that value alone, and tells nothing.
+    `values` has one number per query; resamples draw them with replacement. The same values and
+    seed give the same interval. A single value, or values that are all equal, do not vary over
+    resamples: the interval is then that value alone and says nothing about uncertainty.
 
-    Raises EvaluationError for no values, values that are not finite, and settings out of range.
+    Raises EvaluationError without values, values that are not finite, and settings out of range.
     """
     sample = np.asarray(values, dtype=np.float64)
     _check(sample, level, resamples)
     if np.all(sample == sample[0]):
-        # Not left to the sums below, whose rounding would give a width of 1e-17.
+        # The sums below would give a width of 1e-17 by rounding.
         return Interval(float(sample[0]), float(sample[0]))
     means = np.concatenate(list(_resampled_means(sample, resamples, seed)))
     tail = (1 - level) / 2
@@ -48,7 +48,7 @@ def bootstrap_interval(
 def _resampled_means(
     sample: npt.NDArray[np.float64], resamples: int, seed: int
 ) -> Iterator[npt.NDArray[np.float64]]:
-    """Means of resamples, (some,) at a time; the draws do not depend on how many at a time."""
+    """Means of resamples in batches (rows,); the draws do not depend on the batch size."""
     rng = np.random.default_rng(seed)
     rows = max(1, _DRAWN_AT_ONCE // sample.size)
     for start in range(0, resamples, rows):

@@ -150,11 +150,11 @@ def test_queries_without_text_or_judgement_are_told(sample_index: Path, tmp_path
             "`niceness` is not the name of a measure",
             "",
         ),
-        (("--data", "{sample}", "--measures", ""), "no measure was given", ""),
+        (("--data", "{sample}", "--measures", ""), "no measure was named", ""),
         (
             ("--data", "{sample}", "--depth", "10"),
             "1000 hits a query are needed for these measures, not 10",
-            "give a depth of 1000",
+            "use a depth of 1000",
         ),
         (
             ("--data", "{sample}", "--format", "pdf"),

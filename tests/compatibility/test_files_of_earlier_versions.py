@@ -62,7 +62,7 @@ from kept_files import (
 from evaluator.cohorts import read_cohort
 from evaluator.mortality.answer_store import AnswerStore
 from evaluator.mortality.answering import answer_questions
-from evaluator.retrieval.settings_file import read_tuned
+from evaluator.retrieval.settings_file import read_tuned_settings
 from evaluator.selection.score_store import ScoreStore
 from expander.cached_generator import CachedGenerator
 from expander.reply_cache import ReplyCache
@@ -152,7 +152,7 @@ def test_an_index_can_still_be_changed() -> None:
 @pytest.mark.parametrize("name", TUNED)
 def test_a_file_of_tuned_settings_opens_and_is_written_alike(name: str, server: Script) -> None:
     content = json.loads(Path(f"tuned/{name}.json").read_text(encoding="utf-8"))
-    assert read_tuned(f"tuned/{name}.json").settings == content["settings"]
+    assert read_tuned_settings(f"tuned/{name}.json").settings == content["settings"]
     tune_ir(name, "again.json")
     again = json.loads(Path("again.json").read_text(encoding="utf-8"))
     assert rounded(again) == rounded(content)

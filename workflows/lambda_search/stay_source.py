@@ -23,7 +23,7 @@ from evaluator.selection import (
     ScorerFactory,
     build_metric,
 )
-from evaluator.statistics.discrimination import hard_values
+from evaluator.statistics.discrimination import answer_values
 from workflows.monitor import Accumulator
 from workflows.stays import StayRecords, StaySample, parse_tasks, sample_notes, sample_stays
 
@@ -107,7 +107,7 @@ def _answer_scorers(
                     on_progress=lambda step: count(step.stays),
                 )
             prediction = prediction_from_answers(answers, PAPER_QUESTION)
-            return InstanceScores(prediction.log_odds, hard_values(prediction.answers))
+            return InstanceScores(prediction.log_odds, answer_values(prediction.answers))
 
         return score
 

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from evaluator.reporting.cells import Grid
-from evaluator.reporting.documents import Document, Part
+from evaluator.reporting.documents import Document, DocumentPart
+from evaluator.reporting.text_table import TextTable
 from evaluator.selection.estimates import Estimate
 from evaluator.selection.nested_selection import Selection
 from patientdx.errors import EvaluationError
 
-from .report import format_estimate, selection_data, text_table
+from .report import format_estimate, selection_data
 
 FULL = "full"
 ABLATION_ROWS = (FULL, "without Math", "without SLERP", "without both")
@@ -43,17 +43,17 @@ def build_ablation(ablation: Ablation, notes: Mapping[str, str]) -> Document:
         raise EvaluationError("an ablation needs one metric")
     metric = metrics.pop()
     parts = (
-        Part(
+        DocumentPart(
             f"Ablation: {metric} held out",
             _ablation_table(ablation, pairs, held_out=True),
             "λ is chosen anew for each row, on each fold's complement; change: relative to full.",
         ),
-        Part(
+        DocumentPart(
             f"Ablation: {metric} apparent",
             _ablation_table(ablation, pairs, held_out=False),
             "As the paper has it: λ chosen and judged on the same patients.",
         ),
-        Part(
+        DocumentPart(
             "The paper's figures",
             _paper_table(),
             "AUROC of yes/no answers; rows as inferred: the printed labels are shifted by one.",
@@ -103,7 +103,7 @@ def _estimate(selection: Selection, *, held_out: bool) -> Estimate:
     return selection.held_out if held_out else selection.apparent
 
 
-def _ablation_table(ablation: Ablation, pairs: Sequence[str], *, held_out: bool) -> Grid:
+def _ablation_table(ablation: Ablation, pairs: Sequence[str], *, held_out: bool) -> TextTable:
     header = ["row", *(cell for pair in pairs for cell in (pair, "λ", "change")), "mean change"]
     rows = []
     for row, selections in ablation.items():
@@ -118,10 +118,10 @@ def _ablation_table(ablation: Ablation, pairs: Sequence[str], *, held_out: bool)
                 _percent(row, change),
             ]
         rows.append([row, *cells, _percent(row, sum(changes) / len(changes))])
-    return text_table(header, rows)
+    return TextTable.build(header, rows)
 
 
-def _paper_table() -> Grid:
+def _paper_table() -> TextTable:
     header = ["row", *(cell for pair in PAPER for cell in (pair, "change")), "mean change"]
     rows = []
     for index, row in enumerate(ABLATION_ROWS):
@@ -132,7 +132,7 @@ def _paper_table() -> Grid:
             for cell in (f"{values[index]:.4f}", _percent(row, change))
         ]
         rows.append([row, *cells, _percent(row, sum(changes) / len(changes))])
-    return text_table(header, rows)
+    return TextTable.build(header, rows)
 
 
 def _percent(row: str, change: float) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from evaluator.reporting.cells import one_line
-from evaluator.reporting.documents import render_document
-from evaluator.reporting.plots import METADATA, PLOT_FORMATS, style
+from evaluator.reporting.figure_style import PLOT_FORMATS, PLOT_METADATA, figure_style
+from evaluator.reporting.rendering import render_document
+from evaluator.reporting.text_table import one_line
 from patientdx.capabilities import require_package
 from patientdx.errors import EvaluationError
 from patientdx.formats import atomic_writer
@@ -77,8 +77,8 @@ def plot_ablation(ablation: Ablation, path: Path | str) -> None:
     """Draws a bar for each row and pair: the held-out metric with its interval."""
     suffix = ablation_suffix(path)
     require_package("matplotlib", "report")
-    with style(), atomic_writer(path, "wb") as out:
-        _figure(ablation).savefig(out, format=suffix, metadata=METADATA[suffix])
+    with figure_style(), atomic_writer(path, "wb") as out:
+        _figure(ablation).savefig(out, format=suffix, metadata=PLOT_METADATA[suffix])
 
 
 def _figure(ablation: Ablation) -> "Figure":

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from evaluator.reporting.cells import Grid, one_line
-from evaluator.reporting.documents import Document, Part
+from evaluator.reporting.documents import Document, DocumentPart
+from evaluator.reporting.text_table import TextTable, one_line
 from evaluator.selection.estimates import CandidateEstimate, Estimate
 from evaluator.selection.nested_selection import Contrast, Selection
 from evaluator.selection.privacy import bits_leaked
@@ -29,10 +29,10 @@ def build_selection_report(
         raise EvaluationError("a report needs one selection or more, all by the same metric")
     first = next(iter(selections.values()))
     parts = [
-        Part("Choice", _choices(selections), _CHOICE.format(unit=first.unit)),
-        Part(_contrasts_title(selections), _contrasts(selections), _contrasts_note(first)),
+        DocumentPart("Choice", _choices(selections), _CHOICE.format(unit=first.unit)),
+        DocumentPart(_contrasts_title(selections), _contrasts(selections), _contrasts_note(first)),
         *(
-            Part(f"Every λ: {one_line(pair)}", _curve(selection), _curve_note(selection))
+            DocumentPart(f"Every λ: {one_line(pair)}", _curve(selection), _curve_note(selection))
             for pair, selection in selections.items()
         ),
     ]
@@ -111,12 +111,7 @@ def format_estimate(estimate: Estimate, *, signed: bool = False) -> str:
     return f"{value} [{low:{sign}.4f}, {high:{sign}.4f}]"
 
 
-def text_table(header: list[str], rows: list[list[str]], words: int = 1) -> Grid:
-    """A table of a header and rows of text."""
-    return Grid(tuple(tuple(one_line(cell) for cell in cells) for cells in [header, *rows]), words)
-
-
-def _choices(selections: Mapping[str, Selection]) -> Grid:
+def _choices(selections: Mapping[str, Selection]) -> TextTable:
     header = [
         *("pair", "strategy", "n", "deaths", "λ", "λ by fold", "apparent", "held out"),
         *("optimism", "scores needed", "of all", "bits revealed"),
@@ -138,10 +133,10 @@ def _choices(selections: Mapping[str, Selection]) -> Grid:
         ]
         for pair, selection in selections.items()
     ]
-    return text_table(header, rows, words=2)
+    return TextTable.build(header, rows, words=2)
 
 
-def _contrasts(selections: Mapping[str, Selection]) -> Grid:
+def _contrasts(selections: Mapping[str, Selection]) -> TextTable:
     rows = [
         [
             pair,
@@ -152,7 +147,7 @@ def _contrasts(selections: Mapping[str, Selection]) -> Grid:
         for pair, selection in selections.items()
         for contrast in selection.contrasts
     ]
-    return text_table(["pair", "against", "difference", "z", "p", "p (Holm)"], rows, words=2)
+    return TextTable.build(["pair", "against", "difference", "z", "p", "p (Holm)"], rows, words=2)
 
 
 def _contrasts_title(selections: Mapping[str, Selection]) -> str:
@@ -177,7 +172,7 @@ def _test_cells(contrast: Contrast) -> list[str]:
     return [z, f"{contrast.p:.3g}", f"{contrast.holm:.3g}"]
 
 
-def _curve(selection: Selection) -> Grid:
+def _curve(selection: Selection) -> TextTable:
     names = list(selection.curves)
     by_metric = {
         name: {point.candidate: point for point in points}
@@ -192,7 +187,7 @@ def _curve(selection: Selection) -> Grid:
         rows.append([f"{trial.candidate}{mark}", f"{trial.indices.size:,}", *cells, f"{wins:.1%}"])
     failed = selection.search.failed
     rows += [[f"{candidate}", "-", *("failed" for _ in names), "-"] for candidate in failed]
-    return text_table(["λ", "n", *names, "wins"], rows)
+    return TextTable.build(["λ", "n", *names, "wins"], rows)
 
 
 def _curve_note(selection: Selection) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluator.reporting.cells import one_line
-from evaluator.reporting.plots import METADATA, format_of, style
+from evaluator.reporting.figure_style import PLOT_METADATA, figure_style, plot_format
+from evaluator.reporting.text_table import one_line
 from evaluator.selection.estimates import CandidateEstimate
 from evaluator.selection.nested_selection import Selection
 from patientdx.capabilities import require_package
@@ -49,7 +49,7 @@ def plot_sweeps(
     Each path is written atomically, as PNG or SVG by its suffix. Raises ExtraMissingError without
     matplotlib, EvaluationError for another suffix and for candidates without a single λ.
     """
-    formats = [format_of(path) for path in paths]
+    formats = [plot_format(path) for path in paths]
     if not selections or not all(
         _sorted_points(points)
         for selection in selections.values()
@@ -57,11 +57,11 @@ def plot_sweeps(
     ):
         raise EvaluationError("curves along λ need candidates that are one λ each")
     require_package("matplotlib", "report")
-    with style():
+    with figure_style():
         figure = _figure(selections, ends or {})
         for path, form in zip(paths, formats, strict=True):
             with atomic_writer(path, "wb") as out:
-                figure.savefig(out, format=form, metadata=METADATA[form])
+                figure.savefig(out, format=form, metadata=PLOT_METADATA[form])
 
 
 def _sorted_points(points: Sequence[CandidateEstimate]) -> list[CandidateEstimate]:

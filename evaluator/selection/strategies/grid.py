@@ -7,7 +7,7 @@ from evaluator.selection.candidates import Candidate, lambda_grid, require_disti
 from evaluator.selection.instances import Indices
 from evaluator.selection.metrics import Metric
 
-from .strategy import SearchResult, run_trial, summarise_trials
+from .strategy import StrategyResult, run_trial, summarise_trials
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class GridSearch:
 
     def search(
         self, evaluator: CandidateEvaluator, metric: Metric, indices: Indices
-    ) -> SearchResult:
+    ) -> StrategyResult:
         """See Strategy. Of equally good candidates the first is chosen."""
         candidates = require_distinct(self.candidates)
         trials = [run_trial(evaluator, metric, candidate, indices) for candidate in candidates]

@@ -14,7 +14,7 @@ from evaluator.selection.instances import Indices, Instances, sampling_weights
 from evaluator.selection.metrics import Metric, value_to_maximise
 from patientdx.errors import EvaluationError
 
-from .strategy import SearchResult, Trial, all_failed_error, best_index, run_trial
+from .strategy import StrategyResult, Trial, all_failed_error, best_index, run_trial
 
 
 class HalvingRound(NamedTuple):
@@ -61,7 +61,7 @@ class SuccessiveHalving:
 
     def search(
         self, evaluator: CandidateEvaluator, metric: Metric, indices: Indices
-    ) -> SearchResult:
+    ) -> StrategyResult:
         """See Strategy. The last round decides among the candidates that reached it."""
         instances = evaluator.instances
         live = list(require_distinct(self.candidates))
@@ -117,12 +117,12 @@ class SuccessiveHalving:
         latest: dict[Candidate, Trial],
         shared: Indices,
         instance_count: int,
-    ) -> SearchResult:
+    ) -> StrategyResult:
         if not live:
             raise all_failed_error()
         final_values = [latest[candidate].value for candidate in live]
         trials = tuple(latest[candidate] for candidate in self.candidates if candidate in latest)
-        return SearchResult(
+        return StrategyResult(
             strategy=self.name,
             metric=metric.name,
             chosen=live[best_index(metric, final_values)],

@@ -10,7 +10,7 @@ over the simplex, but give later models more.)
 from collections.abc import Sequence
 from typing import Any
 
-from evaluator.retrieval.tuning import Setting
+from evaluator.retrieval.tuning import SettingValue
 from evaluator.selection.candidates import LAMBDA, Candidate
 from patientdx.errors import EvaluationError
 
@@ -59,7 +59,7 @@ def starting_candidates(model_count: int, methods: Sequence[str] = ()) -> tuple[
 
 
 def _candidate(shares: Sequence[float], model_count: int, methods: Sequence[str]) -> Candidate:
-    values: dict[str, Setting] = dict(zip(_value_names(model_count), shares, strict=True))
+    values: dict[str, SettingValue] = dict(zip(_value_names(model_count), shares, strict=True))
     if len(methods) > 1:
         values[METHOD] = methods[0]
     return Candidate.from_values(values)

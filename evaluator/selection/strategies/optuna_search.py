@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from evaluator.retrieval.tuning import Setting
+from evaluator.retrieval.tuning import SettingValue
 from evaluator.selection.candidate_evaluator import CandidateEvaluator
 from evaluator.selection.candidates import Candidate
 from evaluator.selection.instances import Indices
@@ -14,7 +14,7 @@ from patientdx.capabilities import require_package
 from patientdx.errors import EvaluationError
 
 from .search_space import Axis, Range, SearchSpace
-from .strategy import SearchResult, Trial, run_trial, summarise_trials
+from .strategy import StrategyResult, Trial, run_trial, summarise_trials
 
 if TYPE_CHECKING:
     from optuna.trial import Trial as OptunaTrial
@@ -36,7 +36,7 @@ class OptunaSearch:
 
     def search(
         self, evaluator: CandidateEvaluator, metric: Metric, indices: Indices
-    ) -> SearchResult:
+    ) -> StrategyResult:
         """See Strategy. Raises ExtraMissingError without Optuna."""
         if self.trials < 2 or not self.space.axes:
             raise EvaluationError("a search needs two trials or more, over one value or more")
@@ -81,7 +81,7 @@ class OptunaSearch:
         )
 
 
-def _suggested_value(suggestion: "OptunaTrial", name: str, axis: Axis) -> Setting:
+def _suggested_value(suggestion: "OptunaTrial", name: str, axis: Axis) -> SettingValue:
     if isinstance(axis, Range):
         value = suggestion.suggest_float(name, axis.low, axis.high, step=axis.step)
         return round(float(value), 10)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from evaluator.retrieval.tuning import Setting
+from evaluator.retrieval.tuning import SettingValue
 from evaluator.selection.candidates import LAMBDA, Candidate
 
 
@@ -26,7 +26,7 @@ class Range(NamedTuple):
         return round(self.low + round(share * (self.high - self.low) / self.step) * self.step, 10)
 
 
-Axis = Range | tuple[Setting, ...]
+Axis = Range | tuple[SettingValue, ...]
 """The possible values of one name: numbers of a range, or a choice of several."""
 
 

@@ -25,7 +25,7 @@ class Trial:
 
 
 @dataclass(frozen=True, eq=False)
-class SearchResult:
+class StrategyResult:
     """The chosen candidate of a search, and the trials behind the choice.
 
     `shared` are the instances that all trials have in common, `failed` the candidates with scores
@@ -60,7 +60,7 @@ class Strategy(Protocol):
 
     def search(
         self, evaluator: CandidateEvaluator, metric: Metric, indices: Indices
-    ) -> SearchResult:
+    ) -> StrategyResult:
         """The best candidate by the instances at `indices` only.
 
         Candidates that fail are left out. Raises EvaluationError if all of them fail, and where
@@ -94,13 +94,13 @@ def summarise_trials(
     candidates: Iterable[Candidate],
     exhaustive: int,
     possible: int,
-) -> SearchResult:
+) -> StrategyResult:
     """The result of a search whose trials all used the same instances; None is a failed trial."""
     completed = tuple(trial for trial in trials if trial is not None)
     if not completed:
         raise all_failed_error()
     successful = {trial.candidate for trial in completed}
-    return SearchResult(
+    return StrategyResult(
         strategy=strategy,
         metric=metric.name,
         chosen=completed[best_index(metric, [trial.value for trial in completed])].candidate,

@@ -26,15 +26,15 @@ from evaluator.mortality.published import find_published, model_group
 from evaluator.mortality.question import PAPER_QUESTION
 from evaluator.mortality.report import build_report
 from evaluator.mortality.subgroups import age_band, evaluate_subgroups
-from evaluator.reporting.documents import render_document
+from evaluator.reporting.rendering import render_document
 from evaluator.statistics.bootstrap import Resampling
-from evaluator.statistics.calibration import brier
+from evaluator.statistics.calibration import brier_score
 from evaluator.statistics.discrimination import (
+    answer_values,
     auroc,
     average_precision,
     delong_test,
     hard_auroc,
-    hard_values,
 )
 from evaluator.statistics.significance import holm
 from patientdx.errors import EvaluationError
@@ -108,8 +108,8 @@ def test_metrics_are_those_of_the_functions(outcomes: Outcomes) -> None:
     expected = {
         "auroc": auroc(died, prediction.log_odds),
         "auprc": average_precision(died, prediction.log_odds),
-        "auroc-hard": hard_auroc(died, hard_values(prediction.answers)),
-        "brier": brier(died, prediction.probability),
+        "auroc-hard": hard_auroc(died, answer_values(prediction.answers)),
+        "brier": brier_score(died, prediction.probability),
     }
     for name, value in expected.items():
         assert metrics.values[name].value == pytest.approx(value, abs=1e-12)
@@ -179,7 +179,7 @@ def test_the_main_table_has_the_paper_s_shape(outcomes: Outcomes, tasks: Any) ->
     document = build_report(results, PAPER_QUESTION, META, {"cohort": "x.parquet"})
     hard = document.parts[0]
     assert "equals balanced accuracy (the paper's AUROC)" in hard.title
-    header, *rows = hard.grid.lines
+    header, *rows = hard.table.lines
     assert header == ("group", "model", "λ", "mortality", "mortality-hard", "average", "paper")
     assert [row[:3] for row in rows] == [
         ("Instruct", "Mistral-7B-Instruct", ""),
@@ -193,7 +193,7 @@ def test_the_main_table_has_the_paper_s_shape(outcomes: Outcomes, tasks: Any) ->
     assert document.notes["cohort 1"] == "codes were assigned at discharge"
     assert "reconstructed" in document.notes["question"]
     answers = next(part for part in document.parts if part.title == "Answers")
-    assert [row[0] for row in answers.grid.lines[1:]].count("all") == 1  # the baseline, once
+    assert [row[0] for row in answers.table.lines[1:]].count("all") == 1  # the baseline, once
 
 
 @pytest.mark.parametrize("form", ["text", "markdown", "latex", "json"])

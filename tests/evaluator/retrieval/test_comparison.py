@@ -13,9 +13,9 @@ from evaluator import bootstrap_interval
 from evaluator.retrieval.comparison import (
     Comparison,
     ComparisonSettings,
-    compare,
+    compare_pair,
     compare_systems,
-    corrected,
+    correct_p_values,
     query_differences,
 )
 from evaluator.retrieval.evaluation import Evaluation
@@ -28,7 +28,7 @@ EIGHTHS = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=1, 
 
 def test_a_comparison_holds_what_the_parts_compute() -> None:
     both = made()
-    got = compare(both["rrf"], both["bm25"], "AP", names=("rrf", "bm25"), settings=FEW)
+    got = compare_pair(both["rrf"], both["bm25"], "AP", names=("rrf", "bm25"), settings=FEW)
     ours, theirs = both["rrf"].values("AP"), both["bm25"].values("AP")
     differences = np.array(ours) - np.array(theirs)
     assert (got.system, got.baseline, got.measure, got.n) == ("rrf", "bm25", "AP", 40)
@@ -43,7 +43,7 @@ def test_a_comparison_holds_what_the_parts_compute() -> None:
 
 
 def test_wins_ties_and_losses_are_those_of_the_system() -> None:
-    got = compare(
+    got = compare_pair(
         evaluation([1.0, 0.1 + 0.2, 0.5, 0.9]), evaluation([0.5, 0.3, 0.75, 0.25]), "nDCG@10"
     )
     assert (got.wins, got.ties, got.losses) == (2, 1, 1)
@@ -56,7 +56,7 @@ def test_wins_ties_and_losses_are_those_of_the_system() -> None:
 def test_exchanging_the_systems_turns_the_sign(pairs: list[tuple[int, int]]) -> None:
     a = evaluation([x / 8 for x, _ in pairs])
     b = evaluation([y / 8 for _, y in pairs])
-    there, back = (compare(*both, "nDCG@10", settings=FEW) for both in ((a, b), (b, a)))
+    there, back = (compare_pair(*both, "nDCG@10", settings=FEW) for both in ((a, b), (b, a)))
     assert there.difference == -back.difference
     assert (there.wins, there.ties, there.losses) == (back.losses, back.ties, back.wins)
     assert there.p_randomisation == back.p_randomisation
@@ -69,7 +69,7 @@ def test_a_constant_added_to_both_changes_nothing(
     pairs: list[tuple[int, int]], constant: int
 ) -> None:
     plain, moved = (
-        compare(
+        compare_pair(
             evaluation([x / 8 + add for x, _ in pairs]),
             evaluation([y / 8 + add for _, y in pairs]),
             "nDCG@10",
@@ -82,19 +82,19 @@ def test_a_constant_added_to_both_changes_nothing(
 
 def test_the_order_of_queries_changes_nothing() -> None:
     both = made()
-    plain = compare(both["rrf"], both["bm25"], "AP", settings=FEW)
+    plain = compare_pair(both["rrf"], both["bm25"], "AP", settings=FEW)
     for seed in range(3):
         order = np.random.default_rng(seed).permutation([*both["bm25"].per_query])
         turned = [
             replace(one, per_query={q: one.per_query[q] for q in order}) for one in both.values()
         ]
-        assert compare(turned[2], turned[0], "AP", settings=FEW) == plain
-        assert compare(both["rrf"], turned[0], "AP", settings=FEW) == plain
+        assert compare_pair(turned[2], turned[0], "AP", settings=FEW) == plain
+        assert compare_pair(both["rrf"], turned[0], "AP", settings=FEW) == plain
 
 
 def test_a_system_is_no_better_than_itself() -> None:
     same = made()["rrf"]
-    got = compare(same, same, "RR", settings=FEW)
+    got = compare_pair(same, same, "RR", settings=FEW)
     assert (got.difference, got.interval, got.ties) == (0.0, (0.0, 0.0), 40)
     assert (got.p_randomisation, got.p_t) == (1.0, 1.0)
 
@@ -119,7 +119,7 @@ def test_what_else_is_compared_does_not_change_a_comparison() -> None:
 
 
 def with_p(system: str, measure: str, dataset: str, p: float) -> Comparison:
-    one = compare(evaluation([0.5]), evaluation([0.5]), "nDCG@10", settings=FEW)
+    one = compare_pair(evaluation([0.5]), evaluation([0.5]), "nDCG@10", settings=FEW)
     return replace(
         one, system=system, measure=measure, dataset=dataset, p_randomisation=p, p_t=p / 2
     )
@@ -134,7 +134,7 @@ GIVEN = [
 
 
 def test_a_family_is_all_systems_and_sets_on_one_measure() -> None:
-    done = corrected(GIVEN)
+    done = correct_p_values(GIVEN)
     assert [one.holm_randomisation for one in done] == [0.03, 0.03, 0.03, 0.03]
     assert [one.holm_t for one in done] == [0.015, 0.015, 0.015, 0.015]
     assert [one.family for one in done] == [3, 3, 1, 3]
@@ -143,19 +143,19 @@ def test_a_family_is_all_systems_and_sets_on_one_measure() -> None:
 
 
 def test_the_caller_says_what_a_family_is() -> None:
-    over_systems = corrected(GIVEN, by=lambda one: (one.measure, one.dataset))
+    over_systems = correct_p_values(GIVEN, family_of=lambda one: (one.measure, one.dataset))
     assert [one.holm_randomisation for one in over_systems] == [0.02, 0.02, 0.03, 0.015]
     assert [one.family for one in over_systems] == [2, 2, 1, 1]
-    over_all = corrected(GIVEN, by=lambda _: None)
+    over_all = correct_p_values(GIVEN, family_of=lambda _: None)
     assert [one.holm_randomisation for one in over_all] == holm([0.010, 0.020, 0.030, 0.015])
     assert {one.family for one in over_all} == {4}
 
 
 def test_one_query_has_no_t_test_and_does_not_disturb_a_family() -> None:
-    one = compare(evaluation([0.5]), evaluation([0.25]), "nDCG@10", settings=FEW)
+    one = compare_pair(evaluation([0.5]), evaluation([0.25]), "nDCG@10", settings=FEW)
     assert (one.n, one.wins, one.p_randomisation) == (1, 1, 1.0)
     assert math.isnan(one.p_t)
-    done = corrected([one, replace(one, p_t=0.5)])
+    done = correct_p_values([one, replace(one, p_t=0.5)])
     assert done[1].holm_t == 0.5
 
 
@@ -167,13 +167,13 @@ def test_differences_by_query_keep_the_order_of_the_baseline() -> None:
 
 def test_other_queries_cannot_be_compared() -> None:
     with pytest.raises(EvaluationError, match="not evaluated on the same queries"):
-        compare(evaluation([1.0]), evaluation([1.0, 0.5]), "nDCG@10", names=("rm3", "bm25"))
+        compare_pair(evaluation([1.0]), evaluation([1.0, 0.5]), "nDCG@10", names=("rm3", "bm25"))
 
 
 def test_a_measure_that_one_lacks_cannot_be_compared() -> None:
     for pair in ((evaluation([1.0], "RR"), evaluation([1.0])), (evaluation([1.0]),) * 2):
         with pytest.raises(EvaluationError, match="was not computed"):
-            compare(*pair, "AP" if pair[0] is pair[1] else "nDCG@10")
+            compare_pair(*pair, "AP" if pair[0] is pair[1] else "nDCG@10")
 
 
 def test_a_baseline_that_is_not_there_is_told() -> None:

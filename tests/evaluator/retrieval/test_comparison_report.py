@@ -9,7 +9,7 @@ import pytest
 from small_evaluations import evaluation, made
 
 from evaluator import (
-    CAPTION,
+    DISCLAIMER,
     ComparisonSettings,
     Evaluation,
     Table,
@@ -17,8 +17,8 @@ from evaluator import (
     build_sets_table,
     build_table,
     compare_systems,
-    corrected,
-    render,
+    correct_p_values,
+    render_table,
 )
 from patientdx.errors import EvaluationError
 
@@ -63,12 +63,12 @@ def test_the_rows_are_those_of_a_table_without_comparisons() -> None:
 
 
 def test_all_are_compared_with_the_first_and_corrected_over_systems() -> None:
-    expected = corrected(compare_systems(made(), settings=FEW))
+    expected = correct_p_values(compare_systems(made(), settings=FEW))
     assert list(table_of().comparisons) == expected
     assert {one.family for one in expected} == {2}
     other = table_of(baseline="rrf")
     assert {one.baseline for one in other.comparisons} == {"rrf"}
-    assert "difference to rrf" in render(other, "text")
+    assert "difference to rrf" in render_table(other, "text")
 
 
 def test_notes_tell_n_and_what_was_reconstructed() -> None:
@@ -80,7 +80,7 @@ def test_notes_tell_n_and_what_was_reconstructed() -> None:
     }
     assert "reconstructed" not in table_of().notes
     for format_name in ("text", "markdown", "latex", "json"):
-        written = render(table, format_name)
+        written = render_table(table, format_name)
         for note in ("40 queries", "the prompt of keywords; its temperature"):
             assert note in written
 
@@ -99,7 +99,7 @@ def test_the_method_tells_how_comparisons_were_made() -> None:
 
 def test_text_has_a_second_grid() -> None:
     table = table_of()
-    lines = render(table, "text").splitlines()
+    lines = render_table(table, "text").splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("measure"))
     assert lines[start - 1] == ""
     assert re.split(r" {2,}", lines[start]) == HEADER
@@ -108,12 +108,12 @@ def test_text_has_a_second_grid() -> None:
     assert [line[1:] for line in found] == cells_of(table)
     assert [line[0] for line in found] == ["RR", "RR", "AP", "AP"]
     assert lines[start + 6] == ""
-    assert lines[-1] == CAPTION
+    assert lines[-1] == DISCLAIMER
 
 
 def test_markdown_has_a_second_table() -> None:
     table = table_of()
-    lines = render(table, "markdown").splitlines()
+    lines = render_table(table, "markdown").splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
     assert rows[5] == HEADER
     assert rows[6] == [":--"] * 2 + ["--:"] * 5
@@ -123,7 +123,7 @@ def test_markdown_has_a_second_table() -> None:
 
 
 def test_latex_has_a_second_tabular_in_the_same_table() -> None:
-    written = render(table_of(), "latex")
+    written = render_table(table_of(), "latex")
     assert written.count(r"\begin{table}") == written.count(r"\end{table}") == 1
     assert written.count(r"\begin{tabular}") == written.count(r"\end{tabular}") == 2
     assert written.count(r"\toprule") == written.count(r"\bottomrule") == 2
@@ -135,7 +135,7 @@ def test_latex_has_a_second_tabular_in_the_same_table() -> None:
 
 def test_json_holds_every_digit_of_every_comparison() -> None:
     table = table_of()
-    read = json.loads(render(table, "json"), parse_constant=pytest.fail)
+    read = json.loads(render_table(table, "json"), parse_constant=pytest.fail)
     assert len(read["comparisons"]) == 4
     for one, got in zip(table.comparisons, read["comparisons"], strict=True):
         assert got == {
@@ -165,13 +165,13 @@ def test_one_system_has_no_comparisons() -> None:
     alone = {"bm25": made()["bm25"]}
     table = build_comparison_table(alone, NOTES, settings=FEW)
     assert table.comparisons == ()
-    assert "randomisation" not in render(table, "text")
-    assert json.loads(render(table, "json"))["comparisons"] == []
+    assert "randomisation" not in render_table(table, "text")
+    assert json.loads(render_table(table, "json"))["comparisons"] == []
 
 
 def test_comparisons_that_were_not_corrected_say_so() -> None:
     raw = compare_systems(made(), settings=FEW)
-    written = render(table_of(comparisons=raw), "text")
+    written = render_table(table_of(comparisons=raw), "text")
     assert re.search(r"p \(randomisation\) +p \(t\) +wins", written)
     assert "not corrected" in written
     assert f"{raw[0].p_randomisation:.3g}" in written
@@ -179,7 +179,7 @@ def test_comparisons_that_were_not_corrected_say_so() -> None:
 
 def test_comparisons_may_be_corrected_over_more_than_the_table() -> None:
     more = [replace(one, dataset="other") for one in compare_systems(made(), settings=FEW)]
-    family = corrected([*compare_systems(made(), settings=FEW), *more])[:4]
+    family = correct_p_values([*compare_systems(made(), settings=FEW), *more])[:4]
     table = table_of(comparisons=family)
     assert list(table.comparisons) == family
     assert "families of 4" in table.method
@@ -197,15 +197,17 @@ def test_what_has_no_t_test_is_left_out() -> None:
     one = {"bm25": evaluation([0.5]), "rm3": evaluation([0.25])}
     table = build_comparison_table(one, {}, settings=FEW)
     assert math.isnan(table.comparisons[0].p_t)
-    line = next(line for line in render(table, "text").splitlines() if line.startswith("nDCG"))
+    line = next(
+        line for line in render_table(table, "text").splitlines() if line.startswith("nDCG")
+    )
     assert re.split(r" {2,}", line)[-3:] == ["1", "-", "0/0/1"]
-    read = json.loads(render(table, "json"), parse_constant=pytest.fail)
+    read = json.loads(render_table(table, "json"), parse_constant=pytest.fail)
     assert read["comparisons"][0]["t_test"] == {"t": None, "p": None, "holm": None}
 
 
 def test_an_infinite_t_is_null_in_json() -> None:
     two = {"bm25": evaluation([0.5, 0.25]), "rm3": evaluation([0.75, 0.5])}
-    read = json.loads(render(build_comparison_table(two, {}, settings=FEW), "json"))
+    read = json.loads(render_table(build_comparison_table(two, {}, settings=FEW), "json"))
     assert read["comparisons"][0]["t_test"] == {"t": None, "p": 0.0, "holm": 0.0}
 
 
@@ -218,7 +220,7 @@ def test_sets_are_corrected_together_and_have_a_column() -> None:
         *(("nfcorpus", system, 40) for system in ("bm25", "rm3", "rrf")),
         *(("pmc|x", system, 25) for system in ("bm25", "rm3", "rrf")),
     ]
-    expected = corrected(
+    expected = correct_p_values(
         [
             one
             for name, systems in SETS.items()
@@ -236,15 +238,15 @@ def test_sets_are_corrected_together_and_have_a_column() -> None:
 
 def test_sets_are_shown_in_every_format() -> None:
     table = build_sets_table(SETS, NOTES, settings=FEW)
-    lines = [re.split(r" {2,}", line) for line in render(table, "text").splitlines()]
+    lines = [re.split(r" {2,}", line) for line in render_table(table, "text").splitlines()]
     assert [line[:2] for line in lines if line[0] in SETS] == [
         [row.dataset, row.system] for row in table.rows
     ]
     assert [line[1:] for line in lines if line[0] in {"RR", "AP"}] == cells_of(table)
-    assert r"\begin{tabular}{llrrr}" in render(table, "latex")
-    assert r"\begin{tabular}{lllrrrrr}" in render(table, "latex")
-    assert r"| pmc\|x | rm3 |" in render(table, "markdown")
-    read = json.loads(render(table, "json"))
+    assert r"\begin{tabular}{llrrr}" in render_table(table, "latex")
+    assert r"\begin{tabular}{lllrrrrr}" in render_table(table, "latex")
+    assert r"| pmc\|x | rm3 |" in render_table(table, "markdown")
+    read = json.loads(render_table(table, "json"))
     assert [row["set"] for row in read["rows"]] == [row.dataset for row in table.rows]
     assert [one["set"] for one in read["comparisons"]] == [one.dataset for one in table.comparisons]
 

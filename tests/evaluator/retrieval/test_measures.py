@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluator import DEFAULT_MEASURES, depth_needed, parse_measures
+from evaluator import DEFAULT_MEASURES, parse_measures, required_depth
 from evaluator.retrieval.measures import EXAMPLES, load_ir_measures, parse_measure
 from patientdx.errors import EvaluationError
 
@@ -135,7 +135,7 @@ def test_no_measure_is_an_error() -> None:
     ],
 )
 def test_depth_needed_is_the_greatest_cutoff(names: list[str], depth: int) -> None:
-    assert depth_needed(names) == depth
+    assert required_depth(names) == depth
 
 
 @given(st.text(alphabet="RPnDCG@(){}=,:'. 0123456789relgainscutoff*-_", max_size=24))

@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 
 import evaluator
 from evaluator import (
-    CAPTION,
+    DISCLAIMER,
     FORMATS,
     Evaluation,
-    Figure,
     Interval,
+    MeanEstimate,
     ReportRow,
     Table,
     bootstrap_interval,
+    build_report_row,
     build_table,
     per_query_csv,
-    render,
-    report_row,
+    render_table,
 )
 from patientdx.errors import EvaluationError
 
@@ -45,13 +45,13 @@ def table_of(system: str = "BM25", notes: dict[str, str] | None = None) -> Table
 
 
 def test_a_row_holds_means_and_their_bootstrap_intervals() -> None:
-    row = report_row("BM25", BASE, level=0.9, resamples=500, seed=3)
+    row = build_report_row("BM25", BASE, level=0.9, resamples=500, seed=3)
     assert (row.system, row.n) == ("BM25", 3)
-    assert row.figures["RR"].value == pytest.approx(0.5)
-    assert row.figures["RR"].interval == bootstrap_interval(
+    assert row.estimates["RR"].value == pytest.approx(0.5)
+    assert row.estimates["RR"].interval == bootstrap_interval(
         [1.0, 0.5, 0.0], level=0.9, resamples=500, seed=3
     )
-    assert list(row.figures) == ["RR", "P@10"]
+    assert list(row.estimates) == ["RR", "P@10"]
 
 
 def test_a_table_keeps_the_order_and_says_how_intervals_were_made() -> None:
@@ -78,19 +78,19 @@ def test_no_system_makes_no_table() -> None:
 
 def test_an_unknown_format_is_told_with_those_there_are() -> None:
     with pytest.raises(EvaluationError, match="`html` is not a format") as caught:
-        render(table_of(), "html")
+        render_table(table_of(), "html")
     assert all(name in (caught.value.hint or "") for name in FORMATS)
 
 
 @pytest.mark.parametrize("format_name", ["text", "markdown", "latex", "json"])
 def test_every_format_says_what_was_measured_and_how(format_name: str) -> None:
-    written = render(table_of(), format_name)
+    written = render_table(table_of(), format_name)
     plain = written.replace("\\", "").replace("{[}", "[")
     for name, note in NOTES.items():
         assert name in plain
         assert note in plain
     assert "95% interval" in plain
-    assert CAPTION in written
+    assert DISCLAIMER in written
     assert written.endswith("\n")
     assert not written.endswith("\n\n")
 
@@ -98,13 +98,13 @@ def test_every_format_says_what_was_measured_and_how(format_name: str) -> None:
 def shown(row: ReportRow) -> list[str]:
     return [
         f"{figure.value:.4f} [{figure.interval.low:.4f}, {figure.interval.high:.4f}]"
-        for figure in row.figures.values()
+        for figure in row.estimates.values()
     ]
 
 
 def test_text_is_aligned_and_whole() -> None:
     table = table_of()
-    lines = render(table, "text").splitlines()
+    lines = render_table(table, "text").splitlines()
     assert lines[:4] == [*(f"{name}: {note}" for name, note in NOTES.items()), ""]
     header, rule, first, second = lines[4:8]
     assert header.split() == ["system", "n", "RR", "P@10"]
@@ -112,12 +112,12 @@ def test_text_is_aligned_and_whole() -> None:
     assert len(header) == len(rule) == len(first) == len(second)
     for line, row in zip((first, second), table.rows, strict=True):
         assert re.split(r" {2,}", line) == [row.system, str(row.n), *shown(row)]
-    assert lines[-1] == CAPTION
+    assert lines[-1] == DISCLAIMER
 
 
 def test_markdown_has_a_cell_for_every_figure() -> None:
     table = table_of("a|b*c_d")
-    lines = render(table, "markdown").splitlines()
+    lines = render_table(table, "markdown").splitlines()
     rows = [re.split(r"(?<!\\)\|", line) for line in lines if line.startswith("|")]
     assert {len(cells) for cells in rows} == {6}
     assert rows[1][1:-1] == [" :-- ", " --: ", " --: ", " --: "]
@@ -130,12 +130,12 @@ def test_markdown_has_a_cell_for_every_figure() -> None:
 
 
 def test_without_notes_the_table_comes_first() -> None:
-    assert render(table_of(notes={}), "text").startswith("system")
-    assert render(table_of(notes={}), "markdown").startswith("| system")
+    assert render_table(table_of(notes={}), "text").startswith("system")
+    assert render_table(table_of(notes={}), "markdown").startswith("| system")
 
 
 def test_latex_is_a_booktabs_table() -> None:
-    written = render(table_of(), "latex")
+    written = render_table(table_of(), "latex")
     for part in (r"\toprule", r"\midrule", r"\bottomrule", r"\begin{tabular}{lrrr}", r"\caption{"):
         assert written.count(part) == 1
     assert written.count(r"\begin{") == written.count(r"\end{") == 2
@@ -163,25 +163,25 @@ def test_latex_is_a_booktabs_table() -> None:
     ],
 )
 def test_latex_signs_are_escaped_in_cells_and_notes(sign: str, escaped: str) -> None:
-    written = render(table_of(f"a{sign}z", {"note": f"b{sign}y"}), "latex")
+    written = render_table(table_of(f"a{sign}z", {"note": f"b{sign}y"}), "latex")
     assert f"\na{escaped}z & 3" in written
     assert rf"\caption{{note: b{escaped}y." in written
 
 
 def test_a_bracket_after_a_row_end_is_no_argument() -> None:
-    written = render(build_table({"x": BASE, "[2ex]": BASE}, {}), "latex")
+    written = render_table(build_table({"x": BASE, "[2ex]": BASE}, {}), "latex")
     assert not re.search(r"\\\\\s*\[", written)
 
 
 def test_json_holds_every_digit_with_n_and_interval() -> None:
     table = table_of()
-    read = json.loads(render(table, "json"))
+    read = json.loads(render_table(table, "json"))
     assert read["notes"] == NOTES
-    assert read["caption"] == CAPTION
+    assert read["caption"] == DISCLAIMER
     assert read["measures"] == ["RR", "P@10"]
     for row, got in zip(table.rows, read["rows"], strict=True):
         assert (got["system"], got["n"]) == (row.system, row.n)
-        for measure, figure in row.figures.items():
+        for measure, figure in row.estimates.items():
             assert got["figures"][measure] == {
                 "value": figure.value,
                 "low": figure.interval.low,
@@ -200,22 +200,22 @@ def with_extra() -> Table:
 def test_extra_columns_are_shown_for_all_rows() -> None:
     table = with_extra()
     assert table.extra_columns == ("remark", "RR diff", "p", "p adj")
-    lines = render(table, "text").splitlines()
+    lines = render_table(table, "text").splitlines()
     cells = [re.split(r" {2,}", line) for line in lines[4:8]]
     assert cells[0][-4:] == ["remark", "RR diff", "p", "p adj"]
     assert cells[2][-4:] == ["baseline", "-", "-", "-"]
     assert cells[3][-4:] == ["-", "0.25", "2e-05", "-"]
-    assert r"\begin{tabular}{lrrrrrrr}" in render(table, "latex")
+    assert r"\begin{tabular}{lrrrrrrr}" in render_table(table, "latex")
 
 
 def test_extra_columns_that_are_no_number_are_null_in_json() -> None:
-    read = json.loads(render(with_extra(), "json"), parse_constant=pytest.fail)
+    read = json.loads(render_table(with_extra(), "json"), parse_constant=pytest.fail)
     assert read["rows"][1]["extra"] == {"RR diff": 0.25, "p": 0.00002, "p adj": None}
 
 
 def test_a_row_can_be_made_by_hand() -> None:
-    row = ReportRow("board", 5, {"RR": Figure(0.2, Interval(0.1, 0.3))})
-    written = render(Table(("RR",), (row,), {}, "as published"), "text")
+    row = ReportRow("board", 5, {"RR": MeanEstimate(0.2, Interval(0.1, 0.3))})
+    written = render_table(Table(("RR",), (row,), {}, "as published"), "text")
     assert "0.2000 [0.1000, 0.3000]" in written
     assert "as published" in written
 
@@ -223,8 +223,8 @@ def test_a_row_can_be_made_by_hand() -> None:
 def test_line_breaks_and_control_signs_do_not_break_rows() -> None:
     bad = "a\nb\r\x1b[31m\tc\u2028d"
     for format_name in ("text", "markdown", "latex"):
-        clean = render(table_of("system", {"note": "x"}), format_name)
-        dirty = render(table_of(bad, {"note": bad}), format_name)
+        clean = render_table(table_of("system", {"note": "x"}), format_name)
+        dirty = render_table(table_of(bad, {"note": bad}), format_name)
         assert len(dirty.splitlines()) == len(clean.splitlines())
         assert "\x1b" not in dirty
 
@@ -232,9 +232,9 @@ def test_line_breaks_and_control_signs_do_not_break_rows() -> None:
 @given(st.text(max_size=20), st.text(max_size=20))
 @settings(max_examples=100, deadline=None)
 def test_any_name_and_note_can_be_written(system: str, note: str) -> None:
-    row = ReportRow(system, 5, {"RR": Figure(0.2, Interval(0.1, 0.3))})
+    row = ReportRow(system, 5, {"RR": MeanEstimate(0.2, Interval(0.1, 0.3))})
     table = Table(("RR",), (row,), {"note": note}, "by hand")
-    written = {name: render(table, name) for name in FORMATS}
+    written = {name: render_table(table, name) for name in FORMATS}
     assert json.loads(written["json"])["rows"][0]["system"] == system
     (cells,) = [line for line in written["latex"].splitlines() if line.endswith("0.3000] \\\\")]
     assert len(re.findall(r"(?<!\\)&", cells)) == 2

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from evaluator import DEFAULT_MEASURES, Counts, Evaluation, evaluate_run, evaluate_searcher
+from evaluator import DEFAULT_MEASURES, Evaluation, QueryCounts, evaluate_run, evaluate_searcher
 from patientdx.errors import EvaluationError
 from patientdx.protocols import RankingSearcher, Searcher
 from patientdx.records import Filter, Hit, Query, ranked
@@ -120,7 +120,7 @@ def test_queries_are_counted_and_the_missing_score_zero() -> None:
     searcher = Listed({"a": {"x": 1.0}, "b": {"x": 1.0}, "free": {"x": 1.0}})
     qrels = {"a": {"x": 1}, "b": {"y": 1}, "gone": {"x": 1}, "lost": {"x": 1}}
     got, run, counts = evaluate_searcher(searcher, queries("a", "free", "b"), qrels, ["R@10"])
-    assert counts == Counts(judged=4, unjudged_dropped=1, missing_queries=2)
+    assert counts == QueryCounts(judged=4, unjudged_dropped=1, missing_queries=2)
     assert run.keys() == {"a", "b"}
     assert got.mean("R@10") == 1 / 4
     assert dict(got.per_query["gone"]) == {"R@10": 0.0}
@@ -182,7 +182,7 @@ def test_settings_below_one_are_refused(setting: dict[str, int]) -> None:
 
 
 def test_a_query_given_twice_is_refused() -> None:
-    with pytest.raises(EvaluationError, match="given twice"):
+    with pytest.raises(EvaluationError, match="a query id occurs twice"):
         evaluate_searcher(Listed(LONG), queries("p0", "p0"), {"p0": {"p1": 1}}, ["RR"])
 
 

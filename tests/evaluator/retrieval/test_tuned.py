@@ -19,20 +19,20 @@ from small_evaluations import evaluation
 from evaluator import (
     Folds,
     TunedSettings,
+    build_tuned_settings,
     cross_validate,
-    digest_of,
-    fingerprints,
-    grid,
-    read_tuned,
-    tuned_on,
-    tuned_settings,
-    write_tuned,
+    judgement_fingerprints,
+    judgements_digest,
+    parameter_grid,
+    read_tuned_settings,
+    was_tuned_on,
+    write_tuned_settings,
 )
 from patientdx.errors import EvaluationError, InputError, PatientDxError
 from patientdx.records import Qrels
 
 QRELS: Qrels = {f"q{i}": {"d1": 1, "d2": 0, f"d{i}9": 2} for i in range(6)}
-CANDIDATES = grid({"k1": [0.9, 1.2], "stop": [True, "english"], "terms": [10]})
+CANDIDATES = parameter_grid({"k1": [0.9, 1.2], "stop": [True, "english"], "terms": [10]})
 TUNING = cross_validate(
     CANDIDATES,
     [evaluation([0.1 * number + 0.01 * i for i in range(6)]) for number in (1, 4, 2, 3)],
@@ -40,7 +40,7 @@ TUNING = cross_validate(
     "nDCG@10",
     folds=Folds(3, seed=7, groups={"q1": "a", "q2": "a"}),
 )
-TUNED = tuned_settings(TUNING, {"corpus": "invented, 12 patients"})
+TUNED = build_tuned_settings(TUNING, {"corpus": "invented, 12 patients"})
 
 SETTING = st.one_of(
     st.booleans(), st.integers(-(2**62), 2**62), st.floats(allow_nan=False, allow_infinity=False)
@@ -74,13 +74,13 @@ def test_what_goes_into_the_file() -> None:
     assert TUNED.out_of_fold == TUNING.out_of_fold.mean("nDCG@10")
     assert (TUNED.measure, TUNED.n, TUNED.seed, TUNED.grouped) == ("nDCG@10", 6, 7, True)
     assert TUNED.fold_choices == (1, 1, 1)
-    assert TUNED.judged == fingerprints(QRELS)
+    assert TUNED.judged == judgement_fingerprints(QRELS)
 
 
 def test_a_file_is_read_back_and_easy_to_read(tmp_path: Path) -> None:
     path = tmp_path / "tuned.json"
-    write_tuned(path, TUNED)
-    assert read_tuned(path) == TUNED
+    write_tuned_settings(path, TUNED)
+    assert read_tuned_settings(path) == TUNED
     content = json.loads(path.read_text("utf-8"))
     assert list(content)[:6] == ["format", "version", "settings", "measure", "n", "mean"]
     assert content["settings"] == {"k1": 0.9, "stop": "english", "terms": 10}
@@ -88,15 +88,15 @@ def test_a_file_is_read_back_and_easy_to_read(tmp_path: Path) -> None:
         "settings": {"k1": 1.2, "stop": True, "terms": 10},
         "mean": TUNING.means[2],
     }
-    assert content["qrels"]["digest"] == digest_of(fingerprints(QRELS))
+    assert content["qrels"]["digest"] == judgements_digest(judgement_fingerprints(QRELS))
     assert [one.name for one in tmp_path.iterdir()] == ["tuned.json"]
 
 
 @given(anything())
 def test_everything_is_read_back(tmp_path_factory: pytest.TempPathFactory, tuned: Any) -> None:
     path = tmp_path_factory.mktemp("tuned") / "tuned.json"
-    write_tuned(path, tuned)
-    again = read_tuned(path)
+    write_tuned_settings(path, tuned)
+    again = read_tuned_settings(path)
     assert again == tuned
     kinds = [{name: type(value) for name, value in one.items()} for one in tuned.candidates]
     assert [{n: type(v) for n, v in one.items()} for one in again.candidates] == kinds
@@ -104,25 +104,25 @@ def test_everything_is_read_back(tmp_path_factory: pytest.TempPathFactory, tuned
 
 def test_a_compressed_file_is_read_too(tmp_path: Path) -> None:
     path = tmp_path / "tuned.json.gz"
-    write_tuned(path, TUNED)
+    write_tuned_settings(path, TUNED)
     assert gzip.decompress(path.read_bytes()).startswith(b"{")
-    assert read_tuned(path) == TUNED
+    assert read_tuned_settings(path) == TUNED
 
 
 def test_the_same_tuning_gives_the_same_bytes(tmp_path: Path) -> None:
-    write_tuned(tmp_path / "a", TUNED)
-    write_tuned(tmp_path / "b", replace(TUNED, judged=frozenset(sorted(TUNED.judged))))
+    write_tuned_settings(tmp_path / "a", TUNED)
+    write_tuned_settings(tmp_path / "b", replace(TUNED, judged=frozenset(sorted(TUNED.judged))))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_settings_know_the_judgements_they_were_chosen_on() -> None:
-    assert tuned_on(TUNED, QRELS)
+    assert was_tuned_on(TUNED, QRELS)
     shuffled = {q: dict(reversed(QRELS[q].items())) for q in reversed(QRELS)}
-    assert tuned_on(TUNED, shuffled)
-    assert tuned_on(TUNED, {"q1": QRELS["q1"], "other": {"d1": 1}})
-    assert not tuned_on(TUNED, {"p1": QRELS["q1"]})
-    assert not tuned_on(TUNED, {"q1": {**QRELS["q1"], "d1": 2}})
-    assert not tuned_on(TUNED, {})
+    assert was_tuned_on(TUNED, shuffled)
+    assert was_tuned_on(TUNED, {"q1": QRELS["q1"], "other": {"d1": 1}})
+    assert not was_tuned_on(TUNED, {"p1": QRELS["q1"]})
+    assert not was_tuned_on(TUNED, {"q1": {**QRELS["q1"], "d1": 2}})
+    assert not was_tuned_on(TUNED, {})
 
 
 @given(
@@ -131,16 +131,16 @@ def test_settings_know_the_judgements_they_were_chosen_on() -> None:
     )
 )
 def test_fingerprints_tell_queries_apart(qrels: Qrels) -> None:
-    marks = fingerprints(qrels)
+    marks = judgement_fingerprints(qrels)
     assert len(marks) == len(qrels)
-    assert marks == frozenset().union(*(fingerprints({q: qrels[q]}) for q in qrels))
+    assert marks == frozenset().union(*(judgement_fingerprints({q: qrels[q]}) for q in qrels))
     # Neither ids nor judgements can be read in them.
     assert all(len(mark) == 16 and set(mark) <= set("0123456789abcdef") for mark in marks)
 
 
 def damaged(change: dict[str, Any], tmp_path: Path) -> Path:
     path = tmp_path / "tuned.json"
-    write_tuned(path, TUNED)
+    write_tuned_settings(path, TUNED)
     content = json.loads(path.read_text("utf-8"))
     for place, value in change.items():
         *parents, name = place.split(".")
@@ -190,7 +190,7 @@ def test_a_damaged_file_is_refused_by_name(
 ) -> None:
     path = damaged(change, tmp_path)
     with pytest.raises(InputError, match=message) as caught:
-        read_tuned(path)
+        read_tuned_settings(path)
     assert str(path) in caught.value.message
     assert caught.value.hint
 
@@ -200,7 +200,7 @@ def test_any_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, data: b
     path = tmp_path_factory.mktemp("bytes") / "tuned.json"
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"tuned\.json"):
-        read_tuned(path)
+        read_tuned_settings(path)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "1" * 5000, '{"a": 1,\n"b"}', "", "[]", "null"])
@@ -208,39 +208,39 @@ def test_odd_json_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "tuned.json"
     path.write_text(text, "utf-8")
     with pytest.raises(InputError, match=r"tuned\.json"):
-        read_tuned(path)
+        read_tuned_settings(path)
 
 
 def test_the_line_of_a_syntax_error_is_told(tmp_path: Path) -> None:
     path = tmp_path / "tuned.json"
     path.write_text('{"format": 1,\n"b"}', "utf-8")
     with pytest.raises(InputError, match=r"tuned\.json:2: this is not JSON"):
-        read_tuned(path)
+        read_tuned_settings(path)
 
 
 def test_every_cut_of_a_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "tuned.json"
-    write_tuned(path, TUNED)
+    write_tuned_settings(path, TUNED)
     whole = path.read_bytes()
     for end in range(0, len(whole) - 2, 7):
         path.write_bytes(whole[:end])
         with pytest.raises(InputError):
-            read_tuned(path)
+            read_tuned_settings(path)
 
 
 def test_what_cannot_be_opened_is_refused_by_name(tmp_path: Path) -> None:
     for path in (tmp_path / "absent.json", tmp_path):
         with pytest.raises(InputError, match=path.name):
-            read_tuned(path)
+            read_tuned_settings(path)
     with pytest.raises(PatientDxError, match="cannot be written"):
-        write_tuned(tmp_path / "absent" / "tuned.json", TUNED)
+        write_tuned_settings(tmp_path / "absent" / "tuned.json", TUNED)
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), 2**70, [1]])
 def test_settings_that_no_file_can_hold_are_refused(value: Any) -> None:
     tuning = replace(TUNING, candidates=({"k1": value}, *TUNING.candidates[1:]))
     with pytest.raises(EvaluationError, match="words and finite numbers"):
-        tuned_settings(tuning)
+        build_tuned_settings(tuning)
 
 
 def test_a_killed_writer_leaves_one_of_the_two_files(tmp_path: Path) -> None:
@@ -249,10 +249,10 @@ def test_a_killed_writer_leaves_one_of_the_two_files(tmp_path: Path) -> None:
     code = (
         "import sys; sys.path[:0] = sys.argv[1:4]\n"
         "from dataclasses import replace\n"
-        "from evaluator import write_tuned\n"
+        "from evaluator import write_tuned_settings\n"
         "from test_tuned import TUNED\n"
-        "write_tuned(sys.argv[4], TUNED); print('begun', flush=True)\n"
-        "for n in range(1, 10**9): write_tuned(sys.argv[4], replace(TUNED, n=n))\n"
+        "write_tuned_settings(sys.argv[4], TUNED); print('begun', flush=True)\n"
+        "for n in range(1, 10**9): write_tuned_settings(sys.argv[4], replace(TUNED, n=n))\n"
     )
     here = Path(__file__).parent
     for attempt in range(3):
@@ -264,4 +264,4 @@ def test_a_killed_writer_leaves_one_of_the_two_files(tmp_path: Path) -> None:
         time.sleep(0.01 * attempt)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        assert replace(read_tuned(path), n=6) == TUNED
+        assert replace(read_tuned_settings(path), n=6) == TUNED

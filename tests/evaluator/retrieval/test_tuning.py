@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluator import (
+    CachingSearcher,
+    CandidateSettings,
     Evaluation,
     Folds,
-    RememberingSearcher,
-    Settings,
     cross_validate,
     evaluate_searcher,
-    fingerprints,
-    grid,
-    tune,
+    judgement_fingerprints,
+    parameter_grid,
+    tune_searcher,
 )
 from patientdx.errors import EvaluationError
 from patientdx.records import Filter, Hit, Qrels, Query, ranked
@@ -25,7 +25,7 @@ from patientdx.records import Filter, Hit, Qrels, Query, ranked
 IDS = [f"q{i:02}" for i in range(30)]
 QUERIES = [Query(one, f"invented words of {one}") for one in IDS]
 QRELS: Qrels = {one: {f"d{int(one[1:]) % 7}": 1, "d9": 2} for one in IDS}
-CANDIDATES = grid({"shift": [0, 1, 2, 3]})
+CANDIDATES = parameter_grid({"shift": [0, 1, 2, 3]})
 
 
 class Shifted:
@@ -52,28 +52,28 @@ class Factory:
     """Remembers what it was asked for."""
 
     def __init__(self) -> None:
-        self.made: list[tuple[Settings, Shifted]] = []
+        self.made: list[tuple[CandidateSettings, Shifted]] = []
 
-    def __call__(self, settings: Settings) -> Shifted:
+    def __call__(self, settings: CandidateSettings) -> Shifted:
         searcher = Shifted(float(settings["shift"]))
         self.made.append((settings, searcher))
         return searcher
 
 
 def test_a_grid_is_every_combination_in_order() -> None:
-    assert grid({"k1": [0.9, 1.2], "b": [0.4], "stop": ["a", "b"]}) == [
+    assert parameter_grid({"k1": [0.9, 1.2], "b": [0.4], "stop": ["a", "b"]}) == [
         {"k1": 0.9, "b": 0.4, "stop": "a"},
         {"k1": 0.9, "b": 0.4, "stop": "b"},
         {"k1": 1.2, "b": 0.4, "stop": "a"},
         {"k1": 1.2, "b": 0.4, "stop": "b"},
     ]
-    assert grid({}) == [{}]
-    assert grid({"k1": []}) == []
+    assert parameter_grid({}) == [{}]
+    assert parameter_grid({"k1": []}) == []
 
 
 def test_every_candidate_is_made_and_searched_once() -> None:
     factory, ticks = Factory(), []
-    tune(factory, CANDIDATES, QUERIES, QRELS, "nDCG@10", on_progress=ticks.append)
+    tune_searcher(factory, CANDIDATES, QUERIES, QRELS, "nDCG@10", on_progress=ticks.append)
     assert [settings for settings, _ in factory.made] == CANDIDATES
     assert all(searcher.asked == IDS for _, searcher in factory.made)
     assert sum(ticks) == len(CANDIDATES) * len(IDS)
@@ -82,10 +82,10 @@ def test_every_candidate_is_made_and_searched_once() -> None:
 @pytest.mark.parametrize("groups", [{}, {one: one[:2] for one in IDS[:15]}])
 def test_tuning_does_what_cross_validation_is_by_definition(groups: dict[str, str]) -> None:
     folds = Folds(4, seed=3, groups=groups)
-    got = tune(Factory(), CANDIDATES, QUERIES, QRELS, "nDCG@10", folds=folds)
-    assert got.fold_of == folds.deal(IDS)
+    got = tune_searcher(Factory(), CANDIDATES, QUERIES, QRELS, "nDCG@10", folds=folds)
+    assert got.fold_of == folds.assign(IDS)
 
-    def mean(candidate: Settings, ids: Sequence[str]) -> float:
+    def mean(candidate: CandidateSettings, ids: Sequence[str]) -> float:
         """Evaluated anew, on these queries and their judgements alone."""
         some = {one: QRELS[one] for one in ids}
         searcher = Shifted(float(candidate["shift"]))
@@ -107,11 +107,11 @@ def test_tuning_does_what_cross_validation_is_by_definition(groups: dict[str, st
 
 def test_a_query_has_no_part_in_the_choice_for_it() -> None:
     """Whatever its own judgements say, the settings for its fold stay the same."""
-    got = tune(Factory(), CANDIDATES, QUERIES, QRELS, "nDCG@10")
+    got = tune_searcher(Factory(), CANDIDATES, QUERIES, QRELS, "nDCG@10")
     fold = got.fold_of["q00"]
     for grade in (0, 1, 3):
         changed = {**QRELS, "q00": {f"d{number}": grade for number in range(5)}}
-        again = tune(Factory(), CANDIDATES, QUERIES, changed, "nDCG@10")
+        again = tune_searcher(Factory(), CANDIDATES, QUERIES, changed, "nDCG@10")
         assert again.fold_choices[fold] == got.fold_choices[fold]
         others = [one for one in IDS if got.fold_of[one] == fold and one != "q00"]
         for one in others:
@@ -119,8 +119,8 @@ def test_a_query_has_no_part_in_the_choice_for_it() -> None:
 
 
 def test_further_measures_have_no_say() -> None:
-    plain = tune(Factory(), CANDIDATES, QUERIES, QRELS, "nDCG@10")
-    more = tune(Factory(), CANDIDATES, QUERIES, QRELS, ["nDCG@10", "RR", "P@5"])
+    plain = tune_searcher(Factory(), CANDIDATES, QUERIES, QRELS, "nDCG@10")
+    more = tune_searcher(Factory(), CANDIDATES, QUERIES, QRELS, ["nDCG@10", "RR", "P@5"])
     assert more.measure == "nDCG@10"
     assert more.out_of_fold.measures == ("nDCG@10", "RR", "P@5")
     assert more.out_of_fold.values("nDCG@10") == plain.out_of_fold.values("nDCG@10")
@@ -128,13 +128,15 @@ def test_further_measures_have_no_say() -> None:
 
 
 def test_the_order_of_queries_changes_nothing() -> None:
-    plain = tune(Factory(), CANDIDATES, QUERIES, QRELS, "nDCG@10")
-    turned = tune(Factory(), CANDIDATES, QUERIES[::-1], dict(reversed(QRELS.items())), "nDCG@10")
+    plain = tune_searcher(Factory(), CANDIDATES, QUERIES, QRELS, "nDCG@10")
+    turned = tune_searcher(
+        Factory(), CANDIDATES, QUERIES[::-1], dict(reversed(QRELS.items())), "nDCG@10"
+    )
     assert turned == plain
 
 
 def test_judged_queries_without_a_text_count() -> None:
-    got = tune(Factory(), CANDIDATES, QUERIES[:20], QRELS, "nDCG@10")
+    got = tune_searcher(Factory(), CANDIDATES, QUERIES[:20], QRELS, "nDCG@10")
     assert got.fold_of.keys() == QRELS.keys()
     assert got.out_of_fold.per_query["q29"] == {"nDCG@10": 0.0}
 
@@ -150,7 +152,9 @@ def test_of_equally_good_candidates_the_first_is_taken() -> None:
     # The sums are equal; in floats, 0.1 + 0.2 is greater than 0.3.
     equal = [constant(0.3, 0.0, 0.0, 0.0), constant(0.1 + 0.2, 0.0, 0.0, 0.0)]
     for evaluations in (equal, equal[::-1]):
-        got = cross_validate(grid({"x": [1, 2]}), evaluations, JUDGED, "AP", folds=Folds(2))
+        got = cross_validate(
+            parameter_grid({"x": [1, 2]}), evaluations, JUDGED, "AP", folds=Folds(2)
+        )
         assert got.settings == {"x": 1}
         assert got.fold_choices == (0, 0)
 
@@ -158,7 +162,7 @@ def test_of_equally_good_candidates_the_first_is_taken() -> None:
 @given(st.lists(st.lists(st.integers(0, 4), min_size=4, max_size=4), min_size=1, max_size=5))
 def test_the_chosen_is_the_first_of_the_best(rows: list[list[int]]) -> None:
     evaluations = [constant(*(value / 4 for value in row)) for row in rows]
-    candidates = grid({"x": list(range(len(rows)))})
+    candidates = parameter_grid({"x": list(range(len(rows)))})
     got = cross_validate(candidates, evaluations, JUDGED, "AP", folds=Folds(2))
     sums = [sum(row) for row in rows]
     assert got.chosen == sums.index(max(sums))
@@ -174,7 +178,7 @@ def test_the_chosen_is_the_first_of_the_best(rows: list[list[int]]) -> None:
 def test_out_of_fold_values_of_noise_are_not_flattered(seed: int) -> None:
     """Without anything to learn, leaving one out chooses against the query left out."""
     rng = np.random.default_rng(seed)
-    candidates = grid({"x": list(range(50))})
+    candidates = parameter_grid({"x": list(range(50))})
     qrels: Qrels = {f"q{i}": {"d": 1} for i in range(20)}
     noise = rng.random((50, 20))
     evaluations = [constant(*row) for row in noise]
@@ -183,15 +187,15 @@ def test_out_of_fold_values_of_noise_are_not_flattered(seed: int) -> None:
 
 
 def test_candidates_can_be_changed_afterwards() -> None:
-    candidates = grid({"x": [1]})
+    candidates = parameter_grid({"x": [1]})
     got = cross_validate(candidates, [constant(1, 1, 1, 1)], JUDGED, "AP", folds=Folds(2))
     candidates[0]["x"] = 2
     assert got.settings == {"x": 1}
 
 
 def test_the_judgements_that_were_used_are_recorded() -> None:
-    got = tune(Factory(), CANDIDATES, QUERIES, QRELS, "AP")
-    assert got.judged == fingerprints(QRELS)
+    got = tune_searcher(Factory(), CANDIDATES, QUERIES, QRELS, "AP")
+    assert got.judged == judgement_fingerprints(QRELS)
     assert len(got.judged) == len(QRELS)
 
 
@@ -211,7 +215,7 @@ def test_the_judgements_that_were_used_are_recorded() -> None:
     ],
 )
 def test_what_cannot_be_tuned_is_an_error(
-    candidates: list[Settings], evaluations: list[Evaluation], measure: str, message: str
+    candidates: list[CandidateSettings], evaluations: list[Evaluation], measure: str, message: str
 ) -> None:
     with pytest.raises(EvaluationError, match=message):
         cross_validate(candidates, evaluations, JUDGED, measure, folds=Folds(2))
@@ -220,18 +224,18 @@ def test_what_cannot_be_tuned_is_an_error(
 def test_too_few_queries_are_told_before_anything_is_searched() -> None:
     factory = Factory()
     with pytest.raises(EvaluationError, match="make no 5 folds"):
-        tune(factory, CANDIDATES, QUERIES, {"q01": {"d1": 1}}, "AP")
+        tune_searcher(factory, CANDIDATES, QUERIES, {"q01": {"d1": 1}}, "AP")
     assert factory.made == []
 
 
 def test_runs_below_a_tuned_fusion_are_searched_once() -> None:
     below = Shifted(0)
-    remembered = RememberingSearcher(below)
+    remembered = CachingSearcher(below)
 
     class Cut:
         """Stands for a fusion: the runs below are the same for all candidates."""
 
-        def __init__(self, settings: Settings) -> None:
+        def __init__(self, settings: CandidateSettings) -> None:
             self.settings = settings
 
         def search_many(
@@ -240,15 +244,15 @@ def test_runs_below_a_tuned_fusion_are_searched_once() -> None:
             cut = int(self.settings["cut"])
             return [hits[cut:k] for hits in remembered.search_many(queries, 100, where)]
 
-    candidates = grid({"cut": [0, 1, 2]})
-    got = tune(Cut, candidates, QUERIES, QRELS, "nDCG@10")
+    candidates = parameter_grid({"cut": [0, 1, 2]})
+    got = tune_searcher(Cut, candidates, QUERIES, QRELS, "nDCG@10")
     assert below.asked == IDS
     assert len(set(got.means)) == 3
 
 
 def test_a_remembering_searcher_answers_as_the_one_below() -> None:
     below, plain = Shifted(1), Shifted(1)
-    remembered = RememberingSearcher(below)
+    remembered = CachingSearcher(below)
     without = Filter(exclude_ids=frozenset({"d3"}))
     for some, k, where in (
         (QUERIES[:3], 5, None),
@@ -264,7 +268,7 @@ def test_a_remembering_searcher_answers_as_the_one_below() -> None:
 
 def test_another_query_of_the_same_id_is_asked_anew() -> None:
     below = Shifted(1)
-    remembered = RememberingSearcher(below)
+    remembered = CachingSearcher(below)
     for query in (QUERIES[0], Query("q00", "other"), Query("q00", "other", {"word": 1.0})):
         remembered.search_many([query])
         remembered.search_many([query])
@@ -272,7 +276,7 @@ def test_another_query_of_the_same_id_is_asked_anew() -> None:
 
 
 def test_a_caller_cannot_change_what_is_remembered() -> None:
-    remembered = RememberingSearcher(Shifted(1))
+    remembered = CachingSearcher(Shifted(1))
     first = remembered.search_many(QUERIES[:1])
     kept = list(first[0])
     first[0].clear()

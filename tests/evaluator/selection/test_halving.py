@@ -15,7 +15,7 @@ from evaluator.selection import (
     Instances,
     InstanceScores,
     MeanMetric,
-    SearchResult,
+    StrategyResult,
     SuccessiveHalving,
 )
 from evaluator.selection.instances import sampling_weights
@@ -28,7 +28,7 @@ RUNS = 200
 MARGIN = 0.02
 
 
-def searched(cohort: Simulated) -> tuple[SearchResult, SearchResult]:
+def searched(cohort: Simulated) -> tuple[StrategyResult, StrategyResult]:
     """By the grid and by halving, each on scores of its own."""
     everywhere = np.arange(cohort.died.size)
     return (

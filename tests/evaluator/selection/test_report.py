@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from simulated_merges import GRID, simulated
 
-from evaluator.reporting.documents import render_document
+from evaluator.reporting.rendering import render_document
 from evaluator.selection import (
     ABLATION_ROWS,
     AUPRC,

@@ -9,11 +9,11 @@ from evaluator.statistics.bootstrap import (
     Resampling,
     balanced_accuracy,
     patient_weights,
-    percentiles,
-    resampled,
+    percentile_interval,
+    resample_statistics,
     weighted_mean,
 )
-from evaluator.statistics.discrimination import Ordered, hard_auroc, hard_values
+from evaluator.statistics.discrimination import RankedLabels, answer_values, hard_auroc
 from patientdx.errors import EvaluationError
 
 PATIENTS = ["a", "b", "a", "c", "c", "c", "d"]
@@ -42,14 +42,14 @@ def test_the_draws_depend_on_the_seed_and_on_nothing_else(monkeypatch: pytest.Mo
 def test_a_resample_is_what_repeated_rows_give() -> None:
     labels = np.array([True, False, True, False, False, True, False])
     scores = np.array([0.9, 0.8, 0.3, 0.3, 0.1, 0.6, 0.7])
-    values = hard_values([True, None, False, False, True, True, False])
+    values = answer_values([True, None, False, False, True, True, False])
     statistics = {
         "mean": weighted_mean(scores),
         "hard": balanced_accuracy(labels, values),
-        "auroc": Ordered.of(labels, scores).auroc,
+        "auroc": RankedLabels.from_scores(labels, scores).auroc,
     }
     settings = Resampling(resamples=60)
-    found = resampled(PATIENTS, statistics, settings)
+    found = resample_statistics(PATIENTS, statistics, settings)
     weights = np.concatenate(list(patient_weights(PATIENTS, settings))).astype(int)
     seen = 0
     for row, times in enumerate(weights):
@@ -61,24 +61,26 @@ def test_a_resample_is_what_repeated_rows_give() -> None:
             continue
         seen += 1
         assert found["hard"][row] == pytest.approx(hard_auroc(labels[places], values[places]))
-        repeated = Ordered.of(labels[places], scores[places]).auroc()
+        repeated = RankedLabels.from_scores(labels[places], scores[places]).auroc()
         assert found["auroc"][row] == pytest.approx(float(repeated))
     assert seen > 30
 
 
 def test_intervals_of_independent_stays_are_those_of_the_normal_distribution() -> None:
     values = np.random.default_rng(0).normal(size=400)
-    found = resampled(range(400), {"mean": weighted_mean(values)}, Resampling(resamples=4000))
-    interval = percentiles(found["mean"], 0.95)
+    found = resample_statistics(
+        range(400), {"mean": weighted_mean(values)}, Resampling(resamples=4000)
+    )
+    interval = percentile_interval(found["mean"], 0.95)
     assert interval is not None
     half = 1.96 * values.std() / 20
     assert interval == pytest.approx((values.mean() - half, values.mean() + half), abs=0.012)
 
 
 def test_undefined_resamples_are_left_out() -> None:
-    assert percentiles(np.array([math.nan, 1.0, 1.0]), 0.95) == (1.0, 1.0)
-    assert percentiles(np.array([math.nan]), 0.95) is None
+    assert percentile_interval(np.array([math.nan, 1.0, 1.0]), 0.95) == (1.0, 1.0)
+    assert percentile_interval(np.array([math.nan]), 0.95) is None
     with pytest.raises(EvaluationError, match="one patient"):
-        resampled([], {}, None)
+        resample_statistics([], {}, None)
     with pytest.raises(EvaluationError, match="level"):
         Resampling(level=1.0)

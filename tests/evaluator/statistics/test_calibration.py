@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from evaluator.statistics.calibration import (
-    brier,
+    brier_score,
     calibration_curve,
     expected_calibration_error,
+    fit_recalibration,
     logit,
-    recalibration,
-    scaled_brier,
-    wilson,
+    scaled_brier_score,
+    wilson_interval,
 )
 from evaluator.statistics.decision_curves import decision_curve
 from patientdx.errors import EvaluationError
@@ -36,12 +36,12 @@ def stays(n: int, seed: int, slope: float = 0.6, shift: float = -0.4) -> tuple[A
 def test_brier_scores_are_those_of_scikit_learn(rows: list[Any]) -> None:
     metrics = pytest.importorskip("sklearn.metrics", reason="needs the extra mortality")
     labels, chances = (np.array(column) for column in zip(*rows, strict=True))
-    assert brier(labels, chances) == pytest.approx(
+    assert brier_score(labels, chances) == pytest.approx(
         metrics.brier_score_loss(labels, chances), abs=1e-12
     )
     base = metrics.brier_score_loss(labels, np.full(len(labels), labels.mean()))
     expected = 1 - metrics.brier_score_loss(labels, chances) / base
-    assert scaled_brier(labels, chances) == pytest.approx(expected, abs=1e-9)
+    assert scaled_brier_score(labels, chances) == pytest.approx(expected, abs=1e-9)
 
 
 @given(STAYS)
@@ -61,7 +61,7 @@ def test_slope_and_intercept_are_those_of_scikit_learn(seed: int) -> None:
     """To 1e-9, with its Newton solver: its default one stops at 1e-6."""
     linear = pytest.importorskip("sklearn.linear_model", reason="needs the extra mortality")
     labels, chances = stays(1500, seed)
-    found = recalibration(labels, chances)
+    found = fit_recalibration(labels, chances)
     model = linear.LogisticRegression(
         C=math.inf, solver="newton-cholesky", tol=1e-13, max_iter=10_000
     )
@@ -86,7 +86,7 @@ def test_all_fits_are_the_maximum_of_the_likelihood() -> None:
     def excess(shift: float) -> float:
         return float((labels - 1 / (1 + np.exp(-(logits + shift)))).sum())
 
-    found = recalibration(labels, chances)
+    found = fit_recalibration(labels, chances)
     assert found.slope is not None
     assert found.intercept is not None
     assert found.in_the_large is not None
@@ -110,7 +110,7 @@ def test_all_fits_are_the_maximum_of_the_likelihood() -> None:
 @given(STAYS)
 def test_a_fit_never_fails_and_is_stationary(rows: list[Any]) -> None:
     labels, chances = (np.array(column) for column in zip(*rows, strict=True))
-    found = recalibration(labels, chances)
+    found = fit_recalibration(labels, chances)
     if found.slope is not None and found.intercept is not None:
         fitted = found.intercept.value + found.slope.value * logit(chances)
         residual = labels - 1 / (1 + np.exp(-np.clip(fitted, -700, 700)))
@@ -118,16 +118,16 @@ def test_a_fit_never_fails_and_is_stationary(rows: list[Any]) -> None:
 
 
 def test_without_a_fit_there_is_none() -> None:
-    apart = recalibration([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9])
+    apart = fit_recalibration([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9])
     assert apart.slope is None
     assert apart.intercept is None
     assert apart.in_the_large is not None
-    same = recalibration([0, 0, 1], [0.5, 0.5, 0.5])
+    same = fit_recalibration([0, 0, 1], [0.5, 0.5, 0.5])
     assert same.slope is None
     assert same.in_the_large is not None
     assert same.in_the_large.value == pytest.approx(math.log(0.5), abs=1e-12)
     with pytest.raises(EvaluationError, match="everybody dies"):
-        recalibration([1, 1], [0.5, 0.4])
+        fit_recalibration([1, 1], [0.5, 0.4])
 
 
 @given(STAYS, some.integers(1, 12))
@@ -148,7 +148,7 @@ def test_wilson_is_that_of_scipy() -> None:
 
     for deaths, n in [(0, 5), (3, 17), (40, 40), (554, 4000)]:
         low, high = binomtest(deaths, n).proportion_ci(method="wilson")
-        assert wilson(deaths, n) == pytest.approx((low, high), abs=1e-9)
+        assert wilson_interval(deaths, n) == pytest.approx((low, high), abs=1e-9)
 
 
 def test_net_benefit_by_hand() -> None:
@@ -172,7 +172,12 @@ def test_net_benefit_is_what_counting_gives(rows: list[Any], threshold: float) -
 
 
 def test_what_is_no_probability_is_refused() -> None:
-    for function in (brier, scaled_brier, expected_calibration_error, recalibration):
+    for function in (
+        brier_score,
+        scaled_brier_score,
+        expected_calibration_error,
+        fit_recalibration,
+    ):
         with pytest.raises(EvaluationError, match="between 0 and 1"):
             function([0, 1], [0.5, 1.5])
     with pytest.raises(EvaluationError, match="threshold"):

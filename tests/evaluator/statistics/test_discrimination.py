@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from evaluator.statistics.discrimination import (
-    Ordered,
+    RankedLabels,
+    answer_values,
     auroc,
     average_precision,
     delong_covariance,
     delong_interval,
     delong_test,
     hard_auroc,
-    hard_values,
     midranks,
     precision_recall_curve,
     roc_curve,
@@ -74,7 +74,7 @@ def test_weighted_areas_are_those_of_scikit_learn(rows: list[Any], data: Any) ->
     labels, scores = (np.array(column) for column in zip(*rows, strict=True))
     weights = np.array(data.draw(some.lists(some.integers(0, 3), min_size=len(rows),
                                             max_size=len(rows))), float)  # fmt: skip
-    ordered = Ordered.of(labels, scores)
+    ordered = RankedLabels.from_scores(labels, scores)
     found = ordered.auroc(np.stack([weights, np.ones(len(rows))]))
     assert found[1] == pytest.approx(auroc(labels, scores), abs=1e-12)
     if (weights @ labels) * (weights @ ~labels) == 0:
@@ -146,13 +146,13 @@ def test_a_hard_auroc_is_balanced_accuracy() -> None:
     metrics = pytest.importorskip("sklearn.metrics", reason="needs the extra mortality")
     chance = np.random.default_rng(7)
     labels, answers = chance.random(200) < 0.3, [bool(one) for one in chance.random(200) < 0.4]
-    values = hard_values(answers)
+    values = answer_values(answers)
     found = hard_auroc(labels, values)
     assert found == pytest.approx(metrics.balanced_accuracy_score(labels, answers), abs=1e-12)
     assert found == pytest.approx(auroc(labels, values), abs=1e-12)
     # What is neither yes nor no is worth what a coin gives: TPR (1 + 1/2)/2, TNR (1/2 + 1)/2.
-    assert hard_auroc([1, 1, 0, 0], hard_values([True, None, None, False])) == 0.75
-    assert hard_auroc([1, 0], hard_values([None, None])) == 0.5
+    assert hard_auroc([1, 1, 0, 0], answer_values([True, None, None, False])) == 0.75
+    assert hard_auroc([1, 0], answer_values([None, None])) == 0.5
 
 
 def test_midranks_are_those_of_scipy() -> None:

@@ -15,7 +15,7 @@ IDS = st.lists(st.text(max_size=4), min_size=5, max_size=40, unique=True)
 
 @given(IDS, st.integers(2, 5), st.integers(0, 2**32))
 def test_every_query_has_a_fold_and_folds_are_even(ids: list[str], number: int, seed: int) -> None:
-    dealt = Folds(number, seed).deal(ids)
+    dealt = Folds(number, seed).assign(ids)
     assert dealt.keys() == set(ids)
     sizes = Counter(dealt.values())
     assert set(sizes) == set(range(number))
@@ -25,7 +25,7 @@ def test_every_query_has_a_fold_and_folds_are_even(ids: list[str], number: int, 
 @given(IDS, st.randoms(use_true_random=False))
 def test_the_order_of_queries_changes_nothing(ids: list[str], random: Random) -> None:
     shuffled = random.sample(ids, len(ids))
-    assert Folds(3, 1).deal(shuffled) == Folds(3, 1).deal(ids)
+    assert Folds(3, 1).assign(shuffled) == Folds(3, 1).assign(ids)
 
 
 @given(IDS, st.data())
@@ -35,7 +35,7 @@ def test_groups_stay_together(ids: list[str], data: st.DataObject) -> None:
     count = len(set(groups.values())) + len(ids) - len(groups)
     if count < 2:
         return
-    dealt = Folds(2, 0, groups).deal(ids)
+    dealt = Folds(2, 0, groups).assign(ids)
     assert dealt.keys() == set(ids)
     assert set(dealt.values()) == {0, 1}
     for group in set(groups.values()):
@@ -47,13 +47,13 @@ def test_groups_stay_together(ids: list[str], data: st.DataObject) -> None:
 
 
 def test_a_lone_query_is_not_in_the_group_that_bears_its_id() -> None:
-    dealt = Folds(2, 0, {"b": "a", "c": "a"}).deal(["a", "b", "c"])
+    dealt = Folds(2, 0, {"b": "a", "c": "a"}).assign(["a", "b", "c"])
     assert dealt["b"] == dealt["c"] != dealt["a"]
 
 
 def test_the_seed_decides() -> None:
     ids = [f"q{i}" for i in range(100)]
-    first, again, other = (Folds(5, seed).deal(ids) for seed in (0, 0, 1))
+    first, again, other = (Folds(5, seed).assign(ids) for seed in (0, 0, 1))
     assert first == again != other
     # By chance a fifth would stay.
     assert 5 < sum(first[one] == other[one] for one in ids) < 40
@@ -70,9 +70,9 @@ def test_the_seed_decides() -> None:
 )
 def test_too_few_are_not_dealt(ids: list[str], folds: Folds) -> None:
     with pytest.raises(EvaluationError, match=f"make no {folds.number} folds"):
-        folds.deal(ids)
+        folds.assign(ids)
 
 
 def test_a_query_given_twice_is_refused() -> None:
-    with pytest.raises(EvaluationError, match="given twice"):
-        Folds(2).deal(["a", "b", "a"])
+    with pytest.raises(EvaluationError, match="a query id occurs twice"):
+        Folds(2).assign(["a", "b", "a"])

@@ -1,53 +1,31 @@
-"""Figures: how each query fares under a system, against the baseline."""
+"""The plot of differences by query: each system against the baseline."""
 
 import math
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.retrieval.comparison import baseline_of, query_differences
-from evaluator.retrieval.evaluation import Evaluation
+from evaluator.reporting.figure_style import PLOT_METADATA, figure_style, plot_format
+from evaluator.reporting.text_table import one_line
 from patientdx.capabilities import require_package
 from patientdx.errors import EvaluationError
 from patientdx.formats import atomic_writer
 
-from .cells import one_line
+from .comparison import query_differences, resolve_baseline
+from .evaluation import Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PLOT_FORMATS = ("png", "svg")
-
-# Two colours of Okabe & Ito 2008 that every kind of colour vision tells apart.
+# Okabe & Ito 2008: distinguishable with every kind of colour vision.
 _WIN, _LOSS, _MEAN = "#0072B2", "#D55E00", "#222222"
 _COLUMNS = 2
 _PANEL = (4.6, 3.1)  # inches
 _LONGEST_LINE = 52
-
-_STYLE: Mapping[str, Any] = MappingProxyType(
-    {
-        "font.size": 9,
-        "axes.titlesize": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "figure.constrained_layout.w_pad": 0.1,
-        "figure.constrained_layout.h_pad": 0.1,
-        "savefig.dpi": 160,
-        "svg.fonttype": "none",  # text stays text: small, searchable, editable
-        "svg.hashsalt": "patientdx",  # the same figure gets the same ids
-    }
-)
-
-# Without a date and a version the same figure gives the same bytes.
-METADATA: Mapping[str, dict[str, None]] = MappingProxyType(
-    {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
-)
 
 
 def plot_differences(
@@ -59,14 +37,14 @@ def plot_differences(
 ) -> None:
     """Draws the sorted differences by query, a panel for each system against the baseline.
 
-    The baseline is the first system, if none is named. Each path is written atomically, as PNG
-    or SVG by its suffix; the same figures and the same matplotlib give the same bytes.
+    The baseline is the first system by default. Each path is written atomically, as PNG or SVG
+    by its suffix; the same values and the same matplotlib version give the same bytes.
 
-    Raises ExtraMissingError without matplotlib, and EvaluationError for another suffix, where
-    there is no other system, and where the systems were not judged on the same queries.
+    Raises ExtraMissingError without matplotlib, and EvaluationError for another suffix, without a
+    second system, and if the systems were not evaluated on the same queries.
     """
-    formats = [format_of(path) for path in paths]
-    name = baseline_of(evaluations, baseline)
+    formats = [plot_format(path) for path in paths]
+    name = resolve_baseline(evaluations, baseline)
     panels = {
         system: query_differences(evaluation, evaluations[name], measure)
         for system, evaluation in evaluations.items()
@@ -75,38 +53,15 @@ def plot_differences(
     if not panels:
         raise EvaluationError("a plot of differences needs a second system")
     require_package("matplotlib", "report")
-    with style():
+    with figure_style():
         figure = _figure(panels, name, measure)
         for path, form in zip(paths, formats, strict=True):
             with atomic_writer(path, "wb") as out:
-                figure.savefig(out, format=form, metadata=METADATA[form])
-
-
-def format_of(path: Path | str) -> str:
-    """The format that a suffix names, one of `PLOT_FORMATS`. Raises EvaluationError."""
-    suffix = Path(path).suffix.lower().removeprefix(".")
-    if suffix not in PLOT_FORMATS:
-        raise EvaluationError(
-            f"{path}: plots are written as {' or '.join(PLOT_FORMATS)}",
-            hint="give the file a name such as differences.png",
-        )
-    return suffix
-
-
-@contextmanager
-def style() -> Iterator[None]:
-    """Our settings on matplotlib's defaults, whatever the user's own are; theirs come back."""
-    import matplotlib as mpl
-
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        parameters: Any = mpl.rcParams  # its type lists every key of one version
-        parameters.update(_STYLE)
-        yield
+                figure.savefig(out, format=form, metadata=PLOT_METADATA[form])
 
 
 def _figure(panels: Mapping[str, Mapping[str, float]], baseline: str, measure: str) -> "Figure":
-    """Drawn without pyplot, which would keep the figure and ask for a display."""
+    """The figure, made without pyplot, which would keep it in memory and need a display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -116,8 +71,8 @@ def _figure(panels: Mapping[str, Mapping[str, float]], baseline: str, measure: s
     FigureCanvasAgg(figure)
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for axes, (system, differences) in zip(grid, panels.items(), strict=False):
-        _panel(axes, np.sort(list(differences.values()))[::-1])
-        _label(axes, f"{system} against {baseline}", list(differences.values()))
+        _draw_panel(axes, np.sort(list(differences.values()))[::-1])
+        _label_panel(axes, f"{system} against {baseline}", list(differences.values()))
     for axes in grid[::columns]:
         axes.set_ylabel(f"difference in {measure}", parse_math=False)
     for axes in grid[len(panels) :]:
@@ -127,8 +82,8 @@ def _figure(panels: Mapping[str, Mapping[str, float]], baseline: str, measure: s
     return figure
 
 
-def _panel(axes: "Axes", differences: Any) -> None:
-    """Steps rather than bars: one shape however many queries there are."""
+def _draw_panel(axes: "Axes", differences: Any) -> None:
+    """Steps rather than bars: a single shape for any number of queries."""
     edges = np.arange(differences.size + 1) + 0.5
     wins, losses = np.count_nonzero(differences > 0), np.count_nonzero(differences < 0)
     axes.stairs(differences[:wins], edges[: wins + 1], fill=True, color=_WIN)
@@ -139,7 +94,7 @@ def _panel(axes: "Axes", differences: Any) -> None:
     axes.set_xlim(edges[0], edges[-1])
 
 
-def _label(axes: "Axes", pair: str, differences: Sequence[float]) -> None:
+def _label_panel(axes: "Axes", pair: str, differences: Sequence[float]) -> None:
     from matplotlib.ticker import MaxNLocator
 
     n, wins = len(differences), sum(value > 0 for value in differences)
