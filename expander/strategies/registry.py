@@ -20,7 +20,7 @@ How to add a strategy:
 2. Add the class to `_CLASSES` below. This is the only place where strategies are registered;
    systems such as `rrf(bm25,NAME)`, settings such as `NAME.FIELD` and tuning follow from it.
 3. Add tests in `tests/expander`, the name to the help of `--expand`, and a row to the table in
-   `docs/expansion.md`.
+   `docs/method/expansion.md`.
 """
 
 from collections.abc import Mapping, Sequence

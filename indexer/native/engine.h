@@ -35,8 +35,8 @@
 #define PREFETCH(address) ((void)(address))
 #endif
 
-/* See docs/index-format.md; `norm`, `unit` = 1 / (1 + norm), `twice` = 2 (1 + norm) / (2 + norm)
- * and `norm32` (never zero) are padded to whole blocks plus MAX_BLOCK. */
+/* See docs/method/index-format.md; `norm`, `unit` = 1 / (1 + norm), `twice` = 2 (1 + norm) /
+ * (2 + norm) and `norm32` (never zero) are padded to whole blocks plus MAX_BLOCK. */
 typedef struct {
     int64_t notes, block_docs, blocks, terms, rows, columns, stride, larges;
     const uint32_t *df;

@@ -12,7 +12,7 @@ from indexer.storage.layout import DENSE, RARE, Layout
 class SegmentArrays(NamedTuple):
     """The arrays of a segment that a scan reads, in the order the compiled engine expects.
 
-    See docs/index-format.md for their meaning.
+    See docs/method/index-format.md for their meaning.
     """
 
     df: NDArray[np.uint32]

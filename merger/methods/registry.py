@@ -6,7 +6,7 @@ To add a method whose result is a weighted sum of the inputs:
 2. add the value to `_METHODS` below: recipes, plans, both engines and live merges look it up here;
 3. test its weights against a formula (`tests/merger/test_mixes.py`) and its tensors against
    MergeKit (`tests/merger/test_peers.py` on disk, `test_live_recipes.py` in memory);
-4. list it in `docs/merging.md`.
+4. list it in `docs/method/merging.md`.
 
 The streaming engine measures moments of two inputs only, so a method that `needs_moments` and
 takes more inputs is for live merges (`streams=False`).

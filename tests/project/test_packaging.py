@@ -66,7 +66,7 @@ def test_an_sdist_holds_sources_tests_and_pages(built: Path) -> None:
     with tarfile.open(sdist) as opened:
         names = {name.partition("/")[2] for name in opened.getnames()}
     tests = {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("*.py")}
-    pages = {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
+    pages = {str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")}
     assert names >= tracked() | tests | pages
     assert names >= {"README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "pyproject.toml"}
     assert "hatch_build.py" in names
