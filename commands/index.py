@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from console.option_groups import Mode, command
-from console.output import Notices, TableOutput
+from console.output import Notices, Output, TableOutput
 from patientdx.errors import IndexFolderError, InputError
 
 from . import options
@@ -180,7 +180,7 @@ def info(
 
 @app.command()
 @command()
-def verify(index: options.IndexFolder = None, *, output: Notices) -> None:
+def verify(index: options.IndexFolder = None, *, output: Output) -> None:
     """Read every byte of an index and check it against its checksums.
 
     Example:
@@ -190,8 +190,12 @@ def verify(index: options.IndexFolder = None, *, output: Notices) -> None:
 
     folder = options.require_index(index)
     manifest, damage = verify_index(folder)
-    for part in damage:
-        typer.echo(f"{part.path}: {part.part}")
+    parts = [(str(part.path), part.part) for part in damage]
+    if output.as_json:
+        damaged = [{"file": path, "part": part} for path, part in parts]
+        output.json({"patients": manifest.notes, "damaged": damaged})
+    else:
+        output.lines(f"{path}: {part}" for path, part in parts)
     if damage:
         raise IndexFolderError(
             f"{folder}: {len(damage)} damaged parts",

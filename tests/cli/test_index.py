@@ -179,6 +179,11 @@ def test_verify_reads_every_byte(folder: Path) -> None:
     assert bad.out.startswith(f"{segment}: section `")
     assert bad.err.startswith(f"error: {folder}: 1 damaged parts\n")
     assert "hint: restore the index from a copy" in bad.err
+    listed = patientdx("index", "verify", "--index", folder, "--json")
+    assert listed.code == 1
+    assert listed.json["patients"] == 2
+    (damaged,) = listed.json["damaged"]
+    assert damaged["file"] == str(segment)
 
 
 def test_build_replaces_an_index_only_when_told(folder: Path) -> None:
