@@ -226,7 +226,7 @@ def test_one_class_is_noted_and_the_rest_is_reported(outcomes: Outcomes) -> None
     assert "everybody survived" in document.notes["one class"]
     assert "auroc" not in results.metrics["t"]["m"].values
     assert results.metrics["t"]["m"].values["brier"].value > 0
-    assert document.parts[2].grid.lines[1][-1] == "-"
+    assert document.parts[2].table.lines[1][-1] == "-"
     json.loads(render_document(document, "json"))
     with pytest.raises(EvaluationError, match="curves need"):
         plot_curves(results, "t", ["x.png"])
