@@ -5,10 +5,12 @@ such general names, so there they become `patientdx.indexer` and so on, and the 
 the imports between them. Each module therefore has exactly one name in either place.
 
 The extensions (`indexer/native/*.c`, `merger/kernels/native/*.c`) use Python's limited API: one
-wheel serves all versions. Without a C compiler the build goes on, and NumPy does the same work.
+wheel serves all versions. Without a C compiler the build goes on, and NumPy does the same work;
+with PATIENTDX_REQUIRE_COMPILER=1 (releases) it fails instead.
 """
 
 import logging
+import os
 import re
 import shutil
 import sysconfig
@@ -47,6 +49,10 @@ class WheelBuildHook(BuildHookInterface[Any]):
             build_data["pure_python"] = False
             platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
             build_data["tag"] = f"cp311-abi3-{platform}"
+        elif os.environ.get("PATIENTDX_REQUIRE_COMPILER") == "1":
+            raise RuntimeError(
+                "the C extensions were not built, and PATIENTDX_REQUIRE_COMPILER=1 requires them"
+            )
         else:
             self.app.display_warning("no C compiler: installing without the compiled engines")
         if version != "editable":

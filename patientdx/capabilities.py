@@ -65,6 +65,7 @@ _EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "build",
             "hatchling",
             "setuptools",
+            "check-jsonschema",
             "rank-bm25",
             "bm25s",
             "numba",

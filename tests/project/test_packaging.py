@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -108,23 +110,22 @@ def test_every_public_name_is_there_in_an_installed_wheel(installed: Path, tmp_p
     assert not {*ROOMS, "cli"} & set(loaded)
 
 
-def test_without_a_compiler_a_pure_wheel_is_built_and_works(tmp_path: Path, built: Path) -> None:
+NO_COMPILER = {"CC": "/no/such/compiler", "CXX": "/no/such/compiler"}
+
+
+@pytest.fixture
+def source(tmp_path: Path, built: Path) -> Path:
+    """The unpacked sdist."""
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as opened:
         opened.extractall(tmp_path / "source", filter="data")
-    (source,) = (tmp_path / "source").iterdir()
-    env = {"CC": "/no/such/compiler", "CXX": "/no/such/compiler"}
-    run(
-        "-m",
-        "build",
-        "--wheel",
-        "--no-isolation",
-        "--outdir",
-        tmp_path,
-        source,
-        cwd=source,
-        env=env,
-    )
+    (folder,) = (tmp_path / "source").iterdir()
+    return folder
+
+
+def test_without_a_compiler_a_pure_wheel_is_built_and_works(tmp_path: Path, source: Path) -> None:
+    options = ("--wheel", "--no-isolation", "--outdir", tmp_path)
+    run("-m", "build", *options, source, cwd=source, env=NO_COMPILER)
     (wheel,) = tmp_path.glob("*.whl")
     assert wheel.name.endswith("-py3-none-any.whl")
     with zipfile.ZipFile(wheel) as opened:
@@ -133,6 +134,20 @@ def test_without_a_compiler_a_pure_wheel_is_built_and_works(tmp_path: Path, buil
     found = run("-m", "patientdx", "doctor", "--json", cwd=tmp_path, env=env)
     assert json.loads(found)["compiled_engine"] is False
     assert "demo-011" in run("-m", "patientdx", "demo", cwd=tmp_path, env=env)
+
+
+def test_a_release_fails_without_a_compiler(tmp_path: Path, source: Path) -> None:
+    outcome = subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, source],
+        cwd=source,
+        env={**os.environ, **NO_COMPILER, "PATIENTDX_REQUIRE_COMPILER": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert outcome.returncode != 0
+    assert "PATIENTDX_REQUIRE_COMPILER=1 requires them" in outcome.stdout + outcome.stderr
+    assert not list(tmp_path.glob("*.whl"))
 
 
 def test_an_installed_program_does_not_mind_others_of_the_same_names(
