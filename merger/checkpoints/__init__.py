@@ -1,1 +1,1 @@
-"""Models on disk: configuration, tensors, vocabulary, adapters, and the dtypes of their numbers."""
+"""Models on disk: configuration, tensors and their dtypes, vocabulary and adapters."""

@@ -1,7 +1,7 @@
-"""The folder `.NAME.adapters` beside the target: inputs of a merge with their adapters added.
+"""The folder `.NAME.adapters` beside the target, for inputs of a merge with their adapters added.
 
-Each lies under a key of all that it is made of, so that a merge that was killed finds the same
-model at the same place, and goes on. It is written under another name, synced and renamed.
+The name of each is a digest of everything that it is made of, so that a merge that was killed
+finds the same model again and goes on. It is written under another name, synced and renamed.
 """
 
 import hashlib
@@ -24,14 +24,14 @@ _LOCK = "lock"
 def open_with_adapters(
     models: Sequence[tuple[Checkpoint, Path | None]], target: Path
 ) -> Iterator[tuple[Checkpoint, ...]]:
-    """The models, with the adapters of those that have one, for a merge into `target`.
+    """Add adapters to the models that have one, for a merge into `target`.
 
-    The folder is gone when the block ends, but for an interrupt. Raises InputError for an adapter
-    that cannot be read, MergeError for one that does not fit, and where another process merges
-    into the same target.
+    The folder of these models is removed when the block ends, except after an interrupt. Raises
+    InputError for an adapter that cannot be read, and MergeError for one that does not fit and if
+    another process merges into the same target.
     """
-    place = target.absolute()
-    folder = place.with_name(f".{place.name}.adapters")
+    path = target.absolute()
+    folder = path.with_name(f".{path.name}.adapters")
     keys = [_key(base, adapter) if adapter else None for base, adapter in models]
     if not any(keys) and not folder.exists():
         yield tuple(base for base, _ in models)
@@ -50,21 +50,21 @@ def _key(base: Checkpoint, adapter: Path) -> str:
 
 
 def _drop(folder: Path, wanted: set[str]) -> None:
-    """Removes what earlier merges left, but for what is wanted."""
+    """Removes what earlier merges left, except for the `wanted` names."""
     for path in folder.iterdir():
         if path.name not in wanted:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _add_adapter(base: Checkpoint, adapter: Path, place: Path) -> Checkpoint:
-    if not place.exists():
-        part = place.with_suffix(".part")
+def _add_adapter(base: Checkpoint, adapter: Path, folder: Path) -> Checkpoint:
+    if not folder.exists():
+        part = folder.with_suffix(".part")
         apply_adapter(base, adapter, part)
         try:
             for path in part.iterdir():
                 if not path.is_symlink():
                     sync_file(path)
-            rename_folder(part, place)
+            rename_folder(part, folder)
         except OSError as error:
-            raise write_error(place, error) from None
-    return Checkpoint.open(place)
+            raise write_error(folder, error) from None
+    return Checkpoint.open(folder)

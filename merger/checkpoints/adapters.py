@@ -1,8 +1,8 @@
-"""LoRA adapters of PEFT's format: a model and its adapter as one checkpoint.
+"""LoRA adapters in PEFT's format: a model and its adapter become one checkpoint.
 
-Each adapted weight becomes W + scaling·B·A, worked out in float32 as PEFT's `merge_and_unload`
-does on the CPU (Hu et al. 2021; scaling is alpha/r, or alpha/sqrt(r) with `use_rslora`). The new
-weights lie in a file of their own; the others are links to the base's files.
+Each adapted weight becomes W + scaling·B·A, computed in float32 as PEFT's `merge_and_unload` does
+on the CPU (Hu et al. 2021; scaling is alpha/r, or alpha/sqrt(r) with `use_rslora`). The new
+weights are in a file of their own; the others are links to the base's files.
 """
 
 import hashlib
@@ -30,23 +30,23 @@ _CONFIG = "adapter_config.json"
 _WEIGHTS = "adapter_model.safetensors"
 _PREFIX = "base_model.model."
 _PART = re.compile(r"(.+)\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B)(?:\.weight)?")
-# Kinds of LoRA whose weights are made of more than A and B.
+# Options of kinds of LoRA whose weights need more than A and B.
 _UNSUPPORTED_OPTIONS = (
     *("use_dora", "lora_bias", "use_qalora", "layer_replication", "trainable_token_indices"),
     *("use_bdlora", "alora_invocation_tokens", "arrow_config", "megatron_config", "kasa_config"),
     *("monteclora_config", "velora_config"),
 )
-# These change the base when they begin.
+# Initializations that change the base.
 _UNSUPPORTED_STARTS = ("pissa", "olora", "corda", "loftq", "lora_ga")
-_NUMBERS = 1 << 23  # of a delta that are worked out at a time
+_NUMBERS = 1 << 23  # of a delta that are computed at a time
 _REMEDY = "merge it with PEFT (merge_and_unload), save that, and name the folder"
 
 
 @dataclass(frozen=True)
 class Delta:
-    """What is added to a weight: `scaling`·B·A, of float32, the other way round if `turned`.
+    """The change of a weight: `scaling`·B·A in float32, or its transpose if `transposed`.
 
-    `rounded` says that it is rounded to the weight's dtype before, as PEFT does for embeddings.
+    `rounded` says that it is rounded to the weight's dtype first, as PEFT does for embeddings.
     """
 
     a: NDArray[np.float32]
@@ -57,60 +57,60 @@ class Delta:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Of the weight."""
+        """Shape of the weight."""
         shape = (self.b.shape[0], self.a.shape[1])
         return (shape[1], shape[0]) if self.transposed else shape
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Rows of the weight's delta."""
+        """Rows `start` to `stop` of the change."""
         b = self.b if self.transposed else self.b[start:stop]
-        found = b @ (self.a[:, start:stop] if self.transposed else self.a)
-        scaled = found * np.float32(self.scaling)
+        product = b @ (self.a[:, start:stop] if self.transposed else self.a)
+        scaled = product * np.float32(self.scaling)
         return np.ascontiguousarray(scaled.T if self.transposed else scaled)
 
 
 def apply_adapter(base: Checkpoint, adapter: Path, into: Path) -> Checkpoint:
-    """The base with a LoRA adapter added, as a new folder `into`, where base files are linked.
+    """Adds a LoRA adapter to the base, in a new folder `into` that links the files of the base.
 
     Raises InputError for an adapter that cannot be read or is of another kind, MergeError for one
     that belongs to another model.
     """
-    deltas, whole = _read_adapter(adapter)
-    _check(base, adapter, deltas, whole)
+    deltas, replaced = _read_adapter(adapter)
+    _check(base, adapter, deltas, replaced)
     try:
         into.mkdir()
         links = {file: f"base-{at}.safetensors" for at, file in enumerate(base.files)}
         for file, name in links.items():
             (into / name).symlink_to(file.resolve())
-        _write(base, deltas, whole, into / "adapted.safetensors")
+        _write(base, deltas, replaced, into / "adapted.safetensors")
         listed = {name: links[info.file] for name, info in base.tensors.items()}
-        listed |= dict.fromkeys((*deltas, *whole), "adapted.safetensors")
+        listed |= dict.fromkeys((*deltas, *replaced), "adapted.safetensors")
         (into / INDEX).write_text(json.dumps({"weight_map": listed}), encoding="utf-8")
         (into / CONFIG).write_text(json.dumps(dict(base.config)), encoding="utf-8")
     except OSError as error:
-        said = error.strerror or type(error).__name__
-        raise MergeError(f"{into}: cannot be written: {said}", hint="free some space") from error
+        reason = error.strerror or type(error).__name__
+        raise MergeError(f"{into}: cannot be written: {reason}", hint="free some space") from error
     return Checkpoint.open(into)
 
 
 def adapter_digest(adapter: Path) -> str:
     """The sha256 over an adapter's configuration and weights. Raises InputError."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     _read_config(adapter)
     for path in (adapter / _CONFIG, _weights_file(adapter)):
         try:
-            found.update(bytes.fromhex(hash_file(path)))
+            digest.update(bytes.fromhex(hash_file(path)))
         except OSError as error:
-            said = error.strerror or type(error).__name__
-            raise InputError(f"{path}: cannot be read: {said}", hint="copy it again") from None
-    return found.hexdigest()
+            reason = error.strerror or type(error).__name__
+            raise InputError(f"{path}: cannot be read: {reason}", hint="copy it again") from None
+    return digest.hexdigest()
 
 
 def _read_adapter(adapter: Path) -> tuple[dict[str, Delta], dict[str, Values]]:
-    """The deltas of weights by their names, and weights that are replaced whole."""
+    """The changes of weights by name, and the weights that are replaced."""
     config = _read_config(adapter)
     pairs: dict[str, dict[str, NDArray[np.float32]]] = {}
-    whole: dict[str, Values] = {}
+    replaced: dict[str, Values] = {}
     for info in read_header(_weights_file(adapter)):
         name = info.name.removeprefix(_PREFIX)
         match = _PART.fullmatch(name)
@@ -121,14 +121,14 @@ def _read_adapter(adapter: Path) -> tuple[dict[str, Delta], dict[str, Values]]:
         elif "lora_" in name:
             raise _unsupported(adapter, f"the tensor {info.name}")
         else:
-            whole[name.replace(".modules_to_save", "").replace(".base_layer", "")] = values
+            replaced[name.replace(".modules_to_save", "").replace(".base_layer", "")] = values
     deltas = {f"{module}.weight": _delta(adapter, module, pair, config)
               for module, pair in pairs.items()}  # fmt: skip
-    return deltas, whole
+    return deltas, replaced
 
 
 def _weights_file(adapter: Path) -> Path:
-    """The file of an adapter's weights."""
+    """The file of an adapter's weights. Raises InputError if there is none."""
     if not (adapter / _WEIGHTS).is_file():
         pickle = (adapter / "adapter_model.bin").exists()
         why = "its weights are a pickle, which can run code" if pickle else "it has no weights"
@@ -148,9 +148,9 @@ def _read_config(adapter: Path) -> dict[str, Any]:
     for key in _UNSUPPORTED_OPTIONS:
         if config.get(key):
             raise _unsupported(adapter, f"`{key}`")
-    start = str(config.get("init_lora_weights")).lower()
-    if start.startswith(_UNSUPPORTED_STARTS):
-        raise _unsupported(adapter, f"begun by `{start}`, which changes the base")
+    initialization = str(config.get("init_lora_weights")).lower()
+    if initialization.startswith(_UNSUPPORTED_STARTS):
+        raise _unsupported(adapter, f"begun by `{initialization}`, which changes the base")
     return config
 
 
@@ -167,7 +167,7 @@ def _delta(
     adapter: Path, module: str, pair: Mapping[str, NDArray[np.float32]], config: Mapping[str, Any]
 ) -> Delta:
     embedding = "lora_embedding_A" in pair
-    a, b = (pair.get(f"lora_embedding_{one}" if embedding else f"lora_{one}") for one in "AB")
+    a, b = (pair.get(f"lora_embedding_{side}" if embedding else f"lora_{side}") for side in "AB")
     if a is None or b is None or a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1]:
         raise InputError(f"{adapter}: A and B of {module} do not fit", hint="copy it again")
     alpha = _by_pattern(config.get("alpha_pattern"), module, config.get("lora_alpha", 8))
@@ -186,9 +186,9 @@ def _by_pattern(patterns: Any, module: str, default: float) -> float:
 
 
 def _check(
-    base: Checkpoint, adapter: Path, deltas: Mapping[str, Delta], whole: Mapping[str, Values]
+    base: Checkpoint, adapter: Path, deltas: Mapping[str, Delta], replaced: Mapping[str, Values]
 ) -> None:
-    for name in (*deltas, *whole):
+    for name in (*deltas, *replaced):
         info = base.tensors.get(name)
         if info is None:
             raise MergeError(
@@ -196,7 +196,7 @@ def _check(
                 hint="name the model that the adapter was trained on",
             )
         fits = info.shape == deltas[name].shape if name in deltas else (
-            info.numbers == whole[name].size
+            info.numbers == replaced[name].size
         )  # fmt: skip
         if not fits:
             raise MergeError(
@@ -206,38 +206,37 @@ def _check(
 
 
 def _write(
-    base: Checkpoint, deltas: Mapping[str, Delta], whole: Mapping[str, Values], path: Path
+    base: Checkpoint, deltas: Mapping[str, Delta], replaced: Mapping[str, Values], path: Path
 ) -> None:
-    names = [*deltas, *(name for name in whole if name not in deltas)]
+    names = [*deltas, *(name for name in replaced if name not in deltas)]
     slots = [Slot(name, base.tensors[name].dtype, base.tensors[name].shape) for name in names]
     head, _ = compose_header(slots, {"format": "pt"})
     with path.open("xb") as stream:
         stream.write(head)
         for name in names:
-            for part in _parts(base, name, deltas.get(name), whole.get(name)):
+            for part in _parts(base, name, deltas.get(name), replaced.get(name)):
                 stream.write(part.data.data)
 
 
 def _parts(
-    base: Checkpoint, name: str, delta: Delta | None, whole: Values | None
+    base: Checkpoint, name: str, delta: Delta | None, replaced: Values | None
 ) -> Iterator[Values]:
-    """The new numbers of a weight, a block of rows at a time."""
-    own = base.values(name)
-    if whole is not None:
-        replaced = Values.empty(own.size, own.dtype)
-        combine([whole], [1.0], replaced)
-        own = replaced
+    """The new numbers of a weight, in blocks of rows."""
+    original = base.values(name)
+    if replaced is not None:
+        original = Values.empty(original.size, original.dtype)
+        combine([replaced], [1.0], original)
     if delta is None:
-        yield own
+        yield original
         return
     rows, width = delta.shape
     step = max(_NUMBERS // width, 1)
     for start in range(0, rows, step):
         stop = min(start + step, rows)
-        out = Values.empty((stop - start) * width, own.dtype)
+        out = Values.empty((stop - start) * width, original.dtype)
         added = Values.from_array(delta.rows(start, stop))
         if delta.rounded:
-            exact, added = added, Values.empty(added.size, own.dtype)
+            exact, added = added, Values.empty(added.size, original.dtype)
             combine([exact], [1.0], added)
-        combine([own.part(start * width, stop * width), added], [1.0, 1.0], out)
+        combine([original.part(start * width, stop * width), added], [1.0, 1.0], out)
         yield out

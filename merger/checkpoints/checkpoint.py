@@ -1,4 +1,4 @@
-"""A model on disk: its configuration, and its tensors, mapped and not read."""
+"""A model on disk: its configuration, and its tensors, which are mapped rather than read."""
 
 import hashlib
 import json
@@ -38,10 +38,10 @@ class Checkpoint:
 
     @classmethod
     def open(cls, folder: Path | str) -> "Checkpoint":
-        """Reads configuration and headers, no weights.
+        """Reads the configuration and the headers, but no weights.
 
-        Raises InputError for a folder that is no such model, a missing shard, a damaged or cut
-        file, and for weights as pickles, which could run code and are not loaded.
+        Raises InputError for a folder without such a model, a missing shard, a damaged or cut
+        file, and for pickled weights, which could run code and are not loaded.
         """
         folder = Path(folder)
         if not folder.is_dir():
@@ -62,35 +62,35 @@ class Checkpoint:
         return cls(folder, config, tensors, files)
 
     def values(self, name: str) -> Values:
-        """The numbers of a tensor, mapped: read as they are used. Raises InputError."""
+        """The numbers of a tensor, which are read when they are used. Raises InputError."""
         info = self.tensors[name]
         return Values(self.mapped[info.file][1][info.offset :][: info.nbytes], info.dtype)
 
     def will_need(self, name: str) -> None:
-        """Tells the system to begin to read a tensor."""
+        """Asks the operating system to start reading a tensor."""
         self._advise(name, "MADV_WILLNEED")
 
     def done_with(self, name: str) -> None:
-        """Gives the mapped pages of a tensor back; the page cache may keep them."""
+        """Releases the mapped pages of a tensor; the page cache may keep them."""
         self._advise(name, "MADV_DONTNEED")
 
     def digest(self, cache: Path | None = None) -> str:
         """The sha256 of configuration and weights, as hex digits.
 
-        `cache` is a folder that remembers the digests of files. Raises ModelError.
+        `cache` is a folder that keeps the digests of files. Raises ModelError.
         """
         return digest_files((self.folder / CONFIG, *self.files), cache)
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of names, sizes, times of change and headers: quick, for this machine only.
+        """A quick digest of names, sizes, times of change and headers, for this machine only.
 
-        Raises InputError for a file that is gone.
+        Raises InputError for a file that no longer exists.
         """
         facts: list[object] = []
         for file in self.files:
-            about = _stat(file)
-            facts.append((str(file.resolve()), about.st_size, about.st_mtime_ns))
+            status = _stat(file)
+            facts.append((str(file.resolve()), status.st_size, status.st_mtime_ns))
         facts += [
             (info.name, info.dtype, info.shape, info.offset) for info in self.tensors.values()
         ]
@@ -98,7 +98,7 @@ class Checkpoint:
 
     @cached_property
     def mapped(self) -> Mapping[Path, tuple[mmap.mmap, Bytes]]:
-        """The files, mapped."""
+        """The memory maps of the files, and their bytes."""
         return {file: _map_file(file) for file in self.files}
 
     def _advise(self, name: str, advice: str) -> None:
@@ -114,21 +114,21 @@ def _stat(file: Path) -> os.stat_result:
     try:
         return file.stat()
     except OSError as error:
-        said = error.strerror or type(error).__name__
-        raise InputError(f"{file}: cannot be read: {said}") from None
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"{file}: cannot be read: {reason}") from None
 
 
 def _map_file(file: Path) -> tuple[mmap.mmap, Bytes]:
     try:
         with file.open("rb") as stream:
-            found = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: cannot be read: {error}") from None
-    return found, np.frombuffer(found, np.uint8)
+    return mapped, np.frombuffer(mapped, np.uint8)
 
 
 def _weight_files(folder: Path) -> tuple[tuple[Path, ...], dict[str, str] | None]:
-    """The files with weights, and for shards the file of each tensor."""
+    """The files with weights, and for shards the name of the file by tensor."""
     if (folder / INDEX).exists():
         listed = _weight_map(folder / INDEX)
         files = tuple(folder / name for name in sorted(set(listed.values())))
@@ -151,7 +151,7 @@ def _weight_map(path: Path) -> dict[str, str]:
     for name in listed.values():
         # A name with a folder in it could lead anywhere.
         if not isinstance(name, str) or Path(name).name != name:
-            raise InputError(f"{path}: {name!r} is no name of a shard beside it")
+            raise InputError(f"{path}: {name!r} is not the name of a shard beside it")
     return listed
 
 
@@ -167,12 +167,12 @@ def _without_weights(folder: Path) -> InputError:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        said = error.strerror or type(error).__name__
-        raise InputError(f"{path}: cannot be read: {said}", hint="is this a model?") from None
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"{path}: cannot be read: {reason}", hint="is this a model?") from None
     except (ValueError, RecursionError):
-        raise InputError(f"{path}: this is no JSON", hint="copy or fetch it again") from None
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: this is no JSON object", hint="copy or fetch it again")
-    return found
+        raise InputError(f"{path}: this is not JSON", hint="copy or fetch it again") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: this is not a JSON object", hint="copy or fetch it again")
+    return content

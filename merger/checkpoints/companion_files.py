@@ -1,4 +1,4 @@
-"""The files beside the weights of a merge that come from its base: tokenizer and generation."""
+"""The files beside the weights that a merge takes from its base: tokenizer and generation."""
 
 from pathlib import Path
 
@@ -13,16 +13,16 @@ _LARGEST = 1 << 28  # bytes
 
 
 def read_companion_files(base: Path) -> dict[str, bytes]:
-    """Their contents by name, those there are. Raises MergeError for one that is unreadable."""
-    found: dict[str, bytes] = {}
+    """Contents of these files by name, as far as they exist. Raises MergeError if unreadable."""
+    files: dict[str, bytes] = {}
     for name in _NAMES:
         path = base / name
         if not path.is_file():
             continue
         try:
             if path.stat().st_size <= _LARGEST:
-                found[name] = path.read_bytes()
+                files[name] = path.read_bytes()
         except OSError as error:
-            said = error.strerror or type(error).__name__
-            raise MergeError(f"{path}: cannot be read: {said}", hint="check the base") from error
-    return found
+            reason = error.strerror or type(error).__name__
+            raise MergeError(f"{path}: cannot be read: {reason}", hint="check the base") from error
+    return files

@@ -1,11 +1,12 @@
 """Whether the configurations of models allow a merge: the same architecture and geometry.
 
 Weights learned with different rotary frequencies or activations mean different things: averaging
-them is refused unless `unsound` allows it. What only changes how long a context is used is told.
+them is refused unless `unsound` allows it. Differences that only concern the length of the context
+are remarks.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from patientdx.errors import MergeError
 
@@ -17,73 +18,86 @@ _GEOMETRY = (
 )
 _MEANING = ("hidden_act", "rope_theta", "rope_type", "rope_factor", "partial_rotary_factor")
 _CONTEXT = ("sliding_window", "max_position_embeddings", "rms_norm_eps")
-_NAMES = {"num_hidden_layers": "number of layers", "rope_theta": "rope_theta"}
+_NAMES = {"num_hidden_layers": "number of layers"}
 
 
 def compare_configs(
     names: Sequence[str], configs: Sequence[Config], base: int, *, unsound: bool = False
 ) -> list[str]:
-    """What is to be said of models whose base has index `base`.
+    """Remarks on the differences between models; `base` is the index of the base.
 
-    Raises MergeError for differences that make a merge impossible, or unsound unless `unsound`.
+    Raises MergeError for differences that make a merge impossible, and for those that make it
+    unsound unless `unsound`.
     """
     remarks: list[str] = []
-    own = normalize_config(configs[base])
-    for at, config in enumerate(configs):
-        if at == base:
+    base_values = normalize_config(configs[base])
+    for i, config in enumerate(configs):
+        if i == base:
             continue
-        other = normalize_config(config)
-        pair = (names[base], names[at])
-        for key, mine, its in _differences(own, other, _GEOMETRY):
+        values = normalize_config(config)
+        pair = (names[base], names[i])
+        for difference in _differences(base_values, values, _GEOMETRY):
             raise MergeError(
-                f"the {_NAMES.get(key, key)} is {mine} in {pair[0]}, and {its} in {pair[1]}",
+                f"the {difference.describe(pair)}",
                 hint="only models of one architecture and size can be merged",
             )
-        for key, mine, its in _differences(own, other, _MEANING):
-            said = f"{key} is {mine} in {pair[0]}, and {its} in {pair[1]}: merging them is unsound"
+        for difference in _differences(base_values, values, _MEANING):
+            problem = f"{difference.describe(pair)}: merging them is unsound"
             if not unsound:
-                raise MergeError(said, hint="choose siblings, or add --allow-unsound")
-            remarks.append(said)
+                raise MergeError(problem, hint="choose siblings, or add --allow-unsound")
+            remarks.append(problem)
         remarks += [
-            f"{key} is {mine} in {pair[0]}, and {its} in {pair[1]}; the merge has {mine}"
-            for key, mine, its in _differences(own, other, _CONTEXT)
+            f"{difference.describe(pair)}; the merge has {difference.base}"
+            for difference in _differences(base_values, values, _CONTEXT)
         ]
     return remarks
 
 
 def normalize_config(config: Config) -> dict[str, Any]:
-    """The values of a config.json that matter here, with defaults and old spellings resolved."""
-    found = {key: config.get(key) for key in (*_GEOMETRY, *_CONTEXT, "hidden_act")}
-    heads, width = found["num_attention_heads"], found["hidden_size"]
-    found["num_key_value_heads"] = found["num_key_value_heads"] or heads
-    if found["head_dim"] is None and isinstance(heads, int) and isinstance(width, int) and heads:
-        found["head_dim"] = width // heads
+    """The compared values of a config.json, with defaults and old spellings resolved."""
+    values = {key: config.get(key) for key in (*_GEOMETRY, *_CONTEXT, "hidden_act")}
+    heads, width = values["num_attention_heads"], values["hidden_size"]
+    values["num_key_value_heads"] = values["num_key_value_heads"] or heads
+    if values["head_dim"] is None and isinstance(heads, int) and isinstance(width, int) and heads:
+        values["head_dim"] = width // heads
     if config.get("use_sliding_window") is False:
-        found["sliding_window"] = None
+        values["sliding_window"] = None
     elif "sliding_window" not in config and config.get("model_type") == "mistral":
-        found["sliding_window"] = 4096  # what transformers takes where it is not said
+        values["sliding_window"] = 4096  # the default of transformers
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     rope = rope if isinstance(rope, Mapping) else {}
-    found["rope_theta"] = float(rope.get("rope_theta") or config.get("rope_theta") or 10_000.0)
-    found["rope_type"] = rope.get("rope_type") or rope.get("type") or "default"
-    found["rope_factor"] = rope.get("factor")
-    found["partial_rotary_factor"] = rope.get(
+    values["rope_theta"] = float(rope.get("rope_theta") or config.get("rope_theta") or 10_000.0)
+    values["rope_type"] = rope.get("rope_type") or rope.get("type") or "default"
+    values["rope_factor"] = rope.get("factor")
+    values["partial_rotary_factor"] = rope.get(
         "partial_rotary_factor", config.get("partial_rotary_factor")
     )
-    return found
+    return values
 
 
 def is_tied(config: Config, names: Sequence[str] | frozenset[str]) -> bool:
-    """Whether a model's output layer is its embeddings."""
-    said = config.get("tie_word_embeddings")
-    return bool(said) if said is not None else "lm_head.weight" not in names
+    """Whether a model uses its embeddings as its output layer; `names` are those of its tensors."""
+    setting = config.get("tie_word_embeddings")
+    return bool(setting) if setting is not None else "lm_head.weight" not in names
 
 
-def _differences(one: Config, other: Config, keys: Sequence[str]) -> Iterator[tuple[str, Any, Any]]:
+class _Difference(NamedTuple):
+    """A setting with its values in the base and in another model, as text."""
+
+    key: str
+    base: str
+    other: str
+
+    def describe(self, names: tuple[str, str]) -> str:
+        """The difference in words; `names` are those of the base and of the other model."""
+        name = _NAMES.get(self.key, self.key)
+        return f"{name} is {self.base} in {names[0]}, and {self.other} in {names[1]}"
+
+
+def _differences(base: Config, other: Config, keys: Sequence[str]) -> Iterator[_Difference]:
     for key in keys:
-        mine, its = one.get(key), other.get(key)
-        if mine != its:
-            yield key, _format_value(mine), _format_value(its)
+        if base.get(key) != other.get(key):
+            yield _Difference(key, _format_value(base.get(key)), _format_value(other.get(key)))
 
 
 def _format_value(value: Any) -> str:

@@ -1,7 +1,7 @@
-"""Headers of safetensors files, read and composed.
+"""Reads and composes the headers of safetensors files.
 
-A file is eight bytes with the length of the header, the header (JSON: name -> dtype, shape, begin
-and end of its data, and strings under `__metadata__`), then the data without holes.
+A file has eight bytes with the length of the header, the header (JSON: name -> dtype, shape, begin
+and end of its data, and strings under `__metadata__`), and then the data without gaps.
 """
 
 import json
@@ -20,7 +20,7 @@ _REMEDY = "copy or fetch the file again"
 
 
 class TensorInfo(NamedTuple):
-    """Where a tensor lies: `offset` is counted from the start of the file."""
+    """A tensor in a file; `offset` is counted from the start of the file."""
 
     name: str
     dtype: str
@@ -30,17 +30,17 @@ class TensorInfo(NamedTuple):
 
     @property
     def numbers(self) -> int:
-        """How many numbers it has."""
+        """Number of elements."""
         return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:
-        """Its size in bytes."""
+        """Size in bytes."""
         return self.numbers * SIZES[self.dtype]
 
 
 class Slot(NamedTuple):
-    """A tensor of a file to be written."""
+    """A tensor in a file that is to be written."""
 
     name: str
     dtype: str
@@ -48,15 +48,15 @@ class Slot(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Its size in bytes."""
+        """Size in bytes."""
         return math.prod(self.shape) * SIZES[self.dtype]
 
 
 def read_header(path: Path) -> list[TensorInfo]:
     """The tensors of a file, in the order of their data.
 
-    Raises InputError for a header that is cut or wrong, and for a file that is shorter or longer
-    than its header says.
+    Raises InputError for a header that is cut or wrong, and for a file whose size does not match
+    its header.
     """
     raw, size = _raw_header(path)
     entries = _parse_header(path, raw)
@@ -66,7 +66,7 @@ def read_header(path: Path) -> list[TensorInfo]:
     end = start
     for info in infos:
         if info.offset != end:
-            raise _damaged(path, f"tensor `{info.name}` overlaps another or leaves a hole")
+            raise _damaged(path, f"tensor `{info.name}` overlaps another or leaves a gap")
         end += info.nbytes
     if end > size:
         raise InputError(
@@ -80,7 +80,7 @@ def read_header(path: Path) -> list[TensorInfo]:
 def compose_header(slots: Iterable[Slot], metadata: Mapping[str, str]) -> tuple[bytes, list[int]]:
     """The bytes before the data of a new file, and the offset of each tensor in the file.
 
-    Data follow in the order of `slots`; the header is filled with blanks to a multiple of 8.
+    The data follow in the order of `slots`; the header is padded with blanks to a multiple of 8.
     """
     entries: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     begins, end = [], 0
@@ -99,7 +99,7 @@ def compose_header(slots: Iterable[Slot], metadata: Mapping[str, str]) -> tuple[
 
 
 def _raw_header(path: Path) -> tuple[bytes, int]:
-    """The bytes of the header and the size of the file."""
+    """The header as bytes, and the size of the file."""
     try:
         with path.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size
@@ -110,23 +110,23 @@ def _raw_header(path: Path) -> tuple[bytes, int]:
                 raise _damaged(path, f"its header would have {length:,} bytes")
             return stream.read(length), size
     except OSError as error:
-        said = error.strerror or type(error).__name__
-        raise InputError(f"{path}: cannot be read: {said}", hint=_REMEDY) from None
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"{path}: cannot be read: {reason}", hint=_REMEDY) from None
 
 
 def _parse_header(path: Path, raw: bytes) -> dict[str, Any]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            raise _damaged(path, "a name stands twice in the header")
-        return found
+        entry = dict(pairs)
+        if len(entry) < len(pairs):
+            raise _damaged(path, "a name appears twice in the header")
+        return entry
 
     try:
         entries = json.loads(raw.decode("utf-8"), object_pairs_hook=unique)
     except (ValueError, RecursionError):
-        raise _damaged(path, "the header is no JSON") from None
+        raise _damaged(path, "the header is not JSON") from None
     if not isinstance(entries, dict):
-        raise _damaged(path, "the header is no JSON object")
+        raise _damaged(path, "the header is not a JSON object")
     entries.pop("__metadata__", None)
     return entries
 
@@ -139,7 +139,7 @@ def _parse_entry(path: Path, name: str, entry: Any, start: int) -> TensorInfo:
     if dtype not in SIZES:
         raise _damaged(path, f"tensor `{name}` has the unknown dtype {dtype!r}")
     if not isinstance(shape, list) or not all(map(_is_size, [*shape, begin, end])):
-        raise _damaged(path, f"tensor `{name}` has no sizes in whole numbers")
+        raise _damaged(path, f"tensor `{name}` has sizes that are not whole numbers")
     info = TensorInfo(name, dtype, tuple(shape), path, start + begin)
     if info.nbytes != end - begin:
         raise _damaged(path, f"tensor `{name}` has a shape that its data do not fill")
@@ -151,4 +151,4 @@ def _is_size(number: object) -> bool:
 
 
 def _damaged(path: Path, what: str) -> InputError:
-    return InputError(f"{path}: not a sound safetensors file: {what}", hint=_REMEDY)
+    return InputError(f"{path}: not a valid safetensors file: {what}", hint=_REMEDY)

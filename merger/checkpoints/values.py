@@ -1,4 +1,4 @@
-"""The numbers of a tensor as bytes, as a safetensors file holds them, and the dtypes there are."""
+"""The numbers of a tensor as bytes, as in a safetensors file, and the dtypes."""
 
 from typing import NamedTuple
 
@@ -10,13 +10,13 @@ from patientdx.errors import MergeError
 Bytes = NDArray[np.uint8]
 """A flat, contiguous array of bytes, at any address."""
 
-# Bytes of a number, by the names that safetensors gives dtypes.
+# Bytes per number, by the dtype as safetensors spells it.
 SIZES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E5M2": 1, "F8_E4M3": 1, "F8_E8M0": 1,
     "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1,
     "C64": 8,
 }  # fmt: skip
-# Those that the kernels compute with, in the order of the C engine's kinds.
+# Dtypes that the kernels compute with, in the order of the kinds in native/merge.h.
 FLOATS = ("BF16", "F16", "F32", "F64")
 
 
@@ -41,11 +41,11 @@ class Values(NamedTuple):
 
     @classmethod
     def empty(cls, count: int, dtype: str) -> "Values":
-        """Room for numbers, at an address that is a multiple of a cache line, as torch's are."""
+        """Uninitialized memory for numbers, aligned to a cache line as torch's is."""
         size = count * SIZES[dtype]
-        room = np.empty(size + _CACHE_LINE, np.uint8)
-        start = -room.ctypes.data % _CACHE_LINE
-        return cls(room[start : start + size], dtype)
+        buffer = np.empty(size + _CACHE_LINE, np.uint8)
+        start = -buffer.ctypes.data % _CACHE_LINE
+        return cls(buffer[start : start + size], dtype)
 
     @classmethod
     def from_array(cls, array: NDArray[np.floating]) -> "Values":
@@ -56,7 +56,7 @@ class Values(NamedTuple):
 
 
 def dtype_code(dtype: str) -> int:
-    """The number of a dtype that can be merged. Raises MergeError for the others."""
+    """The kernels' code of a dtype. Raises MergeError for dtypes that cannot be merged."""
     if dtype not in FLOATS:
         raise MergeError(
             f"tensors of dtype {dtype} cannot be merged",

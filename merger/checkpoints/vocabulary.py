@@ -1,4 +1,4 @@
-"""What a model's tokenizer calls its rows, and how many rows a merge of several must have."""
+"""The vocabulary of a model's tokenizer, and the number of vocabulary rows of a merge."""
 
 import hashlib
 import json
@@ -10,18 +10,18 @@ from typing import Any
 
 from patientdx.errors import MergeError
 
-_SAY = (
-    "say in the recipe which vocabulary the merge has, `tokenizer: {source: base}` or "
+_REMEDY = (
+    "set the vocabulary of the merge in the recipe, `tokenizer: {source: base}` or "
     "`{source: union}`: MergeKit then aligns the rows"
 )
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The tokens of a folder's tokenizer by their ids; `tokens` is None where none can be read.
+    """The tokens of a model's tokenizer by id; `tokens` is None if they cannot be read.
 
-    `padding` is the token that fills batches, `digest` that of everything which turns text into
-    ids, `special` the highest id that config.json speaks of.
+    `padding` is the token that fills batches, `digest` the digest of everything that turns text
+    into ids, `special` the highest id of a special token in config.json.
     """
 
     tokens: Mapping[int, str] | None
@@ -31,13 +31,13 @@ class Vocabulary:
 
     @property
     def size(self) -> int:
-        """The rows that a model needs for these ids; 0 where they are not known."""
+        """Number of rows that a model needs for these ids; 0 if they are not known."""
         return max(self.tokens, default=-1) + 1 if self.tokens is not None else 0
 
 
 @dataclass(frozen=True)
 class VocabularyRows:
-    """How many rows embeddings and output layer of a merge get, and what is to be said of it."""
+    """Number of rows of the embeddings and the output layer of a merge, and remarks on it."""
 
     rows: int
     remarks: tuple[str, ...] = ()
@@ -45,9 +45,7 @@ class VocabularyRows:
 
 def read_vocabulary(folder: Path, config: Mapping[str, Any]) -> Vocabulary:
     """The vocabulary of a model's folder. Raises MergeError for a tokenizer.json that is broken."""
-    named = [config.get(f"{which}_token_id") for which in ("bos", "eos", "pad")]
-    ids = [one for each in named for one in (each if isinstance(each, list) else [each])]
-    special = max((one for one in ids if isinstance(one, int)), default=-1)
+    special = _highest_special_id(config)
     padding = _read_padding_token(folder)
     path = folder / "tokenizer.json"
     if path.is_file():
@@ -58,8 +56,8 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any]) -> Vocabulary:
         return Vocabulary(None, padding, digest, special)
     if (folder / "vocab.json").is_file():
         data = (folder / "vocab.json").read_bytes()
-        words = _read_json(folder / "vocab.json") | _read_json(folder / "added_tokens.json")
-        tokens = {index: word for word, index in words.items() if isinstance(index, int)}
+        ids = _read_json(folder / "vocab.json") | _read_json(folder / "added_tokens.json")
+        tokens = {index: token for token, index in ids.items() if isinstance(index, int)}
         return Vocabulary(tokens, padding, hashlib.sha256(data).hexdigest(), special)
     return Vocabulary(None, padding, "", special)
 
@@ -67,26 +65,26 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any]) -> Vocabulary:
 def choose_rows(
     names: Sequence[str], rows: Sequence[int], vocabularies: Sequence[Vocabulary], base: int
 ) -> VocabularyRows:
-    """The rows of a merge whose tokenizer is the base's.
+    """The number of vocabulary rows of a merge that takes the tokenizer of the base.
 
-    Rows that no token has are padding: where inputs have different numbers, those beyond the
-    smallest are dropped, but for rows that the base's own tokens need; inputs that lack them do
-    not take part there. Raises MergeError where an id stands for different tokens, or where
+    Rows without a token are padding. If the inputs have different numbers of rows, those beyond
+    the smallest are dropped, except for rows that the base's own tokens need; inputs that lack
+    these do not take part there. Raises MergeError if an id stands for different tokens, or if
     tokens would be lost.
     """
     own = vocabularies[base]
     remarks: list[str] = []
-    for at, other in enumerate(vocabularies):
-        if at != base:
-            remarks += _compare(names[base], own, names[at], other)
-    # An id of config.json for which the base has no row is of no tokenizer; it needs none.
+    for i, other in enumerate(vocabularies):
+        if i != base:
+            remarks += _compare(names[base], own, names[i], other)
+    # An id in config.json for which the base has no row belongs to no token and needs no row.
     needed = max(own.size, own.special + 1 if own.special < rows[base] else 0)
     if len(set(rows)) == 1:
         chosen = rows[0]
     else:
         chosen = min(max(needed, min(rows)), max(rows))
-        each = ", ".join(f"{count:,} in {name}" for name, count in zip(names, rows, strict=True))
-        remarks.append(f"vocabulary rows: {each}; the merge has {chosen:,}")
+        counts = ", ".join(f"{count:,} in {name}" for name, count in zip(names, rows, strict=True))
+        remarks.append(f"vocabulary rows: {counts}; the merge has {chosen:,}")
     if own.size > chosen:
         remarks.append(
             f"the tokenizer of {names[base]} has {own.size - chosen:,} ids without a row"
@@ -95,23 +93,26 @@ def choose_rows(
 
 
 def _compare(base: str, own: Vocabulary, name: str, other: Vocabulary) -> list[str]:
-    """Remarks on two vocabularies. Raises MergeError where they cannot go together."""
+    """Remarks on two vocabularies. Raises MergeError if they do not go together."""
     if own.tokens is None or other.tokens is None:
         if own.digest and own.digest == other.digest:
             return []
         return [f"the vocabularies of {base} and {name} could not be compared"]
-    moved = [i for i in own.tokens.keys() & other.tokens.keys() if own.tokens[i] != other.tokens[i]]
-    if moved:
+    changed = [
+        i for i in own.tokens.keys() & other.tokens.keys() if own.tokens[i] != other.tokens[i]
+    ]
+    if changed:
         raise MergeError(
-            f"{name} has other tokens than {base} at {len(moved):,} ids, the first at {min(moved)}",
-            hint=_SAY,
+            f"{name} has other tokens than {base} at {len(changed):,} ids, "
+            f"the first at {min(changed)}",
+            hint=_REMEDY,
         )
     lost = sorted(other.tokens.keys() - own.tokens.keys())
     real = [other.tokens[i] for i in lost if other.tokens[i] != other.padding]
     if real:
         raise MergeError(
             f"{name} has {len(real):,} tokens that {base} lacks, the first is `{real[0]}`",
-            hint=f"list {name} first, or {_SAY}",
+            hint=f"list {name} first, or {_REMEDY}",
         )
     remarks = [f"the padding token of {name}, `{other.tokens[i]}`, is dropped" for i in lost]
     gained = sorted(own.tokens.keys() - other.tokens.keys())
@@ -125,19 +126,26 @@ def _compare(base: str, own: Vocabulary, name: str, other: Vocabulary) -> list[s
 def _read_tokenizer_json(path: Path) -> tuple[Mapping[int, str], str]:
     data = _read_json(path)
     model = data.get("model")
-    words = model.get("vocab") if isinstance(model, dict) else None
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
     tokens: dict[int, str] = {}
-    if isinstance(words, dict):
-        tokens = {index: word for word, index in words.items()}
-    elif isinstance(words, list):  # Unigram: pieces with their scores
-        tokens = {index: str(piece[0]) for index, piece in enumerate(words)}
+    if isinstance(vocabulary, dict):
+        tokens = {index: token for token, index in vocabulary.items()}
+    elif isinstance(vocabulary, list):  # Unigram: pieces with their scores
+        tokens = {index: str(piece[0]) for index, piece in enumerate(vocabulary)}
     else:
         raise MergeError(f"{path}: has no vocabulary", hint="fetch the model again")
     for added in data.get("added_tokens") or ():
         tokens[int(added["id"])] = str(added["content"])
-    matters = [data.get(key) for key in ("model", "normalizer", "pre_tokenizer")]
-    digest = hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()
+    rules = [data.get(key) for key in ("model", "normalizer", "pre_tokenizer")]
+    digest = hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
     return tokens, digest
+
+
+def _highest_special_id(config: Mapping[str, Any]) -> int:
+    """The highest id of a special token in config.json; -1 if there is none."""
+    values = [config.get(f"{name}_token_id") for name in ("bos", "eos", "pad")]
+    ids = [i for value in values for i in (value if isinstance(value, list) else [value])]
+    return max((i for i in ids if isinstance(i, int)), default=-1)
 
 
 def _read_padding_token(folder: Path) -> str | None:
@@ -150,13 +158,13 @@ def _read_padding_token(folder: Path) -> str | None:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is no such file."""
+    """A JSON object; empty if there is no such file."""
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise MergeError(f"{path}: cannot be read", hint="fetch the model again") from error
-    if not isinstance(found, dict):
-        raise MergeError(f"{path}: is no JSON object", hint="fetch the model again")
-    return found
+    if not isinstance(content, dict):
+        raise MergeError(f"{path}: is not a JSON object", hint="fetch the model again")
+    return content

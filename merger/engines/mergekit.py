@@ -1,4 +1,4 @@
-"""The engine that is MergeKit itself, run through its Python API, on folders and offline."""
+"""The MergeKit engine: runs MergeKit through its Python API, on folders and offline."""
 
 import logging
 import shutil
@@ -15,7 +15,7 @@ from patientdx.errors import MergeError
 
 
 def mergekit_version() -> str:
-    """The version of the MergeKit that is installed. Raises ExtraMissingError without one."""
+    """The version of the installed MergeKit. Raises ExtraMissingError if there is none."""
     from importlib.metadata import version
 
     require_package("mergekit", "merge")
@@ -31,11 +31,11 @@ def run_mergekit(
     truncate: bool = False,
     shard_size: int = 5_000_000_000,
 ) -> None:
-    """Weights and config.json of a merge, written into a new folder by MergeKit.
+    """Lets MergeKit write the weights and config.json of a merge into a new folder.
 
-    `folders` tells where each input lies, `adapters` the LoRA of some; `truncate` cuts
-    vocabularies to the smallest. A tokenizer is written where the recipe speaks of one. Raises
-    MergeError with what MergeKit says, and ExtraMissingError where it is not installed.
+    `folders` has the folder of each input, `adapters` that of its LoRA adapter if it has one;
+    `truncate` cuts vocabularies to the smallest. A tokenizer is written if the recipe sets one.
+    Raises MergeError with MergeKit's message, and ExtraMissingError if it is not installed.
     """
     require_package("mergekit", "merge")
     with _silence():
@@ -57,7 +57,7 @@ def run_mergekit(
             plain = local_recipe(recipe, folders, adapters or {})
             config = MergeConfiguration.model_validate(plain)
             run_merge(config, str(into), options)
-        # Its errors have no common root; all say what is wrong.
+        # Its errors have no common base class, but all have a useful message.
         except (RuntimeError, ValueError, TypeError, KeyError, AssertionError, OSError) as error:
             raise _mergekit_error(error, recipe) from error
         finally:
@@ -68,38 +68,38 @@ def run_mergekit(
 def local_recipe(
     recipe: MergeRecipe, folders: Mapping[ModelRef, Path], adapters: Mapping[ModelRef, Path]
 ) -> dict[str, Any]:
-    """The plain recipe with folders in place of names, so that no hub is asked."""
-    places = {
+    """The recipe with folders in place of names, so that no hub is contacted."""
+    replacements = {
         ref: ModelRef(
             str(folder.absolute()),
             lora=str(adapters[ref].absolute()) if ref in adapters else None,
         ).to_yaml_value()
         for ref, folder in folders.items()
     }
-    return dict(rename_models(recipe.to_dict(), places))
+    return dict(rename_models(recipe.to_dict(), replacements))
 
 
 def _close_inputs(cache: Any) -> None:
-    """Closes the inputs: MergeKit keeps them by name, and the same name may come again."""
+    """Closes the inputs, which MergeKit caches by name, as another model may get the same name."""
     cache().flush_all()
     cache.loaders.clear()
 
 
 def _mergekit_error(error: BaseException, recipe: MergeRecipe) -> MergeError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # A validation error has its reason on the third line, below a count and a place.
+    # A validation error has a count and a path first, and its reason on the third line.
     reason = " ".join(lines[1:3]) if "validation error" in str(error)[:80] else "".join(lines[:1])
     return MergeError(
         f"MergeKit refuses {recipe.name}: {reason or type(error).__name__}",
-        hint="its documents tell what each method needs: https://github.com/arcee-ai/mergekit",
+        hint="its documentation lists what each method needs: https://github.com/arcee-ai/mergekit",
     )
 
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keeps what MergeKit and its libraries log and warn of away from the terminal."""
+    """Keep log messages and warnings of MergeKit and its libraries off the terminal."""
     root = logging.getLogger()
-    silent = logging.NullHandler()  # without any handler, the first message makes a loud one
+    silent = logging.NullHandler()  # without a handler, the first message installs a printing one
     root.addHandler(silent)
     try:
         with warnings.catch_warnings():

@@ -189,7 +189,7 @@ def _check_names(files: Mapping[str, bytes], shards: Sequence[Shard]) -> None:
     taken = {shard.name for shard in shards}
     for name in files:
         if not name or name in taken or Path(name).name != name:
-            raise ValueError(f"no name for a file beside the weights: {name!r}")
+            raise ValueError(f"not a name for a file beside the weights: {name!r}")
 
 
 @contextmanager

@@ -11,11 +11,14 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from merger.checkpoints.checkpoint import Checkpoint
 from merger.kernels.weighted_sums import WeightedSum
 from merger.methods.method import COPY, TensorWeights
 from merger.methods.registry import compute_sum
 from merger.methods.slerp import COSINE_THRESHOLD
 from merger.planning.merge_plan import MergePlan, TensorTask
+from merger.planning.recipe_resolver import plan_merge
+from merger.recipes.recipe import MergeRecipe
 from patientdx.errors import MergeError
 from patientdx.models.settings import DEFAULTS, ModelSettings, Warn, ignore_warning
 from patientdx.models.torch.model import HfModel
@@ -91,6 +94,29 @@ class MergedModel:
 
         loaded = load_live_model(plan, files, settings)
         return cls(plan, loaded.model, loaded.tokenizer, settings, name=name, warn=warn)
+
+    @classmethod
+    def from_recipe(
+        cls,
+        recipe: MergeRecipe,
+        settings: ModelSettings = DEFAULTS,
+        *,
+        name: str = "merge",
+        warn: Warn = ignore_warning,
+    ) -> "MergedModel":
+        """Loads the merge of a recipe whose models are folders, without adapters.
+
+        Raises InputError, ModelError, and MergeError for models that cannot be merged in memory.
+        """
+        with_adapter = [ref for ref in recipe.inputs if ref.lora is not None]
+        if with_adapter:
+            raise MergeError(
+                f"{with_adapter[0]}: adapters are not added in memory",
+                hint="write the merge first: patientdx merge RECIPE.yml --into FOLDER",
+            )
+        inputs = [Checkpoint.open(ref.path) for ref in recipe.inputs]
+        plan = plan_merge(recipe, inputs, live=True)
+        return cls.load(plan, settings=settings, name=name, warn=warn)
 
     def remix(self, point: MergePoint, *, method: str | None = None) -> "MergedModel":
         """Merges every tensor again, in place, and returns the model. Raises MergeError.

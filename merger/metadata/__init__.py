@@ -1,1 +1,1 @@
-"""What is written of a merge: its model card, its licence, and what it was made of."""
+"""The files that describe a merge: model card, licence and provenance."""

@@ -1,4 +1,4 @@
-"""The model card of a merge: README.md with the front matter of the field."""
+"""The model card of a merge: README.md with the front matter that hubs read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,9 +47,9 @@ Made by
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card tells: `inputs` as (name, sha256), `base_models` as a hub knows them.
+    """The facts on a card: `inputs` as (name, sha256), `base_models` by their names on a hub.
 
-    `cosines` is a sentence, or nothing.
+    `cosines` is a sentence, or empty.
     """
 
     title: str
@@ -76,8 +76,8 @@ def render_model_card(facts: CardFacts) -> str:
         "library_name": "transformers",
         **facts.licence.fields,
     }
-    told = facts.licence.fields.get("license")
-    licence = f"`{told}`, inherited from the inputs." if told else "Not told by the inputs."
+    name = facts.licence.fields.get("license")
+    licence = f"`{name}`, inherited from the inputs." if name else "Not told by the inputs."
     if facts.licence.remark:
         licence += f"\n\n**Warning:** {facts.licence.remark}."
     inputs = "\n".join(f"  * {name} (sha256 `{digest}`)" for name, digest in facts.inputs)
@@ -97,6 +97,6 @@ def render_model_card(facts: CardFacts) -> str:
 
 
 def hub_name(name: str) -> str:
-    """A model as front matter may name it: of a path, the last folder; adapters keep their plus."""
+    """A model's name for front matter: the last folder of a path; adapters keep their `+`."""
     parts = [part.partition("@")[0] for part in name.split("+")]
     return "+".join(Path(part).name if part[:1] in {"/", ".", "~"} else part for part in parts)

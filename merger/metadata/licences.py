@@ -1,4 +1,4 @@
-"""The licences of a merge's inputs, and the one that the merge inherits."""
+"""The licences of a merge's inputs, and the licence that the merge inherits."""
 
 import re
 from collections.abc import Sequence
@@ -25,59 +25,59 @@ class Licence(NamedTuple):
 
 
 class InheritedLicence(NamedTuple):
-    """The licence fields of a merge's card, and a sentence where inputs do not agree."""
+    """The licence fields of a merge's card, and a remark if the inputs do not agree."""
 
     fields: dict[str, str]
     remark: str | None
 
 
 def read_licence(folder: Path) -> Licence | None:
-    """The licence that the README.md of a model's folder tells, if it does."""
+    """The licence in the README.md of a model's folder; None if there is none."""
     front = read_front_matter(folder / "README.md")
     name = front.get("license")
     if isinstance(name, list):
         name = name[0] if len(name) == 1 else None
     if not isinstance(name, str) or not name:
         return None
-    rest = [front.get(key) for key in ("license_name", "license_link")]
-    return Licence(name.lower(), *(one if isinstance(one, str) else None for one in rest))
+    details = [front.get(key) for key in ("license_name", "license_link")]
+    return Licence(name.lower(), *(text if isinstance(text, str) else None for text in details))
 
 
 def read_front_matter(path: Path) -> dict[str, Any]:
-    """The YAML at the head of a model card; empty where there is none that can be read."""
+    """The YAML at the head of a model card; empty if there is none that can be read."""
     yaml = yaml_module()
     with suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
         with path.open(encoding="utf-8") as stream:
             match = _FRONT.match(stream.read(_LARGEST))
-        found = yaml.safe_load(match.group(1)) if match else None
-        if isinstance(found, dict):
-            return found
+        fields = yaml.safe_load(match.group(1)) if match else None
+        if isinstance(fields, dict):
+            return fields
     return {}
 
 
 def inherit_licence(names: Sequence[str], licences: Sequence[Licence | None]) -> InheritedLicence:
-    """What a merge inherits: the one licence of all inputs, or `other`, with a remark."""
-    told = dict(zip(names, licences, strict=True))
-    each = "; ".join(f"{name}: {licence or 'not told'}" for name, licence in told.items())
+    """The licence of a merge: that of all inputs if they agree, or else `other`, with a remark."""
+    by_name = dict(zip(names, licences, strict=True))
+    listing = "; ".join(f"{name}: {licence or 'not told'}" for name, licence in by_name.items())
     known = {licence.name if licence.name != "other" else str(licence): licence
              for licence in licences if licence}  # fmt: skip
     if not known:
         return InheritedLicence({}, "no input tells its licence")
     if len(known) == 1 and None not in licences:
-        (one,) = known.values()
-        extra = {"license_name": one.full_name, "license_link": one.link}
+        (licence,) = known.values()
+        extra = {"license_name": licence.full_name, "license_link": licence.link}
         return InheritedLicence(
-            {"license": one.name} | {key: text for key, text in extra.items() if text}, None
+            {"license": licence.name} | {key: text for key, text in extra.items() if text}, None
         )
     if None in licences:
         return InheritedLicence(
-            {}, f"not every input tells its licence ({each}): ask before you share it"
+            {}, f"not every input tells its licence ({listing}): ask before you share it"
         )
     fields = {"license": "other", "license_name": "-and-".join(sorted(known))}
     if known.keys() <= _FREE:
         return InheritedLicence(
-            fields, f"the inputs have different free licences ({each}): keep both"
+            fields, f"the inputs have different free licences ({listing}): keep both"
         )
     return InheritedLicence(
-        fields, f"the licences of the inputs conflict ({each}): the merge is bound by both"
+        fields, f"the licences of the inputs conflict ({listing}): the merge is bound by both"
     )

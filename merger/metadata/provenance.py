@@ -1,4 +1,4 @@
-"""What a merge was made of: `patientdx_merge.json` in the folder, beside MergeKit's own recipe."""
+"""The origin of a merge, in `patientdx_merge.json` beside MergeKit's own recipe file."""
 
 import json
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ _HINT = "name a folder that `patientdx merge` made"
 
 @dataclass(frozen=True)
 class InputFacts:
-    """An input: the recipe's name of it, where it lay, the sha256 of its weights and settings.
+    """An input: its name in the recipe, its folder, and the sha256 of weights and configuration.
 
-    `adapter` is the folder of its adapter; `repo` and `revision` are those of a hub, where known.
+    `adapter` is the folder of its adapter; `repo` and `revision` are those of the hub, if known.
     """
 
     name: str
@@ -34,7 +34,7 @@ class InputFacts:
 
 @dataclass(frozen=True)
 class Provenance:
-    """All that it takes to make a merge again; `title` is its card's, `cosines` a summary."""
+    """Everything needed to repeat a merge; `title` is that of its card, `cosines` a summary."""
 
     title: str
     software: str
@@ -48,22 +48,22 @@ class Provenance:
     cosines: Mapping[str, Any] | None = None
 
     def to_bytes(self) -> bytes:
-        """As it is written."""
+        """The content of the file."""
         return (json.dumps({"version": VERSION, **asdict(self)}, indent=1) + "\n").encode()
 
 
 def read_provenance(folder: Path) -> Provenance:
-    """The provenance of a merge. Raises MergeError where there is none that can be read."""
+    """The provenance of a merge. Raises MergeError if there is none that can be read."""
     path = folder / PROVENANCE_FILE
     if not folder.is_dir():
         raise MergeError(f"{folder}: there is no such folder", hint=_HINT)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["version"] > VERSION:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["version"] > VERSION:
             raise MergeError(f"{path}: of a newer PatientDx", hint="update PatientDx")
-        inputs = tuple(InputFacts(**one) for one in found.pop("inputs"))
-        fields = {key: value for key, value in found.items() if key != "version"}
-        return Provenance(inputs=inputs, **fields | {"remarks": tuple(found["remarks"])})
+        inputs = tuple(InputFacts(**facts) for facts in data.pop("inputs"))
+        fields = {key: value for key, value in data.items() if key != "version"}
+        return Provenance(inputs=inputs, **fields | {"remarks": tuple(data["remarks"])})
     except FileNotFoundError:
         raise MergeError(f"{folder}: has no {PROVENANCE_FILE}", hint=_HINT) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -71,10 +71,10 @@ def read_provenance(folder: Path) -> Provenance:
 
 
 def read_hub_source(folder: Path) -> tuple[str | None, str | None]:
-    """The repository and commit that a folder was fetched from, where `model get` noted them."""
+    """The repository and commit that a folder was fetched from, if `model get` noted them."""
     try:
-        about = json.loads((folder / "SOURCE.json").read_text(encoding="utf-8"))
-        repo, revision = about["repo"], about["revision"]
+        source = json.loads((folder / "SOURCE.json").read_text(encoding="utf-8"))
+        repo, revision = source["repo"], source["revision"]
     except (OSError, ValueError, KeyError, TypeError):
         return None, None
     return (str(repo), str(revision)) if repo and revision else (None, None)

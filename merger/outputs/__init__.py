@@ -1,1 +1,1 @@
-"""The folder of a merge while it grows: shards, staging, and the journal for resuming."""
+"""The folder of a merge while it is written: checks, staging, shards, and a journal."""

@@ -1,7 +1,7 @@
-"""The tensors that a merge has finished, so that one that was killed can be resumed.
+"""The journal of finished tensors, from which a merge that was killed is resumed.
 
-One line of JSON a tensor, after a first line that names the plan. A line is written after the
-tensor's bytes were synced; a last line that was cut does not count.
+It has one line of JSON per tensor, after a first line that names the plan. A line is written after
+the tensor's bytes were synced; a last line that was cut does not count.
 """
 
 import json
@@ -12,11 +12,11 @@ from typing import Any
 from patientdx.storage.durable import replace_file
 
 FinishedTensors = dict[str, float | None]
-"""Names of finished tensors, with their cosine where SLERP took one."""
+"""Finished tensors by name, with their cosine if the method needed it."""
 
 
 def read_journal(path: Path, key: str) -> FinishedTensors | None:
-    """What a journal holds; None where there is none of this plan."""
+    """The finished tensors in a journal; None if there is no journal of this plan."""
     try:
         lines = path.read_bytes().split(b"\n")[:-1]
     except OSError:
@@ -24,16 +24,16 @@ def read_journal(path: Path, key: str) -> FinishedTensors | None:
     entries = [_entry(line) for line in lines]
     if not entries or entries[0] != {"plan": key}:
         return None
-    found: FinishedTensors = {}
+    finished: FinishedTensors = {}
     for entry in entries[1:]:
         if entry is None:
             break
-        found[entry["name"]] = entry["cosine"]
-    return found
+        finished[entry["name"]] = entry["cosine"]
+    return finished
 
 
 def begin_journal(path: Path, key: str, finished: Mapping[str, float | None]) -> None:
-    """Writes a journal anew, without what may have been cut."""
+    """Writes a new journal, without a line that may have been cut."""
     replace_file(path, _line({"plan": key}) + _lines(finished), path.with_suffix(".new"))
 
 
@@ -53,7 +53,7 @@ def _line(entry: Mapping[str, object]) -> bytes:
 
 def _entry(line: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(line)
+        entry = json.loads(line)
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return entry if isinstance(entry, dict) else None

@@ -1,7 +1,7 @@
-"""The files of an output while they grow: allocated, written at any place, synced in between.
+"""The weight files of an output: allocated first, written in any order, synced in between.
 
-Every `_SYNC` bytes a thread of its own syncs what is finished and notes it in the journal, so
-that a merge that is killed loses little, and the disk writes while others compute.
+Every `_SYNC` bytes a separate thread syncs the finished tensors and notes them in the journal, so
+that a merge that is killed loses little, and the disk writes while other threads compute.
 """
 
 import os
@@ -18,7 +18,7 @@ _SYNC = 64 << 20  # bytes
 
 
 class OutputFiles:
-    """The open files of the output, and which tensors they hold."""
+    """The open files of the output, and the tensors that are finished."""
 
     def __init__(self, staging: Staging, shards: list[Shard], finished: FinishedTensors) -> None:
         self.finished = dict(finished)
@@ -63,16 +63,16 @@ class OutputFiles:
 
     def cosines(self, plan: MergePlan) -> dict[str, float]:
         """The cosines of the inputs by tensor, in the order of the plan."""
-        found = ((task.name, self.finished.get(task.name)) for task in plan.tensors)
-        return {name: cosine for name, cosine in found if cosine is not None}
+        cosines = ((task.name, self.finished.get(task.name)) for task in plan.tensors)
+        return {name: cosine for name, cosine in cosines if cosine is not None}
 
     def write(self, task: TensorTask, start: int, data: memoryview) -> None:
-        """Writes bytes of a tensor; any thread may."""
+        """Writes bytes of a tensor, from its byte `start` on. Any thread may call it."""
         n, offset = self._place[task.name]
         _write_all(self._descriptors[n], data, offset + start)
 
     def end(self, task: TensorTask, cosine: float | None) -> None:
-        """Takes note of a tensor that is written; syncs from time to time."""
+        """Marks a tensor as finished, and syncs from time to time."""
         self.finished[task.name] = self._pending[task.name] = cosine
         self._unsynced += task.slot.nbytes
         if self._unsynced >= _SYNC and (self._syncing is None or self._syncing.done()):
@@ -100,7 +100,7 @@ class OutputFiles:
 
 
 def _allocate(descriptor: int, size: int) -> None:
-    """Takes the space of a file beforehand, so that a full disk shows at once."""
+    """Reserves the space of a file, so that a full disk is noticed at once."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, size)
     else:

@@ -1,4 +1,4 @@
-"""Where every tensor of the output lies: files, headers and offsets, known before any is read."""
+"""The layout of the output: files, headers and offsets, known before any tensor is read."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,12 +8,12 @@ from merger.checkpoints.checkpoint import INDEX, SINGLE
 from merger.checkpoints.headers import Slot, compose_header
 from merger.checkpoints.values import SIZES
 
-SHARD_SIZE = 5_000_000_000  # bytes, as MergeKit cuts
+SHARD_SIZE = 5_000_000_000  # bytes, as in MergeKit
 _METADATA = {"format": "pt"}
 
 
 class Shard(NamedTuple):
-    """A file of the output: its header, and where its tensors begin in it."""
+    """A file of the output: its header, the offsets of its tensors by name, and its size."""
 
     name: str
     header: bytes
@@ -22,7 +22,7 @@ class Shard(NamedTuple):
 
 
 def lay_out(slots: Sequence[Slot], shard_size: int = SHARD_SIZE) -> list[Shard]:
-    """The files of the output; a tensor larger than `shard_size` bytes has one of its own."""
+    """The files of the output; a tensor larger than `shard_size` bytes gets its own file."""
     groups: list[list[Slot]] = [[]]
     filled = 0
     for slot in slots:
@@ -40,7 +40,7 @@ def lay_out(slots: Sequence[Slot], shard_size: int = SHARD_SIZE) -> list[Shard]:
 
 
 def compose_index(shards: Sequence[Shard]) -> dict[str, bytes]:
-    """The file that tells the shard of each tensor, by its name; none where there is one shard."""
+    """The index file that names the shard of each tensor, by its name; none for a single shard."""
     if len(shards) == 1:
         return {}
     weight_map = {name: shard.name for shard in shards for name in shard.offsets}
@@ -50,7 +50,7 @@ def compose_index(shards: Sequence[Shard]) -> dict[str, bytes]:
 
 
 def _shard(name: str, slots: Sequence[Slot]) -> Shard:
-    # The widest numbers first: then all of them are aligned.
+    # With the widest numbers first, all of them are aligned.
     ordered = sorted(slots, key=lambda slot: -SIZES[slot.dtype])
     header, offsets = compose_header(ordered, _METADATA)
     size = len(header) + sum(slot.nbytes for slot in ordered)

@@ -1,8 +1,8 @@
-"""The folder `.NAME.merging` beside the target, in which an output grows until it is whole.
+"""The folder `.NAME.merging` beside the target, in which an output is written until it is complete.
 
-It holds `model` (the output to be), `journal` and `lock`. One rename makes `model` the target. A
-merge that was killed or interrupted leaves the folder, for the next merge of the same plan to
-resume; a merge that fails removes it. What cannot be resumed, as MergeKit's work, is dropped by
+It holds `model` (the future output), `journal` and `lock`. One rename makes `model` the target. A
+merge that was killed or interrupted leaves the folder, and the next merge of the same plan resumes
+it; a merge that fails removes it. Work that cannot be resumed, such as MergeKit's, is dropped by
 the next merge into the same target, whatever its engine.
 """
 
@@ -23,25 +23,25 @@ _ATTEMPTS = 10
 
 
 class Staging(NamedTuple):
-    """A locked folder and the target that its content will be."""
+    """A locked staging folder, and the target that it becomes."""
 
     target: Path
     folder: Path
 
     @property
     def model(self) -> Path:
-        """The output to be."""
+        """The future output."""
         return self.folder / "model"
 
     @property
     def journal(self) -> Path:
-        """The file of finished tensors."""
+        """The journal file."""
         return self.folder / "journal"
 
     def resume(self, key: str, shards: list[Shard]) -> FinishedTensors:
-        """What an earlier run of the same plan finished; begins anew where there was none."""
+        """The tensors that an earlier run of this plan finished; none if it has to start over."""
         finished = read_journal(self.journal, key)
-        if finished is None or not all(self._whole(shard) for shard in shards):
+        if finished is None or not all(self._is_complete(shard) for shard in shards):
             shutil.rmtree(self.model, ignore_errors=True)
             finished = {}
         self.model.mkdir(exist_ok=True)
@@ -49,32 +49,32 @@ class Staging(NamedTuple):
         return finished
 
     def clear(self) -> None:
-        """Drops what an earlier run left; its journal first, which vouches for the rest."""
+        """Removes what an earlier run left, and first its journal, which vouches for the rest."""
         self.journal.unlink(missing_ok=True)
         shutil.rmtree(self.model, ignore_errors=True)
 
     def sync(self) -> None:
-        """Makes all files of the output last that others have written."""
+        """Syncs the files of the output that were not written by us."""
         for path in self.model.iterdir():
             sync_file(path)
 
     def finish(self, files: Mapping[str, bytes]) -> None:
-        """Adds small files and gives the folder its name."""
+        """Adds small files and renames the output to the target."""
         for name, content in files.items():
             write_synced(self.model / name, content)
         rename_folder(self.model, self.target)
 
-    def _whole(self, shard: Shard) -> bool:
+    def _is_complete(self, shard: Shard) -> bool:
         path = self.model / shard.name
         return path.exists() and path.stat().st_size == shard.size
 
 
 @contextmanager
 def open_staging(target: Path, *, resumes: bool = True) -> Iterator[Staging]:
-    """The locked staging folder of a target, gone when the block ends.
+    """The locked staging folder of a target, which is removed when the block ends.
 
-    An interrupt leaves it where the merge `resumes`. Raises InputError where the target is not
-    empty, MergeError where another process is at it.
+    An interrupt leaves it if the merge `resumes`. Raises InputError if the target is not empty,
+    MergeError if another process merges into it.
     """
     check_unused(target)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -86,10 +86,10 @@ def open_staging(target: Path, *, resumes: bool = True) -> Iterator[Staging]:
 
 @contextmanager
 def hold_folder(target: Path, folder: Path, *, resumes: bool = True) -> Iterator[None]:
-    """Holds a folder for the merge into a target, gone when the block ends.
+    """Lock a folder for the merge into a target, and remove it when the block ends.
 
-    An interrupt leaves it where the merge `resumes`. Raises MergeError where another process
-    holds it, or it cannot be made.
+    An interrupt leaves it if the merge `resumes`. Raises MergeError if another process holds it,
+    or if it cannot be created.
     """
     with _locked(target, folder):
         try:
@@ -113,10 +113,10 @@ def check_unused(folder: Path) -> None:
 
 
 def reclaimable_bytes(target: Path) -> int:
-    """Bytes of disk that an earlier run holds, and that the next into the same target gets back."""
+    """Bytes on disk that an earlier run into the target left, and that the next run reuses."""
     try:
         return _bytes_on_disk(_staging_folder(target) / "model")
-    except OSError:  # there is none, or it is going away
+    except OSError:  # no such folder, or it is being removed
         return 0
 
 
@@ -129,7 +129,7 @@ def _staging_folder(target: Path) -> Path:
 
 
 def check_disk_space(staging: Staging, shards: list[Shard]) -> None:
-    """Raises MergeError where the output will not fit on the disk."""
+    """Raises MergeError if the output does not fit on the disk."""
     needed = sum(shard.size for shard in shards) - _bytes_on_disk(staging.model)
     free = shutil.disk_usage(staging.folder).free
     if needed > free:
@@ -142,13 +142,13 @@ def check_disk_space(staging: Staging, shards: list[Shard]) -> None:
 
 @contextmanager
 def _locked(target: Path, folder: Path) -> Iterator[None]:
-    """Holds the lock of a staging folder; it ends with the process, however that ends."""
+    """Hold the lock of a staging folder; the system releases it when the process ends."""
     with closing_descriptor(_open_lock(target, folder)):
         yield
 
 
 def _open_lock(target: Path, folder: Path) -> int:
-    """The locked file in a folder, which is made where there is none."""
+    """Create the folder if necessary, and open and lock its lock file."""
     require_file_locks()  # before anything is created
     for _ in range(_ATTEMPTS):
         try:
@@ -168,13 +168,13 @@ def _open_lock(target: Path, folder: Path) -> int:
             with suppress(OSError):
                 folder.rmdir()
             raise write_error(target, error) from None
-    raise MergeError(f"{target}: no folder to merge in could be kept")
+    raise MergeError(f"{target}: the folder to merge in could not be locked")
 
 
 def write_error(target: Path, error: OSError) -> MergeError:
-    """What the operating system says about an output, as a sentence."""
-    said = error.strerror or type(error).__name__
+    """The MergeError for an error of the operating system while writing an output."""
+    reason = error.strerror or type(error).__name__
     return MergeError(
-        f"{target}: the merge cannot be written: {said}; nothing is left of it",
+        f"{target}: the merge cannot be written: {reason}; nothing is left of it",
         hint="free some space or choose another folder, then run the command again",
     )

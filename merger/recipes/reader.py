@@ -30,8 +30,9 @@ _DTYPES = ("bfloat16", "float16", "float32", "float64")
 _NUMBER_WORDS = {2: "two"}
 
 
-def read_recipe(path: Path) -> MergeRecipe:
+def read_recipe(path: Path | str) -> MergeRecipe:
     """The recipe in a file. Raises InputError with file and line."""
+    path = Path(path)
     try:
         if path.is_dir():
             raise InputError(
@@ -146,7 +147,7 @@ def _model(node: YamlNode) -> ModelRef:
     if not node.is_map:
         text = node.text("a model")
         if text.count("+") > 1 or any(part.count("@") > 1 for part in text.split("+")):
-            raise node.error(f"`{text}` is no model: it must be path@revision+lora")
+            raise node.error(f"`{text}` is not a model: it must be path@revision+lora")
         base, _, lora = text.partition("+")
         return ModelRef(*_split_revision(base), *(_split_revision(lora) if lora else (None, None)))
     fields = node.fields("a model", ("model", "lora", "override_architecture"))

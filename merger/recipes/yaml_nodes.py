@@ -72,7 +72,7 @@ class YamlNode:
             if known is not None and name not in known:
                 raise key.error(f"{what} has no key `{name}`", hint=_suggest(name, known))
             if name in fields:
-                raise key.error(f"`{name}` stands twice in {what}")
+                raise key.error(f"`{name}` appears twice in {what}")
             field = YamlNode(node, self._loader, self._name)
             if node.id != "scalar" or field.value() is not None:
                 fields[name] = field
@@ -112,10 +112,10 @@ def parse_yaml(text: str, name: str) -> YamlNode:
         if error.context and "single document" in error.context:
             problem = "there is more than one recipe in this file"
             raise InputError.at(name, line, problem, hint="merge them one by one") from None
-        raise InputError.at(name, line, f"no YAML: {error.problem}", hint=REMEDY) from None
+        raise InputError.at(name, line, f"not valid YAML: {error.problem}", hint=REMEDY) from None
     except yaml.YAMLError as error:
         message = str(error).splitlines()[0]
-        raise InputError.at(name, 1, f"no YAML: {message}", hint=REMEDY) from None
+        raise InputError.at(name, 1, f"not valid YAML: {message}", hint=REMEDY) from None
     if node is None:
         raise InputError.at(name, 1, "the recipe is empty", hint=REMEDY)
     return YamlNode(node, loader, name)

@@ -134,7 +134,7 @@ BAD: dict[str, tuple[Callable[[], None], str]] = {
     "tokens": (other_words, "medical-model has other tokens than math-model at 1 ids, the first"),
     "more tokens": (more_words, "has 1 tokens that math-model lacks, the first is `<|im_start|>`"),
     "tokenizer": (broken_words, "tokenizer.json: cannot be read"),
-    "config": (broken_config, "config.json: this is no JSON"),
+    "config": (broken_config, "config.json: this is not JSON"),
     "no folder": (lambda: shutil.rmtree(B), "there is no model `medical-model`"),
     "no model": (emptied, "config.json: cannot be read"),
 }

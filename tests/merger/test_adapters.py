@@ -48,8 +48,8 @@ def by_peft(base: Path, adapter: Path) -> dict[str, Any]:
         warnings.simplefilter("ignore")
         net = AutoModelForCausalLM.from_pretrained(base, dtype="auto")
         merged = peft.PeftModel.from_pretrained(net, adapter).merge_and_unload()
-    found: dict[str, Any] = merged.state_dict()
-    return found
+    state: dict[str, Any] = merged.state_dict()
+    return state
 
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -82,13 +82,13 @@ def test_an_adapter_gives_what_peft_gives(kind: str, dtype: str, tmp_path: Path)
 
 def by_name(folder: Path) -> dict[str, Any]:
     """The tensors that a checkpoint's index names."""
-    found = Checkpoint.open(folder)
+    checkpoint = Checkpoint.open(folder)
     kinds = {"BF16": torch.bfloat16, "F32": torch.float32}
     return {
-        name: torch.from_numpy(found.values(name).data.copy())
+        name: torch.from_numpy(checkpoint.values(name).data.copy())
         .view(kinds[info.dtype])
         .reshape(info.shape)
-        for name, info in found.tensors.items()
+        for name, info in checkpoint.tensors.items()
     }
 
 
@@ -104,11 +104,11 @@ def test_a_model_with_its_adapter_is_merged_as_mergekit_does(engine: Any, tmp_pa
     job = MergeJob(recipe, folders, {b: adapter}, engine=engine)
     merge(job, tmp_path / "ours")
     theirs = by_mergekit(data, tmp_path / "theirs", lora_merge_cache=str(tmp_path / "cache"))
-    found, expected = tensors(tmp_path / "ours"), tensors(theirs)
+    ours, expected = tensors(tmp_path / "ours"), tensors(theirs)
     for name in expected:
         # The sums B·A round differently: where terms cancel, steps grow small.
-        torch.testing.assert_close(found[name], expected[name], rtol=2**-7, atol=1e-6)
-    assert sum(ulps(found[name], expected[name]) == 0 for name in expected) > len(expected) / 2
+        torch.testing.assert_close(ours[name], expected[name], rtol=2**-7, atol=1e-6)
+    assert sum(ulps(ours[name], expected[name]) == 0 for name in expected) > len(expected) / 2
     loaded(tmp_path / "ours")
     assert list(tmp_path.glob(".*")) == []
     facts = verify_merge(tmp_path / "ours")

@@ -70,9 +70,9 @@ class Seen:
 def undisturbed(place: Path) -> dict[str, str]:
     """The digests of a merge that nobody kills."""
     merge(job_of(place), place / "out")
-    found = digest(place / "out")
+    digests = digest(place / "out")
     shutil.rmtree(place / "out")
-    return found
+    return digests
 
 
 @pytest.mark.parametrize("tensors", [1, 3, 7])
@@ -125,9 +125,9 @@ def test_another_adapter_or_base_begins_anew(
     seen = Seen(monkeypatch)
     merge(job_of(place), place / "out")
     assert seen.written[0].resumed == 0
-    found = digest(place / "out")["model.safetensors"]
+    resumed = digest(place / "out")["model.safetensors"]
     (place / "out").rename(place / "first")
-    assert undisturbed(place)["model.safetensors"] == found
+    assert undisturbed(place)["model.safetensors"] == resumed
 
 
 def test_the_adapted_model_stays_for_an_interrupt_only(place: Path) -> None:

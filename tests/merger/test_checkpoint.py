@@ -14,16 +14,16 @@ from patientdx.errors import InputError
 @pytest.mark.parametrize("shards", [1, 3])
 def test_tensors_are_found_in_one_file_and_in_shards(tmp_path: Path, shards: int) -> None:
     tensors = tiny.random_tensors(0)
-    found = Checkpoint.open(tiny.write(tmp_path / "model", tensors, shards))
-    assert found.config == tiny.CONFIG
-    assert len(found.files) == shards
-    assert set(found.tensors) == set(tensors)
+    checkpoint = Checkpoint.open(tiny.write(tmp_path / "model", tensors, shards))
+    assert checkpoint.config == tiny.CONFIG
+    assert len(checkpoint.files) == shards
+    assert set(checkpoint.tensors) == set(tensors)
     for name, tensor in tensors.items():
-        assert found.tensors[name].shape == tensor.shape
-        found.will_need(name)
-        assert found.values(name).data.tobytes() == tensor.values.data.tobytes()
-        found.done_with(name)
-        assert found.values(name).data.tobytes() == tensor.values.data.tobytes()
+        assert checkpoint.tensors[name].shape == tensor.shape
+        checkpoint.will_need(name)
+        assert checkpoint.values(name).data.tobytes() == tensor.values.data.tobytes()
+        checkpoint.done_with(name)
+        assert checkpoint.values(name).data.tobytes() == tensor.values.data.tobytes()
 
 
 def test_a_model_of_transformers_opens(tmp_path: Path) -> None:
@@ -35,25 +35,25 @@ def test_a_model_of_transformers_opens(tmp_path: Path) -> None:
     )  # fmt: skip
     model = transformers.LlamaForCausalLM(config).to(torch.bfloat16)
     model.save_pretrained(tmp_path / "model", max_shard_size="4KB")
-    found = Checkpoint.open(tmp_path / "model")
-    assert len(found.files) > 1
+    checkpoint = Checkpoint.open(tmp_path / "model")
+    assert len(checkpoint.files) > 1
     state = model.state_dict()
-    assert "lm_head.weight" not in found.tensors  # tied: it is not stored
-    assert set(found.tensors) == set(state) - {"lm_head.weight"}
-    for name, info in found.tensors.items():
+    assert "lm_head.weight" not in checkpoint.tensors  # tied: it is not stored
+    assert set(checkpoint.tensors) == set(state) - {"lm_head.weight"}
+    for name, info in checkpoint.tensors.items():
         assert info.dtype == "BF16"
         expected = state[name].contiguous().view(torch.uint8).numpy().tobytes()
-        assert found.values(name).data.tobytes() == expected
+        assert checkpoint.values(name).data.tobytes() == expected
 
 
 def test_digests_change_with_the_weights_and_fingerprints_with_the_files(tmp_path: Path) -> None:
     tensors = tiny.random_tensors(0)
-    one = Checkpoint.open(tiny.write(tmp_path / "one", tensors))
+    first = Checkpoint.open(tiny.write(tmp_path / "one", tensors))
     same = Checkpoint.open(tiny.write(tmp_path / "same", tensors))
     other = Checkpoint.open(tiny.write(tmp_path / "other", tiny.random_tensors(1)))
-    assert one.digest() == same.digest() != other.digest()
-    assert one.digest(tmp_path / "cache") == one.digest(tmp_path / "cache") == one.digest()
-    assert one.fingerprint == Checkpoint.open(tmp_path / "one").fingerprint != same.fingerprint
+    assert first.digest() == same.digest() != other.digest()
+    assert first.digest(tmp_path / "cache") == first.digest(tmp_path / "cache") == first.digest()
+    assert first.fingerprint == Checkpoint.open(tmp_path / "one").fingerprint != same.fingerprint
 
 
 def without(name: str) -> Callable[[Path], object]:
@@ -67,12 +67,15 @@ def text(name: str, content: str) -> Callable[[Path], object]:
 SHARD = "model-00002-of-00003.safetensors"
 REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no config": (without("config.json"), "config.json: cannot be read"),
-    "config": (text("config.json", "{"), "config.json: this is no JSON"),
-    "config list": (text("config.json", "[]"), "config.json: this is no JSON object"),
+    "config": (text("config.json", "{"), "config.json: this is not JSON"),
+    "config list": (text("config.json", "[]"), "config.json: this is not a JSON object"),
     "shard": (without(SHARD), f"{SHARD}: this shard is missing"),
     "index": (text(INDEX, "{}"), f"{INDEX}: it has no `weight_map`"),
-    "path": (text(INDEX, '{"weight_map": {"a": "../x.safetensors"}}'), "is no name of a shard"),
-    "number": (text(INDEX, '{"weight_map": {"a": 3}}'), "3 is no name of a shard"),
+    "path": (
+        text(INDEX, '{"weight_map": {"a": "../x.safetensors"}}'),
+        "is not the name of a shard",
+    ),
+    "number": (text(INDEX, '{"weight_map": {"a": 3}}'), "3 is not the name of a shard"),
     "tensor": (
         text(INDEX, json.dumps({"weight_map": {"none": SHARD}})),
         "`none` is not in the shard",
@@ -81,7 +84,7 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: (folder / SHARD).write_bytes((folder / SHARD).read_bytes()[:-1]),
         "is cut",
     ),
-    "header": (lambda folder: (folder / SHARD).write_bytes(b"\xff" * 99), f"{SHARD}: not a sound"),
+    "header": (lambda folder: (folder / SHARD).write_bytes(b"\xff" * 99), f"{SHARD}: not a valid"),
     "nothing": (without(INDEX), f"there is no {SINGLE} and no {INDEX}"),
 }
 

@@ -23,12 +23,12 @@ KILLS = int(os.environ.get("PATIENTDX_KILLS", "12"))
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two models of 40 tensors, 100 kB each."""
     folder = tmp_path_factory.mktemp("pair")
-    found = []
+    folders = []
     for seed in range(2):
         rng = np.random.default_rng(seed)
         tensors = {f"t{n:02d}": tiny.Tensor(rng.standard_normal((100, 512))) for n in range(40)}
-        found.append(tiny.write(folder / str(seed), tensors))
-    return found[0], found[1]
+        folders.append(tiny.write(folder / str(seed), tensors))
+    return folders[0], folders[1]
 
 
 def started(pair: tuple[Path, Path], into: Path) -> subprocess.Popen[str]:

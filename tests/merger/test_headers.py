@@ -40,10 +40,10 @@ def test_what_is_composed_is_read(
 ) -> None:
     path = tmp_path_factory.mktemp("header") / "x.safetensors"
     offsets = written(path, slots)
-    found = {info.name: info for info in read_header(path)}
-    assert set(found) == {slot.name for slot in slots}
+    infos = {info.name: info for info in read_header(path)}
+    assert set(infos) == {slot.name for slot in slots}
     for slot, offset in zip(slots, offsets, strict=True):
-        info = found[slot.name]
+        info = infos[slot.name]
         assert (info.dtype, info.shape, info.file) == (slot.dtype, slot.shape, path)
         assert (info.offset, info.nbytes) == (offset, slot.nbytes)
 
@@ -93,22 +93,22 @@ DAMAGED = {
     "empty": (b"", "shorter than its header"),
     "seven bytes": (b"1234567", "shorter than its header"),
     "longer than the file": (raw({}, length=10_000), "shorter than its header"),
-    "no JSON": (raw(b"{oops"), "no JSON"),
-    "no UTF-8": (raw(b'{"\xff": 1}'), "no JSON"),
-    "deep": (raw(b"[" * 100_000), "no JSON"),
-    "a list": (raw([1]), "no JSON object"),
+    "no JSON": (raw(b"{oops"), "the header is not JSON"),
+    "no UTF-8": (raw(b'{"\xff": 1}'), "the header is not JSON"),
+    "deep": (raw(b"[" * 100_000), "the header is not JSON"),
+    "a list": (raw([1]), "not a JSON object"),
     "no entry": (raw({"a": 3}), "`a` is incomplete"),
     "no offsets": (raw({"a": {"dtype": "F32", "shape": [2]}}), "`a` is incomplete"),
     "one offset": (raw({"a": entry(offsets=[0])}), "`a` is incomplete"),
     "dtype": (raw({"a": entry("F31")}), "unknown dtype 'F31'"),
-    "shape": (raw({"a": entry(shape=5)}), "no sizes in whole numbers"),
-    "negative": (raw({"a": entry(shape=(-2,))}), "no sizes in whole numbers"),
-    "bool": (raw({"a": entry(shape=(True, 2))}), "no sizes in whole numbers"),
-    "huge": (raw({"a": entry(shape=(2**70,))}), "no sizes in whole numbers"),
+    "shape": (raw({"a": entry(shape=5)}), "sizes that are not whole numbers"),
+    "negative": (raw({"a": entry(shape=(-2,))}), "sizes that are not whole numbers"),
+    "bool": (raw({"a": entry(shape=(True, 2))}), "sizes that are not whole numbers"),
+    "huge": (raw({"a": entry(shape=(2**70,))}), "sizes that are not whole numbers"),
     "too few bytes": (raw({"a": entry(shape=(3,))}), "its data do not fill"),
-    "hole": (raw({"a": entry(offsets=[8, 16])}, 16), "leaves a hole"),
+    "hole": (raw({"a": entry(offsets=[8, 16])}, 16), "leaves a gap"),
     "overlap": (raw({"a": entry(), "b": entry(offsets=[4, 12])}, 12), "overlaps another"),
-    "twice": (raw(b'{"a": 1, "a": 2}'), "stands twice"),
+    "twice": (raw(b'{"a": 1, "a": 2}'), "appears twice"),
     "cut": (raw({"a": entry()}, 7), "the file is cut"),
     "more": (raw({"a": entry()}, 9), "1 bytes belong to no tensor"),
 }

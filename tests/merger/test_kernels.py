@@ -48,8 +48,8 @@ def unaligned(count: int, dtype: str, shift: int) -> Values:
     return Values(room[shift:], dtype)
 
 
-def exact(found: Values) -> np.ndarray:
-    return unpack(found).astype(np.float64)
+def exact(values: Values) -> np.ndarray:
+    return unpack(values).astype(np.float64)
 
 
 def same(left: Values, right: Values) -> bool:
@@ -93,13 +93,13 @@ def true_cosine(x: np.ndarray, y: np.ndarray) -> float:
 @given(tensors())
 def test_the_cosine_is_that_of_float64(pair: tuple[Values, Values]) -> None:
     a, b = pair
-    found = measure_moments(a, b)
-    assert found.finite == (True, True)
+    result = measure_moments(a, b)
+    assert result.finite == (True, True)
     x, y = exact(a), exact(b)
     # Norms at the limit of 1e-8 may fall on either side.
     if not any(0.999e-8 < long_norm(each) < 1.001e-8 for each in (x, y)):
-        assert found.cosine == pytest.approx(true_cosine(x, y), abs=3e-7)
-    for squares, exponent, each in ((found.aa, found.ea, x), (found.bb, found.eb, y)):
+        assert result.cosine == pytest.approx(true_cosine(x, y), abs=3e-7)
+    for squares, exponent, each in ((result.aa, result.ea, x), (result.bb, result.eb, y)):
         norm = math.ldexp(math.sqrt(squares), exponent)
         assert norm == pytest.approx(long_norm(each), rel=3e-7)
 

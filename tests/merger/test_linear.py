@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from float32_rounding import nearest_float32
 from fused import torch_fuses
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,19 +24,6 @@ SIZES_ODD = (1, 7, 16, 31, 33, 4095, 4097, 9001)
 TORCH = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 
 
-def nearest(exact: Fraction) -> float:
-    """A rational number rounded to float32 by its definition: to the nearest, ties to even."""
-    if not exact:
-        return 0.0
-    size = abs(exact)
-    exponent = size.numerator.bit_length() - size.denominator.bit_length()
-    exponent -= size < Fraction(2) ** exponent
-    step = Fraction(2) ** (max(exponent, -126) - 23)
-    rounded = round(size / step) * step  # Python rounds ties to even
-    large = math.inf if rounded >= 2**128 else float(rounded)
-    return math.copysign(large, exact)
-
-
 @given(st.lists(st.tuples(floats, floats), min_size=1, max_size=20), floats, st.booleans())
 def test_a_fused_product_is_rounded_once(
     rows: list[tuple[float, float]], b: float, near: bool
@@ -46,9 +34,9 @@ def test_a_fused_product_is_rounded_once(
         product = -(a * np.float32(b))
         cancelling = np.where(np.isfinite(product), product, np.float32(0))
         c = cancelling if near else np.array([row[1] for row in rows], np.float32)
-        found = fused_multiply_add(a, np.float32(b), c)
-    for x, y, z in zip(a.tolist(), c.tolist(), found.tolist(), strict=True):
-        assert z == nearest(Fraction(x) * Fraction(b) + Fraction(y))
+        fused = fused_multiply_add(a, np.float32(b), c)
+    for x, y, z in zip(a.tolist(), c.tolist(), fused.tolist(), strict=True):
+        assert z == nearest_float32(Fraction(x) * Fraction(b) + Fraction(y))
 
 
 @pytest.mark.parametrize("variant", [name for name in kernel_variants() if name != "numpy"])
@@ -65,12 +53,12 @@ def test_every_engine_fuses_to_the_same_bits(
 ) -> None:
     rng = np.random.default_rng(seed)
     first = rng.standard_normal(count) * 10.0**exponent
-    inputs = [packed(-first * 1.5 if at % 2 else first, one) for at, one in enumerate(dtypes)]
+    inputs = [packed(-first * 1.5 if at % 2 else first, dtype) for at, dtype in enumerate(dtypes)]
     weights = tuple(rng.choice([0.0, 0.6, 0.4, 1.0], len(dtypes)).tolist())
     made = [Values.empty(count, out) for _ in range(2)]
     finite = [
-        combine(inputs, WeightedSum(weights, divisor), one, variant=name)
-        for one, name in zip(made, (variant, "numpy"), strict=True)
+        combine(inputs, WeightedSum(weights, divisor), result, variant=name)
+        for result, name in zip(made, (variant, "numpy"), strict=True)
     ]
     assert finite[0] == finite[1]
     assert made[0].data.tobytes() == made[1].data.tobytes()
@@ -108,20 +96,20 @@ def by_mergekit(inputs: list[Values], weights: Any, **parameters: Any) -> Values
     kind = getattr(torch, TORCH[inputs[0].dtype])
     tensors = [torch.from_numpy(each.data.copy()).view(kind) for each in inputs]
     given_ = {"weight": list(weights), **parameters}
-    found = merge_tensors(tensors, "linear", parameters=given_)
-    return Values(found.view(torch.uint8).numpy(), inputs[0].dtype)
+    merged = merge_tensors(tensors, "linear", parameters=given_)
+    return Values(merged.view(torch.uint8).numpy(), inputs[0].dtype)
 
 
 def cancelling(rng: np.random.Generator, count: int, inputs: int, dtype: str) -> list[Values]:
     """Tensors whose weighted sums nearly cancel at some of the weights; zeros of both signs."""
     first = rng.standard_normal(count)
     first[::11] = -0.0
-    found = [first]
+    arrays = [first]
     for at in range(1, inputs):
         ratio = rng.choice([-1.5, -9.0, -1 / 9, -1.0, -2 / 3], count)
         near = first * ratio * (1 + rng.standard_normal(count) * 0.01)
-        found.append(near if at == 1 else rng.standard_normal(count) * 0.01)
-    return [packed(each, dtype) for each in found]
+        arrays.append(near if at == 1 else rng.standard_normal(count) * 0.01)
+    return [packed(each, dtype) for each in arrays]
 
 
 @pytest.mark.parametrize("dtype", TORCH)
@@ -135,8 +123,8 @@ def test_two_tensors_are_mergekit_s_bit_by_bit(count: int, dtype: str) -> None:
             wanted = by_mergekit(inputs, weights, **said).data.tobytes()
             for variant in kernel_variants():
                 out = Values.empty(count, dtype)
-                found = linear_sum(weights, divided=not said)
-                assert combine(inputs, found, out, variant=variant)
+                row = linear_sum(weights, divided=not said)
+                assert combine(inputs, row, out, variant=variant)
                 assert out.data.tobytes() == wanted
 
 

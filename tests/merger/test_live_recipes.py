@@ -69,24 +69,37 @@ def test_a_recipe_of_multislerp_is_mergekit_s(kind: str, three: list[Path], tmp_
     hand = [state(folder) for folder in three]
     assert merged.tensor_weights.keys() == rounded.keys()
     for name, tensor in merged.module.state_dict().items():
-        terms = sum(one[name].double().abs() for one in hand)
+        terms = sum(source[name].double().abs() for source in hand)
         assert apart(tensor, exact[name], terms) < 2 * EPSILON
         # MergeKit's float32 rounds norms, means and projections on the way.
         assert apart(rounded[name], exact[name], terms) < 20 * EPSILON
     merged.close()
 
 
-def apart(one: Any, other: Any, terms: Any) -> float:
+def apart(left: Any, right: Any, terms: Any) -> float:
     """The greatest distance of two tensors, in shares of the sizes of the inputs."""
-    return float(((one.double() - other.double()).abs() / terms).nan_to_num(0.0).max())
+    return float(((left.double() - right.double()).abs() / terms).nan_to_num(0.0).max())
+
+
+def test_a_recipe_is_opened_from_its_folders(three: list[Path]) -> None:
+    data = recipe_of(three, [0.2, 0.3, 0.5])
+    settings = ModelSettings(dtype="float32")
+    opened = MergedModel.from_recipe(parse_recipe(to_yaml(data)), settings)
+    planned_model = MergedModel.load(planned(data), settings=settings)
+    assert opened.digest == planned_model.digest
+    for model in (opened, planned_model):
+        model.close()
+    data["models"][0]["model"] += "+lora"
+    with pytest.raises(MergeError, match="lora: adapters are not added in memory"):
+        MergedModel.from_recipe(parse_recipe(to_yaml(data)), settings)
 
 
 def test_weights_beside_zeros_are_an_input(three: list[Path]) -> None:
     data = recipe_of(three, [0, 3, 0])
     merged = MergedModel.load(planned(data), settings=ModelSettings(dtype="float32"))
-    one = state(three[1])
+    expected = state(three[1])
     for name, tensor in merged.module.state_dict().items():
-        assert same_bits(tensor, one[name].float())
+        assert same_bits(tensor, expected[name].float())
     merged.close()
 
 

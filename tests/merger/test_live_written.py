@@ -49,9 +49,9 @@ def written(plan: MergePlan, into: Path) -> Path:
 
 def assert_same(merged: MergedModel, folder: Path, dtype: str) -> None:
     wanted = loaded(folder, dtype)
-    found = merged.module.state_dict()
-    assert found.keys() == wanted.keys()
-    for name, tensor in found.items():
+    live = merged.module.state_dict()
+    assert live.keys() == wanted.keys()
+    for name, tensor in live.items():
         assert same_bits(tensor, wanted[name]), name
 
 
@@ -115,6 +115,6 @@ def test_the_path_of_a_gpu_gives_the_same_bits(tmp_path: Path) -> None:
         TensorWeights("multislerp", (0.5, 0.25, 0.25)),
     ):
         merged.remix(mix)
-        device.write({name: compute_sum(mix, found) for name, found in pairs.items()})
+        device.write({name: compute_sum(mix, moments) for name, moments in pairs.items()})
         for name, tensor in merged.module.state_dict().items():
             assert same_bits(tensor, other.module.state_dict()[name]), name

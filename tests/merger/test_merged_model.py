@@ -41,7 +41,7 @@ def opened(folders: list[Path], dtype: str = "bfloat16", **options: Any) -> Merg
 
 
 def live(merged: MergedModel) -> dict[str, Any]:
-    return {name: one.clone() for name, one in merged.module.state_dict().items()}
+    return {name: tensor.clone() for name, tensor in merged.module.state_dict().items()}
 
 
 def mergekit(folders: list[Path], method: str, dtype: str, **parameters: Any) -> dict[str, Any]:
@@ -166,13 +166,13 @@ def test_many_points_from_one_read_are_the_live_ones(place: Path, work: str) -> 
     merged = opened(folders, rows=rows, work=work).remix(0.3)
     before = live(merged)
     points = [0.0, 0.4, lambda name: 0.2 if "mlp" in name else 0.9, 1.0]
-    found = list(merged.tensors_at(points))
+    tensors = list(merged.tensors_at(points))
     assert all(same_bits(tensor, before[name]) for name, tensor in live(merged).items())
-    assert {name for name, _ in found} == {*merged.tensor_weights}
+    assert {name for name, _ in tensors} == {*merged.tensor_weights}
     for number, point in enumerate(points):
         merged.remix(point)
         wanted = live(merged)
-        assert all(same_bits(each[number], wanted[name]) for name, each in found)
+        assert all(same_bits(each[number], wanted[name]) for name, each in tensors)
 
 
 def test_the_digest_follows_the_mix(pair: list[Path]) -> None:
@@ -216,22 +216,22 @@ def test_vocabularies_of_two_sizes(place: Path, keep: int) -> None:
     hand = [state(folder) for folder in folders]
     for t in (0.0, 0.4, 1.0):
         merged.remix(t)
-        found = live(merged)["lm_head.weight"]
+        output = live(merged)["lm_head.weight"]
         common = min(len(one["lm_head.weight"]) for one in hand)
-        assert found.shape[0] == rows == merged.module.config.vocab_size
+        assert output.shape[0] == rows == merged.module.config.vocab_size
         if t in {0.0, 1.0}:
-            assert same_bits(found[:common], hand[int(t)]["lm_head.weight"][:common])
+            assert same_bits(output[:common], hand[int(t)]["lm_head.weight"][:common])
         if keep:
-            assert same_bits(found[common:], hand[0]["lm_head.weight"][common:])
+            assert same_bits(output[common:], hand[0]["lm_head.weight"][common:])
 
 
 def test_rows_beyond_those_of_the_base_come_from_the_other(place: Path) -> None:
     folders = [siblings(place / "few")[0], siblings(place / "more", rows=7)[1]]
     rows = len(state(folders[1])["lm_head.weight"])
     merged = opened(folders, rows=rows).remix(0)
-    found, other = live(merged)["lm_head.weight"], state(folders[1])["lm_head.weight"]
-    assert same_bits(found[-7:], other[-7:])
-    assert same_bits(found[:-7], state(folders[0])["lm_head.weight"])
+    output, other = live(merged)["lm_head.weight"], state(folders[1])["lm_head.weight"]
+    assert same_bits(output[-7:], other[-7:])
+    assert same_bits(output[:-7], state(folders[0])["lm_head.weight"])
 
 
 REFUSED: list[tuple[Any, str | None, str]] = [

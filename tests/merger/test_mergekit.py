@@ -26,10 +26,10 @@ TS = (0.0, 0.1, 0.4, 0.5, 0.93, 1.0)
 def tensors_of(checkpoint: Checkpoint) -> dict[str, Any]:
     from safetensors.torch import load_file
 
-    found: dict[str, Any] = {}
+    tensors: dict[str, Any] = {}
     for file in checkpoint.files:
-        found.update(load_file(file))
-    return found
+        tensors.update(load_file(file))
+    return tensors
 
 
 def hard_pair(seed: int) -> tuple[dict[str, tiny.Tensor], dict[str, tiny.Tensor]]:
@@ -60,12 +60,12 @@ def agree(ours: Checkpoint, theirs: Mapping[str, Any], pair: list[Checkpoint], d
     for name, tensor in theirs.items():
         assert tuple(tensor.shape) == ours.tensors[name].shape
         assert tensor.dtype == getattr(torch, TORCH[dtype]), name
-        found, expected = wide(ours.values(name)), tensor.double().numpy().reshape(-1)
+        merged, expected = wide(ours.values(name)), tensor.double().numpy().reshape(-1)
         a, b = (np.abs(wide(each.values(name))) for each in pair)
         granted = ulps(expected, "BF16" if dtype != "F16" else "F16") + 2e-6 * (a + b)
-        assert np.all(np.abs(found - expected) <= granted), name
-        equal += int(np.sum(found == expected))
-        total += len(found)
+        assert np.all(np.abs(merged - expected) <= granted), name
+        equal += int(np.sum(merged == expected))
+        total += len(merged)
     return equal / total
 
 

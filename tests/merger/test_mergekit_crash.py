@@ -37,9 +37,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def expected(models: Path) -> dict[str, str]:
     """The digests of a merge by MergeKit that nobody kills."""
     assert merge(job_of(models), models / "out").engine.startswith("mergekit ")
-    found = digest(models / "out")
+    digests = digest(models / "out")
     shutil.rmtree(models / "out")
-    return found
+    return digests
 
 
 @pytest.mark.parametrize(

@@ -28,30 +28,30 @@ def vectors(draw: st.DrawFn, most: int = 4) -> list[Vector]:
     """Vectors of one length; some parallel, antipodal or zero."""
     count, size = draw(st.integers(2, most)), draw(st.integers(1, 12))
     row = st.lists(numbers, min_size=size, max_size=size)
-    found = [np.array(draw(row)) * draw(scales) for _ in range(count)]
+    drawn = [np.array(draw(row)) * draw(scales) for _ in range(count)]
     if draw(st.booleans()):
-        found[1] = found[0] * draw(st.sampled_from([1.0, -1.0, 2.0, 0.0]))
-    return found
+        drawn[1] = drawn[0] * draw(st.sampled_from([1.0, -1.0, 2.0, 0.0]))
+    return drawn
 
 
 def shares(count: int) -> st.SearchStrategy[list[float]]:
-    one = st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0, 3.0])
-    return st.lists(one, min_size=count, max_size=count).filter(any)
+    weight = st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0, 3.0])
+    return st.lists(weight, min_size=count, max_size=count).filter(any)
 
 
 def pairs_of(some: list[Vector]) -> PairMoments:
-    values = [Values.from_array(one) for one in some]
+    values = [Values.from_array(vector) for vector in some]
     count = range(len(some))
-    found = {(i, j): measure_moments(values[i], values[j]) for i, j in combinations(count, 2)}
-    return PairMoments(found)
+    pairs = {(i, j): measure_moments(values[i], values[j]) for i, j in combinations(count, 2)}
+    return PairMoments(pairs)
 
 
 def multislerp(some: list[Vector], weights: list[float]) -> Vector:
     """MergeKit 0.1.5 `multislerp` without a base, step by step."""
     eps = 1e-8
     w = np.array(weights) / sum(weights)
-    norms = np.array([np.linalg.norm(one) for one in some])
-    units = np.stack([one / (norm + eps) for one, norm in zip(some, norms, strict=True)])
+    norms = np.array([np.linalg.norm(vector) for vector in some])
+    units = np.stack([vector / (norm + eps) for vector, norm in zip(some, norms, strict=True)])
     mean = w @ units
     mean = mean / np.linalg.norm(mean)
     tangents = units - (units @ mean)[:, None] * mean
@@ -60,8 +60,10 @@ def multislerp(some: list[Vector], weights: list[float]) -> Vector:
     return (mean * math.cos(size) + step * (math.sin(size) / size)) * float(norms @ w)
 
 
-def summed(some: list[Vector], found: WeightedSum) -> Vector:
-    return np.sum([weight * one for weight, one in zip(found.weights, some, strict=True)], axis=0)
+def summed(some: list[Vector], total: WeightedSum) -> Vector:
+    return np.sum(
+        [weight * vector for weight, vector in zip(total.weights, some, strict=True)], axis=0
+    )
 
 
 @given(st.data())
@@ -69,21 +71,21 @@ def test_multislerp_is_mergekit_s_formula(data: st.DataObject) -> None:
     some = data.draw(vectors())
     given_weights = data.draw(shares(len(some)))
     w = np.array(given_weights) / sum(given_weights)
-    units = [one / (np.linalg.norm(one) + 1e-8) for one in some]
+    units = [vector / (np.linalg.norm(vector) + 1e-8) for vector in some]
     assume(np.linalg.norm(w @ np.stack(units)) > 1e-3)
     mix = resolve_point(given_weights, "multislerp", len(some))
-    found = summed(some, compute_sum(mix, pairs_of(some), wide=True))
+    merged = summed(some, compute_sum(mix, pairs_of(some), wide=True))
     wanted = multislerp(some, given_weights)
-    size = max(float(np.linalg.norm(one)) for one in some)
+    size = max(float(np.linalg.norm(vector)) for vector in some)
     # An input that is all of a mix is taken as it is; MergeKit loses ε of its norm.
-    assert np.abs(found - wanted).max() <= 1e-7 * size + 1e-8
+    assert np.abs(merged - wanted).max() <= 1e-7 * size + 1e-8
 
 
 @given(st.data())
 def test_slerp_is_its_formula(data: st.DataObject) -> None:
     a, b = data.draw(vectors(2))
     t = data.draw(st.sampled_from([0.0, 0.1, 0.4, 0.5, 0.9, 1.0]))
-    found = summed([a, b], compute_sum(resolve_point(t, "slerp", 2), pairs_of([a, b]), wide=True))
+    merged = summed([a, b], compute_sum(resolve_point(t, "slerp", 2), pairs_of([a, b]), wide=True))
     norms = [norm if norm > 1e-8 else 1.0 for norm in map(float, map(np.linalg.norm, (a, b)))]
     dot = float(np.clip((a / norms[0]) @ (b / norms[1]), -1, 1))
     assume(abs(abs(dot) - 0.9995) > 1e-9)
@@ -91,7 +93,7 @@ def test_slerp_is_its_formula(data: st.DataObject) -> None:
     if abs(dot) <= 0.9995 and 0 < t < 1:
         theta = math.acos(dot)
         wanted = (math.sin((1 - t) * theta) * a + math.sin(t * theta) * b) / math.sin(theta)
-    assert np.allclose(found, wanted, rtol=1e-9, atol=1e-12 * max(norms))
+    assert np.allclose(merged, wanted, rtol=1e-9, atol=1e-12 * max(norms))
 
 
 def test_two_that_cancel_are_merged_linearly_and_three_are_refused() -> None:

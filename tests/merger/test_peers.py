@@ -74,12 +74,12 @@ def compare(recipe: dict[str, Any], place: Path, **options: Any) -> None:
     assert ours.keys() == theirs.keys()
     inputs = [tensors(ref) for ref in dict.fromkeys(named(recipe))]
     for name in ours:
-        given = [one[name] for one in inputs]
+        sources = [model[name] for model in inputs]
         # What is written wider was rounded to the inputs' dtype before.
-        work = given[0].dtype if "out_dtype" in recipe else None
-        if recipe["merge_method"] == "linear" and given[0].dtype.itemsize < 8 and torch_fuses():
+        work = sources[0].dtype if "out_dtype" in recipe else None
+        if recipe["merge_method"] == "linear" and sources[0].dtype.itemsize < 8 and torch_fuses():
             assert ours[name].equal(theirs[name]), name
-        assert apart(ours[name], theirs[name], given, work) <= 1, name
+        assert apart(ours[name], theirs[name], sources, work) <= 1, name
     loaded(place / "ours")
 
 
@@ -241,10 +241,10 @@ def test_a_tied_model_and_one_that_is_not_make_one_that_is_not(tmp_path: Path) -
         done = merge(job_of(recipe), out)
         assert done.engine.startswith("mergekit")
         net = loaded(out)
-        found, theirs = tensors(out), tensors(by_mergekit(recipe, tmp_path / f"mk-{base.name}"))
-        assert ulps(found["lm_head.weight"], theirs["lm_head.weight"]) == 0
+        ours, theirs = tensors(out), tensors(by_mergekit(recipe, tmp_path / f"mk-{base.name}"))
+        assert ulps(ours["lm_head.weight"], theirs["lm_head.weight"]) == 0
         assert not net.config.tie_word_embeddings
-        assert net.lm_head.weight.equal(found["lm_head.weight"].float())
+        assert net.lm_head.weight.equal(ours["lm_head.weight"].float())
 
 
 def test_slices_that_drop_layers_are_for_mergekit(pairs: Any, tmp_path: Path) -> None:

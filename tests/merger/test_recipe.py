@@ -83,7 +83,7 @@ def test_models_are_named_as_mergekit_names_them(text: str, ref: ModelRef) -> No
 
 
 BAD = {
-    "merge_method: slerp\nmodels: [": (2, "no YAML"),
+    "merge_method: slerp\nmodels: [": (2, "not valid YAML"),
     "": (1, "empty"),
     "- a": (1, "must be a mapping"),
     "merge_method: slerp\nmodels: []\nbase_model: A": (2, "no model is listed"),
@@ -96,7 +96,7 @@ BAD = {
     "merge_method: linear\nmodels:\n- modle: A": (3, "no key `modle`"),
     "merge_method: linear\nmodels: [{model: A}]\nparamters: {}": (3, "no key `paramters`"),
     "merge_method: linear\nmodels: [{model: A}]\ndtype: int8": (3, "no dtype `int8`"),
-    "merge_method: linear\nmodels: [{model: a+b+c}]": (2, "no model"),
+    "merge_method: linear\nmodels: [{model: a+b+c}]": (2, "is not a model"),
     "merge_method: linear\nmodels: [{model: A}]\nparameters: {weight: [[1]]}": (3, "number or a"),
     "merge_method: linear\nmodels: [{model: A}]\nparameters: {weight: .nan}": (3, "finite"),
     "merge_method: slerp\nbase_model: A\nmodels: [{model: A}, {model: B}]\nparameters:\n  t: 1.5": (
@@ -112,7 +112,7 @@ BAD = {
     "  - {model: A, layer_range: [0, 2]}\n  - {model: B, layer_range: [0, 1]}\n"
     "merge_method: linear": (2, "same number of layers"),
     "merge_method: linear\nmodels: [{model: A}]\n---\na: b": (3, "more than one recipe"),
-    "merge_method: linear\nmerge_method: slerp": (2, "stands twice"),
+    "merge_method: linear\nmerge_method: slerp": (2, "appears twice"),
 }
 
 

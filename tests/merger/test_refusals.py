@@ -101,8 +101,8 @@ def test_an_empty_folder_and_a_link_to_one_are_filled(tmp_path: Path, plan: Merg
     write_merge(plan, tmp_path / "empty")
     write_merge(plan, tmp_path / "link")
     write_merge(plan, tmp_path / "new" / "deep")
-    found = [digest(tmp_path / name) for name in ("empty", "linked", "new/deep")]
-    assert found[0] == found[1] == found[2]
+    digests = [digest(tmp_path / name) for name in ("empty", "linked", "new/deep")]
+    assert digests[0] == digests[1] == digests[2]
 
 
 HOLDER = """

@@ -98,12 +98,12 @@ def test_linear_takes_the_weights_that_mergekit_takes(
             continue
         expected = [float(weight or 0) for weight in weights]
         shares = [weight / (total if normalize else 1) for weight in expected]
-        found = schedule.weights_of(name)
+        resolved_weights = schedule.weights_of(name)
         if sorted(shares) == [0.0, 1.0]:
-            assert found == TensorWeights("copy", tuple(shares))
+            assert resolved_weights == TensorWeights("copy", tuple(shares))
             continue
-        assert found.weights == pytest.approx(expected, rel=1e-12, abs=0)
-        assert (found.method, found.divided) == ("linear", bool(normalize))
+        assert resolved_weights.weights == pytest.approx(expected, rel=1e-12, abs=0)
+        assert (resolved_weights.method, resolved_weights.divided) == ("linear", bool(normalize))
 
 
 @pytest.mark.parametrize("said", [False, 0, "no", "off"])

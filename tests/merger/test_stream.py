@@ -41,18 +41,18 @@ def test_tensors_are_those_of_the_formula(
 ) -> None:
     plan = plan_of(pair, method, (1 - T, T))
     written = write_merge(plan, tmp_path / "out", CONFIG, threads=threads)
-    found = Checkpoint.open(written.folder)
-    assert set(found.tensors) == set(pair[0].tensors)
+    merged = Checkpoint.open(written.folder)
+    assert set(merged.tensors) == set(pair[0].tensors)
     linear = 0
-    for name in found.tensors:
+    for name in merged.tensors:
         a, b = (wide(each.values(name)) for each in pair)
         expected = slerped(a, b, T) if method == "slerp" else (1 - T) * a + T * b
-        assert rounded(wide(found.values(name)), expected, a, b)
+        assert rounded(wide(merged.values(name)), expected, a, b)
         if method == "slerp":
             cosine = written.cosines[name]
             assert cosine == pytest.approx(a @ b / np.linalg.norm(a) / np.linalg.norm(b), abs=1e-6)
             linear += cosine > 0.9995
-    assert 0 < linear < len(found.tensors) or method == "linear"
+    assert 0 < linear < len(merged.tensors) or method == "linear"
     assert list(written.cosines) == (list(pair[0].tensors) if method == "slerp" else [])
     assert (written.resumed, written.shards) == (0, ("model.safetensors",))
 
@@ -63,10 +63,10 @@ def test_the_ends_are_the_inputs_byte_by_byte(
     tmp_path: Path, pair: tuple[Checkpoint, Checkpoint], method: str, t: float
 ) -> None:
     write_merge(plan_of(pair, method, (1 - t, t)), tmp_path / "out", CONFIG)
-    found = Checkpoint.open(tmp_path / "out")
-    for name in found.tensors:
+    merged = Checkpoint.open(tmp_path / "out")
+    for name in merged.tensors:
         expected = pair[int(t)].values(name).data.tobytes()
-        assert found.values(name).data.tobytes() == expected
+        assert merged.values(name).data.tobytes() == expected
 
 
 def test_shards_are_cut_and_indexed(tmp_path: Path, pair: tuple[Checkpoint, Checkpoint]) -> None:
@@ -134,11 +134,11 @@ def test_large_tensors_are_merged_in_parts(tmp_path: Path, monkeypatch: pytest.M
     seen: list[int] = []
     plan = plan_of(pair, "slerp", (1 - T, T))
     write_merge(plan, tmp_path / "out", CONFIG, threads=3, progress=seen.append)
-    found = Checkpoint.open(tmp_path / "out")
+    merged = Checkpoint.open(tmp_path / "out")
     a, b = (wide(each.values("big")) for each in pair)
     expected = slerped(a, b, T)
-    assert rounded(wide(found.values("big")), expected, a, b)
-    assert wide(found.values("one")) == pytest.approx([2.7], rel=2**-8)
+    assert rounded(wide(merged.values("big")), expected, a, b)
+    assert wide(merged.values("one")) == pytest.approx([2.7], rel=2**-8)
     assert seen == sorted(seen)
     assert (seen[0], seen[-1]) == (0, plan.nbytes)
     assert len(seen) > 5
@@ -160,13 +160,13 @@ def test_rows_are_trimmed_and_grown(tmp_path: Path, method: str, base: int) -> N
         task = TensorTask(EMBEDDING, "BF16", (rows, 16), method, (1 - T, T))
         out = tmp_path / f"{rows}"
         write_merge(MergePlan(pair, (task,), base), out, CONFIG)
-        found = rows_of(wide(Checkpoint.open(out).values(EMBEDDING)))
+        merged = rows_of(wide(Checkpoint.open(out).values(EMBEDDING)))
         both = min(rows, 50)
         x, y = a[:both].reshape(-1), b[:both].reshape(-1)
         expected = rows_of(slerped(x, y, T) if method == "slerp" else (1 - T) * x + T * y)
-        assert found.shape == (rows, 16)
-        assert rounded(found[:both], expected, a[:both], b[:both])
-        assert np.array_equal(found[both:], b[both:rows])
+        assert merged.shape == (rows, 16)
+        assert rounded(merged[:both], expected, a[:both], b[:both])
+        assert np.array_equal(merged[both:], b[both:rows])
 
 
 def test_integers_are_copied(tmp_path: Path) -> None:
@@ -177,8 +177,8 @@ def test_integers_are_copied(tmp_path: Path) -> None:
     source = Checkpoint.open(folder)
     task = TensorTask("ids", "I64", (3,), "copy", (1.0,))
     write_merge(MergePlan((source,), (task,)), tmp_path / "out", CONFIG)
-    found = Checkpoint.open(tmp_path / "out").values("ids")
-    assert found.data.tobytes() == source.values("ids").data.tobytes()
+    merged = Checkpoint.open(tmp_path / "out").values("ids")
+    assert merged.data.tobytes() == source.values("ids").data.tobytes()
 
 
 DTYPES = [
@@ -202,8 +202,8 @@ def test_dtypes_are_mixed_and_rounded_where_asked(
     ]
     plan = plan_of(pair, method, (1 - T, T), dtype, work)
     write_merge(plan, tmp_path / "out", CONFIG)
-    found = Checkpoint.open(tmp_path / "out")
-    for name, info in found.tensors.items():
+    merged = Checkpoint.open(tmp_path / "out")
+    for name, info in merged.tensors.items():
         a, b = (
             wide(tiny.Tensor(wide(each.values(name)), work or each.tensors[name].dtype).values)
             for each in pair
@@ -214,7 +214,7 @@ def test_dtypes_are_mixed_and_rounded_where_asked(
         # Float32 arithmetic may round to the neighbour of what float64 does.
         steps = 1.01 * ulps(exact, work) if work else 0.51 * ulps(exact, dtype)
         rounding = (1e-15 if "F64" in (left, right) else 2e-7) * (np.abs(a) + np.abs(b))
-        assert np.all(np.abs(wide(found.values(name)) - expected) <= steps + rounding)
+        assert np.all(np.abs(wide(merged.values(name)) - expected) <= steps + rounding)
 
 
 def test_without_a_compiler_the_bytes_are_the_same(
@@ -234,13 +234,13 @@ def test_float64_beyond_the_range_of_its_squares(tmp_path: Path, scale: float) -
     pair = [Checkpoint.open(tiny.write(tmp_path / str(n), {"x": x})) for n, x in enumerate(tensors)]
     written = write_merge(plan_of(pair, "slerp", (1 - T, T)), tmp_path / "out", CONFIG)
     a, b = (wide(each.values) / scale for each in tensors)
-    found = wide(Checkpoint.open(tmp_path / "out").values("x")) / scale
+    merged = wide(Checkpoint.open(tmp_path / "out").values("x")) / scale
     if scale > 1:
         assert written.cosines["x"] == pytest.approx(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
-        assert found == pytest.approx(slerped(a, b, T), rel=1e-12)
+        assert merged == pytest.approx(slerped(a, b, T), rel=1e-12)
     else:  # norms below 1e-8 count as 1: the cosine is 0
         assert written.cosines["x"] == 0
-        assert found == pytest.approx(slerped(a * 1e-9, b * 1e-9, T) * 1e9, rel=1e-7)
+        assert merged == pytest.approx(slerped(a * 1e-9, b * 1e-9, T) * 1e9, rel=1e-7)
 
 
 def test_files_may_tell_of_the_merge(tmp_path: Path, pair: tuple[Checkpoint, Checkpoint]) -> None:
@@ -255,6 +255,6 @@ def test_files_may_tell_of_the_merge(tmp_path: Path, pair: tuple[Checkpoint, Che
 def test_files_lie_beside_the_weights(
     tmp_path: Path, pair: tuple[Checkpoint, Checkpoint], name: str
 ) -> None:
-    with pytest.raises(ValueError, match="no name for a file beside the weights"):
+    with pytest.raises(ValueError, match="not a name for a file beside the weights"):
         write_merge(plan_of(pair, "slerp", (1 - T, T)), tmp_path / "out", {name: b""})
     assert list(tmp_path.iterdir()) == []

@@ -62,21 +62,21 @@ def test_padding_rows_as_dart_math_has_them(few: int, many: int, tmp_path: Path)
     save_words(math, few, pad=True)
     save_words(instruct, few)
     text = [7, 3, few - 1, 0, 12]
-    hand = [trimmed(one, tmp_path / f"{one.name}-cut", few) for one in (math, instruct)]
+    hand = [trimmed(model, tmp_path / f"{model.name}-cut", few) for model in (math, instruct)]
     for at, (a, b) in enumerate([(math, instruct), (instruct, math)]):
         out = tmp_path / f"out{at}"
         done = merged(a, b, out)
         cut = hand if at == 0 else hand[::-1]
         recipe = two_model_recipe("slerp", *map(str, cut), 0.4)
         expected = logits(by_mergekit(recipe, tmp_path / f"hand{at}"), text)
-        found = logits(out, text)
+        scores = logits(out, text)
         # The tokenizer of Math has one token more, and the base's tokenizer is the merge's.
         assert (
-            found.shape[1]
+            scores.shape[1]
             == (few + 1 if at == 0 else few)
             == len(AutoTokenizer.from_pretrained(out))
         )
-        torch.testing.assert_close(found[:, :few], expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(scores[:, :few], expected, rtol=1e-5, atol=1e-5)
         assert any(f"vocabulary rows: {many:,} in " in remark or f"{many:,} in" in remark
                    for remark in done.remarks)  # fmt: skip
     # The row that Instruct lacks is Math's own.
@@ -133,9 +133,9 @@ def test_rows_that_differ_are_told_and_chosen() -> None:
     special = Vocabulary(WORDS, special=13)
     assert choose_rows(["A", "B"], [16, 12], [special, same], 0).rows == 14
     nothing = Vocabulary(None)
-    found = choose_rows(["A", "B"], [16, 12], [nothing, nothing], 0)
-    assert found.rows == 12
-    assert "could not be compared" in found.remarks[0]
+    chosen = choose_rows(["A", "B"], [16, 12], [nothing, nothing], 0)
+    assert chosen.rows == 12
+    assert "could not be compared" in chosen.remarks[0]
     long = Vocabulary(WORDS | {10: "x"})
     assert "1 ids without a row" in choose_rows(["A", "B"], [10, 10], [long, same], 0).remarks[-1]
 

@@ -1,4 +1,4 @@
-/* The kernels over one block, as every variant compiles them: VARIANT is its name. */
+/* The kernels over one block. Every variant includes this file, with its WIDTH. */
 #include "lanes.h"
 
 #define STEPS (LANES / WIDTH)
@@ -6,14 +6,14 @@
 typedef Floats (*Load)(const uint8_t *);
 typedef Words (*Store)(uint8_t *, Floats);
 
-INLINE Floats ahead(Load load, const uint8_t *in)
+INLINE Floats load_ahead(Load load, const uint8_t *in)
 {
     PREFETCH(in + AHEAD);
     return load(in);
 }
 
-/* Adds lanes in float64, the upper half to the lower one until one is left. */
-INLINE double folded(const float *lanes)
+/* Adds lanes in float64: the upper half to the lower half, until one lane is left. */
+INLINE double fold_lanes(const float *lanes)
 {
     double wide[LANES];
     for (int i = 0; i < LANES; i++)
@@ -32,8 +32,8 @@ INLINE void moments_with(Load load, int64_t size, const uint8_t *a, const uint8_
     memset(ab, 0, sizeof ab);
     for (int64_t at = 0; at < BLOCK * size; at += LANES * size)
         for (int s = 0; s < STEPS; s++) {
-            Floats x = ahead(load, a + at + s * WIDTH * size);
-            Floats y = ahead(load, b + at + s * WIDTH * size);
+            Floats x = load_ahead(load, a + at + s * WIDTH * size);
+            Floats y = load_ahead(load, b + at + s * WIDTH * size);
             aa[s] += x * x;
             bb[s] += y * y;
             ab[s] += x * y;
@@ -43,52 +43,54 @@ INLINE void moments_with(Load load, int64_t size, const uint8_t *a, const uint8_
     memcpy(lanes[1], bb, sizeof bb);
     memcpy(lanes[2], ab, sizeof ab);
     for (int i = 0; i < 3; i++)
-        sums[i] = folded(lanes[i]);
+        sums[i] = fold_lanes(lanes[i]);
 }
 
 /* 1 where the highest bit of any of the words is set. */
 INLINE int any_high(Words words)
 {
-    uint32_t each[WIDTH], found = 0;
-    memcpy(each, &words, sizeof each);
+    uint32_t lanes[WIDTH], any = 0;
+    memcpy(lanes, &words, sizeof lanes);
     for (int i = 0; i < WIDTH; i++)
-        found |= each[i];
-    return (int)(found >> 31);
+        any |= lanes[i];
+    return (int)(any >> 31);
 }
 
-INLINE Floats everywhere(float x) { return x - (Floats){0}; }
+INLINE Floats broadcast(float x) { return x - (Floats){0}; }
 
 INLINE int combine_with(Load load, Store store, int64_t size, const uint8_t *a, const uint8_t *b,
                         float wa, float wb, float divisor, uint8_t *out, int64_t count)
 {
-    Words seen = {0};
-    Floats va = everywhere(wa), vb = everywhere(wb), zero = {0};
+    Words magnitudes = {0};
+    Floats va = broadcast(wa), vb = broadcast(wb), zero = {0};
     int64_t end = count * size, step = WIDTH * size;
     if (divisor == 0.0f)
         for (int64_t at = 0; at < end; at += step)
-            seen |= store(out + at, ahead(load, a + at) * va + ahead(load, b + at) * vb);
+            magnitudes |=
+                store(out + at, load_ahead(load, a + at) * va + load_ahead(load, b + at) * vb);
     else if (divisor == 1.0f)
         for (int64_t at = 0; at < end; at += step)
-            seen |= store(out + at, fused(ahead(load, b + at), vb,
-                                          fused(ahead(load, a + at), va, zero)));
+            magnitudes |= store(out + at, fused(load_ahead(load, b + at), vb,
+                                                fused(load_ahead(load, a + at), va, zero)));
     else
         for (int64_t at = 0; at < end; at += step)
-            seen |= store(out + at, fused(ahead(load, b + at), vb,
-                                          fused(ahead(load, a + at), va, zero)) / divisor);
-    return any_high(seen);
+            magnitudes |=
+                store(out + at, fused(load_ahead(load, b + at), vb,
+                                      fused(load_ahead(load, a + at), va, zero)) / divisor);
+    return any_high(magnitudes);
 }
 
-INLINE Words rounded_word(Words u) { return u + 0x7fffu + ((u >> 16) & 1u); }
+INLINE Words round_word(Words u) { return u + 0x7fffu + ((u >> 16) & 1u); }
 
 INLINE Words words_at(const uint8_t *in)
 {
-    Words found;
+    Words words;
     PREFETCH(in + AHEAD);
-    memcpy(&found, in, sizeof found);
-    return found;
+    memcpy(&words, in, sizeof words);
+    return words;
 }
 
-/* Past the caches, memory need not read what is overwritten whole. */
+/* Stores that bypass the caches do not read memory that is overwritten completely. */
 INLINE void put_words(uint8_t *out, Words words, int past_caches)
 {
 #if WIDTH == 16
@@ -107,12 +109,12 @@ INLINE void put_words(uint8_t *out, Words words, int past_caches)
 }
 
 #if WIDTH > 1
-#define SETTLE() _mm_sfence() /* so that other threads see it */
+#define FENCE() _mm_sfence() /* so that other threads see it */
 #else
-#define SETTLE() ((void)0)
+#define FENCE() ((void)0)
 #endif
 
-INLINE Floats mixed(Words x, Words y, Floats wa, Floats wb, float divisor)
+INLINE Floats weighted_pair(Words x, Words y, Floats wa, Floats wb, float divisor)
 {
     Floats zero = {0};
     if (divisor == 0.0f)
@@ -121,26 +123,25 @@ INLINE Floats mixed(Words x, Words y, Floats wa, Floats wb, float divisor)
     return divisor == 1.0f ? sum : sum / divisor;
 }
 
-/* `combine_with` of bfloat16, two numbers a word, without moving halves about: the upper half of a
- * word is a float32 as it is. What is written is the same but for numbers that are none, whose
- * blocks are refused anyway. */
+/* `combine_with` of bfloat16, two numbers per word, without unpacking: the upper half of a word is
+ * a float32. The output is the same except for NaN, whose blocks are refused anyway. */
 INLINE int combine_words(const uint8_t *a, const uint8_t *b, float wa, float wb, float divisor,
                          uint8_t *out, int64_t count, int past_caches)
 {
-    Words seen = {0};
-    Floats va = everywhere(wa), vb = everywhere(wb);
+    Words magnitudes = {0};
+    Floats va = broadcast(wa), vb = broadcast(wb);
     for (int64_t at = 0; at < count * 2; at += 4 * WIDTH) {
         Words x = words_at(a + at), y = words_at(b + at);
-        Words low = bits(mixed(x << 16, y << 16, va, vb, divisor));
-        Words high = bits(mixed(x & UPPER, y & UPPER, va, vb, divisor));
-        seen |= (low & 0x7fffffffu) + BIAS_ROUNDED;
-        seen |= (high & 0x7fffffffu) + BIAS_ROUNDED;
-        low = rounded_word(low) >> 16 | (rounded_word(high) & UPPER);
+        Words low = bits(weighted_pair(x << 16, y << 16, va, vb, divisor));
+        Words high = bits(weighted_pair(x & UPPER, y & UPPER, va, vb, divisor));
+        magnitudes |= (low & 0x7fffffffu) + BIAS_ROUNDED;
+        magnitudes |= (high & 0x7fffffffu) + BIAS_ROUNDED;
+        low = round_word(low) >> 16 | (round_word(high) & UPPER);
         put_words(out + at, low, past_caches);
     }
     if (past_caches)
-        SETTLE();
-    return any_high(seen);
+        FENCE();
+    return any_high(magnitudes);
 }
 
 static int combine_bf16(const uint8_t *a, const uint8_t *b, float wa, float wb, float divisor,
@@ -159,10 +160,10 @@ INLINE void weigh_with(Load load, int64_t size, const uint8_t *in, float weight,
                        float *sum, int64_t count)
 {
     for (int64_t i = 0; i < count; i += WIDTH) {
-        Floats x = ahead(load, in + i * size), before;
+        Floats x = load_ahead(load, in + i * size), before;
         memcpy(&before, sum + i, sizeof before);
         if (how == FUSED)
-            x = fused(x, everywhere(weight), before);
+            x = fused(x, broadcast(weight), before);
         else
             x = how == FIRST ? x * weight : before + x * weight;
         memcpy(sum + i, &x, sizeof x);
@@ -171,10 +172,10 @@ INLINE void weigh_with(Load load, int64_t size, const uint8_t *in, float weight,
 
 INLINE int pack_with(Store store, int64_t size, const float *in, uint8_t *out, int64_t count)
 {
-    Words seen = {0};
+    Words magnitudes = {0};
     for (int64_t i = 0; i < count; i += WIDTH)
-        seen |= store(out + i * size, load_f32((const uint8_t *)(in + i)));
-    return any_high(seen);
+        magnitudes |= store(out + i * size, load_f32((const uint8_t *)(in + i)));
+    return any_high(magnitudes);
 }
 
 #define MOST_KERNELS(kind, size)                                                                   \

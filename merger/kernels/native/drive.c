@@ -1,18 +1,18 @@
-/* From tensors to blocks: which kernel a block takes, and the last block of a tensor. */
+/* Cuts tensors into blocks, chooses the kernel of a block, and pads the last block. */
 #include "merge.h"
 
 const int64_t sizes[KINDS] = {2, 2, 4, 8};
 
-/* The numbers of a block filled up with zeros, in `room`, which holds BLOCK numbers. */
-static Numbers filled(Numbers in, int64_t count, int64_t full, uint8_t *room)
+/* Numbers padded with zeros to `full`, in `buffer`, which has room for BLOCK numbers. */
+static Numbers pad(Numbers in, int64_t count, int64_t full, uint8_t *buffer)
 {
     int64_t size = sizes[in.kind];
-    memcpy(room, in.data, (size_t)(count * size));
-    memset(room + count * size, 0, (size_t)((full - count) * size));
-    return (Numbers){room, in.kind};
+    memcpy(buffer, in.data, (size_t)(count * size));
+    memset(buffer + count * size, 0, (size_t)((full - count) * size));
+    return (Numbers){buffer, in.kind};
 }
 
-static Numbers from(Numbers in, int64_t start)
+static Numbers skip(Numbers in, int64_t start)
 {
     return (Numbers){in.data + start * sizes[in.kind], in.kind};
 }
@@ -39,22 +39,22 @@ static void block_moments(const Variant *v, Numbers a, Numbers b, double *sums)
 
 static void last_moments(const Variant *v, Numbers a, Numbers b, int64_t count, double *sums)
 {
-    uint8_t room_a[BLOCK * 8], room_b[BLOCK * 8];
-    block_moments(v, filled(a, count, BLOCK, room_a), filled(b, count, BLOCK, room_b), sums);
+    uint8_t padded_a[BLOCK * 8], padded_b[BLOCK * 8];
+    block_moments(v, pad(a, count, BLOCK, padded_a), pad(b, count, BLOCK, padded_b), sums);
 }
 
 void moments(const Variant *v, Numbers a, Numbers b, int64_t count, double *sums)
 {
     int64_t blocks = (count + BLOCK - 1) / BLOCK;
     for (int64_t i = 0; i < blocks; i++) {
-        double *chunk = sums + 3 * (i / CHUNK), found[3];
+        double *chunk = sums + 3 * (i / CHUNK), block[3];
         int64_t start = i * BLOCK, left = count - start;
         if (left >= BLOCK)
-            block_moments(v, from(a, start), from(b, start), found);
+            block_moments(v, skip(a, start), skip(b, start), block);
         else
-            last_moments(v, from(a, start), from(b, start), left, found);
+            last_moments(v, skip(a, start), skip(b, start), left, block);
         for (int s = 0; s < 3; s++)
-            chunk[s] = i % CHUNK ? chunk[s] + found[s] : found[s];
+            chunk[s] = i % CHUNK ? chunk[s] + block[s] : block[s];
     }
 }
 
@@ -76,8 +76,8 @@ static int pack_any(const Variant *v, const float *in, uint8_t *out, int kind, i
     return pack_wide(v, wide, out, kind, count);
 }
 
-/* Any number of inputs of any kind; `count` is a multiple of LANES. An input of weight zero is
- * left out, so that the sign of a zero is kept. */
+/* The weighted sum of any number of inputs of any kind; `count` is a multiple of LANES. Inputs of
+ * weight zero are skipped, which keeps the signs of zeros. */
 static int block_combine(const Variant *v, const Numbers *in, int inputs, const double *row,
                          uint8_t *out, int kind, int64_t count, int past_caches)
 {
@@ -101,24 +101,24 @@ static int block_combine(const Variant *v, const Numbers *in, int inputs, const 
     return pack_any(v, sum, out, kind, count);
 }
 
-/* Fewer numbers than LANES at the end are filled up with zeros. */
+/* Fewer numbers than LANES at the end are padded with zeros. */
 int combine(const Variant *v, const Numbers *in, int inputs, const double *sums, int outputs,
             uint8_t *const *outs, int kind, int64_t count, int past_caches)
 {
-    Numbers here[MAX_INPUTS];
-    uint8_t room[LANES * 8 * MAX_INPUTS], last[LANES * 8];
+    Numbers block[MAX_INPUTS];
+    uint8_t padded[LANES * 8 * MAX_INPUTS], last[LANES * 8];
     int bad = 0;
     for (int64_t start = 0; start < count;) {
         int64_t left = count - start, size = left < BLOCK ? left / LANES * LANES : BLOCK;
         int partial = size == 0;
         for (int i = 0; i < inputs; i++) {
-            here[i] = from(in[i], start);
+            block[i] = skip(in[i], start);
             if (partial)
-                here[i] = filled(here[i], left, LANES, room + i * LANES * 8);
+                block[i] = pad(block[i], left, LANES, padded + i * LANES * 8);
         }
         for (int o = 0; o < outputs; o++) {
             uint8_t *out = outs[o] + start * sizes[kind];
-            bad |= block_combine(v, here, inputs, sums + o * (inputs + 1), partial ? last : out,
+            bad |= block_combine(v, block, inputs, sums + o * (inputs + 1), partial ? last : out,
                                  kind, partial ? LANES : size, past_caches && !partial);
             if (partial)
                 memcpy(out, last, (size_t)(left * sizes[kind]));

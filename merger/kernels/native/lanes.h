@@ -1,7 +1,8 @@
-/* Numbers of a file as float32, WIDTH at a time, and back, rounded to the nearest, ties to even.
+/* Loads numbers of a file as float32, WIDTH at a time, and stores them rounded to the nearest, ties
+ * to even.
  *
- * Included once by every variant. Packing returns the magnitudes as they were written, each with
- * a bias that sets the highest bit where it is infinite or no number.
+ * Every variant includes this file once. Stores return the magnitudes that they wrote, plus a bias
+ * that sets the highest bit of those that are infinite or NaN.
  */
 #if WIDTH == 1
 typedef float Floats;
@@ -13,7 +14,8 @@ typedef uint32_t Words __attribute__((vector_size(4 * WIDTH)));
 #define MASK(condition) ((Words)(condition))
 #endif
 
-/* Halves of any address as words, and the lower halves of words (all below 2^16) back. */
+/* Loads 16-bit numbers at any address as words, and stores the lower halves of words (all below
+ * 2^16). */
 #if WIDTH == 16
 #define HALVES_AT(in) ((Words)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(in))))
 #define PUT_HALVES(out, words)                                                                     \
@@ -58,16 +60,17 @@ INLINE Floats fused(Floats a, Floats b, Floats c)
 #elif defined(__FP_FAST_FMAF)
 INLINE Floats fused(Floats a, Floats b, Floats c) { return __builtin_fmaf(a, b, c); }
 #else
-/* In float64 the product is exact. Where the sum is not, the one of its two neighbours whose last
- * bit is odd is rounded to float32 as the exact sum would be (Boldo and Melquiond 2008). */
+/* In float64 the product is exact. An inexact sum is rounded to odd: to the neighbour of the exact
+ * sum whose last bit is 1, which rounds to float32 as the exact sum would (Boldo and Melquiond
+ * 2008). */
 INLINE Floats fused(Floats a, Floats b, Floats c)
 {
     double product = (double)a * (double)b, addend = c, sum = product + addend;
-    double seen = sum - product, rest = (product - (sum - seen)) + (addend - seen);
+    double added = sum - product, error = (product - (sum - added)) + (addend - added);
     int64_t word;
     memcpy(&word, &sum, sizeof word);
-    if ((rest > 0 || rest < 0) && !(word & 1))
-        word += (rest > 0) == (sum > 0) ? 1 : -1;
+    if ((error > 0 || error < 0) && !(word & 1))
+        word += (error > 0) == (sum > 0) ? 1 : -1;
     memcpy(&sum, &word, sizeof sum);
     return (float)sum;
 }
@@ -76,30 +79,30 @@ INLINE Floats fused(Floats a, Floats b, Floats c)
 #define BIAS_BF16 (0x80000000u - 0x7f80u)
 #define BIAS_F16 (0x80000000u - 0x7c00u)
 #define BIAS_F32 (0x80000000u - 0x7f800000u)
-#define BIAS_ROUNDED (0x80000000u - 0x7f7f8000u) /* what rounds to no finite bfloat16 */
+#define BIAS_ROUNDED (0x80000000u - 0x7f7f8000u) /* for numbers that round to no finite bfloat16 */
 #define UPPER 0xffff0000u
 
 INLINE Words bits(Floats x)
 {
-    Words found;
-    memcpy(&found, &x, sizeof found);
-    return found;
+    Words words;
+    memcpy(&words, &x, sizeof words);
+    return words;
 }
 
 INLINE Floats number(Words x)
 {
-    Floats found;
-    memcpy(&found, &x, sizeof found);
-    return found;
+    Floats numbers;
+    memcpy(&numbers, &x, sizeof numbers);
+    return numbers;
 }
 
-INLINE Words chosen(Words mask, Words yes, Words no) { return (mask & yes) | (~mask & no); }
+INLINE Words select_words(Words mask, Words yes, Words no) { return (mask & yes) | (~mask & no); }
 
 INLINE Floats load_f32(const uint8_t *in)
 {
-    Floats found;
-    memcpy(&found, in, sizeof found);
-    return found;
+    Floats numbers;
+    memcpy(&numbers, in, sizeof numbers);
+    return numbers;
 }
 
 INLINE Words store_f32(uint8_t *out, Floats x)
@@ -114,7 +117,7 @@ INLINE Words store_bf16(uint8_t *out, Floats x)
 {
     Words u = bits(x);
     Words rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
-    rounded = chosen(MASK((u & 0x7fffffffu) > 0x7f800000u), (u >> 16) | 0x40u, rounded);
+    rounded = select_words(MASK((u & 0x7fffffffu) > 0x7f800000u), (u >> 16) | 0x40u, rounded);
     PUT_HALVES(out, rounded);
     return (rounded & 0x7fffu) + BIAS_BF16;
 }
@@ -144,14 +147,14 @@ INLINE Words store_f16(uint8_t *out, Floats x)
     return ((Words)_mm256_cvtepu16_epi32(halves) & 0x7fffu) + BIAS_F16;
 }
 #else
-/* Scaling by 2^112 puts the exponent right, of subnormal numbers as well. */
+/* Scaling by 2^112 corrects the exponent, also of subnormal numbers. */
 INLINE Floats load_f16(const uint8_t *in)
 {
     const float scale = 5192296858534827628530496329220096.0f;
     Words half = HALVES_AT(in), magnitude = (half & 0x7fffu) << 13;
     Words scaled = bits(number(magnitude) * scale);
     Words special = MASK((half & 0x7c00u) == 0x7c00u);
-    return number(chosen(special, magnitude | 0x7f800000u, scaled) | ((half & 0x8000u) << 16));
+    return number(select_words(special, magnitude | 0x7f800000u, scaled) | ((half & 0x8000u) << 16));
 }
 
 /* Below 2^-14, adding 0.5 leaves the subnormal half in the last bits, rounded by the addition. */
@@ -160,9 +163,9 @@ INLINE Words store_f16(uint8_t *out, Floats x)
     Words u = bits(x), magnitude = u & 0x7fffffffu;
     Words normal = (magnitude + 0xc8000fffu + ((magnitude >> 13) & 1u)) >> 13;
     Words small = bits(number(magnitude) + 0.5f) - 0x3f000000u;
-    Words half = chosen(MASK(magnitude < 0x38800000u), small, normal);
-    half = chosen(MASK(magnitude >= 0x47800000u), 0x7c00u | (half & 0u), half);
-    half = chosen(MASK(magnitude > 0x7f800000u), 0x7e00u | (half & 0u), half);
+    Words half = select_words(MASK(magnitude < 0x38800000u), small, normal);
+    half = select_words(MASK(magnitude >= 0x47800000u), 0x7c00u | (half & 0u), half);
+    half = select_words(MASK(magnitude > 0x7f800000u), 0x7e00u | (half & 0u), half);
     PUT_HALVES(out, half | ((u >> 16) & 0x8000u));
     return half + BIAS_F16;
 }

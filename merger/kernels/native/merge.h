@@ -1,10 +1,10 @@
 /* The compiled merge kernels: sums of products of two tensors, and weighted sums of several.
  *
- * Plain C11 over bytes that Python owns, as they lie in a safetensors file: little-endian numbers
- * at any address. Every variant gives the same bits, and so does NumPy (kernels_numpy.py), because
- * the order of additions is part of the definition:
+ * C11 over bytes that Python owns, as in a safetensors file: little-endian numbers at any address.
+ * Every variant gives the same bits, and so does NumPy (numpy_kernels.py), because the order of
+ * additions is part of the definition:
  *
- * - a tensor is cut into chunks of 256 blocks of 4,096 numbers, the last block filled with zeros;
+ * - a tensor is cut into chunks of 256 blocks of 4,096 numbers, the last block padded with zeros;
  * - number i of a block adds to lane i mod 32, in float32; the lanes are added in float64, the
  *   upper half to the lower one five times;
  * - a block whose sum of squares leaves [FLOOR, CEILING] is summed again in float64;
@@ -12,7 +12,7 @@
  *
  * A weighted sum with a divisor of 0 rounds every product and every sum to float32, as MergeKit's
  * SLERP does. With any other divisor it begins with +0, adds every product unrounded (a fused
- * multiply-add) and is divided at the end, as MergeKit's linear method does. Where an input is of
+ * multiply-add) and is divided at the end, as MergeKit's linear method does. If an input is
  * float64, so is all arithmetic, and every product is rounded.
  */
 #ifndef PATIENTDX_MERGE_H
@@ -27,7 +27,7 @@
 #define LANES 32
 #define MAX_INPUTS 64
 
-/* Outside, squares or their sums in float32 may be rounded to zero or infinity. */
+/* Outside this range, squares or their sums may round to zero or infinity in float32. */
 #define FLOOR 1e-30
 #define CEILING 1e36
 
@@ -49,8 +49,8 @@
 #define HAVE_AVX 0
 #endif
 
-/* Inputs are asked for so many bytes before they are needed: one core has too few loads under way
- * to keep memory busy. Asking beyond the end of an array is allowed, and does nothing. */
+/* Bytes by which inputs are prefetched, because one core has too few loads in flight to keep memory
+ * busy. Prefetching beyond the end of an array is allowed, and does nothing. */
 #define AHEAD 2048
 #define LINE 64 /* bytes of a cache */
 #if defined(__GNUC__)
@@ -68,7 +68,7 @@ typedef struct {
 } Numbers;
 
 /* Kernels over at most one block, for BF16, F16 and F32; `count` is a multiple of LANES. Those
- * that write return 0 where all that they wrote is finite. */
+ * that write return 0 if everything that they wrote is finite. */
 typedef struct {
     const char *name;
     void (*moments[3])(const uint8_t *a, const uint8_t *b, double *sums);
@@ -78,7 +78,8 @@ typedef struct {
     int (*pack[3])(const float *in, uint8_t *out, int64_t count);
 } Variant;
 
-/* How `weigh` puts products into a sum: over what is there, rounded and added, added unrounded. */
+/* How `weigh` changes a sum: replaces it by the product, adds the rounded product, or adds the
+ * product unrounded. */
 enum { FIRST, ADDED, FUSED };
 
 extern const Variant plain_variant;
@@ -92,13 +93,13 @@ extern const int64_t sizes[KINDS];
 /* drive.c */
 /* sums: (chunks, 3) sums of a*a, b*b and a*b. */
 void moments(const Variant *v, Numbers a, Numbers b, int64_t count, double *sums);
-/* With `past_caches`, outputs need not be left in the caches, because nobody reads them soon.
- * outs[o] = the sum over inputs i of row[i] * in[i], where row is that of o in sums, which has
- * inputs + 1 columns, the last with the divisor; 0 where all is finite. */
+/* outs[o] = the sum over inputs i of row[i] * in[i], where row is row o of sums, which has
+ * inputs + 1 columns, the last with the divisor. Returns 0 if all is finite. With `past_caches`,
+ * outputs bypass the caches, as they are not read soon. */
 int combine(const Variant *v, const Numbers *in, int inputs, const double *sums, int outputs,
             uint8_t *const *outs, int kind, int64_t count, int past_caches);
 
-/* wide.c: the same of one block in float64; `pack_wide` needs no multiple of LANES. */
+/* wide.c: the same for one block in float64; `pack_wide` needs no multiple of LANES. */
 void unpack_wide(const Variant *v, Numbers in, int64_t count, double *out);
 void moments_wide(const Variant *v, Numbers a, Numbers b, int64_t count, double *sums);
 int combine_wide(const Variant *v, const Numbers *in, int inputs, const double *row,

@@ -1,4 +1,4 @@
-/* The module `_native` of the merge kernels: Python by its limited API, tensors as bytes. */
+/* The extension module `_native`, by Python's limited API; tensors are bytes. */
 #define Py_LIMITED_API 0x030B0000
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -18,18 +18,18 @@ static int has_avx512(void)
 static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 #endif
 
-/* The variants that run on this machine, the fastest first; returns how many. */
-static int available(const Variant **found)
+/* Lists the variants that run on this machine, the fastest first; returns their number. */
+static int available(const Variant **variants)
 {
     int count = 0;
 #if HAVE_AVX
     __builtin_cpu_init();
     if (has_avx512())
-        found[count++] = &avx512_variant;
+        variants[count++] = &avx512_variant;
     if (has_avx2())
-        found[count++] = &avx2_variant;
+        variants[count++] = &avx2_variant;
 #endif
-    found[count++] = &plain_variant;
+    variants[count++] = &plain_variant;
     return count;
 }
 
@@ -44,7 +44,7 @@ static const Variant *variant_named(const char *name)
     return NULL;
 }
 
-/* variants() -> the names of those that run here, the fastest first */
+/* variants() -> names of the variants that run here, the fastest first */
 static PyObject *variants_py(PyObject *module, PyObject *nothing)
 {
     (void)module, (void)nothing;
@@ -126,74 +126,74 @@ typedef struct {
     uint8_t *outs[MAX_INPUTS];
     int inputs, outputs, held, kind;
     int64_t count;
-} Job;
+} Combination;
 
-/* Takes the views of a tuple of arrays; 0 with an exception where one cannot be had. */
-static int take(Job *job, PyObject *arrays, int writable, int *count)
+/* Takes the views of a tuple of arrays. Returns 0 with an exception set if that fails. */
+static int take(Combination *work, PyObject *arrays, int writable, int *count)
 {
     Py_ssize_t size = PyTuple_Size(arrays);
     if (size < 0 || !demand(size > 0 && size <= MAX_INPUTS))
         return 0;
     for (Py_ssize_t i = 0; i < size; i++) {
-        if (!view_of(PyTuple_GetItem(arrays, i), job->views + job->held, writable))
+        if (!view_of(PyTuple_GetItem(arrays, i), work->views + work->held, writable))
             return 0;
-        job->held++;
+        work->held++;
     }
     *count = (int)size;
     return 1;
 }
 
-/* Fills the job's inputs and outputs; 0 where they do not fit together. */
-static int prepare(Job *job)
+/* Sets inputs and outputs from the views. Returns 0 if they do not fit together. */
+static int prepare(Combination *work)
 {
-    const uint8_t *kinds = job->kinds.buf;
-    if (job->kinds.len != job->inputs ||
-        job->weights.len != (int64_t)sizeof(double) * (job->inputs + 1) * job->outputs)
+    const uint8_t *kinds = work->kinds.buf;
+    if (work->kinds.len != work->inputs ||
+        work->weights.len != (int64_t)sizeof(double) * (work->inputs + 1) * work->outputs)
         return 0;
-    job->count = numbers_of(job->views, kinds[0]);
-    int sound = job->count >= 0;
-    for (int i = 0; i < job->inputs; i++) {
-        sound = sound && numbers_of(job->views + i, kinds[i]) == job->count;
-        job->in[i] = (Numbers){job->views[i].buf, kinds[i]};
+    work->count = numbers_of(work->views, kinds[0]);
+    int sound = work->count >= 0;
+    for (int i = 0; i < work->inputs; i++) {
+        sound = sound && numbers_of(work->views + i, kinds[i]) == work->count;
+        work->in[i] = (Numbers){work->views[i].buf, kinds[i]};
     }
-    for (int o = 0; o < job->outputs; o++) {
-        const Py_buffer *view = job->views + job->inputs + o;
-        sound = sound && numbers_of(view, job->kind) == job->count;
-        job->outs[o] = view->buf;
+    for (int o = 0; o < work->outputs; o++) {
+        const Py_buffer *view = work->views + work->inputs + o;
+        sound = sound && numbers_of(view, work->kind) == work->count;
+        work->outs[o] = view->buf;
     }
     return sound;
 }
 
 /* combine(variant, inputs, kinds bytes, sums f8 (outputs, inputs + 1), outputs, kind, past_caches): a row
  * has the weights of the inputs and a divisor, see merge.h
- * -> True where all that was written is finite */
+ * -> True if everything that was written is finite */
 static PyObject *combine_py(PyObject *module, PyObject *args)
 {
     (void)module;
     const char *name;
     PyObject *inputs, *kinds, *weights, *outputs;
-    Job job = {.held = 0};
+    Combination work = {.held = 0};
     int bad = 0, sound = 0, past_caches;
-    if (!PyArg_ParseTuple(args, "sOOOOii", &name, &inputs, &kinds, &weights, &outputs, &job.kind,
+    if (!PyArg_ParseTuple(args, "sOOOOii", &name, &inputs, &kinds, &weights, &outputs, &work.kind,
                           &past_caches))
         return NULL;
     const Variant *variant = variant_named(name);
-    if (!variant || !view_of(kinds, &job.kinds, 0))
+    if (!variant || !view_of(kinds, &work.kinds, 0))
         return NULL;
-    if (!view_of(weights, &job.weights, 0)) {
-        PyBuffer_Release(&job.kinds);
+    if (!view_of(weights, &work.weights, 0)) {
+        PyBuffer_Release(&work.kinds);
         return NULL;
     }
-    int taken = take(&job, inputs, 0, &job.inputs) && take(&job, outputs, 1, &job.outputs);
-    if (taken && (sound = prepare(&job))) {
+    int taken = take(&work, inputs, 0, &work.inputs) && take(&work, outputs, 1, &work.outputs);
+    if (taken && (sound = prepare(&work))) {
         Py_BEGIN_ALLOW_THREADS
-        bad = combine(variant, job.in, job.inputs, job.weights.buf, job.outputs, job.outs,
-                      job.kind, job.count, past_caches);
+        bad = combine(variant, work.in, work.inputs, work.weights.buf, work.outputs, work.outs,
+                      work.kind, work.count, past_caches);
         Py_END_ALLOW_THREADS
     }
-    release(job.views, job.held);
-    PyBuffer_Release(&job.kinds);
-    PyBuffer_Release(&job.weights);
+    release(work.views, work.held);
+    PyBuffer_Release(&work.kinds);
+    PyBuffer_Release(&work.weights);
     if (!taken || !demand(sound))
         return NULL;
     return PyBool_FromLong(!bad);

@@ -13,7 +13,7 @@ void unpack_wide(const Variant *v, Numbers in, int64_t count, double *out)
         out[i] = narrow[i];
 }
 
-static double folded(double *lanes)
+static double fold_lanes(double *lanes)
 {
     for (int half = LANES / 2; half; half /= 2)
         for (int i = 0; i < half; i++)
@@ -33,7 +33,7 @@ void moments_wide(const Variant *v, Numbers a, Numbers b, int64_t count, double 
             lanes[2][i] += x[at + i] * y[at + i];
         }
     for (int i = 0; i < 3; i++)
-        sums[i] = folded(lanes[i]);
+        sums[i] = fold_lanes(lanes[i]);
 }
 
 /* Halves are rounded by way of float32, as PyTorch does. */
