@@ -43,8 +43,8 @@ Run = dict[str, list[Hit]]
 class Patient:
     """One patient summary. Its repr shows neither text nor metadata.
 
-    `age_years` is in years (0.25 is three months). `derived` names those of `age_years` and
-    `sex` that were read out of the note's own words rather than out of fields of the source.
+    `age_years` is in years (0.25 is three months). `derived` names those of `age_years` and `sex`
+    that come from the text of the note instead of fields of the source.
     """
 
     patient_id: str
@@ -57,7 +57,7 @@ class Patient:
 
     @property
     def full_text(self) -> str:
-        """What is indexed: the title, if any, and the note."""
+        """The indexed text: the title, if any, and the note."""
         return f"{self.title}\n{self.text}" if self.title else self.text
 
 
@@ -78,11 +78,11 @@ class Query:
 
 @dataclass(frozen=True)
 class Filter:
-    """Which patients may be hits. Every condition that is set must hold.
+    """Conditions on hits; all that are set must hold.
 
-    `age` is an inclusive range in whole years as people speak of them: `(60, 80)` admits
-    everyone from the 60th birthday to the day before the 81st. Patients of unknown age or
-    sex never pass a condition on it.
+    `age` is an inclusive range in completed years: `(60, 80)` admits patients from the 60th
+    birthday to the day before the 81st. Patients of unknown age or sex never pass a condition on
+    it.
     """
 
     sex: Sex | None = None
@@ -98,7 +98,7 @@ class Filter:
 
 
 def float32(score: float) -> float:
-    """A number rounded to float32; what float32 cannot hold becomes infinite."""
+    """A number rounded to float32; infinite if it is out of range."""
     try:
         return float(unpack("f", pack("f", score))[0])
     except OverflowError:
@@ -106,7 +106,7 @@ def float32(score: float) -> float:
 
 
 def ranked(scores: Mapping[str, float] | Iterable[tuple[str, float]]) -> list[Hit]:
-    """Hits in the one order used everywhere, that of trec_eval.
+    """Hits in the order of trec_eval, which is used everywhere.
 
     Scores are compared as float32, ties go by doc_id in descending order.
     """

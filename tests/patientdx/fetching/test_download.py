@@ -75,7 +75,7 @@ class Bench:
     server: Server
     final: Path
     waits: list[float] = field(default_factory=list)
-    told: list[int] = field(default_factory=list)
+    progress: list[int] = field(default_factory=list)
 
     @property
     def part(self) -> Path:
@@ -92,7 +92,7 @@ class Bench:
             f"{self.server.address}/corpus.jsonl",
             expected,
             self.final,
-            on_bytes=on_bytes or self.told.append,
+            on_bytes=on_bytes or self.progress.append,
             sleep=self.waits.append,
         )
 
@@ -124,9 +124,9 @@ def bench(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Be
 def test_a_whole_file(bench: Bench) -> None:
     assert bench.fetch() == SHA256.sha256
     bench.assert_whole()
-    assert len(bench.told) > 1
-    assert bench.told == sorted(bench.told)
-    assert bench.told[-1] == len(DATA)
+    assert len(bench.progress) > 1
+    assert bench.progress == sorted(bench.progress)
+    assert bench.progress[-1] == len(DATA)
     assert bench.waits == []
     assert not {"authorization", "cookie"} & bench.server.names
 
@@ -248,7 +248,7 @@ def test_an_endless_answer_is_not_taken_whole(bench: Bench) -> None:
     bench.server.content = DATA * 3
     with pytest.raises(FetchError, match="wrong checksum"):
         bench.fetch()
-    assert bench.told[-1] == len(DATA) + 1
+    assert bench.progress[-1] == len(DATA) + 1
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])

@@ -163,8 +163,8 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_whole_fetch(fetch: Fetch, server: FakeHub, folder: Path, waits: list[float]) -> None:
-    told: list[tuple[str, int, int]] = []
-    report = fetch(on_progress=lambda *step: told.append(step))
+    progress: list[tuple[str, int, int]] = []
+    report = fetch(on_progress=lambda *step: progress.append(step))
     assert _files(folder) == WANTED
     assert (report.dataset, report.repo, report.revision) == ("recds", server.repo, COMMIT)
     assert [(f.path, f.size, f.sha256, f.fetched) for f in report.files] == [
@@ -172,7 +172,7 @@ def test_a_whole_fetch(fetch: Fetch, server: FakeHub, folder: Path, waits: list[
         for path, data in ((f.path, WANTED[f.path]) for f in report.files)
     ]
     sizes = {path: len(data) for path, data in WANTED.items()}
-    assert {path: size for path, here, size in told if here == size} == sizes
+    assert {path: size for path, here, size in progress if here == size} == sizes
     assert waits == []
 
 
@@ -241,12 +241,12 @@ def test_another_revision_is_asked_for_by_its_name(fetch: Fetch, server: FakeHub
 def test_a_second_run_fetches_nothing(fetch: Fetch, server: FakeHub) -> None:
     first = fetch()
     server.seen.clear()
-    told: list[tuple[str, int, int]] = []
-    second = fetch(on_progress=lambda *step: told.append(step))
+    progress: list[tuple[str, int, int]] = []
+    second = fetch(on_progress=lambda *step: progress.append(step))
     assert server.asked("/resolve/") == []
     assert [f.fetched for f in second.files] == [False] * len(WANTED)
     assert [f.sha256 for f in second.files] == [f.sha256 for f in first.files]
-    assert told == [(f.path, f.size, f.size) for f in first.files]
+    assert progress == [(f.path, f.size, f.size) for f in first.files]
 
 
 def test_a_changed_file_alone_is_fetched_again(fetch: Fetch, server: FakeHub, folder: Path) -> None:

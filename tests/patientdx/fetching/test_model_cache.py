@@ -165,9 +165,9 @@ def test_a_model_of_a_hub_needs_leave(tmp_path: Path) -> None:
 
 
 def test_a_model_of_a_hub_comes_without_pickles_and_code(tmp_path: Path) -> None:
-    told: list[int] = []
+    progress: list[int] = []
     with serving() as hub:
-        place = fetch_model(MODEL, tmp_path, hub=hub, allowed=True, on_progress=told.append)
+        place = fetch_model(MODEL, tmp_path, hub=hub, allowed=True, on_progress=progress.append)
         again = fetch_model(f"{MODEL}@main", tmp_path, hub=hub, allowed=True)
     assert place == again == locate_model(MODEL, tmp_path)
     wanted = {
@@ -175,7 +175,7 @@ def test_a_model_of_a_hub_comes_without_pickles_and_code(tmp_path: Path) -> None
     }
     assert {name: (place / name).read_bytes() for name in wanted} == wanted
     assert left(tmp_path) == sorted([*wanted, "SOURCE.json"])
-    assert told[-1] == sum(len(data) for data in wanted.values())
+    assert progress[-1] == sum(len(data) for data in wanted.values())
     assert COMMIT in (place / "SOURCE.json").read_text()
     assert [one.name for one in list_models(tmp_path)] == ["smollm2", MODEL]
 

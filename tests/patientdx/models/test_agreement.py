@@ -93,12 +93,12 @@ def parts_at_a_near_tie(four: Four, prompt: str | Prompt, one: str, other: str) 
 
 
 def test_all_write_the_same(four: Four) -> None:
-    asked = prompts(24)
-    expected = texts(four.hf.generate(asked, SETTINGS))
+    inputs = prompts(24)
+    expected = texts(four.hf.generate(inputs, SETTINGS))
     assert len(set(expected)) > 20
     for name, model in four.others.items():
         for prompt, one, other in zip(
-            asked, expected, texts(model.generate(asked, SETTINGS)), strict=True
+            inputs, expected, texts(model.generate(inputs, SETTINGS)), strict=True
         ):
             assert whole(one) == whole(other) or parts_at_a_near_tie(four, prompt, one, other), name
 
@@ -117,27 +117,27 @@ def test_all_read_the_same(four: Four) -> None:
 def test_long_texts_are_read_in_stretches(four: Four, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("patientdx.models.http.llama_api._MOST_GRAMMAR_TOKENS", 5)
     pairs = [("", tiny_models.WORDS)]
-    (expected,), (found,) = four.hf.logprobs(pairs), four.llama.logprobs(pairs)
-    assert len(found) > 15
-    assert expected == pytest.approx(found, abs=NEAR)
+    (expected,), (results,) = four.hf.logprobs(pairs), four.llama.logprobs(pairs)
+    assert len(results) > 15
+    assert expected == pytest.approx(results, abs=NEAR)
 
 
 def test_all_end_at_stop_strings(four: Four) -> None:
-    asked = prompts(6, seed=2)
-    replies = texts(four.hf.generate(asked, SETTINGS))
+    inputs = prompts(6, seed=2)
+    replies = texts(four.hf.generate(inputs, SETTINGS))
     stop = next(text[at] for text in replies for at in range(4, len(text)) if text[at].isalpha())
     settings = GenerationSettings(max_new_tokens=32, stop=(stop,))
     expected = [whole(text.partition(stop)[0]) for text in replies]
     for model in (four.hf, four.gguf, four.llama, four.server):
-        assert [whole(text) for text in texts(model.generate(asked, settings))] == expected
+        assert [whole(text) for text in texts(model.generate(inputs, settings))] == expected
 
 
 def test_all_cut_long_notes_alike(four: Four) -> None:
-    asked = Prompt("Note: ", "fever and chills " * 300, " Words?")
+    inputs = Prompt("Note: ", "fever and chills " * 300, " Words?")
     for model in (four.hf, four.gguf, four.llama, four.server):
-        completions = model.generate([asked, "short"], SETTINGS)
+        completions = model.generate([inputs, "short"], SETTINGS)
         assert [completion.truncated for completion in completions] == [True, False]
-    assert four.llama._encode_prompt(asked, 32) == four.hf.tokenizer.encode_prompt(asked, 32)
+    assert four.llama._encode_prompt(inputs, 32) == four.hf.tokenizer.encode_prompt(inputs, 32)
 
 
 def test_all_count_tokens_alike(four: Four) -> None:
@@ -153,25 +153,27 @@ def test_all_count_tokens_alike(four: Four) -> None:
 
 def test_llama_cpp_answers_alike_again_and_in_batches(four: Four) -> None:
     """What it keeps of other prompts does not show in an answer."""
-    asked = prompts(5, seed=3)
-    first = texts(four.llama.generate(asked, SETTINGS))
-    assert texts(four.llama.generate(asked[::-1], SETTINGS))[::-1] == first
+    inputs = prompts(5, seed=3)
+    first = texts(four.llama.generate(inputs, SETTINGS))
+    assert texts(four.llama.generate(inputs[::-1], SETTINGS))[::-1] == first
     many = LlamaCppModel.load(
         four.path, ModelSettings(dtype="float32", threads=1, context=512, batch=3)
     )
     assert many._api.context == 512
-    for prompt, one, other in zip(asked, first, texts(many.generate(asked, SETTINGS)), strict=True):
+    for prompt, one, other in zip(
+        inputs, first, texts(many.generate(inputs, SETTINGS)), strict=True
+    ):
         assert whole(one) == whole(other) or parts_at_a_near_tie(four, prompt, one, other)
     many.close()
 
 
 def test_sampling_has_a_seed(four: Four) -> None:
-    asked = prompts(3)
+    inputs = prompts(3)
     settings = GenerationSettings(max_new_tokens=12, temperature=1.5, seed=3)
     other = GenerationSettings(max_new_tokens=12, temperature=1.5, seed=4)
     for model in (four.llama, four.server):
-        assert texts(model.generate(asked, settings)) == texts(model.generate(asked, settings))
-        assert texts(model.generate(asked, settings)) != texts(model.generate(asked, other))
+        assert texts(model.generate(inputs, settings)) == texts(model.generate(inputs, settings))
+        assert texts(model.generate(inputs, settings)) != texts(model.generate(inputs, other))
 
 
 def test_the_door_of_llama_cpp_has_a_lock(four: Four) -> None:
@@ -201,9 +203,9 @@ ANSWERS = (("yes", " yes", "Yes", "1"), ("no", " no", " alive", "0"))
 
 def test_all_weigh_answers_alike(four: Four) -> None:
     """Reading once with one column of logits, and llama.cpp's forced steps."""
-    asked = [Prompt("Note: ", note, " Dead? Answer:") for note in prompts(4)]
+    inputs = [Prompt("Note: ", note, " Dead? Answer:") for note in prompts(4)]
     told = [
-        {place: one for batch in model.choose(asked, ANSWERS) for place, one in batch.items()}
+        {place: one for batch in model.choose(inputs, ANSWERS) for place, one in batch.items()}
         for model in (four.hf, four.gguf, four.llama)
     ]
     for place in range(4):
@@ -212,4 +214,4 @@ def test_all_weigh_answers_alike(four: Four) -> None:
             assert other.logprobs == pytest.approx(first.logprobs, abs=NEAR)
             assert (other.tokens, other.cut) == (first.tokens, False)
     with pytest.raises(ModelError, match="cannot weigh answers"):
-        four.server.choose(asked, ANSWERS)
+        four.server.choose(inputs, ANSWERS)

@@ -49,12 +49,12 @@ def prompts(count: int, seed: int = 0, most: int = 40) -> list[Prompt]:
     return [Prompt("Record: ", note, " Dead? Answer (yes or no):") for note in notes]
 
 
-def chosen(model: Any, asked: Any, answers: Any = ANSWERS, new: int = 2) -> list[Any]:
-    found: dict[int, Any] = {}
-    for batch in model.choose(asked, answers, new):
-        assert not batch.keys() & found.keys()
-        found |= batch
-    return [found[place] for place in range(len(asked))]
+def chosen(model: Any, inputs: Any, answers: Any = ANSWERS, new: int = 2) -> list[Any]:
+    results: dict[int, Any] = {}
+    for batch in model.choose(inputs, answers, new):
+        assert not batch.keys() & results.keys()
+        results |= batch
+    return [results[place] for place in range(len(inputs))]
 
 
 def by_full_softmax(model: HfModel, prompt: Prompt, forms: Any) -> float:
@@ -75,10 +75,10 @@ def by_full_softmax(model: HfModel, prompt: Prompt, forms: Any) -> float:
     return math.log(total)
 
 
-def check(model: HfModel, asked: list[Prompt], *, new: int = 2) -> None:
-    found = chosen(model, asked, new=new)
-    replies = texts(model.generate(asked, GenerationSettings(max_new_tokens=new)))
-    for prompt, choice, reply in zip(asked, found, replies, strict=True):
+def check(model: HfModel, inputs: list[Prompt], *, new: int = 2) -> None:
+    results = chosen(model, inputs, new=new)
+    replies = texts(model.generate(inputs, GenerationSettings(max_new_tokens=new)))
+    for prompt, choice, reply in zip(inputs, results, replies, strict=True):
         expected = [by_full_softmax(model, prompt, forms) for forms in ANSWERS]
         assert choice.logprobs == pytest.approx(expected, abs=1e-4)
         assert choice.reply == reply
@@ -140,8 +140,8 @@ def test_a_window_of_attention_is_kept(
         max_position_embeddings=256,
         initializer_range=0.3,
     )
-    asked = prompts(9)
-    check(wrapped(MistralForCausalLM(config).eval(), words, RAW), [*asked, *asked[:4]])
+    inputs = prompts(9)
+    check(wrapped(MistralForCausalLM(config).eval(), words, RAW), [*inputs, *inputs[:4]])
 
 
 def test_step_by_step_gives_what_a_tree_gives(
@@ -169,11 +169,11 @@ def test_batches_hold_so_many_columns(
 ) -> None:
     monkeypatch.setattr(answer_scoring, "_COLUMNS_ON_CPU", 100)
     monkeypatch.setattr(answer_scoring, "_CACHED_COLUMNS_ON_CPU", 300)
-    model, asked = wrapped(net, words, RAW), prompts(30)
+    model, inputs = wrapped(net, words, RAW), prompts(30)
     sizes = []
-    lengths = [len(model.tokenizer.encode_prompt(one, 2)[0]) for one in asked]
+    lengths = [len(model.tokenizer.encode_prompt(one, 2)[0]) for one in inputs]
     before = 10_000
-    for batch in model.choose(asked, ANSWERS):
+    for batch in model.choose(inputs, ANSWERS):
         widest = max(lengths[place] for place in batch)
         assert len(batch) == 1 or len(batch) * widest <= 300
         assert widest <= before
@@ -188,23 +188,23 @@ def test_batches_that_are_read_apart_share_what_follows(
     net: Any, words: Any, monkeypatch: pytest.MonkeyPatch, new: int
 ) -> None:
     """A pass a part, one for all that follows, and nothing depends on how it was split."""
-    model, asked = wrapped(net, words, RAW), prompts(9, seed=3)
-    asked += [asked[0], Prompt("Record: "), asked[0]]  # equal ones, and the beginning of others
-    whole = chosen(model, asked, new=new)
+    model, inputs = wrapped(net, words, RAW), prompts(9, seed=3)
+    inputs += [inputs[0], Prompt("Record: "), inputs[0]]  # equal ones, and the beginning of others
+    whole = chosen(model, inputs, new=new)
     monkeypatch.setattr(answer_scoring, "_COLUMNS_ON_CPU", 60)
     widths: list[int] = []
     handle = net.lm_head.register_forward_hook(lambda _m, _i, out: widths.append(len(out)))
     try:
-        found = chosen(model, asked, new=new)
+        results = chosen(model, inputs, new=new)
     finally:
         handle.remove()
-    assert len(asked) in widths
-    assert len(widths[: widths.index(len(asked))]) > 1
-    for one, other in zip(found, whole, strict=True):
+    assert len(inputs) in widths
+    assert len(widths[: widths.index(len(inputs))]) > 1
+    for one, other in zip(results, whole, strict=True):
         assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
         assert one[1:] == other[1:]
-    check(model, asked[:9], new=new)
-    check(model, asked[:1], new=new)
+    check(model, inputs[:9], new=new)
+    check(model, inputs[:1], new=new)
 
 
 def test_less_memory_makes_smaller_batches(
@@ -214,15 +214,15 @@ def test_less_memory_makes_smaller_batches(
     whole = chosen(wrapped(net, words, RAW), prompts(9))
     real = answer_scoring.AnswerScorer._score_batch
 
-    def small(self: Any, asked: Any) -> Any:
-        if len(asked) > 2:
+    def small(self: Any, inputs: Any) -> Any:
+        if len(inputs) > 2:
             raise torch.OutOfMemoryError("no memory")
-        return real(self, asked)
+        return real(self, inputs)
 
     monkeypatch.setattr(answer_scoring.AnswerScorer, "_score_batch", small)
-    found = chosen(wrapped(net, words, RAW, warn=said.append), prompts(9))
-    assert [one.reply for one in found] == [one.reply for one in whole]
-    for one, other in zip(found, whole, strict=True):
+    results = chosen(wrapped(net, words, RAW, warn=said.append), prompts(9))
+    assert [one.reply for one in results] == [one.reply for one in whole]
+    for one, other in zip(results, whole, strict=True):
         assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
     assert len(said) == 2
     monkeypatch.setattr(answer_scoring.AnswerScorer, "_score_batch", lambda *_: _no_memory())
@@ -238,9 +238,9 @@ def test_a_long_record_loses_the_middle_of_its_long_sections(net: Any, words: An
     model = wrapped(net, words, ModelSettings(prompt_format="raw", context=120))
     short, long = "Short one stays. ", "begin " + "the patient has pain " * 60 + "end. "
     prompt = Prompt("Record: ", short + long, " Dead?", (short, long))
-    (found,) = chosen(model, [prompt])
-    assert found.cut
-    assert 80 < found.tokens <= 118
+    (results,) = chosen(model, [prompt])
+    assert results.cut
+    assert 80 < results.tokens <= 118
     longest = max(
         len(form) for group in ANSWERS for form in model.tokenizer.encode_answers(prompt, group)
     )
@@ -249,7 +249,7 @@ def test_a_long_record_loses_the_middle_of_its_long_sections(net: Any, words: An
     assert text.endswith("end.  Dead?")
     assert "…" in text
     expected = by_full_softmax(wrapped(net, words, RAW), Prompt(note=text), ANSWERS[0])
-    assert found.logprobs[0] == pytest.approx(expected, abs=1e-4)
+    assert results.logprobs[0] == pytest.approx(expected, abs=1e-4)
 
 
 def test_answers_that_cannot_be_told_apart_are_refused(net: Any, words: Any) -> None:
@@ -266,5 +266,5 @@ def test_probabilities_of_all_first_tokens_are_one(net: Any, words: Any) -> None
     model = wrapped(net, words, RAW)
     texts = [words.decode([token]) for token in range(4, len(words))]
     texts = [text for text in texts if text and "\ufffd" not in text]
-    (found,) = chosen(model, prompts(1), (texts[::2], texts[1::2]))
-    assert sum(math.exp(value) for value in found.logprobs) <= 1 + 1e-6
+    (results,) = chosen(model, prompts(1), (texts[::2], texts[1::2]))
+    assert sum(math.exp(value) for value in results.logprobs) <= 1 + 1e-6

@@ -190,8 +190,8 @@ def test_a_long_note_is_cut_where_the_context_is_known(context: Any, count: bool
         )
     with serving(script) as url:
         model = connected(url)
-        asked = Prompt("Words of: ", "gout " * 2000, "Answer:")
-        (completion,) = model.generate([asked], GenerationSettings(max_new_tokens=50))
+        inputs = Prompt("Words of: ", "gout " * 2000, "Answer:")
+        (completion,) = model.generate([inputs], GenerationSettings(max_new_tokens=50))
         text = completion.text
         assert completion.truncated
         assert text.startswith("<Words of: gout")
@@ -243,9 +243,9 @@ def test_a_server_that_echoes_can_score() -> None:
     script.paths[PLAIN] = scored(lambda ids: [None, *(-one / 8 for one in ids[1:]), -9.0])
     with serving(script) as url:
         model = connected(url)
-        found = model.logprobs([("ab", "cd"), ("ab", ""), ("", "cd")])
+        results = model.logprobs([("ab", "cd"), ("ab", ""), ("", "cd")])
     both = [-ord("c") / 8, -ord("d") / 8]
-    assert found == [both, [], both]
+    assert results == [both, [], both]
     assert script.bodies(PLAIN)[0]["echo"] is True
 
 

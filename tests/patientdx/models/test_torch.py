@@ -65,9 +65,9 @@ def by_transformers(model: HfModel, prompt: str, settings: GenerationSettings = 
 @pytest.mark.parametrize("batch", [1, 2, 5, 16])
 def test_a_batch_gives_what_each_prompt_alone_gives(net: Any, words: Any, batch: int) -> None:
     model = wrapped(net, words, ModelSettings(batch=batch))
-    asked = prompts(17)
-    replies = texts(model.generate(asked, SHORT))
-    assert replies == [by_transformers(model, prompt) for prompt in asked]
+    inputs = prompts(17)
+    replies = texts(model.generate(inputs, SHORT))
+    assert replies == [by_transformers(model, prompt) for prompt in inputs]
     assert len({len(reply) for reply in replies}) > 5  # they end at different steps
     assert texts(model.generate([], SHORT)) == []
 
@@ -90,9 +90,9 @@ def test_a_window_of_attention_is_kept_in_batches(words: Any) -> None:
         )
     )
     model = wrapped(net.eval(), words, ModelSettings(batch=4))
-    asked = prompts(9)
-    assert texts(model.generate(asked, SHORT)) == [
-        by_transformers(model, prompt) for prompt in asked
+    inputs = prompts(9)
+    assert texts(model.generate(inputs, SHORT)) == [
+        by_transformers(model, prompt) for prompt in inputs
     ]
     check_scores(model, [("the patient", " has a fever and chills"), ("", tiny_models.WORDS)])
 
@@ -105,22 +105,22 @@ def test_models_with_a_state_answer_one_by_one(words: Any) -> None:
         vocab_size=len(words), hidden_size=32, state_size=4, num_hidden_layers=2, eos_token_id=2
     )
     model = wrapped(MambaForCausalLM(config).eval(), words)
-    asked = prompts(3)
-    assert texts(model.generate(asked, SHORT)) == [
-        by_transformers(model, prompt) for prompt in asked
+    inputs = prompts(3)
+    assert texts(model.generate(inputs, SHORT)) == [
+        by_transformers(model, prompt) for prompt in inputs
     ]
     check_scores(model, [("the patient", " has a fever"), ("the patient", " pain")])
 
 
 def test_sampling_depends_on_the_seed_and_not_on_the_batch(net: Any, words: Any) -> None:
-    asked = prompts(6)
+    inputs = prompts(6)
     settings = GenerationSettings(max_new_tokens=12, temperature=1.5, seed=3)
-    together = texts(wrapped(net, words, ModelSettings(batch=6)).generate(asked, settings))
-    alone = texts(wrapped(net, words, ModelSettings(batch=1)).generate(asked, settings))
+    together = texts(wrapped(net, words, ModelSettings(batch=6)).generate(inputs, settings))
+    alone = texts(wrapped(net, words, ModelSettings(batch=1)).generate(inputs, settings))
     other = GenerationSettings(max_new_tokens=12, temperature=1.5, seed=4)
     assert together == alone
-    assert together != texts(wrapped(net, words).generate(asked, other))
-    assert together != texts(wrapped(net, words).generate(asked, SHORT))
+    assert together != texts(wrapped(net, words).generate(inputs, other))
+    assert together != texts(wrapped(net, words).generate(inputs, SHORT))
 
 
 def test_sampling_follows_the_probabilities(net: Any, words: Any) -> None:
@@ -140,14 +140,14 @@ def test_sampling_follows_the_probabilities(net: Any, words: Any) -> None:
 
 def test_a_reply_ends_at_stop_strings_and_numbers(net: Any, words: Any) -> None:
     model = wrapped(net, words)
-    asked = prompts(5)
-    whole = texts(model.generate(asked, SHORT))
+    inputs = prompts(5)
+    whole = texts(model.generate(inputs, SHORT))
     stop = whole[0][4:6]
-    cut = texts(model.generate(asked, GenerationSettings(max_new_tokens=24, stop=(stop, "never"))))
+    cut = texts(model.generate(inputs, GenerationSettings(max_new_tokens=24, stop=(stop, "never"))))
     assert cut == [reply.partition(stop)[0] for reply in whole]
     assert cut[0] != whole[0]
-    assert texts(model.generate(asked, GenerationSettings(max_new_tokens=0))) == [""] * 5
-    few = texts(model.generate(asked, GenerationSettings(max_new_tokens=3)))
+    assert texts(model.generate(inputs, GenerationSettings(max_new_tokens=0))) == [""] * 5
+    few = texts(model.generate(inputs, GenerationSettings(max_new_tokens=3)))
     assert all(len(model.tokenizer.encode(one)) <= 9 for one in few)
 
 
@@ -165,14 +165,14 @@ def test_the_template_is_applied_where_there_is_one(net: Any, words: Any) -> Non
 
 def test_a_long_note_is_cut_and_counted(net: Any, words: Any) -> None:
     model = wrapped(net, words, ModelSettings(context=100))
-    asked = Prompt("Note: ", "fever and chills " * 100, " Words?")
-    tokens, cut = model.tokenizer.encode_prompt(asked, 20)
+    inputs = Prompt("Note: ", "fever and chills " * 100, " Words?")
+    tokens, cut = model.tokenizer.encode_prompt(inputs, 20)
     assert cut
     assert 70 < len(tokens) <= 80
     text = words.decode(tokens)
     assert "Note: fever" in text
     assert " Words?<|im_end|>" in text
-    completions = model.generate([asked, "short", asked], GenerationSettings(max_new_tokens=20))
+    completions = model.generate([inputs, "short", inputs], GenerationSettings(max_new_tokens=20))
     assert [completion.truncated for completion in completions] == [True, False, True]
     assert completions[0].prompt_tokens == len(tokens)
     with pytest.raises(ModelError, match="question alone") as raised:
@@ -182,12 +182,12 @@ def test_a_long_note_is_cut_and_counted(net: Any, words: Any) -> None:
 
 def check_scores(model: HfModel, pairs: Sequence[tuple[str, str]]) -> None:
     """Against a forward pass of each pair on its own."""
-    for pair, found in zip(pairs, model.logprobs(pairs), strict=True):
+    for pair, results in zip(pairs, model.logprobs(pairs), strict=True):
         before, after = model.tokenizer.encode_pair(*pair)
         logits = model.module(torch.tensor([[*before, *after]]), use_cache=False).logits[0]
         told = torch.log_softmax(logits.detach().double(), -1)
         expected = [float(told[len(before) - 1 + at, token]) for at, token in enumerate(after)]
-        assert found == pytest.approx(expected, abs=1e-4)
+        assert results == pytest.approx(expected, abs=1e-4)
 
 
 PAIRS = [
@@ -264,18 +264,20 @@ class Narrow(torch.nn.Module):
 def test_the_batch_is_halved_when_memory_runs_out(net: Any, words: Any) -> None:
     warnings: list[str] = []
     narrow = wrapped(Narrow(net, 3), words, ModelSettings(batch=8), warn=warnings.append)
-    asked = prompts(11)
-    assert texts(narrow.generate(asked, SHORT)) == texts(wrapped(net, words).generate(asked, SHORT))
+    inputs = prompts(11)
+    assert texts(narrow.generate(inputs, SHORT)) == texts(
+        wrapped(net, words).generate(inputs, SHORT)
+    )
     assert [one.partition(":")[0] for one in warnings] == [
         "out of memory with 8 prompts at once",
         "out of memory with 4 prompts at once",
     ]
     pairs = [("the patient", f" {word}") for word in tiny_models.WORDS.split()]
-    found = narrow.logprobs(pairs)
-    for one, other in zip(found, wrapped(net, words).logprobs(pairs), strict=True):
+    results = narrow.logprobs(pairs)
+    for one, other in zip(results, wrapped(net, words).logprobs(pairs), strict=True):
         assert one == pytest.approx(other, abs=1e-4)
     with pytest.raises(ModelError, match="single prompt"):
-        wrapped(Narrow(net, 0), words).generate(asked, SHORT)
+        wrapped(Narrow(net, 0), words).generate(inputs, SHORT)
 
 
 def test_other_failures_are_not_taken_for_a_lack_of_memory(net: Any, words: Any) -> None:
@@ -309,13 +311,15 @@ def test_a_folder_is_what_was_saved(tmp_path: Path, net: Any, words: Any) -> Non
     folder = tiny_models.save_folder(tmp_path / "tiny")
     model = open_model(str(folder), ModelSettings(cache=tmp_path / "cache"))
     assert model.name == "tiny"
-    asked = prompts(3)
-    assert texts(model.generate(asked, SHORT)) == texts(wrapped(net, words).generate(asked, SHORT))
+    inputs = prompts(3)
+    assert texts(model.generate(inputs, SHORT)) == texts(
+        wrapped(net, words).generate(inputs, SHORT)
+    )
     again = open_model(str(folder), ModelSettings(cache=tmp_path / "cache"))
     assert again.digest == model.digest
     low = open_model(str(folder), ModelSettings(dtype="bfloat16"))
     assert low.digest != model.digest
-    assert len(low.generate(asked, SHORT)) == 3
+    assert len(low.generate(inputs, SHORT)) == 3
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 5}))
     assert open_model(str(folder)).digest != model.digest
 
