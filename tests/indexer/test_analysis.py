@@ -123,9 +123,9 @@ def test_spans_of_plain_text_miss_nothing(text: str, chosen: AnalysisSettings) -
 Plain = list[tuple[dict[str, int], int]]
 
 
-def counted(counter: TermCounter, batches: list[list[str]]) -> Plain:
+def count_batches(counter: TermCounter, batches: list[list[str]]) -> Plain:
     """(term -> frequency in order of first appearance, length) of every note."""
-    found: Plain = []
+    notes: Plain = []
     for batch in batches:
         counts = counter.count(batch)
         assert len(counts.lengths) == len(batch)
@@ -137,8 +137,8 @@ def counted(counter: TermCounter, batches: list[list[str]]) -> Plain:
             names = [counter.terms[number] for number in counts.terms[part].tolist()]
             held = dict(zip(names, counts.tfs[part].tolist(), strict=True))
             assert len(held) == len(names)
-            found.append((held, length))
-    return found
+            notes.append((held, length))
+    return notes
 
 
 def expected_counts(chosen: AnalysisSettings, batches: list[list[str]]) -> Plain:
@@ -154,8 +154,8 @@ def expected_counts(chosen: AnalysisSettings, batches: list[list[str]]) -> Plain
 @example([["İ", "𝒳𝒴 x", "\U0010ffff", "e\u0301", "ß" * 300]], AnalysisSettings("none", "none"))
 def test_both_counters_count_the_terms(batches: list[list[str]], chosen: AnalysisSettings) -> None:
     expected = expected_counts(chosen, batches)
-    assert counted(PythonCounter(Analyzer(chosen)), batches) == expected
-    assert counted(CompiledCounter(Analyzer(chosen)), batches) == expected
+    assert count_batches(PythonCounter(Analyzer(chosen)), batches) == expected
+    assert count_batches(CompiledCounter(Analyzer(chosen)), batches) == expected
 
 
 def test_every_character_alone_and_between_letters() -> None:
@@ -164,7 +164,9 @@ def test_every_character_alone_and_between_letters() -> None:
         chr(code) for code in range(0x3400, 0x110000, 7)
     ]
     batches = [everything, [f"a{character}B" for character in everything]]
-    assert counted(CompiledCounter(Analyzer(chosen)), batches) == expected_counts(chosen, batches)
+    assert count_batches(CompiledCounter(Analyzer(chosen)), batches) == expected_counts(
+        chosen, batches
+    )
 
 
 @pytest.mark.parametrize("kind", [PythonCounter, CompiledCounter])
@@ -176,10 +178,12 @@ def test_counters_grow_with_the_vocabulary(kind: type[PythonCounter | CompiledCo
         for i in range(0, 100_000, 2500)
     ]
     batches = [many[:20], many[20:], many[:1]]
-    assert counted(kind(Analyzer(chosen)), batches) == expected_counts(chosen, batches)
+    assert count_batches(kind(Analyzer(chosen)), batches) == expected_counts(chosen, batches)
 
 
 def test_one_word_longer_than_the_tables() -> None:
     chosen = AnalysisSettings("none", "none")
     batches = [["x" * 5_000_000, "y"], ["x" * 5_000_000]]
-    assert counted(CompiledCounter(Analyzer(chosen)), batches) == expected_counts(chosen, batches)
+    assert count_batches(CompiledCounter(Analyzer(chosen)), batches) == expected_counts(
+        chosen, batches
+    )

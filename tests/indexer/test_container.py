@@ -25,7 +25,7 @@ contents = st.dictionaries(
 )
 
 
-def written(path: Path, content: dict[str, np.ndarray]) -> dict[str, Section]:
+def write_container(path: Path, content: dict[str, np.ndarray]) -> dict[str, Section]:
     writer = ContainerWriter(path)
     for name, array in content.items():
         writer.add(name, array)
@@ -39,8 +39,8 @@ def test_arrays_come_back(
     tmp_path_factory: pytest.TempPathFactory, content: dict[str, np.ndarray]
 ) -> None:
     path = tmp_path_factory.mktemp("container") / "x.pdx"
-    sections = written(path, content)
-    restored = {name: Section.from_json(one.to_json()) for name, one in sections.items()}
+    sections = write_container(path, content)
+    restored = {name: Section.from_json(section.to_json()) for name, section in sections.items()}
     assert restored == sections
     reader = ContainerReader(path, restored)
     for name, array in content.items():
@@ -73,28 +73,28 @@ def test_a_section_in_pieces(tmp_path: Path) -> None:
 
 def test_an_array_larger_than_a_chunk(tmp_path: Path) -> None:
     array = np.arange(3_000_001, dtype=np.uint32)
-    sections = written(tmp_path / "x.pdx", {"large": array})
+    sections = write_container(tmp_path / "x.pdx", {"large": array})
     reader = ContainerReader(tmp_path / "x.pdx", sections)
     assert np.array_equal(reader.array("large"), array)
     assert reader.damaged_sections() == []
 
 
 def test_arrays_are_read_only(tmp_path: Path) -> None:
-    sections = written(tmp_path / "x.pdx", {"a": np.arange(4)})
+    sections = write_container(tmp_path / "x.pdx", {"a": np.arange(4)})
     array = ContainerReader(tmp_path / "x.pdx", sections).array("a")
     with pytest.raises(ValueError, match="read-only"):
         array[0] = 1
 
 
 def test_an_empty_container(tmp_path: Path) -> None:
-    assert written(tmp_path / "x.pdx", {}) == {}
+    assert write_container(tmp_path / "x.pdx", {}) == {}
     assert ContainerReader(tmp_path / "x.pdx", {}).damaged_sections() == []
 
 
 def test_every_changed_byte_shows(tmp_path: Path) -> None:
     path = tmp_path / "x.pdx"
     content = {"a": np.arange(7, dtype=np.uint16), "b": np.zeros(0), "c": np.ones(9, "f4")}
-    sections = written(path, content)
+    sections = write_container(path, content)
     raw = path.read_bytes()
     names = {at: s.name for s in sections.values() for at in range(s.offset, len(raw))}
     for at in range(len(raw)):
@@ -106,7 +106,7 @@ def test_every_changed_byte_shows(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [-1, -64, 1, 64])
 def test_a_file_of_another_size(tmp_path: Path, change: int) -> None:
     path = tmp_path / "x.pdx"
-    sections = written(path, {"a": np.arange(100), "b": np.arange(3)})
+    sections = write_container(path, {"a": np.arange(100), "b": np.arange(3)})
     raw = path.read_bytes()
     path.write_bytes(raw[:change] if change < 0 else raw + bytes(change))
     with pytest.raises(IndexFolderError, match=r"x\.pdx: the file has [\d,]+ bytes where"):
@@ -115,7 +115,7 @@ def test_a_file_of_another_size(tmp_path: Path, change: int) -> None:
 
 def test_an_emptied_file(tmp_path: Path) -> None:
     path = tmp_path / "x.pdx"
-    sections = written(path, {"a": np.arange(100)})
+    sections = write_container(path, {"a": np.arange(100)})
     path.write_bytes(b"")
     with pytest.raises(IndexFolderError, match="0 bytes"):
         ContainerReader(path, sections)
@@ -123,7 +123,7 @@ def test_an_emptied_file(tmp_path: Path) -> None:
 
 def test_a_missing_file_and_one_that_is_a_folder(tmp_path: Path) -> None:
     path = tmp_path / "x.pdx"
-    sections = written(path, {"a": np.arange(100)})
+    sections = write_container(path, {"a": np.arange(100)})
     path.unlink()
     with pytest.raises(IndexFolderError, match="missing"):
         ContainerReader(path, sections)

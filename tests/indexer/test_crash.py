@@ -31,7 +31,7 @@ KILLS = int(os.environ.get("PATIENTDX_KILLS", "25"))
 CHANGES = 12
 
 
-def started(*arguments: object) -> subprocess.Popen[str]:
+def start_writer(*arguments: object) -> subprocess.Popen[str]:
     """The script, up to where its work begins."""
     process = subprocess.Popen(
         [sys.executable, str(Path(writer.__file__)), *map(str, arguments)],
@@ -44,7 +44,7 @@ def started(*arguments: object) -> subprocess.Popen[str]:
     return process
 
 
-def killed(process: subprocess.Popen[str], after: float) -> list[int]:
+def kill_writer(process: subprocess.Popen[str], after: float) -> list[int]:
     """The generations it had acknowledged when it was killed."""
     time.sleep(after)
     process.send_signal(signal.SIGKILL)
@@ -54,8 +54,8 @@ def killed(process: subprocess.Popen[str], after: float) -> list[int]:
     return [int(line) for line in out.splitlines(keepends=True) if line.endswith("\n")]
 
 
-def duration(*arguments: object) -> float:
-    process = started(*arguments)
+def run_time(*arguments: object) -> float:
+    process = start_writer(*arguments)
     begun = time.monotonic()
     process.communicate()
     assert process.returncode == 0
@@ -65,26 +65,26 @@ def duration(*arguments: object) -> float:
 def check_state(folder: Path, generation: int) -> None:
     index = Index.open(folder)
     expected = writer.state(generation)
-    assert {one.patient_id: one.text for one in index.patients()} == expected
+    assert {patient.patient_id: patient.text for patient in index.patients()} == expected
     assert index.size == len(expected)
     (hits,) = index.search_many([Query("all", " ".join(f"w{i}" for i in range(97)))], 10_000)
     assert {hit.doc_id for hit in hits} == set(expected)
 
 
-def clean(folder: Path) -> bool:
+def is_clean(folder: Path) -> bool:
     used = Index.open(folder).manifest.files | {MANIFEST, LOCK}
     return {path.name for path in folder.iterdir()} == used
 
 
 def test_builds_that_are_killed(tmp_path: Path) -> None:
     folder = tmp_path / "index"
-    whole = duration("build", folder)
+    whole = run_time("build", folder)
     check_state(folder, 1)
     rnd = Random(1)
     built = 0
     for _ in range(KILLS):
         shutil.rmtree(folder, ignore_errors=True)
-        acknowledged = killed(started("build", folder), rnd.uniform(0, whole))
+        acknowledged = kill_writer(start_writer("build", folder), rnd.uniform(0, whole))
         assert folder.exists() or not acknowledged
         if folder.exists():
             built += 1
@@ -92,21 +92,21 @@ def test_builds_that_are_killed(tmp_path: Path) -> None:
             check_state(folder, 1)
     assert built < KILLS  # some were killed in time
     shutil.rmtree(folder, ignore_errors=True)
-    duration("build", folder)
+    run_time("build", folder)
     # What the killed ones left behind is gone.
     assert [path.name for path in tmp_path.iterdir()] == ["index"]
 
 
 def test_changes_that_are_killed(tmp_path: Path) -> None:
     folder, copy = tmp_path / "index", tmp_path / "copy"
-    duration("build", folder)
+    run_time("build", folder)
     shutil.copytree(folder, copy)
-    whole = duration("change", copy, CHANGES)
+    whole = run_time("change", copy, CHANGES)
     check_state(copy, 1 + CHANGES)
     rnd = Random(2)
     last = 1
     for _ in range(KILLS):
-        acknowledged = killed(started("change", folder, CHANGES), rnd.uniform(0, whole))
+        acknowledged = kill_writer(start_writer("change", folder, CHANGES), rnd.uniform(0, whole))
         assert acknowledged == list(range(last + 1, last + 1 + len(acknowledged)))
         generation = Index.open(folder).manifest.generation
         # All that was acknowledged is there, and at most one commit more.
@@ -115,8 +115,8 @@ def test_changes_that_are_killed(tmp_path: Path) -> None:
         assert (manifest.generation, damage) == (generation, [])
         check_state(folder, generation)
         last = generation
-    duration("change", folder, 1)
-    assert clean(folder)
+    run_time("change", folder, 1)
+    assert is_clean(folder)
 
 
 NEW = [Patient("new", "w1 w2 w3")]
@@ -141,7 +141,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def seen(folder: Path) -> tuple[object, ...]:
+def visible_state(folder: Path) -> tuple[object, ...]:
     index = Index.open(folder)
     return index.manifest, index.search("w1 w2 w3 other", 50), list(index.patients())
 
@@ -150,18 +150,18 @@ def check_failure(base: Path, folder: Path, write: Write) -> bool:
     """Runs a write on a copy; True when it failed, and as it should."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(base, folder)
-    message = failure(write, folder)
+    message = failure_message(write, folder)
     if message is None:
         return False
     made = "the change was made" in message
     assert made or "the index is as it was" in message
-    assert (seen(folder) == seen(base)) != made
+    assert (visible_state(folder) == visible_state(base)) != made
     assert verify_index(folder)[1] == []
-    assert clean(folder)
+    assert is_clean(folder)
     return True
 
 
-def failure(write: Write, folder: Path) -> str | None:
+def failure_message(write: Write, folder: Path) -> str | None:
     """What the one permitted kind of error says; None where there was none."""
     try:
         write(folder)
@@ -170,7 +170,7 @@ def failure(write: Write, folder: Path) -> str | None:
     return None
 
 
-def nth(calls: Iterator[int], real: Callable[..., object], n: int) -> Callable[..., object]:
+def fail_nth(calls: Iterator[int], real: Callable[..., object], n: int) -> Callable[..., object]:
     def failing(*arguments: object) -> object:
         if next(calls) == n:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -187,7 +187,7 @@ def test_a_call_that_fails(
     def write(n: int, folder: Path) -> object:
         with monkeypatch.context() as patch:
             calls = iter(range(10_000))
-            patch.setattr(os, call, nth(calls, getattr(os, call), n))
+            patch.setattr(os, call, fail_nth(calls, getattr(os, call), n))
             return WRITES[name](folder)
 
     failures = 0
@@ -197,7 +197,7 @@ def test_a_call_that_fails(
 
 
 @contextmanager
-def limited(size: int) -> Iterator[None]:
+def file_size_limit(size: int) -> Iterator[None]:
     """No file may grow beyond `size` bytes: a real error in the midst of a write."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
@@ -210,7 +210,7 @@ def limited(size: int) -> Iterator[None]:
 @pytest.mark.parametrize("name", WRITES)
 def test_a_disk_that_is_full(tmp_path: Path, base: Path, name: str) -> None:
     def write(size: int, folder: Path) -> object:
-        with limited(size):
+        with file_size_limit(size):
             return WRITES[name](folder)
 
     done = [
@@ -224,7 +224,7 @@ def test_a_disk_that_is_full(tmp_path: Path, base: Path, name: str) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 100, 4000, 10_000, 20_000])
 def test_a_build_on_a_disk_that_is_full(tmp_path: Path, size: int) -> None:
-    with pytest.raises(IndexFolderError, match="writing failed"), limited(size):
+    with pytest.raises(IndexFolderError, match="writing failed"), file_size_limit(size):
         build_index(tmp_path / "index", writer.patients(1))
     assert list(tmp_path.iterdir()) == []
 
@@ -236,8 +236,8 @@ def test_a_call_of_a_build_that_fails(
     folder = tmp_path / "index"
     for n in range(100):
         with monkeypatch.context() as patch:
-            patch.setattr(os, call, nth(iter(range(10_000)), getattr(os, call), n))
-            message = failure(lambda target: build_index(target, NEW), folder)
+            patch.setattr(os, call, fail_nth(iter(range(10_000)), getattr(os, call), n))
+            message = failure_message(lambda target: build_index(target, NEW), folder)
         if message is None:
             assert n > 0
             return

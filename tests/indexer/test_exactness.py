@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from corpora import EXAMPLES, Case, World, bm25s, cases, filters, made, queries
+from corpora import EXAMPLES, Case, World, bm25s, cases, filters, make_world, queries
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,15 +22,17 @@ depths = st.sampled_from([1, 2, 3, 10, 59, 60, 1000])
 batches = st.lists(queries, min_size=1, max_size=5)
 
 
-def opened(world: World, bm25: BM25Settings, threads: tuple[int, ...] = (1, 2)) -> Iterator[Index]:
+def open_indexes(
+    world: World, bm25: BM25Settings, threads: tuple[int, ...] = (1, 2)
+) -> Iterator[Index]:
     for engine in ENGINES:
         for count in threads:
             yield Index.open(world.folder, bm25=bm25, engine=engine, threads=count)
 
 
 def fields_are_known(index: Index, where: Filter | None) -> bool:
-    asked = {name for name, _ in (*where.where, *where.exclude_where)} if where else set()
-    return asked <= set(index.describe()["fields"])
+    fields = {name for name, _ in (*where.where, *where.exclude_where)} if where else set()
+    return fields <= set(index.describe()["fields"])
 
 
 def check_search(
@@ -48,8 +50,8 @@ def check_search(
 def test_searches_equal_brute_force(
     case: Case, batch: list[Query], k: int, where: Filter | None, bm25: BM25Settings
 ) -> None:
-    with made(case) as world:
-        for index in opened(world, bm25):
+    with make_world(case) as world:
+        for index in open_indexes(world, bm25):
             assert index.size == len(world.live)
             if fields_are_known(index, where):
                 check_search(world, index, batch, k, where)
@@ -63,13 +65,13 @@ def test_searches_equal_brute_force(
 def test_ranks_are_places_in_the_whole_ranking(
     case: Case, batch: list[Query], where: Filter | None, bm25: BM25Settings
 ) -> None:
-    with made(case) as world:
+    with make_world(case) as world:
         oracle = world.oracle(bm25)
         wanted = [*sorted(world.live), "unknown", *(sorted(where.exclude_ids) if where else ())]
         orders = [[i for i, _ in oracle.ranking(query, where)] for query in batch]
         places = [{i: n for n, i in enumerate(order, start=1)} for order in orders]
         single = [[case.rnd.choice(wanted)] for _ in batch]
-        for index in opened(world, bm25, threads=(1,)):
+        for index in open_indexes(world, bm25, threads=(1,)):
             if not fields_are_known(index, where):
                 return
             together = index.ranks_many(batch, [wanted] * len(batch), [where] * len(batch))
@@ -82,7 +84,7 @@ def test_ranks_are_places_in_the_whole_ranking(
 @many_examples
 @given(case=cases, query=queries, bm25=bm25s)
 def test_explanations_sum_to_the_score(case: Case, query: Query, bm25: BM25Settings) -> None:
-    with made(case) as world:
+    with make_world(case) as world:
         index = Index.open(world.folder, bm25=bm25)
         oracle = world.oracle(bm25)
         scores = dict(oracle.ranking(query))
@@ -90,11 +92,11 @@ def test_explanations_sum_to_the_score(case: Case, query: Query, bm25: BM25Setti
             explanation = index.explain(query, doc_id)
             assert explanation.doc_id == doc_id
             assert explanation.score == scores.get(doc_id, 0.0)
-            assert {one.term: one.share for one in explanation.shares} == shares
-            values = [one.share for one in explanation.shares]
+            assert {entry.term: entry.share for entry in explanation.shares} == shares
+            values = [entry.share for entry in explanation.shares]
             assert values == sorted(values, reverse=True)
-            for one in explanation.shares:
-                assert one.tf == oracle.counts[doc_id][one.term]
+            for entry in explanation.shares:
+                assert entry.tf == oracle.counts[doc_id][entry.term]
 
 
 @settings(parent=many_examples, max_examples=max(20, EXAMPLES // 4))
@@ -102,8 +104,8 @@ def test_explanations_sum_to_the_score(case: Case, query: Query, bm25: BM25Setti
 def test_other_settings_share_the_files_and_nothing_else(
     case: Case, query: Query, k: int, first: BM25Settings, second: BM25Settings
 ) -> None:
-    with made(case) as world:
-        for index in opened(world, first, threads=(1,)):
+    with make_world(case) as world:
+        for index in open_indexes(world, first, threads=(1,)):
             check_search(world, index, [query], k, None)
             check_search(world, index.with_bm25(second.k1, second.b), [query], k, None)
             check_search(world, index, [query], k, None)
@@ -112,10 +114,10 @@ def test_other_settings_share_the_files_and_nothing_else(
 @settings(parent=many_examples, max_examples=max(20, EXAMPLES // 4))
 @given(case=cases)
 def test_the_index_tells_what_it_holds(case: Case) -> None:
-    with made(case) as world:
+    with make_world(case) as world:
         index = Index.open(world.folder)
         oracle = world.oracle(index.bm25)
-        assert {one.patient_id: one for one in index.patients()} == world.live
+        assert {patient.patient_id: patient for patient in index.patients()} == world.live
         counts = oracle.counts
         assert index.manifest.tokens == sum(held.total() for held in counts.values())
         for doc_id, held in counts.items():

@@ -41,16 +41,16 @@ def marked(passage: Passage) -> list[str]:
 def test_shares_are_the_terms_that_both_hold(index: Index) -> None:
     query = Query("q", "confused: confusion, nystagmus, fever", {"thiamine": 0.5, "weakness": 0})
     explanation = index.explain(query, "wernicke")
-    assert {one.term: one.tf for one in explanation.shares} == {
+    assert {entry.term: entry.tf for entry in explanation.shares} == {
         "confus": 2,
         "nystagmus": 2,
         "thiamin": 2,
     }
     (hit,) = [hit for hit in index.search_many([query])[0] if hit.doc_id == "wernicke"]
     assert explanation.score == hit.score
-    assert sum(one.share for one in explanation.shares) == pytest.approx(hit.score, rel=1e-6)
-    for one in explanation.shares:
-        assert 0 < one.share < one.weight
+    assert sum(entry.share for entry in explanation.shares) == pytest.approx(hit.score, rel=1e-6)
+    for entry in explanation.shares:
+        assert 0 < entry.share < entry.weight
 
 
 def test_no_common_term_no_share(index: Index) -> None:
@@ -70,8 +70,8 @@ def test_equal_shares_are_in_order_of_their_terms(tmp_path: Path) -> None:
         tmp_path / "index", [Patient("1", "beta gamma alpha"), Patient("2", "delta")]
     )
     shares = index.explain(Query("q", "gamma beta alpha"), "1").shares
-    assert [one.term for one in shares] == ["alpha", "beta", "gamma"]
-    assert len({one.share for one in shares}) == 1
+    assert [entry.term for entry in shares] == ["alpha", "beta", "gamma"]
+    assert len({entry.share for entry in shares}) == 1
 
 
 def test_words_are_marked_where_they_stand(index: Index) -> None:
@@ -87,8 +87,8 @@ def test_words_that_lower_casing_lengthens_are_marked_in_place(index: Index) -> 
     (passage,) = find_passages(text, shares, index.spans(text), count=1)
     assert marked(passage) == ["doğdu", "Fever", "fever", "STRASSE"]
     shares = index.explain(Query("q", "İzmir"), "istanbul").shares
-    found = find_passages(text, shares, index.spans(text))
-    assert {word for passage in found for word in marked(passage)} <= {"İzmir", "İstanbul"}
+    passages = find_passages(text, shares, index.spans(text))
+    assert {word for passage in passages for word in marked(passage)} <= {"İzmir", "İstanbul"}
 
 
 def test_spans_count_characters_of_the_text_itself() -> None:
@@ -155,17 +155,17 @@ def test_passages_are_stretches_of_the_text(
     text: str, values: dict[str, float], width: int, count: int
 ) -> None:
     shares = tuple(share(term, value) for term, value in values.items())
-    found = find_passages(text, shares, PLAIN.spans(text), width=width, count=count)
+    passages = find_passages(text, shares, PLAIN.spans(text), width=width, count=count)
     telling = {term for term, value in values.items() if value >= max(values.values()) / 4}
-    assert len(found) <= count
-    assert bool(found) == any(span[2] in telling for span in PLAIN.spans(text))
+    assert len(passages) <= count
+    assert bool(passages) == any(span[2] in telling for span in PLAIN.spans(text))
     longest = max(map(len, re.findall(r"\w+", text)), default=0)
-    for passage in found:
+    for passage in passages:
         assert passage.text in text
         assert len(passage.text) <= max(width, longest)
         assert list(passage.matches) == sorted(passage.matches)
         for word in marked(passage):
             assert PLAIN.terms(word)[0] in telling
-    shown = [{PLAIN.terms(word)[0] for word in marked(passage)} for passage in found]
+    shown = [{PLAIN.terms(word)[0] for word in marked(passage)} for passage in passages]
     for i, terms in enumerate(shown):
         assert terms - set().union(*shown[:i])  # each shows something new

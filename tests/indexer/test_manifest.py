@@ -25,14 +25,16 @@ from patientdx.errors import IndexFolderError
 PATH = Path("folder/manifest.json")
 
 
-def stored(name: str) -> StoredFile:
+def stored_file(name: str) -> StoredFile:
     section = Section("lengths", "<u4", (3, 2), 64, 24, "ab" * 16)
     return StoredFile(name, {"lengths": section})
 
 
 SEGMENTS = (
-    SegmentEntry(stored("segment-000001.pdx"), ("site",), 10, 8, 120, "cd" * 16, stored("d.pdx")),
-    SegmentEntry(stored("segment-000002.pdx"), (), 5, 5, 44, "ef" * 16),
+    SegmentEntry(
+        stored_file("segment-000001.pdx"), ("site",), 10, 8, 120, "cd" * 16, stored_file("d.pdx")
+    ),
+    SegmentEntry(stored_file("segment-000002.pdx"), (), 5, 5, 44, "ef" * 16),
 )
 MANIFEST = Manifest(
     AnalysisSettings("file", "porter", ("der", "été")),

@@ -41,38 +41,40 @@ def folder(tmp_path_factory: pytest.TempPathFactory, patients: list[Patient]) ->
 @pytest.fixture(scope="module")
 def queries(patients: list[Patient]) -> list[Query]:
     """The sample's own queries, and notes themselves."""
-    asked = [Query(row["_id"], row["text"]) for row in rows("queries.jsonl")]
-    return asked + [Query(one.patient_id, one.full_text) for one in patients[::25]]
+    judged = [Query(row["_id"], row["text"]) for row in rows("queries.jsonl")]
+    return judged + [Query(patient.patient_id, patient.full_text) for patient in patients[::25]]
 
 
 def tokens(text: str) -> list[str]:
     return list(tokens_by("english", "english")(text))
 
 
-def by_bm25s(texts: list[list[str]], asked: list[str], settings: BM25Settings) -> np.ndarray:
+def bm25s_scores(texts: list[list[str]], terms: list[str], settings: BM25Settings) -> np.ndarray:
     import bm25s
 
     retriever = bm25s.BM25(method="lucene", k1=settings.k1, b=settings.b)
     retriever.index(texts, show_progress=False)
     # bm25s takes a repeated word of a query once, we (as Lucene) as often as it is said.
     total = np.zeros(len(texts))
-    for term, count in Counter(asked).items():
+    for term, count in Counter(terms).items():
         if term in retriever.vocab_dict:
             total += count * retriever.get_scores([term]).astype(np.float64)
     return total
 
 
-def by_rank_bm25(texts: list[list[str]], asked: list[str], settings: BM25Settings) -> np.ndarray:
+def rank_bm25_scores(
+    texts: list[list[str]], terms: list[str], settings: BM25Settings
+) -> np.ndarray:
     from rank_bm25 import BM25Okapi
 
     peer = BM25Okapi(texts, k1=settings.k1, b=settings.b)
     holders = Counter(term for text in texts for term in set(text))
     peer.idf = {t: math.log(1 + (len(texts) - n + 0.5) / (n + 0.5)) for t, n in holders.items()}
     # rank-bm25 has the factor k1 + 1 of the original formula, Lucene has not.
-    return np.asarray(peer.get_scores(asked)) / (settings.k1 + 1)
+    return np.asarray(peer.get_scores(terms)) / (settings.k1 + 1)
 
 
-@pytest.mark.parametrize("peer", [by_bm25s, by_rank_bm25])
+@pytest.mark.parametrize("peer", [bm25s_scores, rank_bm25_scores])
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("engine", ["numpy", "compiled"])
 def test_scores_are_those_of_peers(
@@ -84,8 +86,8 @@ def test_scores_are_those_of_peers(
     engine: Any,
 ) -> None:
     index = Index.open(folder, bm25=settings, engine=engine)
-    texts = [tokens(one.full_text) for one in patients]
-    ids = [one.patient_id for one in patients]
+    texts = [tokens(patient.full_text) for patient in patients]
+    ids = [patient.patient_id for patient in patients]
     results = index.search_many(queries, len(patients))
     assert len(results) > 20
     for query, hits in zip(queries, results, strict=True):

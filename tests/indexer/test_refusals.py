@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from small_index import TINY, check, notes
+from small_index import TINY, check_index, notes
 
 from indexer.writer import add_patients, build_index, delete_patients
 from patientdx.errors import IndexFolderError, InputError, NotFoundError
@@ -40,7 +40,7 @@ def test_what_cannot_be_added_changes_nothing(
 ) -> None:
     with pytest.raises(error):
         add_patients(folder, patients)
-    check(folder, notes(0, 30))
+    check_index(folder, notes(0, 30))
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,13 @@ def test_what_cannot_be_deleted_changes_nothing(folder: Path) -> None:
     delete_patients(folder, ["p1"])
     with pytest.raises(NotFoundError, match="no patient `p1`"):
         delete_patients(folder, ["p1"])
-    check(folder, [one for one in notes(0, 30) if one.patient_id != "p1"])
+    check_index(folder, [patient for patient in notes(0, 30) if patient.patient_id != "p1"])
 
 
 def test_where_an_index_may_be_built(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds an index already"):
         build_index(folder, notes(0, 3))
-    check(folder, notes(0, 30))
+    check_index(folder, notes(0, 30))
     other = tmp_path / "other"
     other.mkdir()
     (other / "mine.txt").write_text("mine")
@@ -79,4 +79,4 @@ def test_where_an_index_may_be_built(folder: Path, tmp_path: Path) -> None:
         build_index(other / "mine.txt", notes(0, 3))
     (tmp_path / "empty").mkdir()
     build_index(tmp_path / "empty", notes(0, 3))
-    check(tmp_path / "empty", notes(0, 3))
+    check_index(tmp_path / "empty", notes(0, 3))

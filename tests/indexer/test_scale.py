@@ -27,15 +27,15 @@ LAYOUTS = {
 def notes() -> list[Patient]:
     """Notes that tie by the thousand, and some that do not."""
     rnd = Random(7)
-    found = []
+    notes = []
     for i in range(COUNT):
         words = ["all"] + [f"w{j}" for j in range(12) if rnd.random() < 1 / (1 + j)]
         if i % 5000 == 0:
             words += ["often"] * 300 + ["w3"] * (15 + i % 3)
         if i % 701 == 0:
             words.append(f"rare{i % 7}")
-        found.append(Patient(f"n{i * 7919 % COUNT}", " ".join(words), sex="FM"[i % 2]))
-    return found
+        notes.append(Patient(f"n{i * 7919 % COUNT}", " ".join(words), sex="FM"[i % 2]))
+    return notes
 
 
 QUERIES = [
@@ -50,7 +50,7 @@ GONE = [f"n{i}" for i in range(0, COUNT, 9)]
 
 @pytest.fixture(scope="module")
 def oracle() -> Oracle:
-    left = {one.patient_id: one for one in notes()}
+    left = {patient.patient_id: patient for patient in notes()}
     for i in GONE:
         del left[i]
     return Oracle(left, tokens_by("none", "none"), 0.9, 0.4)

@@ -38,7 +38,7 @@ def patient(number: int, rnd: Random) -> Patient:
     )
 
 
-def made(folder: Path, layout: Layout) -> Path:
+def build_damage_target(folder: Path, layout: Layout) -> Path:
     """Three segments, two of them with deletions."""
     rnd = Random(5)
     build_index(folder, [patient(i, rnd) for i in range(120)], layout=layout)
@@ -53,7 +53,7 @@ def made(folder: Path, layout: Layout) -> Path:
 def test_a_changed_byte_is_found_and_does_no_harm(
     tmp_path: Path, engine: str, layout: Layout
 ) -> None:
-    folder = made(tmp_path / "index", layout)
+    folder = build_damage_target(tmp_path / "index", layout)
     script = SUPPORT / "damage.py"
     # In a process of its own: a memory fault there is a failure here.
     done = subprocess.run(
@@ -67,14 +67,14 @@ def test_a_changed_byte_is_found_and_does_no_harm(
     assert done.returncode == 0, f"{done.returncode} at {lines[-1:]}\n{done.stderr[-2000:]}"
     reports = [line for line in lines if "where" in line]
     assert len(reports) == BYTES
-    assert [one["where"] for one in reports if not one["detected"]] == []
-    assert [one for one in reports if one["surprises"]] == []
+    assert [report["where"] for report in reports if not report["detected"]] == []
+    assert [report for report in reports if report["surprises"]] == []
     assert verify_index(folder)[1] == []  # every byte was put back
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return made(tmp_path / "index", TINY)
+    return build_damage_target(tmp_path / "index", TINY)
 
 
 def test_a_sound_index(folder: Path) -> None:

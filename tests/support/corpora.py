@@ -148,7 +148,7 @@ cases = st.builds(
 
 
 @contextmanager
-def made(case: Case) -> Iterator[World]:
+def make_world(case: Case) -> Iterator[World]:
     """The index of a case, after all its changes."""
     with tempfile.TemporaryDirectory() as folder:
         world = World(Path(folder) / "index", case.analysis)
@@ -156,7 +156,7 @@ def made(case: Case) -> Iterator[World]:
         first = patient("first", "Quaternary", case.rnd)
         rest = patients(case.pool, case.rnd.sample(IDS, case.size), case.rnd)
         build_index(world.folder, [first, *rest], analysis=case.analysis, layout=case.layout)
-        world.live = {one.patient_id: one for one in [first, *rest]}
+        world.live = {patient.patient_id: patient for patient in [first, *rest]}
         for change in case.changes:
             CHANGES[change](world, case)
         yield world
@@ -177,9 +177,9 @@ def _update(world: World, case: Case) -> None:
 def _grow(world: World, fresh: list[Patient], *, update: bool) -> None:
     fresh[0] = replace(fresh[0], text="Quaternary")
     add_patients(world.folder, fresh, update=update)
-    for one in fresh:
-        world.live.pop(one.patient_id, None)
-        world.live[one.patient_id] = one
+    for patient in fresh:
+        world.live.pop(patient.patient_id, None)
+        world.live[patient.patient_id] = patient
 
 
 def _delete(world: World, case: Case) -> None:

@@ -1,10 +1,10 @@
-"""Damages an index byte by byte and tells what becomes of it; run by test_indexer_verify.
+"""Damages an index byte by byte and reports the consequences; run by test_indexer_verify.
 
     python damage.py FOLDER SEED COUNT ENGINE
 
 For each of COUNT random bytes of random parts of the files: changes it, verifies, uses the
 index in every way there is, puts the byte back. Prints one JSON object a byte, after a line
-that says which byte is next (so that a crash tells its cause).
+that says which byte is next (so that a crash reveals its cause).
 """
 
 import json
@@ -37,13 +37,15 @@ def parts(folder: Path) -> list[tuple[str, int, int, str]]:
     manifest = read_manifest(folder)
     stored = [segment.file for segment in manifest.segments]
     stored += [segment.deletions for segment in manifest.segments if segment.deletions]
-    found = [(MANIFEST_NAME, 0, (folder / MANIFEST_NAME).stat().st_size, "manifest")]
+    sections = [(MANIFEST_NAME, 0, (folder / MANIFEST_NAME).stat().st_size, "manifest")]
     for file in stored:
-        found += [(file.name, s.offset, s.size, s.name) for s in file.sections.values() if s.size]
-    return found
+        sections += [
+            (file.name, s.offset, s.size, s.name) for s in file.sections.values() if s.size
+        ]
+    return sections
 
 
-def uses(folder: Path, engine: Engine) -> Iterator[object]:
+def reader_actions(folder: Path, engine: Engine) -> Iterator[object]:
     """Everything that readers do, step by step."""
     index = Index.open(folder, engine=engine)
     for where in (None, FILTER):
@@ -60,23 +62,23 @@ def uses(folder: Path, engine: Engine) -> Iterator[object]:
     yield index.describe
 
 
-def surprises(folder: Path, engine: Engine) -> list[str]:
+def unexpected_errors(folder: Path, engine: Engine) -> list[str]:
     """Errors that are not of the tree, with the place they come from."""
-    found = []
-    steps = uses(folder, engine)
+    errors = []
+    steps = reader_actions(folder, engine)
     while True:
         try:
             step = next(steps, None)
             if step is None:
-                return found
+                return errors
             step()
         except PatientDxError:
             continue  # what is raised on purpose; after Index.open the steps are at their end
         except Exception as error:  # noqa: BLE001 - this is what we are looking for
-            found.append(f"{type(error).__name__}: {error} in {place(error)}")
+            errors.append(f"{type(error).__name__}: {error} in {error_location(error)}")
 
 
-def place(error: Exception) -> str:
+def error_location(error: Exception) -> str:
     trace, last = error.__traceback__, ""
     while trace:
         code = trace.tb_frame.f_code
@@ -86,7 +88,7 @@ def place(error: Exception) -> str:
     return last
 
 
-def detected(folder: Path) -> bool:
+def is_detected(folder: Path) -> bool:
     try:
         return bool(verify_index(folder)[1])
     except IndexFolderError:
@@ -104,14 +106,14 @@ def main(folder: Path, seed: int, count: int, engine: Engine) -> None:
         where = f"{name} {part} byte {at - first} ^ {change}"
         print(json.dumps({"next": where}), flush=True)
         # A new file each time: the old one may still be mapped.
-        replaced(path, raw[:at] + bytes([raw[at] ^ change]) + raw[at + 1 :])
-        report = {"where": where, "detected": detected(folder)}
-        report["surprises"] = surprises(folder, engine)
-        replaced(path, raw)
+        replace_file(path, raw[:at] + bytes([raw[at] ^ change]) + raw[at + 1 :])
+        report = {"where": where, "detected": is_detected(folder)}
+        report["surprises"] = unexpected_errors(folder, engine)
+        replace_file(path, raw)
         print(json.dumps(report), flush=True)
 
 
-def replaced(path: Path, raw: bytes) -> None:
+def replace_file(path: Path, raw: bytes) -> None:
     path.unlink()
     path.write_bytes(raw)
 

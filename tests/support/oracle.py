@@ -82,14 +82,14 @@ class Oracle:
         counts = self.counts
         lengths = {i: held.total() for i, held in counts.items()}
         average = sum(lengths.values()) / len(lengths) if lengths else 0.0
-        asked = self.query_counts(query)
+        weights = self.query_counts(query)
         shares: dict[str, dict[str, float]] = {i: {} for i in counts}
-        for term in sorted(asked, key=str.encode):
+        for term in sorted(weights, key=str.encode):
             holders = [i for i in counts if counts[i][term]]
-            if not holders or not asked[term]:
+            if not holders or not weights[term]:
                 continue
             df = len(holders)
-            weight = asked[term] * math.log(1.0 + (len(counts) - df + 0.5) / (df + 0.5))
+            weight = weights[term] * math.log(1.0 + (len(counts) - df + 0.5) / (df + 0.5))
             for i in holders:
                 norm = self.k1 * ((1.0 - self.b) + self.b * (lengths[i] / average))
                 tf = counts[i][term]

@@ -13,7 +13,7 @@ from indexer.verify import verify_index
 from patientdx.records import Patient, Query
 
 TINY = Layout(block_docs=16, dense_share=0.4, dense_min_notes=4, blocked_per_block=1.5)
-ASKED = [Query("1", "w0 w1 w2 w5"), Query("2", "w3 w17", {"w9": 0.5}), Query("3", "nothing")]
+QUERIES = [Query("1", "w0 w1 w2 w5"), Query("2", "w3 w17", {"w9": 0.5}), Query("3", "nothing")]
 
 
 def notes(first: int, count: int) -> list[Patient]:
@@ -24,19 +24,19 @@ def notes(first: int, count: int) -> list[Patient]:
     ]
 
 
-def oracle_of(patients: list[Patient]) -> Oracle:
-    held = {one.patient_id: one for one in patients}
+def make_oracle(patients: list[Patient]) -> Oracle:
+    held = {patient.patient_id: patient for patient in patients}
     return Oracle(held, tokens_by("english", "english"), 0.9, 0.4)
 
 
-def check(folder: Path, patients: list[Patient]) -> None:
+def check_index(folder: Path, patients: list[Patient]) -> None:
     """The index holds exactly these patients and finds them as brute force does."""
-    oracle = oracle_of(patients)
+    oracle = make_oracle(patients)
     for engine in ("numpy", "compiled"):
         index = Index.open(folder, engine=engine)
         assert index.size == len(patients)
-        assert {one.patient_id: one for one in index.patients()} == oracle.patients
-        assert index.search_many(ASKED, 1000) == [oracle.ranking(query) for query in ASKED]
+        assert {patient.patient_id: patient for patient in index.patients()} == oracle.patients
+        assert index.search_many(QUERIES, 1000) == [oracle.ranking(query) for query in QUERIES]
     assert verify_index(folder)[1] == []
     assert leftovers(folder) == set()
 

@@ -31,7 +31,7 @@ def patients(generation: int) -> list[Patient]:
 
 def change(folder: Path, generation: int) -> None:
     """The commit that makes this generation out of the one before."""
-    gone = [one.patient_id for one in patients(generation - 1)[::2]]
+    gone = [patient.patient_id for patient in patients(generation - 1)[::2]]
     if generation % 11 == 0:
         build_index(folder, patients(generation), layout=LAYOUT, replace_existing=True)
     elif generation % 7 == 0:
@@ -60,9 +60,9 @@ def state_of_adds(generation: int) -> dict[int, int]:
 def state(generation: int) -> dict[str, str]:
     """id -> text of all patients of a generation."""
     return {
-        one.patient_id: one.text
+        patient.patient_id: patient.text
         for g, step in state_of_adds(generation).items()
-        for one in (patients(g) if step == 1 else patients(g)[1::2])
+        for patient in (patients(g) if step == 1 else patients(g)[1::2])
     }
 
 

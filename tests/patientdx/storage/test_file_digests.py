@@ -13,10 +13,10 @@ from patientdx.storage.file_digests import digest_files, hash_file
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
-    found = [tmp_path / "model.safetensors", tmp_path / "config.json"]
-    for path in found:
+    paths = [tmp_path / "model.safetensors", tmp_path / "config.json"]
+    for path in paths:
         path.write_bytes(path.name.encode() * 100)
-    return found
+    return paths
 
 
 def test_whatever_changes_the_answers_changes_the_digest(files: list[Path]) -> None:

@@ -45,8 +45,8 @@ def test_rows_are_read_by_key_in_any_number(path: Path) -> None:
         store.write_rows([(stored[5][0], -5)])
     with RowStore(path, FORMAT) as store:
         assert len(store) == 1700
-        found = dict(store.read_rows([key for key, _ in stored] + [b"missing"]))
-    assert found == {**dict(stored), stored[5][0]: -5}
+        rows_by_key = dict(store.read_rows([key for key, _ in stored] + [b"missing"]))
+    assert rows_by_key == {**dict(stored), stored[5][0]: -5}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
