@@ -70,8 +70,8 @@ def expected_calibration_error(labels: Labels, probabilities: Scores, bins: int 
     Naeini et al. 2015; bins hold (low, high], the first also 0.
     """
     truth, predicted = _probabilities(labels, probabilities)
-    places = np.clip(np.ceil(predicted * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(places, predicted - truth, minlength=bins)
+    bin_of = np.clip(np.ceil(predicted * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.bincount(bin_of, predicted - truth, minlength=bins)
     return float(np.abs(gaps).sum() / truth.size)
 
 

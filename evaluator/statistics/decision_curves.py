@@ -32,12 +32,12 @@ def decision_curve(
     Raises EvaluationError for a threshold outside [0, 1).
     """
     truth, predicted = validate_scores(labels, probabilities)
-    at = np.asarray(thresholds, dtype=np.float64)
-    if np.any((at < 0) | (at >= 1)):
+    cutoffs = np.asarray(thresholds, dtype=np.float64)
+    if np.any((cutoffs < 0) | (cutoffs >= 1)):
         raise EvaluationError("a threshold of net benefit lies from 0 to below 1")
-    odds = at / (1 - at)
+    odds = cutoffs / (1 - cutoffs)
     died, lived = np.sort(predicted[truth]), np.sort(predicted[~truth])
-    true = died.size - np.searchsorted(died, at, side="left")
-    false = lived.size - np.searchsorted(lived, at, side="left")
+    true = died.size - np.searchsorted(died, cutoffs, side="left")
+    false = lived.size - np.searchsorted(lived, cutoffs, side="left")
     everybody = (died.size - lived.size * odds) / predicted.size
-    return DecisionCurve(at, (true - false * odds) / predicted.size, everybody)
+    return DecisionCurve(cutoffs, (true - false * odds) / predicted.size, everybody)

@@ -35,14 +35,14 @@ class Simulated:
     true: Floats
 
     def evaluator(self) -> CandidateEvaluator:
-        """A evaluator over the scores."""
-        names = [f"p{place}" for place in range(self.died.size)]
+        """An evaluator of the scores."""
+        names = [f"p{index}" for index in range(self.died.size)]
         return CandidateEvaluator(self.factory, Instances.build(names, labels=self.died))
 
     def factory(self, candidate: Candidate) -> Callable[[Indices], Floats]:
         """What stands in for a model."""
         row = self.scores[GRID.index(candidate)]
-        return lambda places: row[places]
+        return lambda indices: row[indices]
 
     def truth(self, candidate: Candidate) -> float:
         """The true AUROC of a candidate."""
@@ -69,14 +69,14 @@ def simulated(
         fresh = rng.normal(size=patients)
         noise[row] = share * noise[row - 1] + np.sqrt(1 - share**2) * fresh
     died = rng.permutation(patients) < deaths
-    shift = np.array([np.sqrt(2) * NormalDist().inv_cdf(one) for one in true])
+    shift = np.array([np.sqrt(2) * NormalDist().inv_cdf(area) for area in true])
     return Simulated(died, noise + shift[:, None] * died, true)
 
 
 def flat(seed: int, patients: int = 200, deaths: int = 40) -> Simulated:
     """No λ is better than another: whatever seems so is luck."""
     made = simulated(seed, patients=patients, deaths=deaths, low=0.5, high=0.63)
-    shift = np.array([np.sqrt(2) * NormalDist().inv_cdf(one) for one in made.true])
+    shift = np.array([np.sqrt(2) * NormalDist().inv_cdf(area) for area in made.true])
     level = np.sqrt(2) * NormalDist().inv_cdf(0.6)
     scores = made.scores + (level - shift)[:, None] * made.died
     return Simulated(made.died, scores, np.full(len(GRID), 0.6))

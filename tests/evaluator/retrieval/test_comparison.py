@@ -68,7 +68,7 @@ def test_exchanging_the_systems_turns_the_sign(pairs: list[tuple[int, int]]) -> 
 def test_a_constant_added_to_both_changes_nothing(
     pairs: list[tuple[int, int]], constant: int
 ) -> None:
-    plain, moved = (
+    plain, changed = (
         compare_pair(
             evaluation([x / 8 + add for x, _ in pairs]),
             evaluation([y / 8 + add for _, y in pairs]),
@@ -77,7 +77,7 @@ def test_a_constant_added_to_both_changes_nothing(
         )
         for add in (0, constant)
     )
-    assert repr(plain) == repr(moved)  # nan is not equal to nan
+    assert repr(plain) == repr(changed)  # nan is not equal to nan
 
 
 def test_the_order_of_queries_changes_nothing() -> None:
@@ -86,7 +86,8 @@ def test_the_order_of_queries_changes_nothing() -> None:
     for seed in range(3):
         order = np.random.default_rng(seed).permutation([*both["bm25"].per_query])
         turned = [
-            replace(one, per_query={q: one.per_query[q] for q in order}) for one in both.values()
+            replace(evaluation, per_query={q: evaluation.per_query[q] for q in order})
+            for evaluation in both.values()
         ]
         assert compare_pair(turned[2], turned[0], "AP", settings=FEW) == plain
         assert compare_pair(both["rrf"], turned[0], "AP", settings=FEW) == plain
@@ -101,27 +102,34 @@ def test_a_system_is_no_better_than_itself() -> None:
 
 def test_every_other_system_is_compared_on_every_measure() -> None:
     got = compare_systems(made(), dataset="made", settings=FEW)
-    assert [(one.measure, one.system) for one in got] == [
+    assert [(comparison.measure, comparison.system) for comparison in got] == [
         ("RR", "rm3"),
         ("RR", "rrf"),
         ("AP", "rm3"),
         ("AP", "rrf"),
     ]
-    assert {(one.baseline, one.dataset) for one in got} == {("bm25", "made")}
+    assert {(comparison.baseline, comparison.dataset) for comparison in got} == {("bm25", "made")}
     named = compare_systems(made(), baseline="rm3", measures=["AP"], settings=FEW)
-    assert [(one.system, one.baseline) for one in named] == [("bm25", "rm3"), ("rrf", "rm3")]
+    assert [(candidate.system, candidate.baseline) for candidate in named] == [
+        ("bm25", "rm3"),
+        ("rrf", "rm3"),
+    ]
 
 
 def test_what_else_is_compared_does_not_change_a_comparison() -> None:
     both = made()
     alone = compare_systems({"bm25": both["bm25"], "rrf": both["rrf"]}, settings=FEW)
-    assert [one for one in compare_systems(both, settings=FEW) if one.system == "rrf"] == alone
+    assert [
+        comparison
+        for comparison in compare_systems(both, settings=FEW)
+        if comparison.system == "rrf"
+    ] == alone
 
 
 def with_p(system: str, measure: str, dataset: str, p: float) -> Comparison:
-    one = compare_pair(evaluation([0.5]), evaluation([0.5]), "nDCG@10", settings=FEW)
+    comparison = compare_pair(evaluation([0.5]), evaluation([0.5]), "nDCG@10", settings=FEW)
     return replace(
-        one, system=system, measure=measure, dataset=dataset, p_randomisation=p, p_t=p / 2
+        comparison, system=system, measure=measure, dataset=dataset, p_randomisation=p, p_t=p / 2
     )
 
 
@@ -135,27 +143,37 @@ GIVEN = [
 
 def test_a_family_is_all_systems_and_sets_on_one_measure() -> None:
     done = correct_p_values(GIVEN)
-    assert [one.holm_randomisation for one in done] == [0.03, 0.03, 0.03, 0.03]
-    assert [one.holm_t for one in done] == [0.015, 0.015, 0.015, 0.015]
-    assert [one.family for one in done] == [3, 3, 1, 3]
-    kept = [replace(one, holm_randomisation=None, holm_t=None, family=None) for one in done]
-    assert kept == GIVEN
+    assert [comparison.holm_randomisation for comparison in done] == [0.03, 0.03, 0.03, 0.03]
+    assert [comparison.holm_t for comparison in done] == [0.015, 0.015, 0.015, 0.015]
+    assert [comparison.family for comparison in done] == [3, 3, 1, 3]
+    stored = [
+        replace(comparison, holm_randomisation=None, holm_t=None, family=None)
+        for comparison in done
+    ]
+    assert stored == GIVEN
 
 
 def test_the_caller_says_what_a_family_is() -> None:
-    over_systems = correct_p_values(GIVEN, family_of=lambda one: (one.measure, one.dataset))
-    assert [one.holm_randomisation for one in over_systems] == [0.02, 0.02, 0.03, 0.015]
-    assert [one.family for one in over_systems] == [2, 2, 1, 1]
+    over_systems = correct_p_values(GIVEN, family_of=lambda item: (item.measure, item.dataset))
+    assert [comparison.holm_randomisation for comparison in over_systems] == [
+        0.02,
+        0.02,
+        0.03,
+        0.015,
+    ]
+    assert [comparison.family for comparison in over_systems] == [2, 2, 1, 1]
     over_all = correct_p_values(GIVEN, family_of=lambda _: None)
-    assert [one.holm_randomisation for one in over_all] == holm([0.010, 0.020, 0.030, 0.015])
-    assert {one.family for one in over_all} == {4}
+    assert [comparison.holm_randomisation for comparison in over_all] == holm(
+        [0.010, 0.020, 0.030, 0.015]
+    )
+    assert {comparison.family for comparison in over_all} == {4}
 
 
 def test_one_query_has_no_t_test_and_does_not_disturb_a_family() -> None:
-    one = compare_pair(evaluation([0.5]), evaluation([0.25]), "nDCG@10", settings=FEW)
-    assert (one.n, one.wins, one.p_randomisation) == (1, 1, 1.0)
-    assert math.isnan(one.p_t)
-    done = correct_p_values([one, replace(one, p_t=0.5)])
+    comparison = compare_pair(evaluation([0.5]), evaluation([0.25]), "nDCG@10", settings=FEW)
+    assert (comparison.n, comparison.wins, comparison.p_randomisation) == (1, 1, 1.0)
+    assert math.isnan(comparison.p_t)
+    done = correct_p_values([comparison, replace(comparison, p_t=0.5)])
     assert done[1].holm_t == 0.5
 
 

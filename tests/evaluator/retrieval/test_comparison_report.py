@@ -43,15 +43,16 @@ def cells_of(table: Table) -> list[list[str]]:
     """What a line of each comparison must show, by hand."""
     return [
         [
-            *([one.dataset] if one.dataset else []),
-            one.system,
-            str(one.n),
-            f"{one.difference:+.4f} [{one.interval.low:+.4f}, {one.interval.high:+.4f}]",
-            f"{one.holm_randomisation:.3g}",
-            f"{one.holm_t:.3g}",
-            f"{one.wins}/{one.ties}/{one.losses}",
+            *([comparison.dataset] if comparison.dataset else []),
+            comparison.system,
+            str(comparison.n),
+            f"{comparison.difference:+.4f} [{low:+.4f}, {high:+.4f}]",
+            f"{comparison.holm_randomisation:.3g}",
+            f"{comparison.holm_t:.3g}",
+            f"{comparison.wins}/{comparison.ties}/{comparison.losses}",
         ]
-        for one in table.comparisons
+        for comparison in table.comparisons
+        for low, high in [comparison.interval]
     ]
 
 
@@ -65,9 +66,9 @@ def test_the_rows_are_those_of_a_table_without_comparisons() -> None:
 def test_all_are_compared_with_the_first_and_corrected_over_systems() -> None:
     expected = correct_p_values(compare_systems(made(), settings=FEW))
     assert list(table_of().comparisons) == expected
-    assert {one.family for one in expected} == {2}
+    assert {row.family for row in expected} == {2}
     other = table_of(baseline="rrf")
-    assert {one.baseline for one in other.comparisons} == {"rrf"}
+    assert {comparison.baseline for comparison in other.comparisons} == {"rrf"}
     assert "difference to rrf" in render_table(other, "text")
 
 
@@ -104,9 +105,9 @@ def test_text_has_a_second_grid() -> None:
     assert lines[start - 1] == ""
     assert re.split(r" {2,}", lines[start]) == HEADER
     assert set(lines[start + 1]) == {"-"}
-    found = [re.split(r" {2,}", line) for line in lines[start + 2 : start + 6]]
-    assert [line[1:] for line in found] == cells_of(table)
-    assert [line[0] for line in found] == ["RR", "RR", "AP", "AP"]
+    result = [re.split(r" {2,}", line) for line in lines[start + 2 : start + 6]]
+    assert [line[1:] for line in result] == cells_of(table)
+    assert [line[0] for line in result] == ["RR", "RR", "AP", "AP"]
     assert lines[start + 6] == ""
     assert lines[-1] == DISCLAIMER
 
@@ -137,26 +138,26 @@ def test_json_holds_every_digit_of_every_comparison() -> None:
     table = table_of()
     read = json.loads(render_table(table, "json"), parse_constant=pytest.fail)
     assert len(read["comparisons"]) == 4
-    for one, got in zip(table.comparisons, read["comparisons"], strict=True):
+    for comparison, got in zip(table.comparisons, read["comparisons"], strict=True):
         assert got == {
-            "system": one.system,
+            "system": comparison.system,
             "baseline": "bm25",
-            "measure": one.measure,
+            "measure": comparison.measure,
             "n": 40,
             "difference": {
-                "value": one.difference,
-                "low": one.interval.low,
-                "high": one.interval.high,
+                "value": comparison.difference,
+                "low": comparison.interval.low,
+                "high": comparison.interval.high,
             },
-            "wins": one.wins,
-            "ties": one.ties,
-            "losses": one.losses,
+            "wins": comparison.wins,
+            "ties": comparison.ties,
+            "losses": comparison.losses,
             "randomisation": {
-                "p": one.p_randomisation,
-                "holm": one.holm_randomisation,
+                "p": comparison.p_randomisation,
+                "holm": comparison.holm_randomisation,
                 "exact": False,
             },
-            "t_test": {"t": one.t, "p": one.p_t, "holm": one.holm_t},
+            "t_test": {"t": comparison.t, "p": comparison.p_t, "holm": comparison.holm_t},
             "family": 2,
         }
 
@@ -178,7 +179,9 @@ def test_comparisons_that_were_not_corrected_say_so() -> None:
 
 
 def test_comparisons_may_be_corrected_over_more_than_the_table() -> None:
-    more = [replace(one, dataset="other") for one in compare_systems(made(), settings=FEW)]
+    more = [
+        replace(comparison, dataset="other") for comparison in compare_systems(made(), settings=FEW)
+    ]
     family = correct_p_values([*compare_systems(made(), settings=FEW), *more])[:4]
     table = table_of(comparisons=family)
     assert list(table.comparisons) == family
@@ -222,13 +225,13 @@ def test_sets_are_corrected_together_and_have_a_column() -> None:
     ]
     expected = correct_p_values(
         [
-            one
+            comparison
             for name, systems in SETS.items()
-            for one in compare_systems(systems, dataset=name, settings=FEW)
+            for comparison in compare_systems(systems, dataset=name, settings=FEW)
         ]
     )
     assert list(table.comparisons) == expected
-    assert {one.family for one in expected} == {4}
+    assert {row.family for row in expected} == {4}
     assert table.notes == {
         **NOTES,
         "n": "40 (nfcorpus), 25 (pmc|x) queries, the same for all systems",
@@ -248,7 +251,9 @@ def test_sets_are_shown_in_every_format() -> None:
     assert r"| pmc\|x | rm3 |" in render_table(table, "markdown")
     read = json.loads(render_table(table, "json"))
     assert [row["set"] for row in read["rows"]] == [row.dataset for row in table.rows]
-    assert [one["set"] for one in read["comparisons"]] == [one.dataset for one in table.comparisons]
+    assert [comparison["set"] for comparison in read["comparisons"]] == [
+        comparison.dataset for comparison in table.comparisons
+    ]
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,8 @@ def mpl() -> Any:
 
 def texts(path: Path) -> list[str]:
     """Every piece of text of an SVG."""
-    found = ET.parse(path).iter("{http://www.w3.org/2000/svg}text")
-    return ["".join(one.itertext()) for one in found]
+    result = ET.parse(path).iter("{http://www.w3.org/2000/svg}text")
+    return ["".join(item.itertext()) for item in result]
 
 
 def listed(folder: Path) -> list[str]:
@@ -47,7 +47,7 @@ def pixels(path: Path, colour: tuple[int, int, int]) -> int:
 
 def test_a_panel_says_what_is_compared(mpl: Any, tmp_path: Path) -> None:
     plot_differences(FEW, "nDCG@10", [tmp_path / "a.svg"])
-    found = texts(tmp_path / "a.svg")
+    result = texts(tmp_path / "a.svg")
     for said in (
         "rm3 against bm25",
         "n = 5: wins 3, ties 1, losses 1",
@@ -55,14 +55,14 @@ def test_a_panel_says_what_is_compared(mpl: Any, tmp_path: Path) -> None:
         "queries, sorted by difference",
         "mean +0.0400",
     ):
-        assert said in found
+        assert said in result
 
 
 def test_there_is_a_panel_for_every_other_system(mpl: Any, tmp_path: Path) -> None:
     four = {**made(), "again": made(seed=3)["rrf"]}
     plot_differences(four, "AP", [tmp_path / "a.svg"], baseline="rm3")
-    found = [text for text in texts(tmp_path / "a.svg") if "against" in text]
-    assert found == ["bm25 against rm3", "rrf against rm3", "again against rm3"]
+    result = [text for text in texts(tmp_path / "a.svg") if "against" in text]
+    assert result == ["bm25 against rm3", "rrf against rm3", "again against rm3"]
 
 
 def test_wins_and_losses_have_their_colours_and_sizes(mpl: Any, tmp_path: Path) -> None:

@@ -58,8 +58,8 @@ def test_a_table_keeps_the_order_and_says_how_intervals_were_made() -> None:
     table = build_table({"b": BASE, "a": BETTER}, NOTES, level=0.9, resamples=2000, seed=7)
     assert [row.system for row in table.rows] == ["b", "a"]
     assert [row.n for row in table.rows] == [3, 4]
-    for said in ("90%", "2,000 resamples", "seed 7", "bootstrap"):
-        assert said in table.method
+    for message in ("90%", "2,000 resamples", "seed 7", "bootstrap"):
+        assert message in table.method
 
 
 def test_odd_levels_are_not_rounded_away() -> None:

@@ -146,7 +146,7 @@ def test_batches_change_nothing_but_the_progress(batch: int) -> None:
     assert (got, run) == whole[:2]
     assert sum(steps) == 7
     assert max(steps) <= batch
-    assert [len(asked) for asked, _, _ in searcher.asked] == steps
+    assert [len(calls) for calls, _, _ in searcher.asked] == steps
 
 
 def test_a_searcher_and_its_run_score_alike() -> None:

@@ -89,7 +89,7 @@ def test_a_file_is_read_back_and_easy_to_read(tmp_path: Path) -> None:
         "mean": TUNING.means[2],
     }
     assert content["qrels"]["digest"] == judgements_digest(judgement_fingerprints(QRELS))
-    assert [one.name for one in tmp_path.iterdir()] == ["tuned.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["tuned.json"]
 
 
 @given(anything())
@@ -98,8 +98,10 @@ def test_everything_is_read_back(tmp_path_factory: pytest.TempPathFactory, tuned
     write_tuned_settings(path, tuned)
     again = read_tuned_settings(path)
     assert again == tuned
-    kinds = [{name: type(value) for name, value in one.items()} for one in tuned.candidates]
-    assert [{n: type(v) for n, v in one.items()} for one in again.candidates] == kinds
+    kinds = [
+        {name: type(value) for name, value in candidate.items()} for candidate in tuned.candidates
+    ]
+    assert [{n: type(v) for n, v in candidate.items()} for candidate in again.candidates] == kinds
 
 
 def test_a_compressed_file_is_read_too(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ from patientdx.errors import EvaluationError
 from patientdx.records import Filter, Hit, Qrels, Query, ranked
 
 IDS = [f"q{i:02}" for i in range(30)]
-QUERIES = [Query(one, f"invented words of {one}") for one in IDS]
-QRELS: Qrels = {one: {f"d{int(one[1:]) % 7}": 1, "d9": 2} for one in IDS}
+QUERIES = [Query(query_id, f"invented words of {query_id}") for query_id in IDS]
+QRELS: Qrels = {query_id: {f"d{int(query_id[1:]) % 7}": 1, "d9": 2} for query_id in IDS}
 CANDIDATES = parameter_grid({"shift": [0, 1, 2, 3]})
 
 
@@ -40,8 +40,8 @@ class Shifted:
     ) -> list[list[Hit]]:
         self.asked += [query.query_id for query in queries]
         gone = where.exclude_ids if where else frozenset()
-        found = [[hit for hit in self._hits(one) if hit.doc_id not in gone] for one in queries]
-        return [hits[:k] for hits in found]
+        result = [[hit for hit in self._hits(query) if hit.doc_id not in gone] for query in queries]
+        return [hits[:k] for hits in result]
 
     def _hits(self, query: Query) -> list[Hit]:
         rng = np.random.default_rng([int(query.query_id[1:]), int(self.shift)])
@@ -79,7 +79,7 @@ def test_every_candidate_is_made_and_searched_once() -> None:
     assert sum(ticks) == len(CANDIDATES) * len(IDS)
 
 
-@pytest.mark.parametrize("groups", [{}, {one: one[:2] for one in IDS[:15]}])
+@pytest.mark.parametrize("groups", [{}, {query_id: query_id[:2] for query_id in IDS[:15]}])
 def test_tuning_does_what_cross_validation_is_by_definition(groups: dict[str, str]) -> None:
     folds = Folds(4, seed=3, groups=groups)
     got = tune_searcher(Factory(), CANDIDATES, QUERIES, QRELS, "nDCG@10", folds=folds)
@@ -87,20 +87,20 @@ def test_tuning_does_what_cross_validation_is_by_definition(groups: dict[str, st
 
     def mean(candidate: CandidateSettings, ids: Sequence[str]) -> float:
         """Evaluated anew, on these queries and their judgements alone."""
-        some = {one: QRELS[one] for one in ids}
+        some = {query_id: QRELS[query_id] for query_id in ids}
         searcher = Shifted(float(candidate["shift"]))
         return evaluate_searcher(searcher, QUERIES, some, ["nDCG@10"])[0].mean("nDCG@10")
 
     assert got.means == pytest.approx([mean(candidate, IDS) for candidate in CANDIDATES])
-    assert got.settings == max(CANDIDATES, key=lambda one: mean(one, IDS))
+    assert got.settings == max(CANDIDATES, key=lambda item: mean(item, IDS))
     for fold in range(4):
-        inside = [one for one in IDS if got.fold_of[one] == fold]
-        outside = [one for one in IDS if got.fold_of[one] != fold]
-        best = max(CANDIDATES, key=lambda one: mean(one, outside))
+        inside = [query_id for query_id in IDS if got.fold_of[query_id] == fold]
+        outside = [query_id for query_id in IDS if got.fold_of[query_id] != fold]
+        best = max(CANDIDATES, key=lambda item: mean(item, outside))
         assert got.candidates[got.fold_choices[fold]] == best
-        for one in inside:
-            assert got.settings_for(one) == best
-            assert got.out_of_fold.per_query[one]["nDCG@10"] == mean(best, [one])
+        for query_id in inside:
+            assert got.settings_for(query_id) == best
+            assert got.out_of_fold.per_query[query_id]["nDCG@10"] == mean(best, [query_id])
     # The choice is no dead letter here: folds choose differently.
     assert len(set(got.fold_choices)) > 1
 
@@ -113,9 +113,11 @@ def test_a_query_has_no_part_in_the_choice_for_it() -> None:
         changed = {**QRELS, "q00": {f"d{number}": grade for number in range(5)}}
         again = tune_searcher(Factory(), CANDIDATES, QUERIES, changed, "nDCG@10")
         assert again.fold_choices[fold] == got.fold_choices[fold]
-        others = [one for one in IDS if got.fold_of[one] == fold and one != "q00"]
-        for one in others:
-            assert again.out_of_fold.per_query[one] == got.out_of_fold.per_query[one]
+        others = [
+            query_id for query_id in IDS if got.fold_of[query_id] == fold and query_id != "q00"
+        ]
+        for query_id in others:
+            assert again.out_of_fold.per_query[query_id] == got.out_of_fold.per_query[query_id]
 
 
 def test_further_measures_have_no_say() -> None:
@@ -166,7 +168,7 @@ def test_the_chosen_is_the_first_of_the_best(rows: list[list[int]]) -> None:
     got = cross_validate(candidates, evaluations, JUDGED, "AP", folds=Folds(2))
     sums = [sum(row) for row in rows]
     assert got.chosen == sums.index(max(sums))
-    assert got.means == tuple(one / 16 for one in sums)
+    assert got.means == tuple(total / 16 for total in sums)
     # What is chosen without a query is worth no more on it than the best for it.
     assert all(
         got.out_of_fold.per_query[query]["AP"] <= max(row[i] / 4 for row in rows)
@@ -278,7 +280,7 @@ def test_another_query_of_the_same_id_is_asked_anew() -> None:
 def test_a_caller_cannot_change_what_is_remembered() -> None:
     remembered = CachingSearcher(Shifted(1))
     first = remembered.search_many(QUERIES[:1])
-    kept = list(first[0])
+    stored = list(first[0])
     first[0].clear()
-    assert remembered.search_many(QUERIES[:1]) == [kept]
-    assert math.isfinite(kept[0].score)
+    assert remembered.search_many(QUERIES[:1]) == [stored]
+    assert math.isfinite(stored[0].score)

@@ -32,7 +32,7 @@ from patientdx.errors import CacheError, EvaluationError
 
 SIZE = 40
 LABELS = [1] * 10 + [0] * 30
-INSTANCES = Instances.build([f"patient-{one}" for one in range(SIZE)], labels=LABELS)
+INSTANCES = Instances.build([f"patient-{number}" for number in range(SIZE)], labels=LABELS)
 Floats = npt.NDArray[np.float64]
 
 
@@ -46,10 +46,10 @@ class Counting:
     def __call__(self, candidate: Candidate) -> Callable[[Indices], Floats]:
         self.made.append(candidate)
 
-        def score(places: Indices) -> Floats:
+        def score(indices: Indices) -> Floats:
             assert self.made[-1] == candidate  # the weights of another λ would be live
-            self.scored += places.size
-            return places * (candidate.weight or 0.0)
+            self.scored += indices.size
+            return indices * (candidate.weight or 0.0)
 
         return score
 
@@ -62,37 +62,41 @@ def make_evaluator(
 
 def test_nothing_is_computed_twice() -> None:
     factory = Counting()
-    one = make_evaluator(factory)
+    evaluator = make_evaluator(factory)
     half, all_ = np.arange(0, SIZE, 2), np.arange(SIZE)
-    one.score(Candidate.at_lambda(0.5), half)
-    found = one.score(Candidate.at_lambda(0.5), all_)
-    assert found is not None
-    np.testing.assert_array_equal(found.scores, all_ * 0.5)
-    assert factory.scored == one.score_count == one.computed_count == SIZE
+    evaluator.score(Candidate.at_lambda(0.5), half)
+    result = evaluator.score(Candidate.at_lambda(0.5), all_)
+    assert result is not None
+    np.testing.assert_array_equal(result.scores, all_ * 0.5)
+    assert factory.scored == evaluator.score_count == evaluator.computed_count == SIZE
     assert factory.made == [Candidate.at_lambda(0.5)]
 
 
 def test_a_candidate_is_made_ready_again_after_another() -> None:
     factory = Counting()
-    one = make_evaluator(factory)
+    evaluator = make_evaluator(factory)
     first, second = Candidate.at_lambda(0.1), Candidate.at_lambda(0.2)
-    one.score(first, np.arange(5))
-    one.score(second, np.arange(5))
-    one.score(first, np.arange(10))
+    evaluator.score(first, np.arange(5))
+    evaluator.score(second, np.arange(5))
+    evaluator.score(first, np.arange(10))
     assert factory.made == [first, second, first]
 
 
 def test_a_second_search_finds_its_scores_in_the_file(tmp_path: Path) -> None:
-    told: list[int] = []
+    progress: list[int] = []
     with ScoreStore(tmp_path / "deep" / "scores.sqlite") as store:
         GridSearch().search(make_evaluator(Counting(), store, digest="a"), AUROC, np.arange(SIZE))
         assert len(store) == 11 * SIZE
     with ScoreStore(tmp_path / "deep" / "scores.sqlite") as store:
         again = Counting()
-        one = make_evaluator(again, store, digest="a", on_progress=told.append)
-        GridSearch().search(one, AUROC, np.arange(SIZE))
+        evaluator = make_evaluator(again, store, digest="a", on_progress=progress.append)
+        GridSearch().search(evaluator, AUROC, np.arange(SIZE))
         assert again.made == []
-        assert (one.score_count, one.computed_count, sum(told)) == (11 * SIZE, 0, 11 * SIZE)
+        assert (evaluator.score_count, evaluator.computed_count, sum(progress)) == (
+            11 * SIZE,
+            0,
+            11 * SIZE,
+        )
         other = Counting()
         GridSearch().search(make_evaluator(other, store, digest="b"), AUROC, np.arange(SIZE))
         assert other.scored == 11 * SIZE
@@ -104,11 +108,11 @@ def test_scores_are_found_by_what_was_scored_not_by_place(tmp_path: Path) -> Non
             Counting(), Instances.build("abc", keys=["x", "y", "z"]), store=store
         ).score(Candidate.at_lambda(1), np.arange(3))
         turned = Instances.build("cb", keys=["z", "y"])
-        found = CandidateEvaluator(Counting(), turned, store=store).score(
+        result = CandidateEvaluator(Counting(), turned, store=store).score(
             Candidate.at_lambda(1), np.arange(2)
         )
-        assert found is not None
-        assert found.scores.tolist() == [2, 1]
+        assert result is not None
+        assert result.scores.tolist() == [2, 1]
 
 
 def test_scores_that_are_not_finite_and_answers_are_kept(tmp_path: Path) -> None:
@@ -120,22 +124,22 @@ def test_scores_that_are_not_finite_and_answers_are_kept(tmp_path: Path) -> None
         )
     with ScoreStore(tmp_path / "s") as store:
         again = CandidateEvaluator(lambda _: pytest.fail("asked again"), four, store=store)
-        found = again.score_all(Candidate.at_lambda(0))
-        np.testing.assert_array_equal(found.scores, given.scores)
-        np.testing.assert_array_equal(found.answers, given.answers)
+        result = again.score_all(Candidate.at_lambda(0))
+        np.testing.assert_array_equal(result.scores, given.scores)
+        np.testing.assert_array_equal(result.answers, given.answers)
         assert again.failed == {Candidate.at_lambda(0)}
 
 
 def test_a_failing_candidate_stops_costing() -> None:
     calls: list[int] = []
 
-    def scorer(places: Indices) -> Floats:
-        calls.append(places.size)
-        return np.full(places.size, np.nan)
+    def scorer(indices: Indices) -> Floats:
+        calls.append(indices.size)
+        return np.full(indices.size, np.nan)
 
-    one = CandidateEvaluator(lambda _: scorer, INSTANCES, batch_size=10)
-    assert one.score(Candidate.at_lambda(0), np.arange(SIZE)) is None
-    assert one.score(Candidate.at_lambda(0), np.arange(SIZE)) is None
+    evaluator = CandidateEvaluator(lambda _: scorer, INSTANCES, batch_size=10)
+    assert evaluator.score(Candidate.at_lambda(0), np.arange(SIZE)) is None
+    assert evaluator.score(Candidate.at_lambda(0), np.arange(SIZE)) is None
     assert calls == [10]
 
 
@@ -143,9 +147,9 @@ def test_a_failing_candidate_stops_costing() -> None:
     "bad", [[1.0], [[1.0, 2.0]], InstanceScores(np.ones(2), np.array([0, 2.0]))]
 )
 def test_scorers_that_do_not_answer_the_question_are_refused(bad: object) -> None:
-    one = CandidateEvaluator(lambda _: lambda _: bad, Instances.build("ab"))
+    evaluator = CandidateEvaluator(lambda _: lambda _: bad, Instances.build("ab"))
     with pytest.raises(EvaluationError):
-        one.score(Candidate.at_lambda(0), np.arange(2))
+        evaluator.score(Candidate.at_lambda(0), np.arange(2))
 
 
 def test_the_file_is_its_owner_s_and_holds_no_names(tmp_path: Path) -> None:
@@ -202,14 +206,14 @@ def test_a_killed_search_goes_on_where_it_stood(tmp_path: Path) -> None:
     with ScoreStore(path) as store:
         assert len(store) == 168
         factory = Counting()
-        found = GridSearch().search(make_evaluator(factory, store), AUROC, np.arange(SIZE))
+        result = GridSearch().search(make_evaluator(factory, store), AUROC, np.arange(SIZE))
         assert factory.scored == 11 * SIZE - 168
     whole = GridSearch().search(make_evaluator(Counting()), AUROC, np.arange(SIZE))
-    assert [one.value for one in found.trials] == [one.value for one in whole.trials]
+    assert [trial.value for trial in result.trials] == [trial.value for trial in whole.trials]
 
 
 def test_candidates_have_names_and_one_spelling() -> None:
-    assert [str(one) for one in lambda_grid()][:4] == ["0", "0.1", "0.2", "0.3"]
+    assert [str(candidate) for candidate in lambda_grid()][:4] == ["0", "0.1", "0.2", "0.3"]
     assert Candidate.at_lambda(3 * 0.1) == Candidate.at_lambda(0.3)
     assert Candidate.from_values({"mlp": 0.5, "attn": 0.25}) == Candidate.from_values(
         {"attn": 0.25, "mlp": 0.5}

@@ -55,10 +55,10 @@ def test_rounds_keep_to_the_budget(candidates: int, instances: int, share: float
     halving = SuccessiveHalving(share=share)
     rounds = halving.rounds(candidates, instances)
     met, spent = 0, 0
-    for one in rounds:
-        assert one.instances >= met
-        spent += one.candidates * (one.instances - met)
-        met = one.instances
+    for halving_round in rounds:
+        assert halving_round.instances >= met
+        spent += halving_round.candidates * (halving_round.instances - met)
+        met = halving_round.instances
     assert rounds[0].candidates == candidates
     assert rounds[-1].candidates == 2
     assert rounds[-1].instances <= instances
@@ -73,51 +73,53 @@ def _most(rounds: list, instances: int) -> int:
 
 def test_every_candidate_of_a_round_is_scored_on_the_same_patients() -> None:
     cohort = simulated(1)
-    asked: list[tuple[Candidate, tuple[int, ...]]] = []
+    calls: list[tuple[Candidate, tuple[int, ...]]] = []
 
     def factory(candidate: Candidate):  # noqa: ANN202
-        def score(places: Indices) -> npt.NDArray[np.float64]:
-            asked.append((candidate, tuple(places.tolist())))
-            return cohort.scores[GRID.index(candidate)][places]
+        def score(indices: Indices) -> npt.NDArray[np.float64]:
+            calls.append((candidate, tuple(indices.tolist())))
+            return cohort.scores[GRID.index(candidate)][indices]
 
         return score
 
     instances = Instances.build(range(1000), labels=cohort.died)
-    found = SuccessiveHalving().search(
+    result = SuccessiveHalving().search(
         CandidateEvaluator(factory, instances), AUROC, instances.all_indices
     )
-    assert len({places for _, places in asked[:11]}) == 1
-    assert sum(len(places) for _, places in asked) == found.evaluations
-    by_candidate = {one: sum((p for c, p in asked if c == one), ()) for one, _ in asked}
+    assert len({indices for _, indices in calls[:11]}) == 1
+    assert sum(len(indices) for _, indices in calls) == result.evaluations
+    by_candidate = {
+        candidate: sum((p for c, p in calls if c == candidate), ()) for candidate, _ in calls
+    }
     longest = max(by_candidate.values(), key=len)
-    for places in by_candidate.values():
-        assert len(set(places)) == len(places)  # nothing twice
-        assert longest[: len(places)] == places  # the sets are nested
-    first = cohort.died[list(asked[0][1])]
+    for indices in by_candidate.values():
+        assert len(set(indices)) == len(indices)  # nothing twice
+        assert longest[: len(indices)] == indices  # the sets are nested
+    first = cohort.died[list(calls[0][1])]
     assert first.sum() * 2 == first.size
 
 
 def test_deaths_and_survivors_take_turns_in_an_order_that_parts_share() -> None:
     died = np.random.default_rng(0).random(200) < 0.1
-    instances = Instances.build([f"p{one}" for one in range(200)], labels=died)
+    instances = Instances.build([f"p{number}" for number in range(200)], labels=died)
     order = scoring_order(instances, instances.all_indices, 0, alternate_outcomes=True)
     deaths = int(died.sum())
     assert sorted(order) == list(range(200))
     assert died[order[: 2 * deaths]].tolist() == [True, False] * deaths
     part = np.arange(0, 200, 2)
     plain = scoring_order(instances, instances.all_indices, 0, alternate_outcomes=False)
-    assert [one for one in plain if one in part] == list(
+    assert [index for index in plain if index in part] == list(
         scoring_order(instances, part, 0, alternate_outcomes=False)
     )
     assert list(scoring_order(instances, part, 1, alternate_outcomes=False)) != [
-        one for one in plain if one in part
+        index for index in plain if index in part
     ]
 
 
 def test_stays_of_a_patient_come_together() -> None:
-    names = [f"p{one // 3}" for one in range(30)]
+    names = [f"p{number // 3}" for number in range(30)]
     order = scoring_order(Instances.build(names), np.arange(30), 0, alternate_outcomes=False)
-    assert [names[one] for one in order[::3]] == [names[one] for one in order[2::3]]
+    assert [names[index] for index in order[::3]] == [names[index] for index in order[2::3]]
 
 
 def test_auprc_of_a_sample_by_outcome_refers_to_the_whole() -> None:
@@ -125,9 +127,9 @@ def test_auprc_of_a_sample_by_outcome_refers_to_the_whole() -> None:
     died = rng.random(40_000) < 0.1
     scores = rng.normal(size=died.size) + 0.5 * died
     instances = Instances.build(range(died.size), labels=died)
-    places = scoring_order(instances, instances.all_indices, 0, alternate_outcomes=True)[:6000]
-    some, ratings = instances.subset(places), InstanceScores(scores[places])
-    weights = sampling_weights(instances, instances.all_indices, places)
+    indices = scoring_order(instances, instances.all_indices, 0, alternate_outcomes=True)[:6000]
+    some, ratings = instances.subset(indices), InstanceScores(scores[indices])
+    weights = sampling_weights(instances, instances.all_indices, indices)
     whole = average_precision(died, scores)
     assert metric_value(AUPRC, some, ratings, weights) == pytest.approx(whole, abs=0.015)
     assert metric_value(AUPRC, some, ratings) > whole + 0.3
@@ -138,18 +140,18 @@ def test_a_candidate_that_fails_is_left_out_whenever_it_does() -> None:
     cohort = simulated(2)
     everywhere = np.arange(1000)
     best = SuccessiveHalving().search(cohort.evaluator(), AUROC, everywhere)
-    late = next(one for one in best.trials if one.candidate == best.chosen).indices[-1]
+    late = next(trial for trial in best.trials if trial.candidate == best.chosen).indices[-1]
     broken = Simulated(cohort.died, cohort.scores.copy(), cohort.true)
     broken.scores[GRID.index(best.chosen), late] = np.nan
     broken.scores[GRID.index(best.trials[0].candidate), :] = np.inf
-    found = SuccessiveHalving().search(broken.evaluator(), AUROC, everywhere)
-    assert found.chosen not in {best.chosen, best.trials[0].candidate}
-    assert set(found.failed) == {best.chosen, best.trials[0].candidate}
+    result = SuccessiveHalving().search(broken.evaluator(), AUROC, everywhere)
+    assert result.chosen not in {best.chosen, best.trials[0].candidate}
+    assert set(result.failed) == {best.chosen, best.trials[0].candidate}
 
 
 def test_everything_failing_is_said() -> None:
     evaluator = CandidateEvaluator(
-        lambda _: lambda places: places * np.nan,
+        lambda _: lambda indices: indices * np.nan,
         Instances.build(range(9), labels=[1] * 3 + [0] * 6),
     )
     for strategy in (SuccessiveHalving(), GridSearch()):
@@ -161,13 +163,13 @@ def test_metrics_of_instances_are_halved_too_and_less_may_be_better() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(np.abs(np.linspace(0, 1, 11) - 0.7)[:, None], 0.3, (11, 600))
     evaluator = CandidateEvaluator(
-        lambda candidate: lambda places: values[GRID.index(candidate)][places],
+        lambda candidate: lambda indices: values[GRID.index(candidate)][indices],
         Instances.build(range(600)),
     )
-    found = SuccessiveHalving().search(
+    result = SuccessiveHalving().search(
         evaluator, MeanMetric("loss", lower_is_better=True), np.arange(600)
     )
-    assert found.chosen.weight == pytest.approx(0.7, abs=0.11)
+    assert result.chosen.weight == pytest.approx(0.7, abs=0.11)
 
 
 @pytest.mark.parametrize("bad", [{"share": 0}, {"share": 2}, {"keep": 1}, {"least": 1}])

@@ -37,36 +37,36 @@ def make_evaluator(store: ScoreStore | None = None) -> CandidateEvaluator:
             loss += values["method"] != "slerp"
             if values["attn"] > 0.9:
                 loss = float("nan")
-        return lambda places: loss + NOISE[places]
+        return lambda indices: loss + NOISE[indices]
 
     return CandidateEvaluator(factory, Instances.build(range(50)), store=store)
 
 
 def test_one_value_is_found() -> None:
-    found = OptunaSearch(trials=30).search(make_evaluator(), FALLING, np.arange(50))
-    assert found.chosen.weight == pytest.approx(0.35, abs=0.051)
-    assert [one.candidate.weight for one in found.trials[:3]] == [0, 1, 0.5]
+    result = OptunaSearch(trials=30).search(make_evaluator(), FALLING, np.arange(50))
+    assert result.chosen.weight == pytest.approx(0.35, abs=0.051)
+    assert [trial.candidate.weight for trial in result.trials[:3]] == [0, 1, 0.5]
 
 
 def test_groups_and_methods_are_found_and_failures_passed_over() -> None:
-    found = OptunaSearch(trials=80, space=SearchSpace(GROUPS)).search(
+    result = OptunaSearch(trials=80, space=SearchSpace(GROUPS)).search(
         make_evaluator(), FALLING, np.arange(50)
     )
-    chosen = dict(found.chosen.values)
+    chosen = dict(result.chosen.values)
     assert chosen["method"] == "slerp"
     assert (chosen["attn"], chosen["mlp"]) == pytest.approx((0.3, 0.8), abs=0.21)
-    assert found.failed
-    assert found.possible == 21 * 11 * 2
+    assert result.failed
+    assert result.possible == 21 * 11 * 2
 
 
 def test_an_interrupted_search_goes_through_the_same_trials(tmp_path) -> None:  # noqa: ANN001
     with ScoreStore(tmp_path / "s") as store:
         OptunaSearch(trials=10).search(make_evaluator(store), FALLING, np.arange(50))
-        one = make_evaluator(store)
-        longer = OptunaSearch(trials=15).search(one, FALLING, np.arange(50))
+        evaluator = make_evaluator(store)
+        longer = OptunaSearch(trials=15).search(evaluator, FALLING, np.arange(50))
         fresh = OptunaSearch(trials=15).search(make_evaluator(), FALLING, np.arange(50))
     assert [a.candidate for a in longer.trials] == [b.candidate for b in fresh.trials]
-    assert one.computed_count < one.score_count
+    assert evaluator.computed_count < evaluator.score_count
 
 
 def test_it_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
@@ -79,11 +79,11 @@ def test_it_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_all_trials_failing_is_said() -> None:
-    one = CandidateEvaluator(
-        lambda _: lambda places: places * np.nan, Instances.build(range(4), labels=[0, 1, 0, 1])
+    number = CandidateEvaluator(
+        lambda _: lambda indices: indices * np.nan, Instances.build(range(4), labels=[0, 1, 0, 1])
     )
     with pytest.raises(EvaluationError, match="not finite"):
-        OptunaSearch(trials=4).search(one, AUROC, np.arange(4))
+        OptunaSearch(trials=4).search(number, AUROC, np.arange(4))
 
 
 def test_too_few_trials_and_no_package_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,10 +58,10 @@ def neighbours(levels: list[float], died: npt.NDArray[np.bool_], metric: Metric)
     greatest = Fraction(0)
     for scores in itertools.product(levels, repeat=died.size):
         before = value(metric, died, np.array(scores))
-        for place in (0, died.size - 1):  # within an outcome, patients are alike
+        for index in (0, died.size - 1):  # within an outcome, patients are alike
             for other in levels:
                 changed = np.array(scores)
-                changed[place] = other
+                changed[index] = other
                 greatest = max(greatest, abs(value(metric, died, changed) - before))
     return greatest
 
@@ -98,52 +98,52 @@ def mechanism(
     )
 
 
-def worst(place: int, candidates: int = 11) -> tuple[Floats, Floats]:
+def worst(index: int, candidates: int = 11) -> tuple[Floats, Floats]:
     """Neighbours that differ in the patient at `place`, and attain S with opposite signs.
 
     The first candidate ranks that patient as badly as can be and the others as well as can be;
     in the neighbour it is the other way round. All others are ranked alike by all candidates.
     """
     scores = np.tile(np.linspace(-1, 1, DIED.size)[[2, 4, 6, 1, 3, 5, 7, 0]], (candidates, 1))
-    one, other = scores.copy(), scores.copy()
-    high = 10.0 if DIED[place] else -10.0
-    one[:, place], other[:, place] = high, -high
-    one[0, place], other[0, place] = -high, high
-    return one, other
+    cohort, other = scores.copy(), scores.copy()
+    high = 10.0 if DIED[index] else -10.0
+    cohort[:, index], other[:, index] = high, -high
+    cohort[0, index], other[0, index] = -high, high
+    return cohort, other
 
 
 def drawn(scores: Floats, epsilon: Fraction, seed: int) -> npt.NDArray[np.intp]:
     below = random.Random(seed).randrange
-    one = mechanism(scores, epsilon)
-    return np.bincount([one.draw(below) for _ in range(DRAWS)], minlength=len(scores))
+    exponential = mechanism(scores, epsilon)
+    return np.bincount([exponential.draw(below) for _ in range(DRAWS)], minlength=len(scores))
 
 
-def check_loss(one: Floats, other: Floats, epsilon: Fraction) -> float:
+def check_loss(cohort: Floats, other: Floats, epsilon: Fraction) -> float:
     """Draws from both cohorts; no choice may be likelier in one by more than exp(ε).
 
     A choice counts against it where its log ratio exceeds ε by SIGMAS standard errors.
     """
-    counts = [drawn(scores, epsilon, seed) for seed, scores in enumerate((one, other))]
+    counts = [drawn(scores, epsilon, seed) for seed, scores in enumerate((cohort, other))]
     ratios = np.abs(np.log(counts[0] / counts[1]))
     errors = np.sqrt(1 / counts[0] + 1 / counts[1])
     assert np.all(ratios - SIGMAS * errors <= float(epsilon)), ratios.max()
     return float(ratios.max())
 
 
-@pytest.mark.parametrize("place", [0, 7])
+@pytest.mark.parametrize("index", [0, 7])
 @pytest.mark.parametrize("epsilon", [Fraction(1, 2), Fraction(1), Fraction(2)])
-def test_the_empirical_loss_stays_within_epsilon(place: int, epsilon: Fraction) -> None:
-    check_loss(*worst(place), epsilon)
+def test_the_empirical_loss_stays_within_epsilon(index: int, epsilon: Fraction) -> None:
+    check_loss(*worst(index), epsilon)
 
 
 def test_the_worst_pair_attains_the_sensitivity_and_nearly_all_of_epsilon() -> None:
-    one, other = worst(0)  # a death: the smaller group
+    cohort, other = worst(0)  # a death: the smaller group
     changes = [
-        value(AUROC, DIED, a) - value(AUROC, DIED, b) for a, b in zip(one, other, strict=True)
+        value(AUROC, DIED, a) - value(AUROC, DIED, b) for a, b in zip(cohort, other, strict=True)
     ]
     stated = metric_sensitivity(AUROC, 3, 5)
     assert changes == [-stated, *[stated] * 10]
-    assert check_loss(one, other, Fraction(1)) > 0.85
+    assert check_loss(cohort, other, Fraction(1)) > 0.85
 
 
 @pytest.mark.parametrize("epsilon", [Fraction(1, 2), Fraction(1), Fraction(2)])
@@ -159,13 +159,13 @@ def test_the_same_test_fails_when_the_sensitivity_is_halved(
 
 def test_draws_have_the_probabilities_of_the_formula() -> None:
     cohort = simulated(0, patients=40, deaths=8)
-    one = mechanism(cohort.scores, Fraction(3), cohort.died)
+    exponential = mechanism(cohort.scores, Fraction(3), cohort.died)
     areas = [float(value(AUROC, cohort.died, row)) for row in cohort.scores]
     weights = np.exp(3 * np.array(areas) / (2 / 8))
-    np.testing.assert_allclose(one.probabilities, weights / weights.sum(), rtol=1e-12)
+    np.testing.assert_allclose(exponential.probabilities, weights / weights.sum(), rtol=1e-12)
     below = random.Random(1).randrange
-    counts = np.bincount([one.draw(below) for _ in range(30_000)], minlength=11)
-    expected = 30_000 * one.probabilities
+    counts = np.bincount([exponential.draw(below) for _ in range(30_000)], minlength=11)
+    expected = 30_000 * exponential.probabilities
     assert ((counts - expected) ** 2 / expected).sum() < 35  # chi-square, 10 degrees: p = 1e-4
 
 
@@ -184,7 +184,7 @@ def test_a_candidate_that_fails_on_somebody_stays_a_candidate() -> None:
     scores = np.tile(np.arange(8.0), (11, 1))
     scores[3, 7] = math.nan  # a survivor, who now ranks lowest of all
     evaluator = CandidateEvaluator(
-        lambda candidate: lambda places: scores[GRID.index(candidate)][places],
+        lambda candidate: lambda indices: scores[GRID.index(candidate)][indices],
         Instances.build(range(8), labels=DIED),
     )
     seen = {
@@ -198,7 +198,7 @@ def test_a_candidate_that_fails_on_somebody_stays_a_candidate() -> None:
 
 
 @pytest.mark.parametrize(
-    "metric", [AUPRC, MeanMetric("nDCG@10"), Perplexity()], ids=lambda one: one.name
+    "metric", [AUPRC, MeanMetric("nDCG@10"), Perplexity()], ids=lambda item: item.name
 )
 def test_metrics_without_a_proof_are_refused(metric: Metric) -> None:
     with pytest.raises(EvaluationError, match="no bound is proven"):
@@ -206,7 +206,7 @@ def test_metrics_without_a_proof_are_refused(metric: Metric) -> None:
 
 
 @pytest.mark.parametrize(
-    "strategy", [SuccessiveHalving(), OptunaSearch()], ids=lambda one: one.name
+    "strategy", [SuccessiveHalving(), OptunaSearch()], ids=lambda item: item.name
 )
 def test_what_is_no_grid_is_refused(strategy: Strategy) -> None:
     with pytest.raises(EvaluationError, match="depends on the patients"):
@@ -224,7 +224,7 @@ def test_several_stays_of_a_patient_are_refused_before_any_score_is_computed() -
 
 def test_one_outcome_is_refused() -> None:
     evaluator = CandidateEvaluator(
-        lambda _: lambda places: places * 1.0, Instances.build("ab", labels=[0, 0])
+        lambda _: lambda indices: indices * 1.0, Instances.build("ab", labels=[0, 0])
     )
     with pytest.raises(EvaluationError, match="one outcome only"):
         choose_privately(GridSearch(), evaluator, AUROC, Fraction(1))
@@ -239,5 +239,5 @@ def test_epsilon_is_read_as_it_is_written() -> None:
 
 
 def test_the_system_s_randomness_draws() -> None:
-    one = mechanism(np.tile(np.arange(8.0), (2, 1)), Fraction(1))
-    assert {one.draw() for _ in range(100)} == {0, 1}
+    number = mechanism(np.tile(np.arange(8.0), (2, 1)), Fraction(1))
+    assert {number.draw() for _ in range(100)} == {0, 1}

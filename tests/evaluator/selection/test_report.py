@@ -56,30 +56,30 @@ def pairs() -> dict[str, Selection]:
 def test_the_report_tells_everything_in_every_format(
     pairs: Mapping[str, Selection], form: str
 ) -> None:
-    said = render_document(build_selection_report(pairs, {"cohort": "simulated"}), form)
+    message = render_document(build_selection_report(pairs, {"cohort": "simulated"}), form)
     for pair in pairs.values():
-        assert f"{pair.held_out.value:.4f}"[:5] in said
-        assert f"{pair.apparent.value:.4f}"[:5] in said
-    assert "research use" in said
+        assert f"{pair.held_out.value:.4f}"[:5] in message
+        assert f"{pair.apparent.value:.4f}"[:5] in message
+    assert "research use" in message
     if form == "json":
-        data = json.loads(said)["pairs"]["math + medical"]
-        one = pairs["math + medical"]
-        assert data["held_out"]["value"] == one.held_out.value
+        data = json.loads(message)["pairs"]["math + medical"]
+        pair = pairs["math + medical"]
+        assert data["held_out"]["value"] == pair.held_out.value
         assert data["bits_leaked"] == pytest.approx(3.459, abs=1e-3)
         assert len(data["curves"]["auprc"]) == 11
         assert sum(win["share"] for win in data["wins"]) == pytest.approx(1)
     if form == "text":
-        assert "p (Holm)" in said
-        assert "3.46" in said
+        assert "p (Holm)" in message
+        assert "3.46" in message
 
 
 def test_failed_candidates_are_listed() -> None:
     cohort = simulated(0, patients=300, deaths=60)
     cohort.scores[4] = float("nan")
-    found = select_candidate(GridSearch(), cohort.evaluator(), AUROC, SETTINGS)
-    said = render_document(build_selection_report({"pair": found}, {}), "text")
-    assert "0.4       -" in said or "failed" in said
-    data = json.loads(render_document(build_selection_report({"pair": found}, {}), "json"))
+    result = select_candidate(GridSearch(), cohort.evaluator(), AUROC, SETTINGS)
+    message = render_document(build_selection_report({"pair": result}, {}), "text")
+    assert "0.4       -" in message or "failed" in message
+    data = json.loads(render_document(build_selection_report({"pair": result}, {}), "json"))
     assert data["pairs"]["pair"]["failed"] == [{"lambda": 0.4}]
 
 
@@ -93,10 +93,10 @@ def test_the_data_file_has_every_point(pairs: Mapping[str, Selection]) -> None:
     assert len(rows) == 2 * 2 * 11
     for row in rows:
         points = pairs[row["pair"]].curves[row["metric"]]
-        (one,) = [p for p in points if str(p.candidate) == row["lambda"]]
-        assert float(row["value"]) == one.estimate.value
+        (cohort,) = [p for p in points if str(p.candidate) == row["lambda"]]
+        assert float(row["value"]) == cohort.estimate.value
         assert float(row["low"]) <= float(row["value"]) <= float(row["high"])
-        assert (row["chosen"] == "1") == (one.candidate == pairs[row["pair"]].chosen)
+        assert (row["chosen"] == "1") == (cohort.candidate == pairs[row["pair"]].chosen)
 
 
 def test_the_figure_has_a_panel_a_metric_and_pair_with_both_ends(
@@ -107,11 +107,11 @@ def test_the_figure_has_a_panel_a_metric_and_pair_with_both_ends(
     paths = [tmp_path / "a.svg", tmp_path / "a.png", tmp_path / "b.svg"]
     plot_sweeps(pairs, paths[:2], ends)
     plot_sweeps(pairs, paths[2:], ends)
-    found = ET.parse(paths[0]).iter("{http://www.w3.org/2000/svg}text")
-    said = ["".join(one.itertext()) for one in found]
+    result = ET.parse(paths[0]).iter("{http://www.w3.org/2000/svg}text")
+    message = ["".join(item.itertext()) for item in result]
     for text in ("math + medical: n = 300", "math + $instruct: n = 300", "medical", "second", "λ"):
-        assert text in said
-    assert (said.count("auroc"), said.count("auprc")) == (2, 2)
+        assert text in message
+    assert (message.count("auroc"), message.count("auprc")) == (2, 2)
     assert paths[0].read_bytes() == paths[2].read_bytes()
     assert paths[1].read_bytes().startswith(b"\x89PNG")
     with pytest.raises(EvaluationError, match="png or svg"):
@@ -124,35 +124,35 @@ def test_candidates_that_are_no_single_lambda_have_no_figure() -> None:
     evaluator = cohort.evaluator()
     evaluator._factory = lambda candidate: cohort.factory(GRID[round(10 * candidate.values[0][1])])
     strategy = OptunaSearch(trials=5, space=SearchSpace({"attn": Range(0, 1, 0.1)}))
-    found = select_candidate(
+    result = select_candidate(
         strategy, evaluator, AUROC, SelectionSettings(baselines=(), curves=(AUPRC,))
     )
     with pytest.raises(EvaluationError, match="one λ each"):
-        plot_sweeps({"pair": found}, ["a.png"])
+        plot_sweeps({"pair": result}, ["a.png"])
 
 
 def test_the_ablation_table_has_changes_against_the_full_merge() -> None:
-    found = {
+    result = {
         row: {pair: selection(10 * at + side) for side, pair in enumerate(("7B", "8B"))}
         for at, row in enumerate(ABLATION_ROWS)
     }
-    document = build_ablation(found, {"cohort": "simulated"})
+    document = build_ablation(result, {"cohort": "simulated"})
     data = json.loads(render_document(document, "json"))
-    full, less = found["full"]["8B"], found["without SLERP"]["8B"]
+    full, less = result["full"]["8B"], result["without SLERP"]["8B"]
     expected = less.held_out.value / full.held_out.value - 1
     assert data["changes"]["without SLERP"]["8B"] == pytest.approx(expected)
     assert data["changes"]["full"] == {"7B": 0, "8B": 0}
-    said = render_document(document, "text")
-    assert f"{expected:+.1%}" in said
+    message = render_document(document, "text")
+    assert f"{expected:+.1%}" in message
     for mean_drop in ("-13.8%", "-14.5%", "-17.3%"):  # the paper has 13.7, 14.4 and 17.3
-        assert mean_drop in said
-    rows = ablation_rows(found)
+        assert mean_drop in message
+    rows = ablation_rows(result)
     assert len(rows) == 8
     assert rows[0]["change"] == 0
     for broken in (
         {},
-        {"without Math": found["full"]},
-        {**found, "full": {"7B": found["full"]["7B"]}},
+        {"without Math": result["full"]},
+        {**result, "full": {"7B": result["full"]["7B"]}},
     ):
         with pytest.raises(EvaluationError):
             build_ablation(broken, {})

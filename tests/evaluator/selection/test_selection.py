@@ -37,7 +37,9 @@ def chosen(cohort: Simulated, seed: int, strategy: Strategy) -> Selection:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["all λ alike", "one λ is best"])
-@pytest.mark.parametrize("strategy", [GridSearch(), SuccessiveHalving()], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "strategy", [GridSearch(), SuccessiveHalving()], ids=lambda item: item.name
+)
 def test_the_nested_estimate_is_unbiased_where_the_apparent_one_is_not(
     kind: str, strategy: Strategy
 ) -> None:
@@ -46,10 +48,10 @@ def test_the_nested_estimate_is_unbiased_where_the_apparent_one_is_not(
     for seed in range(RUNS):
         make = flat if kind == "all λ alike" else simulated
         cohort = make(seed, patients=200, deaths=40)
-        found = chosen(cohort, seed, strategy)
-        named = np.mean([cohort.truth(fold.chosen) for fold in found.folds])
-        nested.append(found.held_out.value - named)
-        apparent.append(found.apparent.value - cohort.truth(found.chosen))
+        result = chosen(cohort, seed, strategy)
+        named = np.mean([cohort.truth(fold.chosen) for fold in result.folds])
+        nested.append(result.held_out.value - named)
+        apparent.append(result.apparent.value - cohort.truth(result.chosen))
     error = np.std(nested, ddof=1) / np.sqrt(RUNS)
     assert abs(np.mean(nested)) < 3 * error
     assert np.mean(apparent) > 5 * np.std(apparent, ddof=1) / np.sqrt(RUNS)
@@ -57,22 +59,22 @@ def test_the_nested_estimate_is_unbiased_where_the_apparent_one_is_not(
 
 def test_folds_are_chosen_by_what_is_outside_them_and_judged_on_what_is_inside() -> None:
     cohort = simulated(3)
-    found = select_candidate(GridSearch(), cohort.evaluator(), AUROC, SOME)
+    result = select_candidate(GridSearch(), cohort.evaluator(), AUROC, SOME)
     folds = PatientFolds(2).split(cohort.evaluator().instances, require_both_outcomes=True)
     areas = []
-    for fold, one in zip(folds, found.folds, strict=True):
+    for fold, choice in zip(folds, result.folds, strict=True):
         outside = np.setdiff1d(np.arange(1000), fold)
         best = max(GRID, key=lambda c: auroc(cohort.died[outside], row(cohort, c)[outside]))
-        assert one.chosen == best
+        assert choice.chosen == best
         areas.append(auroc(cohort.died[fold], row(cohort, best)[fold]))
-        assert one.held_out == pytest.approx(areas[-1], abs=1e-12)
-        assert one.deaths == 50
-    assert found.held_out.value == pytest.approx(np.mean(areas), abs=1e-12)
-    whole = auroc(cohort.died, row(cohort, found.chosen))
-    assert found.apparent.value == pytest.approx(whole, abs=1e-12)
-    assert found.optimism.value == pytest.approx(whole - np.mean(areas), abs=1e-12)
-    assert found.held_out.interval is not None
-    assert found.held_out.interval.low < found.held_out.value < found.held_out.interval.high
+        assert choice.held_out == pytest.approx(areas[-1], abs=1e-12)
+        assert choice.deaths == 50
+    assert result.held_out.value == pytest.approx(np.mean(areas), abs=1e-12)
+    whole = auroc(cohort.died, row(cohort, result.chosen))
+    assert result.apparent.value == pytest.approx(whole, abs=1e-12)
+    assert result.optimism.value == pytest.approx(whole - np.mean(areas), abs=1e-12)
+    assert result.held_out.interval is not None
+    assert result.held_out.interval.low < result.held_out.value < result.held_out.interval.high
 
 
 def row(cohort: Simulated, candidate: Candidate) -> np.ndarray:
@@ -81,23 +83,23 @@ def row(cohort: Simulated, candidate: Candidate) -> np.ndarray:
 
 def test_contrasts_are_delong_s_over_the_folds() -> None:
     cohort = simulated(4)
-    found = select_candidate(GridSearch(), cohort.evaluator(), AUROC, SOME)
+    result = select_candidate(GridSearch(), cohort.evaluator(), AUROC, SOME)
     folds = PatientFolds(2).split(cohort.evaluator().instances, require_both_outcomes=True)
-    assert [one.baseline.weight for one in found.contrasts] == [0, 1, 0.5]
-    for contrast in found.contrasts:
+    assert [contrast.baseline.weight for contrast in result.contrasts] == [0, 1, 0.5]
+    for contrast in result.contrasts:
         tests = [
             delong_test(
                 cohort.died[fold],
-                row(cohort, one.chosen)[fold],
+                row(cohort, choice.chosen)[fold],
                 row(cohort, contrast.baseline)[fold],
             )
-            for fold, one in zip(folds, found.folds, strict=True)
+            for fold, choice in zip(folds, result.folds, strict=True)
         ]
         assert contrast.difference.value == pytest.approx(
-            np.mean([one.difference for one in tests])
+            np.mean([test.difference for test in tests])
         )
-        variance = sum((one.difference / one.z) ** 2 for one in tests if one.z)
-        z = sum(one.difference for one in tests) / np.sqrt(variance)
+        variance = sum((test.difference / test.z) ** 2 for test in tests if test.z)
+        z = sum(test.difference for test in tests) / np.sqrt(variance)
         assert contrast.delong is not None
         assert contrast.delong.z == pytest.approx(z)
         assert contrast.holm is not None
@@ -114,12 +116,14 @@ def test_a_choice_against_itself_is_no_difference() -> None:
     assert contrast.delong.p == 1
 
 
-@pytest.mark.parametrize("strategy", [GridSearch(), SuccessiveHalving()], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "strategy", [GridSearch(), SuccessiveHalving()], ids=lambda item: item.name
+)
 def test_wins_are_shares_and_the_far_better_candidate_has_them(strategy: Strategy) -> None:
     cohort = simulated(0, "spike", high=0.95)
-    found = select_candidate(strategy, cohort.evaluator(), AUROC, SOME)
-    assert sum(found.wins.values()) == pytest.approx(1)
-    assert found.wins[GRID[int(cohort.true.argmax())]] > 0.95
+    result = select_candidate(strategy, cohort.evaluator(), AUROC, SOME)
+    assert sum(result.wins.values()) == pytest.approx(1)
+    assert result.wins[GRID[int(cohort.true.argmax())]] > 0.95
 
 
 def test_halving_in_folds_finds_scores_again() -> None:
@@ -131,13 +135,15 @@ def test_halving_in_folds_finds_scores_again() -> None:
 
 
 def test_curves_have_every_candidate_of_every_metric() -> None:
-    found = select_candidate(SuccessiveHalving(), simulated(6).evaluator(), AUROC, SOME)
-    assert set(found.curves) == {"auroc", "auprc"}
-    for points in found.curves.values():
-        assert [one.candidate for one in points] == list(GRID)
-        for one in points:
-            assert one.estimate.interval is not None
-            assert one.estimate.interval.low <= one.estimate.value <= one.estimate.interval.high
+    result = select_candidate(SuccessiveHalving(), simulated(6).evaluator(), AUROC, SOME)
+    assert set(result.curves) == {"auroc", "auprc"}
+    for points in result.curves.values():
+        assert [point.candidate for point in points] == list(GRID)
+        for point in points:
+            assert point.estimate.interval is not None
+            assert (
+                point.estimate.interval.low <= point.estimate.value <= point.estimate.interval.high
+            )
 
 
 def test_a_candidate_that_fails_on_a_fold_only_is_not_chosen() -> None:
@@ -146,16 +152,16 @@ def test_a_candidate_that_fails_on_a_fold_only_is_not_chosen() -> None:
     fold = PatientFolds(2).split(cohort.evaluator().instances, require_both_outcomes=True)[0]
     cohort.scores[best, fold[0]] = np.nan
     for strategy in (GridSearch(), SuccessiveHalving()):
-        found = select_candidate(strategy, cohort.evaluator(), AUROC, QUICK)
-        assert GRID[best] not in {found.chosen, *(one.chosen for one in found.folds)}
-        assert GRID[best] in found.search.failed
+        result = select_candidate(strategy, cohort.evaluator(), AUROC, QUICK)
+        assert GRID[best] not in {result.chosen, *(choice.chosen for choice in result.folds)}
+        assert GRID[best] in result.search.failed
 
 
 def test_a_baseline_that_fails_has_no_contrast() -> None:
     cohort = simulated(0)
     cohort.scores[0] = np.nan
-    found = select_candidate(GridSearch(), cohort.evaluator(), AUROC, QUICK)
-    assert [one.baseline.weight for one in found.contrasts] == [1, 0.5]
+    result = select_candidate(GridSearch(), cohort.evaluator(), AUROC, QUICK)
+    assert [contrast.baseline.weight for contrast in result.contrasts] == [1, 0.5]
 
 
 def test_hard_answers_are_another_column() -> None:
@@ -163,15 +169,15 @@ def test_hard_answers_are_another_column() -> None:
 
     def factory(candidate: Candidate):  # noqa: ANN202
         scores = row(cohort, candidate)
-        return lambda places: InstanceScores(scores[places], (scores[places] > 0).astype(float))
+        return lambda indices: InstanceScores(scores[indices], (scores[indices] > 0).astype(float))
 
     evaluator = CandidateEvaluator(factory, Instances.build(range(300), labels=cohort.died))
-    found = select_candidate(GridSearch(), evaluator, AUROC_HARD, QUICK)
-    assert found.contrasts[0].delong is None
+    result = select_candidate(GridSearch(), evaluator, AUROC_HARD, QUICK)
+    assert result.contrasts[0].delong is None
     best = max(
         np.mean([(s > 0)[cohort.died].mean(), (s <= 0)[~cohort.died].mean()]) for s in cohort.scores
     )
-    assert found.apparent.value == pytest.approx(best)
+    assert result.apparent.value == pytest.approx(best)
     with pytest.raises(EvaluationError, match="yes/no answers"):
         select_candidate(GridSearch(), cohort.evaluator(), AUROC_HARD, QUICK)
 
@@ -179,14 +185,14 @@ def test_hard_answers_are_another_column() -> None:
 @pytest.mark.parametrize("number", [2, 3, 5])
 def test_folds_keep_patients_together_and_outcomes_in_proportion(number: int) -> None:
     rng = np.random.default_rng(number)
-    names = [f"p{one}" for one in rng.integers(0, 150, 400)]
+    names = [f"p{number}" for number in rng.integers(0, 150, 400)]
     labels = rng.random(400) < 0.15
     folds = PatientFolds(number, 7).split(
         Instances.build(names, labels=labels), require_both_outcomes=True
     )
     assert sorted(np.concatenate(folds)) == list(range(400))
-    fold_of = {names[place]: at for at, fold in enumerate(folds) for place in fold}
-    assert all(fold_of[names[place]] == at for at, fold in enumerate(folds) for place in fold)
+    fold_of = {names[index]: at for at, fold in enumerate(folds) for index in fold}
+    assert all(fold_of[names[index]] == at for at, fold in enumerate(folds) for index in fold)
     deaths = [int(labels[fold].sum()) for fold in folds]
     assert max(deaths) - min(deaths) <= 8
     assert max(map(len, folds)) - min(map(len, folds)) <= 6
@@ -216,7 +222,7 @@ def test_a_patient_with_a_death_counts_among_those_who_died() -> None:
 
 
 @pytest.mark.parametrize(
-    ("patients", "labels", "said"),
+    ("patients", "labels", "message"),
     [
         ("a", [1], "1 patients make no 2 folds"),
         ("abcd", [1, 0, 0, 0], "1 patients who died make no 2 folds"),
@@ -225,11 +231,11 @@ def test_a_patient_with_a_death_counts_among_those_who_died() -> None:
     ],
 )
 def test_folds_that_cannot_be_are_refused_before_anything_is_paid(
-    patients: str, labels: list[int], said: str
+    patients: str, labels: list[int], message: str
 ) -> None:
     def factory(candidate: Candidate) -> None:
         raise AssertionError
 
     evaluator = CandidateEvaluator(factory, Instances.build(patients, labels=labels))
-    with pytest.raises(EvaluationError, match=said):
+    with pytest.raises(EvaluationError, match=message):
         select_candidate(GridSearch(lambda_grid()), evaluator, AUROC)

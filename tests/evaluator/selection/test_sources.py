@@ -62,13 +62,13 @@ class Fixed:
         del where
         hits = {"a": ["2", "9", "1"], "b": ["9", "8", "3"], "c": ["9"]}
         return [
-            [Hit(one, 9.0 - at) for at, one in enumerate(hits[q.query_id])][:k] for q in queries
+            [Hit(hit, 9.0 - at) for at, hit in enumerate(hits[q.query_id])][:k] for q in queries
         ]
 
 
 def test_a_query_is_worth_what_its_hits_are() -> None:
-    queries = select_judged_queries([Query(one, "text") for one in "abcx"], QRELS)
-    assert [one.query_id for one in queries] == ["a", "b", "c"]
+    queries = select_judged_queries([Query(name, "text") for name in "abcx"], QRELS)
+    assert [query.query_id for query in queries] == ["a", "b", "c"]
     score = query_scorer(Fixed(), queries, QRELS, "RR", 10)
     assert score(np.array([2, 0, 1])) == pytest.approx([0, 1, 1 / 3])
     gains = query_scorer(Fixed(), queries, QRELS, "nDCG@10", 10)(np.array([0]))
@@ -78,9 +78,9 @@ def test_a_query_is_worth_what_its_hits_are() -> None:
 
 def test_a_query_is_known_by_its_text_and_judgements() -> None:
     def key(text: str = "t", grade: int = 1) -> str:
-        found = query_instances([Query("a", text)], {"a": {"1": grade}})
-        assert found.unit == "queries"
-        return str(found.keys[0])
+        result = query_instances([Query("a", text)], {"a": {"1": grade}})
+        assert result.unit == "queries"
+        return str(result.keys[0])
 
     assert key() == key()
     assert len({key(), key("u"), key(grade=2)}) == 3
@@ -112,7 +112,7 @@ def test_texts_are_paragraphs_or_lines(
     tmp_path: Path, content: str, texts: list[tuple[str, int]]
 ) -> None:
     (tmp_path / "t").write_bytes(content.encode())
-    assert [(one.text, one.line) for one in read_texts(tmp_path / "t")] == texts
+    assert [(text.text, text.line) for text in read_texts(tmp_path / "t")] == texts
     assert "one" not in repr(read_texts(tmp_path / "t"))
 
 
@@ -144,13 +144,13 @@ def test_perplexity_counts_every_token_alike(tmp_path: Path) -> None:
     instances = text_instances(texts, token_counts(texts, len, tmp_path / "t"))
     score = text_scorer(Reading(), texts)
     evaluator = CandidateEvaluator(
-        lambda one: lambda places: score(places) + (one.weight or 0), instances
+        lambda candidate: lambda indices: score(indices) + (candidate.weight or 0), instances
     )
-    found = select_candidate(GridSearch(lambda_grid(0.5)), evaluator, Perplexity(), FEW)
-    assert found.chosen.weight == 0
-    assert found.apparent.value == pytest.approx(math.exp((2 * 1 + 1 * 2 + 0 + 3 * 2) / 10))
-    assert found.contrasts[1].difference.value < 0
-    assert found.deaths is None
+    result = select_candidate(GridSearch(lambda_grid(0.5)), evaluator, Perplexity(), FEW)
+    assert result.chosen.weight == 0
+    assert result.apparent.value == pytest.approx(math.exp((2 * 1 + 1 * 2 + 0 + 3 * 2) / 10))
+    assert result.contrasts[1].difference.value < 0
+    assert result.deaths is None
 
 
 def scores(seed: int, units: int = 12) -> tuple[Instances, list[FoldScores], list[FoldScores]]:
@@ -165,38 +165,38 @@ def scores(seed: int, units: int = 12) -> tuple[Instances, list[FoldScores], lis
 @pytest.mark.parametrize("seed", range(3))
 def test_the_paired_test_is_the_randomisation_test_of_all_queries(seed: int) -> None:
     instances, ours, theirs = scores(seed)
-    found = randomisation_test_over_folds(MeanMetric("RR"), instances, ours, theirs)
-    flat = [np.concatenate([one.scores.scores for one in side]) for side in (ours, theirs)]
-    assert found == randomisation_test(*flat)
+    result = randomisation_test_over_folds(MeanMetric("RR"), instances, ours, theirs)
+    flat = [np.concatenate([fold.scores.scores for fold in side]) for side in (ours, theirs)]
+    assert result == randomisation_test(*flat)
     assert randomisation_test_over_folds(AUROC, instances, ours, theirs) is None
     assert randomisation_test_over_folds(MeanMetric("RR"), instances, ours, ours).p == 1  # type: ignore[union-attr]
 
 
 def test_several_scores_of_a_patient_are_exchanged_together() -> None:
     instances = Instances.build(["p"] * 3 + ["q"] * 3)
-    places = np.arange(6)
-    ours = [FoldScores(places, InstanceScores(np.array([3.0, 2, 1, 5, 5, 5])))]
-    theirs = [FoldScores(places, InstanceScores(np.zeros(6)))]
-    found = randomisation_test_over_folds(MeanMetric("x"), instances, ours, theirs)
-    assert found is not None
-    assert found.p == 2 / 4  # of the four ways to exchange two patients
+    indices = np.arange(6)
+    ours = [FoldScores(indices, InstanceScores(np.array([3.0, 2, 1, 5, 5, 5])))]
+    theirs = [FoldScores(indices, InstanceScores(np.zeros(6)))]
+    result = randomisation_test_over_folds(MeanMetric("x"), instances, ours, theirs)
+    assert result is not None
+    assert result.p == 2 / 4  # of the four ways to exchange two patients
 
 
 def test_holm_corrects_the_paired_tests_and_the_report_names_them() -> None:
     rng = np.random.default_rng(1)
     noise = rng.normal(size=30)
     evaluator = CandidateEvaluator(
-        lambda one: lambda places: noise[places] - abs((one.weight or 0) - 0.3),
+        lambda candidate: lambda indices: noise[indices] - abs((candidate.weight or 0) - 0.3),
         Instances.build(range(30), unit="queries"),
     )
-    found = select_candidate(GridSearch(), evaluator, MeanMetric("nDCG@10"), FEW)
-    assert found.chosen.weight == 0.3
-    for one in found.contrasts:
-        assert one.delong is None
-        assert one.randomisation is not None
-        assert one.holm is not None
-        assert one.holm >= one.randomisation.p
-    report = build_selection_report({"pair": found}, {})
+    result = select_candidate(GridSearch(), evaluator, MeanMetric("nDCG@10"), FEW)
+    assert result.chosen.weight == 0.3
+    for contrast in result.contrasts:
+        assert contrast.delong is None
+        assert contrast.randomisation is not None
+        assert contrast.holm is not None
+        assert contrast.holm >= contrast.randomisation.p
+    report = build_selection_report({"pair": result}, {})
     notes = " ".join(part.note for part in report.parts)
     assert "randomisation test by queries" in notes
     assert "DeLong" not in notes
@@ -207,20 +207,20 @@ def test_holm_corrects_the_paired_tests_and_the_report_names_them() -> None:
 def test_weights_are_those_of_merging_one_model_after_another(shares: list[float]) -> None:
     inputs = len(shares) + 1
     names = sorted(weight_search_space(inputs).axes)
-    found = model_weights(Candidate.from_values(dict(zip(names, shares, strict=True))), inputs)
+    result = model_weights(Candidate.from_values(dict(zip(names, shares, strict=True))), inputs)
     units = np.eye(inputs)
     merged = units[0]
     for model, share in zip(units[1:], shares, strict=True):
         merged = (1 - share) * merged + share * model
-    assert found == pytest.approx(merged, abs=1e-12)
-    assert sum(found) == pytest.approx(1)
+    assert result == pytest.approx(merged, abs=1e-12)
+    assert sum(result) == pytest.approx(1)
 
 
 def test_a_search_starts_with_each_model_and_with_all_alike() -> None:
     for inputs in (2, 3, 4):
-        for place in range(inputs):
-            assert model_weights(single_model_candidate(place, inputs), inputs) == tuple(
-                np.eye(inputs)[place]
+        for index in range(inputs):
+            assert model_weights(single_model_candidate(index, inputs), inputs) == tuple(
+                np.eye(inputs)[index]
             )
         assert model_weights(equal_weights_candidate(inputs), inputs) == pytest.approx(
             [1 / inputs] * inputs, abs=0.04
@@ -241,7 +241,7 @@ def test_a_search_starts_with_each_model_and_with_all_alike() -> None:
 
 def test_an_ablation_is_written_as_its_suffix_says(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib comes with the extra `report`")
-    found = {
+    result = {
         row: {
             pair: select_candidate(
                 GridSearch(), simulated(seed, patients=200).evaluator(), AUROC, FEW
@@ -252,18 +252,20 @@ def test_an_ablation_is_written_as_its_suffix_says(tmp_path: Path) -> None:
     }
     names = ("t.md", "t.txt", "t.tex", "t.json", "t.csv", "t.svg", "t.png")
     paths = [tmp_path / name for name in names]
-    write_ablation(found, {"cohort": "simulated"}, paths)
+    write_ablation(result, {"cohort": "simulated"}, paths)
     table = list(csv.DictReader(io.StringIO((tmp_path / "t.csv").read_text())))
     assert [row["row"] for row in table] == [row for row in ABLATION_ROWS for _ in range(2)]
-    for row, wanted in zip(table, ablation_rows(found), strict=True):
+    for row, wanted in zip(table, ablation_rows(result), strict=True):
         assert float(row["held_out"]) == wanted["held_out"]
-    assert ablation_csv(found) == (tmp_path / "t.csv").read_text()
+    assert ablation_csv(result) == (tmp_path / "t.csv").read_text()
     assert (tmp_path / "t.md").read_text().startswith("# Ablation")
     assert len(json.loads((tmp_path / "t.json").read_text())["rows"]) == 4
     drawn = ET.parse(tmp_path / "t.svg").getroot()
-    words = {"".join(one.itertext()) for one in drawn.iter("{http://www.w3.org/2000/svg}text")}
+    words = {
+        "".join(element.itertext()) for element in drawn.iter("{http://www.w3.org/2000/svg}text")
+    }
     assert {*ABLATION_ROWS, "math + $medical", "math + other"} <= words
     assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(EvaluationError, match="written as"):
-        write_ablation(found, {}, [tmp_path / "u.csv", tmp_path / "t.pdf"])
+        write_ablation(result, {}, [tmp_path / "u.csv", tmp_path / "t.pdf"])
     assert not (tmp_path / "u.csv").exists()

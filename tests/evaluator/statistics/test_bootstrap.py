@@ -49,29 +49,29 @@ def test_a_resample_is_what_repeated_rows_give() -> None:
         "auroc": RankedLabels.from_scores(labels, scores).auroc,
     }
     settings = Resampling(resamples=60)
-    found = resample_statistics(PATIENTS, statistics, settings)
+    result = resample_statistics(PATIENTS, statistics, settings)
     weights = np.concatenate(list(patient_weights(PATIENTS, settings))).astype(int)
     seen = 0
     for row, times in enumerate(weights):
-        places = np.repeat(np.arange(7), times)
-        assert found["mean"][row] == pytest.approx(scores[places].mean())
-        if labels[places].all() or not labels[places].any():
-            assert math.isnan(found["hard"][row])
-            assert math.isnan(found["auroc"][row])
+        indices = np.repeat(np.arange(7), times)
+        assert result["mean"][row] == pytest.approx(scores[indices].mean())
+        if labels[indices].all() or not labels[indices].any():
+            assert math.isnan(result["hard"][row])
+            assert math.isnan(result["auroc"][row])
             continue
         seen += 1
-        assert found["hard"][row] == pytest.approx(hard_auroc(labels[places], values[places]))
-        repeated = RankedLabels.from_scores(labels[places], scores[places]).auroc()
-        assert found["auroc"][row] == pytest.approx(float(repeated))
+        assert result["hard"][row] == pytest.approx(hard_auroc(labels[indices], values[indices]))
+        repeated = RankedLabels.from_scores(labels[indices], scores[indices]).auroc()
+        assert result["auroc"][row] == pytest.approx(float(repeated))
     assert seen > 30
 
 
 def test_intervals_of_independent_stays_are_those_of_the_normal_distribution() -> None:
     values = np.random.default_rng(0).normal(size=400)
-    found = resample_statistics(
+    result = resample_statistics(
         range(400), {"mean": weighted_mean(values)}, Resampling(resamples=4000)
     )
-    interval = percentile_interval(found["mean"], 0.95)
+    interval = percentile_interval(result["mean"], 0.95)
     assert interval is not None
     half = 1.96 * values.std() / 20
     assert interval == pytest.approx((values.mean() - half, values.mean() + half), abs=0.012)

@@ -35,50 +35,52 @@ def stays(n: int, seed: int, slope: float = 0.6, shift: float = -0.4) -> tuple[A
 @given(STAYS)
 def test_brier_scores_are_those_of_scikit_learn(rows: list[Any]) -> None:
     metrics = pytest.importorskip("sklearn.metrics", reason="needs the extra mortality")
-    labels, chances = (np.array(column) for column in zip(*rows, strict=True))
-    assert brier_score(labels, chances) == pytest.approx(
-        metrics.brier_score_loss(labels, chances), abs=1e-12
+    labels, probabilities = (np.array(column) for column in zip(*rows, strict=True))
+    assert brier_score(labels, probabilities) == pytest.approx(
+        metrics.brier_score_loss(labels, probabilities), abs=1e-12
     )
     base = metrics.brier_score_loss(labels, np.full(len(labels), labels.mean()))
-    expected = 1 - metrics.brier_score_loss(labels, chances) / base
-    assert scaled_brier_score(labels, chances) == pytest.approx(expected, abs=1e-9)
+    expected = 1 - metrics.brier_score_loss(labels, probabilities) / base
+    assert scaled_brier_score(labels, probabilities) == pytest.approx(expected, abs=1e-9)
 
 
 @given(STAYS)
 def test_the_calibration_error_is_what_a_loop_over_bins_gives(rows: list[Any]) -> None:
-    labels, chances = (np.array(column) for column in zip(*rows, strict=True))
+    labels, probabilities = (np.array(column) for column in zip(*rows, strict=True))
     expected = 0.0
     for low in range(10):
-        inside = (chances * 10 > low) & (chances * 10 <= low + 1) | ((chances == 0) & (low == 0))
+        inside = (probabilities * 10 > low) & (probabilities * 10 <= low + 1) | (
+            (probabilities == 0) & (low == 0)
+        )
         if inside.any():
-            gap = abs(labels[inside].mean() - chances[inside].mean())
+            gap = abs(labels[inside].mean() - probabilities[inside].mean())
             expected += inside.sum() / len(labels) * gap
-    assert expected_calibration_error(labels, chances) == pytest.approx(expected, abs=1e-12)
+    assert expected_calibration_error(labels, probabilities) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_slope_and_intercept_are_those_of_scikit_learn(seed: int) -> None:
     """To 1e-9, with its Newton solver: its default one stops at 1e-6."""
     linear = pytest.importorskip("sklearn.linear_model", reason="needs the extra mortality")
-    labels, chances = stays(1500, seed)
-    found = fit_recalibration(labels, chances)
+    labels, probabilities = stays(1500, seed)
+    result = fit_recalibration(labels, probabilities)
     model = linear.LogisticRegression(
         C=math.inf, solver="newton-cholesky", tol=1e-13, max_iter=10_000
     )
-    model.fit(logit(chances)[:, None], labels)
-    assert found.slope is not None
-    assert found.intercept is not None
-    assert found.slope.value == pytest.approx(float(model.coef_[0, 0]), abs=1e-9)
-    assert found.intercept.value == pytest.approx(float(model.intercept_[0]), abs=1e-9)
-    assert found.slope.interval.low < 0.6 < found.slope.interval.high
+    model.fit(logit(probabilities)[:, None], labels)
+    assert result.slope is not None
+    assert result.intercept is not None
+    assert result.slope.value == pytest.approx(float(model.coef_[0, 0]), abs=1e-9)
+    assert result.intercept.value == pytest.approx(float(model.intercept_[0]), abs=1e-9)
+    assert result.slope.interval.low < 0.6 < result.slope.interval.high
 
 
 def test_all_fits_are_the_maximum_of_the_likelihood() -> None:
     """By scipy's optimisers, to 1e-7; standard errors by a numerical Hessian."""
     from scipy.optimize import minimize, root_scalar
 
-    labels, chances = stays(800, seed=9, slope=1.4, shift=0.5)
-    logits = logit(chances)
+    labels, probabilities = stays(800, seed=9, slope=1.4, shift=0.5)
+    logits = logit(probabilities)
 
     def loss(of: Any) -> float:
         return float(np.logaddexp(0, np.where(labels, -1, 1) * (of[0] + of[1] * logits)).sum())
@@ -86,15 +88,15 @@ def test_all_fits_are_the_maximum_of_the_likelihood() -> None:
     def excess(shift: float) -> float:
         return float((labels - 1 / (1 + np.exp(-(logits + shift)))).sum())
 
-    found = fit_recalibration(labels, chances)
-    assert found.slope is not None
-    assert found.intercept is not None
-    assert found.in_the_large is not None
+    result = fit_recalibration(labels, probabilities)
+    assert result.slope is not None
+    assert result.intercept is not None
+    assert result.in_the_large is not None
     best = minimize(loss, [0.0, 1.0], method="BFGS", options={"gtol": 1e-8})
-    assert found.intercept.value == pytest.approx(best.x[0], abs=1e-6)
-    assert found.slope.value == pytest.approx(best.x[1], abs=1e-6)
+    assert result.intercept.value == pytest.approx(best.x[0], abs=1e-6)
+    assert result.slope.value == pytest.approx(best.x[1], abs=1e-6)
     root = root_scalar(excess, bracket=(-5, 5), xtol=1e-13).root
-    assert found.in_the_large.value == pytest.approx(root, abs=1e-9)
+    assert result.in_the_large.value == pytest.approx(root, abs=1e-9)
     at, h = best.x, 1e-4
     hessian = np.zeros((2, 2))
     for i in range(2):
@@ -103,16 +105,16 @@ def test_all_fits_are_the_maximum_of_the_likelihood() -> None:
             four = loss(at + a + b) - loss(at + a - b) - loss(at - a + b) + loss(at - a - b)
             hessian[i, j] = four / (4 * h * h)
     error = math.sqrt(np.linalg.inv(hessian)[1, 1])
-    half = (found.slope.interval.high - found.slope.interval.low) / 2
+    half = (result.slope.interval.high - result.slope.interval.low) / 2
     assert half == pytest.approx(1.959964 * error, rel=1e-4)
 
 
 @given(STAYS)
 def test_a_fit_never_fails_and_is_stationary(rows: list[Any]) -> None:
-    labels, chances = (np.array(column) for column in zip(*rows, strict=True))
-    found = fit_recalibration(labels, chances)
-    if found.slope is not None and found.intercept is not None:
-        fitted = found.intercept.value + found.slope.value * logit(chances)
+    labels, probabilities = (np.array(column) for column in zip(*rows, strict=True))
+    result = fit_recalibration(labels, probabilities)
+    if result.slope is not None and result.intercept is not None:
+        fitted = result.intercept.value + result.slope.value * logit(probabilities)
         residual = labels - 1 / (1 + np.exp(-np.clip(fitted, -700, 700)))
         assert abs(residual.sum()) < 1e-5 * len(rows)
 
@@ -132,15 +134,15 @@ def test_without_a_fit_there_is_none() -> None:
 
 @given(STAYS, some.integers(1, 12))
 def test_groups_are_all_stays_in_order(rows: list[Any], groups: int) -> None:
-    labels, chances = (np.array(column) for column in zip(*rows, strict=True))
-    curve = calibration_curve(labels, chances, groups)
-    assert sum(one.n for one in curve) == len(rows)
+    labels, probabilities = (np.array(column) for column in zip(*rows, strict=True))
+    curve = calibration_curve(labels, probabilities, groups)
+    assert sum(group.n for group in curve) == len(rows)
     assert len(curve) <= groups
-    assert sum(one.n * one.observed for one in curve) == pytest.approx(labels.sum())
-    assert sum(one.n * one.predicted for one in curve) == pytest.approx(chances.sum())
-    assert [one.predicted for one in curve] == sorted(one.predicted for one in curve)
-    if len(set(chances)) == len(rows) and groups <= len(rows):
-        assert max(one.n for one in curve) - min(one.n for one in curve) <= 1
+    assert sum(group.n * group.observed for group in curve) == pytest.approx(labels.sum())
+    assert sum(group.n * group.predicted for group in curve) == pytest.approx(probabilities.sum())
+    assert [group.predicted for group in curve] == sorted(group.predicted for group in curve)
+    if len(set(probabilities)) == len(rows) and groups <= len(rows):
+        assert max(group.n for group in curve) - min(group.n for group in curve) <= 1
 
 
 def test_wilson_is_that_of_scipy() -> None:
@@ -166,9 +168,9 @@ def test_net_benefit_is_what_counting_gives(rows: list[Any], threshold: float) -
     true = sum(died and chance >= threshold for died, chance in rows)
     false = sum(not died and chance >= threshold for died, chance in rows)
     expected = true / len(rows) - false / len(rows) * threshold / (1 - threshold)
-    labels, chances = zip(*rows, strict=True)
-    found = decision_curve(np.array(labels), np.array(chances), [threshold])
-    assert found.model[0] == pytest.approx(expected, abs=1e-9)
+    labels, probabilities = zip(*rows, strict=True)
+    result = decision_curve(np.array(labels), np.array(probabilities), [threshold])
+    assert result.model[0] == pytest.approx(expected, abs=1e-9)
 
 
 def test_what_is_no_probability_is_refused() -> None:

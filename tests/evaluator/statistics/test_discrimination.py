@@ -75,13 +75,13 @@ def test_weighted_areas_are_those_of_scikit_learn(rows: list[Any], data: Any) ->
     weights = np.array(data.draw(some.lists(some.integers(0, 3), min_size=len(rows),
                                             max_size=len(rows))), float)  # fmt: skip
     ordered = RankedLabels.from_scores(labels, scores)
-    found = ordered.auroc(np.stack([weights, np.ones(len(rows))]))
-    assert found[1] == pytest.approx(auroc(labels, scores), abs=1e-12)
+    result = ordered.auroc(np.stack([weights, np.ones(len(rows))]))
+    assert result[1] == pytest.approx(auroc(labels, scores), abs=1e-12)
     if (weights @ labels) * (weights @ ~labels) == 0:
-        assert math.isnan(found[0])
+        assert math.isnan(result[0])
         return
     expected = metrics.roc_auc_score(labels, scores, sample_weight=weights)
-    assert found[0] == pytest.approx(expected, abs=1e-9)
+    assert result[0] == pytest.approx(expected, abs=1e-9)
     expected = metrics.average_precision_score(labels, scores, sample_weight=weights)
     assert ordered.average_precision(weights) == pytest.approx(expected, abs=1e-9)
 
@@ -145,11 +145,14 @@ def test_two_models_that_rank_alike_are_no_different() -> None:
 def test_a_hard_auroc_is_balanced_accuracy() -> None:
     metrics = pytest.importorskip("sklearn.metrics", reason="needs the extra mortality")
     chance = np.random.default_rng(7)
-    labels, answers = chance.random(200) < 0.3, [bool(one) for one in chance.random(200) < 0.4]
+    labels, answers = (
+        chance.random(200) < 0.3,
+        [bool(number) for number in chance.random(200) < 0.4],
+    )
     values = answer_values(answers)
-    found = hard_auroc(labels, values)
-    assert found == pytest.approx(metrics.balanced_accuracy_score(labels, answers), abs=1e-12)
-    assert found == pytest.approx(auroc(labels, values), abs=1e-12)
+    result = hard_auroc(labels, values)
+    assert result == pytest.approx(metrics.balanced_accuracy_score(labels, answers), abs=1e-12)
+    assert result == pytest.approx(auroc(labels, values), abs=1e-12)
     # What is neither yes nor no is worth what a coin gives: TPR (1 + 1/2)/2, TNR (1/2 + 1)/2.
     assert hard_auroc([1, 1, 0, 0], answer_values([True, None, None, False])) == 0.75
     assert hard_auroc([1, 0], answer_values([None, None])) == 0.5
@@ -163,7 +166,7 @@ def test_midranks_are_those_of_scipy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "scores", "said"),
+    ("labels", "scores", "message"),
     [
         ([1, 1], [0.1, 0.2], "AUROC is undefined: everybody dies"),
         ([0, 0], [0.1, 0.2], "AUROC is undefined: everybody survives"),
@@ -173,8 +176,8 @@ def test_midranks_are_those_of_scipy() -> None:
         ([], [], "one stay or more"),
     ],
 )
-def test_what_has_no_area_is_refused(labels: Any, scores: Any, said: str) -> None:
-    with pytest.raises(EvaluationError, match=said):
+def test_what_has_no_area_is_refused(labels: Any, scores: Any, message: str) -> None:
+    with pytest.raises(EvaluationError, match=message):
         auroc(labels, scores)
 
 

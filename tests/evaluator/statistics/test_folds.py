@@ -31,7 +31,7 @@ def test_the_order_of_queries_changes_nothing(ids: list[str], random: Random) ->
 @given(IDS, st.data())
 def test_groups_stay_together(ids: list[str], data: st.DataObject) -> None:
     names = st.sampled_from(["", "a", ids[0], ids[1]])
-    groups = {one: data.draw(names) for one in ids if data.draw(st.booleans())}
+    groups = {query_id: data.draw(names) for query_id in ids if data.draw(st.booleans())}
     count = len(set(groups.values())) + len(ids) - len(groups)
     if count < 2:
         return
@@ -39,7 +39,7 @@ def test_groups_stay_together(ids: list[str], data: st.DataObject) -> None:
     assert dealt.keys() == set(ids)
     assert set(dealt.values()) == {0, 1}
     for group in set(groups.values()):
-        assert len({dealt[one] for one in ids if groups.get(one) == group}) == 1
+        assert len({dealt[query_id] for query_id in ids if groups.get(query_id) == group}) == 1
     # Greedy dealing: folds differ by no more than the largest group.
     largest = max([1, *Counter(groups.values()).values()])
     sizes = Counter(dealt.values())
@@ -56,7 +56,7 @@ def test_the_seed_decides() -> None:
     first, again, other = (Folds(5, seed).assign(ids) for seed in (0, 0, 1))
     assert first == again != other
     # By chance a fifth would stay.
-    assert 5 < sum(first[one] == other[one] for one in ids) < 40
+    assert 5 < sum(first[query_id] == other[query_id] for query_id in ids) < 40
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_few_pairs_are_counted_exactly(pairs: list[tuple[int, int]]) -> None:
         abs(sum(sign * d for sign, d in zip(signs, differences, strict=True)))
         for signs in product((1, -1), repeat=len(differences))
     ]
-    share = Fraction(sum(one >= abs(sum(differences)) for one in sums), len(sums))
+    share = Fraction(sum(total >= abs(sum(differences)) for total in sums), len(sums))
     for scaled in (columns(pairs), tuple(map(tenths, columns(pairs)))):
         p, exact = randomisation_test(*scaled)
         assert (Fraction(p), exact) == (share, True)
@@ -151,11 +151,11 @@ def test_shifting_both_and_scaling_change_nothing(
     pairs: list[tuple[int, int]], shift: int, scale: float
 ) -> None:
     system, baseline = columns(pairs)
-    moved = [(value + shift) * scale for value in system]
+    changed = [(value + shift) * scale for value in system]
     against = [(value + shift) * scale for value in baseline]
     tested = randomisation_test(system, baseline, permutations=500)
-    assert randomisation_test(moved, against, permutations=500) == tested
-    assert t_test(moved, against) == pytest.approx(t_test(system, baseline), nan_ok=True)
+    assert randomisation_test(changed, against, permutations=500) == tested
+    assert t_test(changed, against) == pytest.approx(t_test(system, baseline), nan_ok=True)
 
 
 def test_queries_without_a_difference_do_not_count() -> None:
