@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self
 
 from merger.planning.merge_plan import MergePlan, TensorTask
+from patientdx.storage.durable import sync_data
 
 from .journal import FinishedTensors, append_journal
 from .shards import Shard
@@ -85,7 +86,7 @@ class OutputFiles:
 
     def _sync(self, finished: FinishedTensors) -> None:
         for n in sorted({self._place[name][0] for name in finished}):
-            _flush(self._descriptors[n])
+            sync_data(self._descriptors[n])
         append_journal(self._staging.journal, finished)
 
     def _wait(self) -> None:
@@ -105,10 +106,6 @@ def _allocate(descriptor: int, size: int) -> None:
         os.posix_fallocate(descriptor, 0, size)
     else:
         os.ftruncate(descriptor, size)
-
-
-def _flush(descriptor: int) -> None:
-    (os.fdatasync if hasattr(os, "fdatasync") else os.fsync)(descriptor)
 
 
 def _write_all(descriptor: int, data: memoryview, offset: int) -> None:

@@ -15,6 +15,11 @@ def flush_and_sync(stream: IO[bytes]) -> None:
     os.fsync(stream.fileno())
 
 
+def sync_data(descriptor: int) -> None:
+    """Waits until the bytes of an open file are on disk; its times need not be."""
+    (os.fdatasync if hasattr(os, "fdatasync") else os.fsync)(descriptor)
+
+
 def sync_file(path: Path) -> None:
     """Waits until the bytes of a file are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
