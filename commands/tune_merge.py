@@ -58,7 +58,7 @@ _PRIVATE = "--epsilon shows the choice of one pair, and nothing else"
     Needs(("without_math",), is_set("ablation"), "--without-math MODEL goes with --ablation FILE"),
     Needs(("ablation",), is_set("without_math"), "--ablation FILE goes with --without-math MODEL"),
     Needs(
-        ("pair", "curve", "plot", "ablation", "out", "form", "folds", "resamples"),
+        ("curve", "plot", "ablation", "out", "form", "folds", "resamples"),
         lambda values: values["epsilon"] is None,
         _PRIVATE,
     ),
@@ -88,6 +88,8 @@ def tune_merge(
 
     plan = search.search()
     sets = model_sets.model_sets(models or [])
+    if epsilon is not None and len(sets) > 1:
+        raise UsageError(_PRIVATE, hint="name one pair")
     _check_into(sets, into)
     tuner = MergeTuner(
         source.open(plan.seed),
@@ -128,7 +130,7 @@ def _search(
 
 
 def _check_into(model_sets: "list[ModelSet]", into: Path | None) -> None:
-    """Raise an error for a folder that cannot be written to before anything is paid for."""
+    """Raise an error for a folder that cannot be written to before anything costly begins."""
     from merger.outputs.destination import check_destination
 
     if into is None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -149,8 +149,7 @@ class SearchOptions:
     """How λ is searched for, and how the choice is judged."""
 
     strategy: Annotated[
-        Literal["grid", "halving", "optuna"],
-        typer.Option("--strategy", help="Strategy of the search."),
+        str, typer.Option("--strategy", help="Strategy of the search: grid, halving or optuna.")
     ] = "grid"
     step: Annotated[float, typer.Option("--step", help="Grid spacing of λ (grid and halving).")] = (
         0.1

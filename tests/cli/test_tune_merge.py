@@ -196,7 +196,10 @@ STAYS_OPTIONS = "a b --cohort c.parquet"
         (f"{STAYS_OPTIONS} --share 0.5 --strategy optuna", "--share has no effect here"),
         (f"{STAYS_OPTIONS} --without-math m", "--without-math has no effect here"),
         (f"{STAYS_OPTIONS} --ablation t.csv", "--ablation has no effect here"),
-        (f"{STAYS_OPTIONS} --epsilon 1 --pair c=d,e", "--pair has no effect here"),
+        (
+            f"{STAYS_OPTIONS} --epsilon 1 --pair c=d,e",
+            "--epsilon shows the choice of one pair, and nothing else",
+        ),
         (f"{STAYS_OPTIONS} --epsilon 1 --curve c.csv", "--curve has no effect here"),
         (f"{STAYS_OPTIONS} --epsilon 1 --plot c.png", "--plot has no effect here"),
         (f"{STAYS_OPTIONS} --epsilon 1 --out o", "--out has no effect here"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from evaluator.selection import Candidate, InstanceScorer
+from evaluator.selection import Candidate, Indices, InstanceScorer
 from merger.live.merged_model import MergedModel
 from merger.planning.job import prepare_merge
 from patientdx.errors import UsageError
@@ -52,13 +52,13 @@ class LiveMerge:
     def with_progress(self, candidate: Candidate, score: InstanceScorer) -> InstanceScorer:
         """The scorer, with its progress reported."""
 
-        def scored(places: Any) -> Any:
-            with self.progress(candidate, len(places)) as progress:
-                scores = score(places)
-                progress(len(places))
+        def score_and_report(indices: Indices) -> Any:
+            with self.progress(candidate, len(indices)) as progress:
+                scores = score(indices)
+                progress(len(indices))
             return scores
 
-        return scored
+        return score_and_report
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluator.selection import METHOD, Candidate, model_weights
+from merger.methods.registry import find_method, method_names
 from merger.recipes.reader import parse_recipe
 from merger.recipes.recipe import MergeRecipe
 from merger.recipes.writer import many_model_recipe, set_group_weights, to_yaml
@@ -20,8 +21,6 @@ from workflows.merge_recipes import (
 
 REST = "rest"
 """The group of all tensors that belong to no other group."""
-
-METHODS = ("slerp", "linear", "multislerp")
 
 _FITTING = "slerp and linear are for two, linear and multislerp for more"
 _RECIPE_COMMAND = "patientdx merge mergekit_config.yml"
@@ -49,11 +48,14 @@ class ModelSet:
         Raises UsageError for methods that are unknown, or not for this number of models.
         """
         methods = tuple(methods) or (("slerp",) if len(models) == 2 else ("linear",))
-        if not set(methods) <= {*METHODS} or len(set(methods)) < len(methods):
-            raise UsageError(f"--method is of {', '.join(METHODS)}, not `{','.join(methods)}`")
-        wrong = "slerp" if len(models) > 2 else "multislerp"
-        if wrong in methods:
-            raise UsageError(f"{wrong} is not searched for {len(models)} models", hint=_FITTING)
+        known = method_names()
+        if not {*methods} <= {*known} or len({*methods}) < len(methods):
+            raise UsageError(f"--method is of {', '.join(known)}, not `{','.join(methods)}`")
+        for method in methods:
+            if not _is_searchable(method, len(models)):
+                raise UsageError(
+                    f"{method} is not searched for {len(models)} models", hint=_FITTING
+                )
         name = name or " + ".join(Path(model).name for model in models)
         if len(models) > 2:
             return cls._many(name, [plain_model(model) for model in models], methods, None)
@@ -67,10 +69,11 @@ class ModelSet:
         Raises UsageError for a recipe whose weights cannot be searched.
         """
         recipe = resolve_merge(path).recipe
-        two, method = len(recipe.inputs) == 2, recipe.method
-        if two and method != "multislerp":
+        number, method = len(recipe.inputs), recipe.method
+        searchable = _is_searchable(method, number)
+        if number == 2 and (searchable or method not in method_names()):
             return cls(path.stem, path, recipe, (method,))
-        if two or method not in METHODS[1:] or recipe.slices or recipe.mergekit_keys:
+        if not searchable or recipe.slices or recipe.mergekit_keys:
             raise UsageError(
                 "weights of more than two models are searched for linear and multislerp only, "
                 "without slices",
@@ -147,6 +150,17 @@ class ModelSet:
                 source = replace(source, method=method)
             return resolve_merge(source, float(values["lambda"]))
         return ResolvedMerge(parse_recipe(to_yaml(data), self.name), _RECIPE_COMMAND)
+
+
+def _is_searchable(method: str, number: int) -> bool:
+    """True where weights of this number of models are searched for a method.
+
+    Two models are published by the streaming engine, more by the weights of a live merge.
+    """
+    known = find_method(method)
+    if known is None:
+        return False
+    return known.streams if number == 2 else known.inputs is None
 
 
 def _base_first(recipe: MergeRecipe) -> list[Any]:
