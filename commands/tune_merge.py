@@ -115,12 +115,10 @@ def _search(
     report: ReportOptions,
 ) -> "MergeChoice":
     """Search, and write the report before the ablation, which takes as long again."""
-    from evaluator.reporting.rendering import render_document
-
     _ = report.format_name  # a wrong name is an error before models run
     files.check(tuner.search, model_sets)
     tuning = tuner.tune(model_sets)
-    report.write(lambda name: render_document(tuning.build_report(), name))
+    report.write(tuning.render)
     if files.curve is not None:
         tuning.write_curve(files.curve)
     tuning.plot(files.plot or ())

@@ -17,7 +17,6 @@ from live_merges import siblings
 from made_stays import write_stays
 from recording_monitor import RecordingMonitor
 
-from evaluator.reporting.documents import render_document
 from evaluator.selection import Candidate
 from patientdx.errors import EvaluationError, UsageError
 from patientdx.settings import Settings, default_settings
@@ -95,7 +94,7 @@ def test_python_and_the_command_line_choose_alike(
 
     args = (*pair.models, "--text", texts, "--step", 0.5, "--resamples", 20)
     printed = command(*args, "--json", cache=tmp_path / "other")
-    assert json.loads(render_document(tuning.build_report(), "json")) == printed
+    assert json.loads(tuning.render("json")) == printed
     (selection,) = tuning.selections.values()
     assert tuning.choice.candidate == selection.chosen
     assert tuning.choice.recipe.parameters == {"t": selection.chosen.weight}
@@ -140,7 +139,7 @@ def test_stays_choose_and_the_choice_may_be_private(
     tuning = tune_merge(pair, source, QUICK, settings=settings)
     args = (*pair.models, "--cohort", stays, "--step", 0.5, "--resamples", 20, "--json")
     printed = command(*args, cache=tmp_path / "other")
-    assert json.loads(render_document(tuning.build_report(), "json")) == printed
+    assert json.loads(tuning.render("json")) == printed
 
     tuner = MergeTuner(source, QUICK, settings)
     choice = tuner.choose_privately(pair, "1/2")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluator.reporting.documents import Document
+from evaluator.reporting.rendering import render_document
 from evaluator.selection import (
     Candidate,
     Selection,
@@ -58,6 +59,10 @@ class MergeTuning:
     def build_report(self) -> Document:
         """The report of all selections."""
         return build_selection_report(self.selections, {**self.notes, **self._weight_notes()})
+
+    def render(self, format_name: str = "text") -> str:
+        """The report as text, markdown, latex or json. Raises EvaluationError for another name."""
+        return render_document(self.build_report(), format_name)
 
     def write_curve(self, path: Path) -> None:
         """Write every point along λ as CSV."""
