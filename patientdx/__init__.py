@@ -79,6 +79,7 @@ _MODULES = {
     "similar_patients": "workflows.searching",
     "to_frame": "patientdx.frames",
     "tune_merge": "workflows.lambda_search",
+    "tune_searcher": "evaluator",
     "verify_index": "indexer.verify",
     "verify_merge": "workflows.merges",
     "write_run": "patientdx.formats",

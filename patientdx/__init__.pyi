@@ -5,6 +5,7 @@ from evaluator import cross_validate as cross_validate
 from evaluator import evaluate_run as evaluate_run
 from evaluator import evaluate_searcher as evaluate_searcher
 from evaluator import plot_differences as plot_differences
+from evaluator import tune_searcher as tune_searcher
 from evaluator.cohorts import Cohort as Cohort
 from evaluator.cohorts import read_cohort as read_cohort
 from evaluator.cohorts.settings import CohortSettings as CohortSettings
@@ -141,6 +142,7 @@ __all__ = [
     "similar_patients",
     "to_frame",
     "tune_merge",
+    "tune_searcher",
     "verify_index",
     "verify_merge",
     "write_run",
