@@ -54,6 +54,7 @@ from patientdx.sample import sample_folder as sample_folder
 from workflows.cohorts import build_cohort as build_cohort
 from workflows.cohorts import describe_cohort as describe_cohort
 from workflows.generators import GeneratorSettings as GeneratorSettings
+from workflows.judgements import JudgedQueries as JudgedQueries
 from workflows.lambda_search import LambdaSearch as LambdaSearch
 from workflows.lambda_search import MergeTuning as MergeTuning
 from workflows.lambda_search import ModelSet as ModelSet
@@ -62,6 +63,7 @@ from workflows.lambda_search import StaySource as StaySource
 from workflows.lambda_search import TextSource as TextSource
 from workflows.lambda_search import tune_merge as tune_merge
 from workflows.merge_recipes import TwoModelMerge as TwoModelMerge
+from workflows.merges import check_merge as check_merge
 from workflows.merges import merge as merge
 from workflows.merges import verify_merge as verify_merge
 from workflows.mortality import MortalityEvaluation as MortalityEvaluation
@@ -86,6 +88,7 @@ __all__ = [
     "GeneratorSettings",
     "Hit",
     "Index",
+    "JudgedQueries",
     "LambdaSearch",
     "MergeRecipe",
     "MergeResult",
@@ -115,6 +118,7 @@ __all__ = [
     "add_patients",
     "build_cohort",
     "build_index",
+    "check_merge",
     "compact_index",
     "compare_systems",
     "cross_validate",

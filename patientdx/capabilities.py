@@ -70,6 +70,8 @@ _EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "bm25s",
             "numba",
             "tantivy",
+            "mkdocs",
+            "mkdocstrings",
         ),
     ),
 }

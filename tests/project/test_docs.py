@@ -91,6 +91,18 @@ def test_commands_in_pages_exist_with_their_options(page: Path) -> None:
         assert flags <= known | {"--help"}, words
 
 
+@pytest.mark.parametrize("page", PAGES, ids=shown)
+def test_benchmarks_in_pages_exist_with_their_options(page: Path) -> None:
+    for block in blocks("(?:sh|console|bash)", page.read_text(encoding="utf-8")):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            script = next((word for word in words if word.startswith("benchmarks/")), None)
+            if script is not None:
+                source = (ROOT / script).read_text(encoding="utf-8")
+                flags = {word.partition("=")[0] for word in words if word.startswith("--")}
+                assert {flag for flag in flags if f'"{flag}"' not in source} == set(), line
+
+
 def test_the_readme_has_commands() -> None:
     used = {words[0] for words in commands(ROOT / "README.md")}
     assert used >= {"demo", "index", "search", "similar", "evaluate-ir"}

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -43,6 +44,13 @@ def stub_names() -> set[str]:
 def test_the_stub_has_the_names_of_the_package() -> None:
     assert stub_names() == set(patientdx.__all__)
     assert 50 <= len(patientdx.__all__) <= 80
+
+
+def test_the_reference_has_every_public_name_once() -> None:
+    pages = sorted((ROOT / "docs" / "reference").glob("*.md"))
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    listed = re.findall(r"^::: patientdx\.(\w+)$", text, re.MULTILINE)
+    assert sorted(listed) == sorted(patientdx.__all__)
 
 
 def test_the_stub_imports_each_name_from_where_the_package_does() -> None:
