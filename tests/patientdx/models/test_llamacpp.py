@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from interrupts import RESTORE_SIGINT
 from paths import ROOT
 
 pytest.importorskip("xllamacpp", reason="needs the extra local")
@@ -21,13 +22,13 @@ from patientdx.models import ModelSettings, llamacpp, open_model
 from patientdx.protocols import Generator, Scorer
 
 SECRET = "Zaphodine"
-PROGRAM = """
+PROGRAM = f"""{RESTORE_SIGINT}
 import sys
 from patientdx.models import ModelSettings, open_model
 from patientdx.protocols import GenerationSettings
 model = open_model(sys.argv[1], ModelSettings(threads=1, context=60_000))
 print("open", flush=True)
-model.generate(["%s the patient"] * 2, GenerationSettings(max_new_tokens=int(sys.argv[2])))
+model.generate(["{SECRET} the patient"] * 2, GenerationSettings(max_new_tokens=int(sys.argv[2])))
 print("done")
 """
 
@@ -43,7 +44,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(path: Path, tokens: int) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM % SECRET, str(path), str(tokens)],
+        [sys.executable, "-c", PROGRAM, str(path), str(tokens)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
