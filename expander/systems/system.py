@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from expander.fusion.registry import FUSIONS
-from expander.strategies.registry import PROMPTED_STRATEGIES, STRATEGIES
+from expander.strategies.registry import STRATEGIES
 from patientdx.errors import UsageError
 
 BM25, PHRASES = "bm25", "phrases"
@@ -40,11 +40,6 @@ class System:
     def strategies(self) -> frozenset[str]:
         """The names of all strategies that it uses."""
         return self.leaves - {*_NOT_STRATEGIES}
-
-    @property
-    def uses_model(self) -> bool:
-        """Whether any of its strategies uses a language model."""
-        return not self.strategies.isdisjoint(PROMPTED_STRATEGIES)
 
     def __str__(self) -> str:
         if not self.parts:

@@ -13,6 +13,7 @@ from expander.systems.builder import build_searcher
 from expander.systems.system import System, parse_system
 from patientdx.errors import PatientDxError, UsageError
 from patientdx.records import Filter, Hit, Query
+from workflows.systems import uses_generator
 
 LEAVES = st.sampled_from(
     ["bm25", "phrases", "rm3", "rocchio", "keywords", "synonyms", "reduce"]
@@ -74,8 +75,8 @@ def test_the_strategies_of_a_system() -> None:
 
 
 def test_a_system_uses_a_model_if_one_of_its_strategies_does() -> None:
-    assert parse_system("rrf(bm25,min-max(rm3,keywords))").uses_model
-    assert not parse_system("rrf(bm25,rm3,phrases)").uses_model
+    assert uses_generator(parse_system("rrf(bm25,min-max(rm3,keywords))").strategies)
+    assert not uses_generator(parse_system("rrf(bm25,rm3,phrases)").strategies)
 
 
 class BaseSearcher:
