@@ -2,7 +2,7 @@
 
     python benchmarks/lambda_curve.py --pair math medical --into /work/keep/curve
 
-The siblings are those of siblings.py. One model stays in memory, `MergedModel.at` swaps its
+The siblings are those of siblings.py. One model stays in memory, `MergedModel.remix` swaps its
 weights; swap times are told too. Writes curve.json and curve.svg (needs matplotlib).
 """
 
