@@ -126,7 +126,7 @@ BAD: dict[str, tuple[Callable[[], None], str]] = {
         "weights of medical-model are quantised",
     ),
     "shard": (missing_shard, "model-00002-of-00002.safetensors: this shard is missing"),
-    "header": (with_bytes(lambda data: data.replace(b'"BF16"', b'"BF61"')), "not a sound safet"),
+    "header": (with_bytes(lambda data: data.replace(b'"BF16"', b'"BF61"')), "not a valid safet"),
     "cut": (with_bytes(lambda data: data[:-9]), "the file is cut"),
     "pickle": (pickled, "its weights are pickles, which can run code"),
     "nan": (not_finite(float("nan")), "model.layers.1.mlp.up_proj.weight"),
