@@ -79,8 +79,8 @@ def short_queries(count: int, *, seed: int, reports: Sequence[Sequence[str]]) ->
     """Queries of 5 to 10 consecutive words of a sentence."""
     generator = np.random.default_rng(seed)
     while count:
-        report = reports[generator.integers(0, len(reports))]
-        words = report[generator.integers(0, len(report))].split()
+        report = reports[int(generator.integers(0, len(reports)))]
+        words = report[int(generator.integers(0, len(report)))].split()
         length = int(generator.integers(5, 11))
         if len(words) >= length:
             start = generator.integers(0, len(words) - length + 1)

@@ -129,7 +129,7 @@ def main() -> None:
     print("|---|--:|--:|--:|--:|--:|--:|--:|")
     ours = rows[0]
     for row in rows:
-        written = sum(len(model.tokenizer.encode(one, begin=False)) for one in row.replies)
+        written = sum(len(model.tokenizer.encode(one, start=False)) for one in row.replies)
         same = sum(one == two for one, two in zip(row.replies, ours.replies, strict=True))
         print(
             f"| {row.name} | {row.seconds:.1f} | {row.cpu:.1f} "

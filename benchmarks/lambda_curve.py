@@ -23,7 +23,7 @@ from merger.checkpoints.checkpoint import Checkpoint
 from merger.live.merged_model import MergedModel
 from merger.planning.recipe_resolver import plan_merge
 from merger.recipes.reader import parse_recipe
-from patientdx.models.settings import ModelSettings
+from patientdx.models.settings import DType, ModelSettings
 from patientdx.storage.atomic import atomic_writer
 
 METHODS = ("slerp", "linear")
@@ -37,7 +37,7 @@ dtype: bfloat16
 """
 
 
-def live(pair: list[Path], dtype: str, threads: int) -> MergedModel:
+def live(pair: list[Path], dtype: DType, threads: int) -> MergedModel:
     """A pair in memory."""
     recipe = parse_recipe(RECIPE.format(*pair))
     plan = plan_merge(recipe, [Checkpoint.open(folder) for folder in pair])

@@ -115,11 +115,11 @@ def check(agreement: Agreement) -> None:
 
 
 def middle(runs: list[Run], key: str = "seconds") -> float:
-    return median(run.facts[key] for run in runs)
+    return median(float(run.facts[key]) for run in runs)
 
 
 def least(runs: list[Run], key: str = "seconds") -> float:
-    return min(run.facts[key] for run in runs)
+    return min(float(run.facts[key]) for run in runs)
 
 
 def disk_table(found: dict[str, list[Run]]) -> str:

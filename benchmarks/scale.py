@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -74,7 +75,8 @@ class Pool:
 def patients(size: int, pool: Pool) -> Iterator[Patient]:
     """Generated patients."""
     for number in range(size):
-        yield Patient(f"n{number}", pool[number], age_years=number % 90, sex="FM"[number % 2])
+        sex: Literal["F", "M"] = "M" if number % 2 else "F"
+        yield Patient(f"n{number}", pool[number], age_years=number % 90, sex=sex)
 
 
 def measure_build(folder: Path, size: int) -> dict[str, float]:

@@ -78,9 +78,10 @@ def train(model: Any, rows: Sequence[Sequence[int]], how: Training, told: Told) 
 
 def _batches(rows: Sequence[Sequence[int]], how: Training) -> Iterator[list[Sequence[int]]]:
     """Batches of rows in random order, and in a new one when all were seen."""
-    source, waiting = random.Random(how.seed), []
+    source = random.Random(how.seed)
+    waiting: list[int] = []
     for _ in range(how.steps):
-        batch = []
+        batch: list[Sequence[int]] = []
         while len(batch) < how.batch:
             waiting = waiting or source.sample(range(len(rows)), len(rows))
             batch.append(rows[waiting.pop()])

@@ -104,7 +104,7 @@ def table(found: Found) -> str:
 
 def unscored(run: dict[str, Any]) -> float:
     """Seconds of a search that are not spent on asking about stays."""
-    return whole(run) - sum(row["score"] for row in run["rows"])
+    return whole(run) - sum(float(row["score"]) for row in run["rows"])
 
 
 def swaps(runs: list[dict[str, Any]]) -> str:

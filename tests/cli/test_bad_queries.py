@@ -121,19 +121,11 @@ def test_outputs_that_cannot_be_written_are_named(
     command: str, bad: str, sample_index: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / bad
-    if command == "search":
-        asked = (
-            "search",
-            "--queries",
-            sample_folder() / "queries.jsonl",
-            "-k",
-            "1",
-            "--write-run",
-            out,
-        )
-    else:
-        asked = ("evaluate-ir", "--data", sample_folder(), "--per-query", out)
-    check_refusal(patientdx(*asked, "--index", sample_index), f"{out}: ")
+    options: dict[str, tuple[object, ...]] = {
+        "search": ("--queries", sample_folder() / "queries.jsonl", "-k", 1, "--write-run", out),
+        "evaluate-ir": ("--data", sample_folder(), "--per-query", out),
+    }
+    check_refusal(patientdx(command, *options[command], "--index", sample_index), f"{out}: ")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -97,8 +97,8 @@ def test_other_articles_leaves_out_patients_of_the_same_one(tmp_path: Path) -> N
     asked = ("similar", "77-1", "--index", index, "-q")
     assert sorted(done(*asked).lines) == ["7-1", "77-2", "770-1", "x", "y", "z"]
     assert sorted(done(*asked, "--other-articles").lines) == ["7-1", "770-1", "x", "y", "z"]
-    asked = ("similar", "x", "--index", index, "-q", "--other-articles")
-    assert sorted(done(*asked).lines) == ["7-1", "77-1", "77-2", "770-1", "z"]
+    other_articles = ("similar", "x", "--index", index, "-q", "--other-articles")
+    assert sorted(done(*other_articles).lines) == ["7-1", "77-1", "77-2", "770-1", "z"]
 
 
 def test_an_unknown_patient_is_told_by_id(sample_index: Path) -> None:

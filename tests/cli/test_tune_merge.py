@@ -2,6 +2,7 @@
 
 import csv
 import json
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,8 @@ def test_the_whole_way(cohort: Path, models: list[Path], tmp_path: Path) -> None
     pytest.importorskip("matplotlib", reason="matplotlib comes with the extra `report`")
     first, second, third = models
     files = ("--curve", tmp_path / "c.csv", "--plot", tmp_path / "c.svg", "--json")
-    table = ("--without-math", third, "--ablation", tmp_path / "t.json")
-    table += ("--ablation", tmp_path / "t.csv", "--ablation", tmp_path / "t.png")
+    tables = [("--ablation", tmp_path / f"t.{ending}") for ending in ("json", "csv", "png")]
+    table = ("--without-math", third, *chain.from_iterable(tables))
     into = ("--into", tmp_path / "best", "--out", tmp_path / "r.json")
     run(first, second, *by_stays(cohort, tmp_path), *FAST, *files, *table, *into)
     report = json.loads((tmp_path / "r.json").read_text())

@@ -111,7 +111,7 @@ def test_only_consecutive_failures_count_towards_giving_up() -> None:
 def test_a_wrong_number_of_replies_is_a_failure() -> None:
     class Short(FakeGenerator):
         def generate(
-            self, prompts: Sequence[str], settings: GenerationSettings = GREEDY
+            self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
         ) -> list[Completion]:
             return [super().generate(prompts, settings)[0]]
 
@@ -124,7 +124,7 @@ def test_a_wrong_number_of_replies_is_a_failure() -> None:
 def test_an_interrupted_run_keeps_its_finished_batches(tmp_path: Path) -> None:
     class Interrupted(FakeGenerator):
         def generate(
-            self, prompts: Sequence[str], settings: GenerationSettings = GREEDY
+            self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
         ) -> list[Completion]:
             if len(self.batches) == 3:
                 raise KeyboardInterrupt

@@ -1,8 +1,8 @@
 """RM3 and Rocchio against brute force written here from the formulas, and what may feed back."""
 
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from random import Random
 
 import pytest
@@ -55,7 +55,7 @@ def feedback_notes(oracle: Oracle, query: Query, count: int) -> list[tuple[float
     ]
 
 
-def heaviest_by_hand(weights: dict[str, float] | Counter[str], count: int) -> dict[str, float]:
+def heaviest_by_hand(weights: Mapping[str, float], count: int) -> dict[str, float]:
     pairs = sorted(weights.items(), key=lambda pair: (-pair[1], pair[0]))
     return dict(pairs[:count])
 
@@ -64,16 +64,16 @@ def rm3_by_hand(
     oracle: Oracle, query: Query, docs: int, terms: int, lam: float
 ) -> dict[str, float]:
     """The whole mixture, summing to 1."""
-    model: Counter[str] = Counter()
+    masses: defaultdict[str, float] = defaultdict(float)
     for score, counts in feedback_notes(oracle, query, docs):
         heaviest = heaviest_by_hand(counts, terms)
         for term, count in heaviest.items():
-            model[term] += score * count / sum(heaviest.values())
-    model = Counter(heaviest_by_hand(model, terms))
+            masses[term] += score * count / sum(heaviest.values())
+    model = heaviest_by_hand(masses, terms)
     query_weights = oracle.query_counts(query)
     return {
         term: lam * query_weights.get(term, 0) / sum(query_weights.values())
-        + (1 - lam) * model[term] / sum(model.values())
+        + (1 - lam) * model.get(term, 0) / sum(model.values())
         for term in query_weights.keys() | model.keys()
     }
 
@@ -83,7 +83,7 @@ def rocchio_by_hand(
 ) -> dict[str, float]:
     """The whole new query vector."""
     notes = feedback_notes(oracle, query, docs)
-    mean: Counter[str] = Counter()
+    mean: defaultdict[str, float] = defaultdict(float)
     for _, counts in notes:
         norm = math.hypot(*counts.values())
         for term, count in counts.items():

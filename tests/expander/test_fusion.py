@@ -126,7 +126,7 @@ def test_garbage_collection_is_enabled_afterwards() -> None:
         (lambda: RRF(k=-1), "k of RRF"),
         (lambda: RRF(weights=(1.0, math.nan)), "weight"),
         (lambda: ScoreFusion(weights=(-1.0,)), "weight"),
-        (lambda: ScoreFusion("sum"), "unknown norm"),
+        (lambda: ScoreFusion("sum"), "unknown norm"),  # type: ignore[arg-type]
         (lambda: RRF(weights=(1.0,)).fuse([{}, {}]), "1 weights for 2 systems"),
         (lambda: RRF().fuse([]), "no runs to fuse"),
         (lambda: make_fusion("borde"), "unknown fusion `borde`"),

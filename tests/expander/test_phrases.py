@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -76,7 +76,7 @@ class Definition:
         first = self.bm25(self.sharpened(counts))
         best = self.order(first)[: self.s.feedback_notes]
         total = sum(first[i] for i in best)
-        mass: Counter[str] = Counter()
+        mass: defaultdict[str, float] = defaultdict(float)
         for i in best:
             for term, tf in self.vectors[i].items():
                 mass[term] += first[i] / total * tf / self.vectors[i].total()

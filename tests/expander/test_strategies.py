@@ -210,7 +210,7 @@ def test_a_registered_class_can_be_made_by_name(
         def expand_many(self, queries: list[Query]) -> list[Query]:
             return [Query(query.query_id, query.text.upper()) for query in queries]
 
-    monkeypatch.setitem(STRATEGIES, "shout", Shout)  # type: ignore[arg-type]
+    monkeypatch.setitem(STRATEGIES, "shout", Shout)
     strategy = make_strategy("shout", StrategyResources(corpus=index))
     assert strategy.expand_many([QUERY])[0].text == QUERY.text.upper()
 

@@ -93,7 +93,11 @@ def test_an_empty_container(tmp_path: Path) -> None:
 
 def test_every_changed_byte_shows(tmp_path: Path) -> None:
     path = tmp_path / "x.pdx"
-    content = {"a": np.arange(7, dtype=np.uint16), "b": np.zeros(0), "c": np.ones(9, "f4")}
+    content: dict[str, np.ndarray] = {
+        "a": np.arange(7, dtype=np.uint16),
+        "b": np.zeros(0),
+        "c": np.ones(9, "f4"),
+    }
     sections = write_container(path, content)
     raw = path.read_bytes()
     names = {at: s.name for s in sections.values() for at in range(s.offset, len(raw))}

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.analysis import AnalysisSettings, Analyzer
-from indexer.explain import Passage, TermShare, find_passages
+from indexer.explain import Passage, find_passages
 from indexer.index import Index
 from indexer.writer import build_index
 from patientdx.errors import NotFoundError
-from patientdx.records import Patient, Query
+from patientdx.records import Patient, Query, TermShare
 
 NOTES = {
     "wernicke": "Confusion and nystagmus after weeks of vomiting. Thiamine helped. " * 2,

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 import pytest
 from oracle import Oracle, tokens_by
@@ -34,7 +35,8 @@ def notes() -> list[Patient]:
             words += ["often"] * 300 + ["w3"] * (15 + i % 3)
         if i % 701 == 0:
             words.append(f"rare{i % 7}")
-        notes.append(Patient(f"n{i * 7919 % COUNT}", " ".join(words), sex="FM"[i % 2]))
+        sex: Literal["F", "M"] = "M" if i % 2 else "F"
+        notes.append(Patient(f"n{i * 7919 % COUNT}", " ".join(words), sex=sex))
     return notes
 
 

@@ -1,6 +1,6 @@
 """Changes to an index: what they do, what they leave alone, and who may make them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -150,7 +150,7 @@ def test_readers_go_on_seeing_their_own_state(folder: Path, engine: Engine) -> N
 
     untouched, used = (Index.open(folder, engine=engine) for _ in range(2))
     expected = seen(used)
-    changes = [
+    changes: list[Callable[[], object]] = [
         lambda: add_patients(folder, notes(80, 4)),
         lambda: delete_patients(folder, ["p5", "p62"]),
         lambda: add_patients(folder, [Patient("p6", "w0")], update=True),
@@ -169,12 +169,13 @@ def test_readers_go_on_seeing_their_own_state(folder: Path, engine: Engine) -> N
 
 def test_one_writer_at_a_time(folder: Path) -> None:
     with writer_lock(folder):
-        for write in (
+        writes: list[Callable[[], object]] = [
             lambda: add_patients(folder, notes(70, 3)),
             lambda: delete_patients(folder, ["p1"]),
             lambda: compact_index(folder),
             lambda: build_index(folder, notes(0, 3), replace_existing=True),
-        ):
+        ]
+        for write in writes:
             with pytest.raises(IndexFolderError, match="another process is writing"):
                 write()
         assert Index.open(folder).size == 30  # reading needs no lock
@@ -207,7 +208,11 @@ def test_replacing_an_index(folder: Path) -> None:
 def test_replacing_an_index_that_cannot_be_read(folder: Path, damage: bytes) -> None:
     add_patients(folder, notes(90, 3))
     (folder / MANIFEST).write_bytes(damage)
-    for write in (lambda: add_patients(folder, notes(0, 1)), lambda: compact_index(folder)):
+    writes: list[Callable[[], object]] = [
+        lambda: add_patients(folder, notes(0, 1)),
+        lambda: compact_index(folder),
+    ]
+    for write in writes:
         with pytest.raises(IndexFolderError):
             write()
     # What the hint of the error says.

@@ -17,7 +17,7 @@ from merge_inputs import make_pair
 from tiny_merges import digest
 
 from merger.checkpoints import adapted_inputs
-from merger.checkpoints.adapters import adapter_digest
+from merger.checkpoints.adapters import adapter_digest, apply_adapter
 from merger.engines import stream
 from merger.engines.stream import WriteReport
 from merger.execution import merge
@@ -53,7 +53,7 @@ class Seen:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.applied: list[Path] = []
         self.written: list[WriteReport] = []
-        apply, write = adapted_inputs.apply_adapter, stream.write_merge
+        apply, write = apply_adapter, stream.write_merge
 
         def applying(base: Any, adapter: Path, into: Path) -> Any:
             self.applied.append(adapter)

@@ -50,7 +50,7 @@ def test_what_is_composed_is_read(
 
 def test_files_are_those_of_the_safetensors_library(tmp_path: Path) -> None:
     numpy = pytest.importorskip("safetensors.numpy")
-    tensors = {
+    tensors: dict[str, np.ndarray] = {
         "b": np.arange(6, dtype=np.float32).reshape(2, 3),
         "a": np.arange(5, dtype=np.float16),
         "c": np.zeros((0, 4), np.int64),

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from merger.checkpoints.values import SIZES, Values
 from merger.kernels.compiled import kernel_variants, load_native
 from merger.kernels.dispatch import (
-    CHUNK,
     chunk_sums,
     combine,
     combine_many,
@@ -20,7 +19,7 @@ from merger.kernels.dispatch import (
     total_moments,
 )
 from merger.kernels.moments import Moments
-from merger.kernels.numpy_kernels import unpack
+from merger.kernels.numpy_kernels import CHUNK, unpack
 from merger.methods.slerp import slerp_weights
 from patientdx.errors import MergeError
 

@@ -21,7 +21,7 @@ from merger.methods.registry import compute_sum
 from merger.planning.merge_plan import MergePlan
 from merger.planning.recipe_resolver import plan_merge
 from merger.recipes.reader import parse_recipe
-from patientdx.models.settings import ModelSettings
+from patientdx.models.settings import DType, ModelSettings
 from patientdx.models.torch.model import HfModel
 
 RECIPE = """
@@ -35,7 +35,7 @@ dtype: {2}
 """
 
 
-def loaded(folder: Path, dtype: str) -> dict[str, Any]:
+def loaded(folder: Path, dtype: DType) -> dict[str, Any]:
     return dict(HfModel.load(folder, ModelSettings(dtype=dtype)).module.state_dict())
 
 
@@ -47,7 +47,7 @@ def written(plan: MergePlan, into: Path) -> Path:
     return into
 
 
-def assert_same(merged: MergedModel, folder: Path, dtype: str) -> None:
+def assert_same(merged: MergedModel, folder: Path, dtype: DType) -> None:
     wanted = loaded(folder, dtype)
     live = merged.module.state_dict()
     assert live.keys() == wanted.keys()
@@ -59,7 +59,7 @@ def assert_same(merged: MergedModel, folder: Path, dtype: str) -> None:
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
 @pytest.mark.parametrize("tied", [False, True])
 def test_any_type_in_memory_holds_what_is_written(
-    tmp_path: Path, held: str, dtype: str, *, tied: bool
+    tmp_path: Path, held: DType, dtype: str, *, tied: bool
 ) -> None:
     folders = siblings(tmp_path, dtype=dtype, tied=tied)
     merged = MergedModel.load(plan_of(folders), settings=ModelSettings(dtype=held))
@@ -69,7 +69,7 @@ def test_any_type_in_memory_holds_what_is_written(
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
-def test_a_recipe_with_gradients_and_filters(tmp_path: Path, dtype: str) -> None:
+def test_a_recipe_with_gradients_and_filters(tmp_path: Path, dtype: DType) -> None:
     """Its base is the second model, and where dtypes differ inputs are rounded first."""
     import torch
 

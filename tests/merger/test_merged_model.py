@@ -11,13 +11,14 @@ pytest.importorskip("transformers")
 from live_merges import NEAR, agree, plan_of, same_bits, siblings, state
 
 from merger.live.merged_model import MergedModel
+from merger.live.points import MergePoint
 from merger.methods.method import TensorWeights
 from merger.planning.merge_plan import MergePlan
 from patientdx.errors import MergeError, ModelError
-from patientdx.models.settings import ModelSettings
+from patientdx.models.settings import DType, ModelSettings
 from patientdx.protocols import GenerationSettings, Generator, Scorer
 
-DTYPES = ("bfloat16", "float16", "float32")
+DTYPES: tuple[DType, ...] = ("bfloat16", "float16", "float32")
 PROMPTS = ["the patient has", "a fever and chills"]
 
 
@@ -36,7 +37,7 @@ def three(place: Path) -> list[Path]:
     return siblings(place / "three", 3)
 
 
-def opened(folders: list[Path], dtype: str = "bfloat16", **options: Any) -> MergedModel:
+def opened(folders: list[Path], dtype: DType = "bfloat16", **options: Any) -> MergedModel:
     return MergedModel.load(plan_of(folders, **options), settings=ModelSettings(dtype=dtype))
 
 
@@ -50,7 +51,7 @@ def mergekit(folders: list[Path], method: str, dtype: str, **parameters: Any) ->
     import torch
     from mergekit.merge_methods import merge_state_dicts
 
-    return merge_state_dicts(
+    tensors: dict[str, Any] = merge_state_dicts(
         [state(folder) for folder in folders],
         method,
         parameters=parameters,
@@ -58,11 +59,12 @@ def mergekit(folders: list[Path], method: str, dtype: str, **parameters: Any) ->
         dtype=torch.float32 if method == "multislerp" else None,
         out_dtype=getattr(torch, dtype),
     )
+    return tensors
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("t", [0.0, 0.1, 0.4, 0.5, 0.9, 1.0])
-def test_two_models_are_merged_as_mergekit_does_it(place: Path, dtype: str, t: float) -> None:
+def test_two_models_are_merged_as_mergekit_does_it(place: Path, dtype: DType, t: float) -> None:
     folders = siblings(place / "two", dtype=dtype)
     hand = [state(folder) for folder in folders]
     merged = opened(folders, dtype)
@@ -97,7 +99,7 @@ def test_many_models_are_merged_as_mergekit_does_it(
 
 @pytest.mark.parametrize("method", ["slerp", "linear", "multislerp"])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_ends_are_the_inputs_bit_by_bit(place: Path, method: str, dtype: str) -> None:
+def test_the_ends_are_the_inputs_bit_by_bit(place: Path, method: str, dtype: DType) -> None:
     folders = siblings(place / "ends", dtype=dtype)
     merged = opened(folders, dtype).remix(0.3, method=method)
     for t, folder in ((0, folders[0]), (1, folders[1])):
@@ -165,7 +167,7 @@ def test_many_points_from_one_read_are_the_live_ones(place: Path, work: str) -> 
     rows = len(state(folders[0])["lm_head.weight"])
     merged = opened(folders, rows=rows, work=work).remix(0.3)
     before = live(merged)
-    points = [0.0, 0.4, lambda name: 0.2 if "mlp" in name else 0.9, 1.0]
+    points: list[MergePoint] = [0.0, 0.4, lambda name: 0.2 if "mlp" in name else 0.9, 1.0]
     tensors = list(merged.tensors_at(points))
     assert all(same_bits(tensor, before[name]) for name, tensor in live(merged).items())
     assert {name for name, _ in tensors} == {*merged.tensor_weights}

@@ -4,7 +4,7 @@ Where a and b all but cancel out, float32 itself is no more exact than its round
 them, in MergeKit as here: that much is granted as well.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ def hard_pair(seed: int) -> tuple[dict[str, tiny.Tensor], dict[str, tiny.Tensor]
     """Every relation of two tensors, at every size of numbers, of odd lengths."""
     rng = np.random.default_rng(seed)
     left, right = {}, {}
-    relations = {
+    relations: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "free": lambda a: rng.standard_normal(a.shape),
         "near": lambda a: a + 0.5 * rng.standard_normal(a.shape),
         "same": lambda a: a + 0.01 * rng.standard_normal(a.shape),

@@ -125,7 +125,7 @@ def test_the_space_that_a_killed_merge_holds_counts_as_free(
     held = reclaimable_bytes(tmp_path / "out")
     assert 1_000_000 <= held < 1_100_000
     full = type("Usage", (), {"free": destination._RESERVE})
-    monkeypatch.setattr(destination.shutil, "disk_usage", lambda _: full)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     check_destination(tmp_path / "out", held)
     for name, need in (("out", held + 1), ("other", 1)):
         with pytest.raises(PatientDxError, match="GB free, and the merge needs"):

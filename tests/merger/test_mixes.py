@@ -57,13 +57,12 @@ def multislerp(some: list[Vector], weights: list[float]) -> Vector:
     tangents = units - (units @ mean)[:, None] * mean
     step = w @ tangents
     size = np.linalg.norm(step) + eps
-    return (mean * math.cos(size) + step * (math.sin(size) / size)) * float(norms @ w)
+    return np.asarray(mean * math.cos(size) + step * (math.sin(size) / size)) * float(norms @ w)
 
 
 def summed(some: list[Vector], total: WeightedSum) -> Vector:
-    return np.sum(
-        [weight * vector for weight, vector in zip(total.weights, some, strict=True)], axis=0
-    )
+    terms = [weight * vector for weight, vector in zip(total.weights, some, strict=True)]
+    return np.asarray(np.sum(terms, axis=0))
 
 
 @given(st.data())

@@ -4,6 +4,7 @@ import errno
 import itertools
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,7 +21,6 @@ from tiny_merges import digest, plan_of
 
 from merger.checkpoints.checkpoint import Checkpoint
 from merger.engines.stream import write_merge
-from merger.outputs import staging
 from merger.planning.merge_plan import MergePlan
 from patientdx.errors import InputError, MergeError, PatientDxError
 
@@ -139,7 +139,7 @@ def test_a_disk_without_room_is_noticed_before(
     def nearly_full(_: object) -> Any:
         return type("Usage", (), {"free": 1000})
 
-    monkeypatch.setattr(staging.shutil, "disk_usage", nearly_full)
+    monkeypatch.setattr(shutil, "disk_usage", nearly_full)
     refused(plan, tmp_path / "out", MergeError, r"the disk has 0.0 GB free, 0.0 GB more are needed")
 
 

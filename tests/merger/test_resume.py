@@ -9,6 +9,7 @@ from tiny_merges import digest, plan_of
 from merger.checkpoints.checkpoint import Checkpoint
 from merger.engines.stream import write_merge
 from merger.outputs import output_files
+from merger.planning.merge_plan import TensorTask
 from patientdx.errors import MergeError
 
 T = 0.4
@@ -31,13 +32,13 @@ class Stop(KeyboardInterrupt):
 def interrupted(monkeypatch: pytest.MonkeyPatch, after: int, error: BaseException) -> None:
     """Lets so many tensors be finished, each synced at once, then raises."""
     real = output_files.OutputFiles.end
-    ended = []
+    ended: list[TensorTask] = []
 
-    def end(self: output_files.OutputFiles, *arguments: object) -> None:
+    def end(self: output_files.OutputFiles, task: TensorTask, cosine: float | None) -> None:
         if len(ended) == after:
             raise error
-        ended.append(arguments)
-        real(self, *arguments)
+        ended.append(task)
+        real(self, task, cosine)
         self._wait()
 
     monkeypatch.setattr(output_files, "_SYNC", 0)

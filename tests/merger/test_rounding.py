@@ -21,7 +21,11 @@ REPEATS = 37  # some more numbers than a vector has
 def inputs_of(case: HardSum) -> tuple[Values, Values]:
     """c and a, repeated, for the weights 1 and b."""
     c, a = (np.full(REPEATS, number, np.float32) for number in (case.c, case.a))
-    assert (c[0], a[0], np.float32(case.b)) == (case.c, case.a, case.b)  # exact in float32
+    assert (float(c[0]), float(a[0]), float(np.float32(case.b))) == (
+        case.c,
+        case.a,
+        case.b,
+    )  # exact in float32
     return Values.from_array(c), Values.from_array(a)
 
 

@@ -9,6 +9,7 @@ import tiny_checkpoints as tiny
 from tiny_merges import digest, plan_of, rounded, slerped, ulps, wide
 
 from merger.checkpoints.checkpoint import INDEX, Checkpoint
+from merger.checkpoints.headers import Slot, compose_header
 from merger.engines import parts, stream
 from merger.engines.stream import write_merge
 from merger.kernels import dispatch
@@ -84,7 +85,7 @@ def test_shards_are_cut_and_indexed(tmp_path: Path, pair: tuple[Checkpoint, Chec
     for name in plan_of(pair, "slerp", (1, 0)).inputs[0].tensors:
         left, right = (each.values(name).data.tobytes() for each in opened)
         assert left == right
-    sizes = {}
+    sizes: dict[Path, int] = {}
     for info in opened[1].tensors.values():
         sizes[info.file] = sizes.get(info.file, 0) + info.nbytes
     alone = max(info.nbytes for info in opened[1].tensors.values())
@@ -172,7 +173,7 @@ def test_rows_are_trimmed_and_grown(tmp_path: Path, method: str, base: int) -> N
 def test_integers_are_copied(tmp_path: Path) -> None:
     tensors = {"x": tiny.Tensor([1.0, 2.0])}
     folder = tiny.write(tmp_path / "a", tensors)
-    header, _ = tiny.compose_header([tiny.Slot("ids", "I64", (3,))], {})
+    header, _ = compose_header([Slot("ids", "I64", (3,))], {})
     (folder / "model.safetensors").write_bytes(header + np.arange(3, dtype="<i8").tobytes())
     source = Checkpoint.open(folder)
     task = TensorTask("ids", "I64", (3,), "copy", (1.0,))

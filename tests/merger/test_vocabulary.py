@@ -66,8 +66,8 @@ def test_padding_rows_as_dart_math_has_them(few: int, many: int, tmp_path: Path)
     for at, (a, b) in enumerate([(math, instruct), (instruct, math)]):
         out = tmp_path / f"out{at}"
         done = merged(a, b, out)
-        cut = hand if at == 0 else hand[::-1]
-        recipe = two_model_recipe("slerp", *map(str, cut), 0.4)
+        base, other = hand if at == 0 else hand[::-1]
+        recipe = two_model_recipe("slerp", str(base), str(other), 0.4)
         expected = logits(by_mergekit(recipe, tmp_path / f"hand{at}"), text)
         scores = logits(out, text)
         # The tokenizer of Math has one token more, and the base's tokenizer is the merge's.

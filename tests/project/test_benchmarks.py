@@ -34,13 +34,9 @@ def agreement() -> ModuleType:
 
 
 def run(script: str, folder: Path, *options: str) -> str:
-    command = [sys.executable, BENCHMARKS / script, "--size", "300", "--folder", folder]
-    shown = subprocess.run(
-        [*command, "--queries", "6", "--repeats", "1", *options],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command: list[str | Path] = [sys.executable, BENCHMARKS / script, "--size", "300"]
+    command += ["--folder", folder, "--queries", "6", "--repeats", "1", *options]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stderr
     return shown.stdout
 
@@ -138,10 +134,9 @@ def test_compare_counts_identical_rankings_and_overlap(agreement: ModuleType) ->
 def test_a_synthetic_mimic_becomes_the_same_cohort_in_pandas(tmp_path: Path) -> None:
     for module in ("duckdb", "pyarrow", "pandas"):
         pytest.importorskip(module)
-    command = [sys.executable, BENCHMARKS / "mimic.py", "--stays", "60", "--slice", "40"]
-    shown = subprocess.run(
-        [*command, "--into", tmp_path / "made"], capture_output=True, text=True, check=False
-    )
+    command: list[str | Path] = [sys.executable, BENCHMARKS / "mimic.py", "--stays", "60"]
+    command += ["--slice", "40", "--into", tmp_path / "made"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stderr
     assert "both cohorts are equal, value by value" in shown.stdout
     assert shown.stdout.count("| PatientDx |") == 2

@@ -28,7 +28,14 @@ def models() -> ModuleType:
 @pytest.mark.slow
 def test_it_compares_and_prints_a_row_for_each_engine(tmp_path: Path) -> None:
     pytest.importorskip("mergekit")
-    command = [sys.executable, BENCHMARKS / "merge.py", "--size", "tiny", "--rounds", "1"]
+    command: list[str | Path] = [
+        sys.executable,
+        BENCHMARKS / "merge.py",
+        "--size",
+        "tiny",
+        "--rounds",
+        "1",
+    ]
     command += ["--methods", "slerp", "--mergekit-lambdas", "1", "--folder", tmp_path]
     shown = subprocess.run(command, capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stderr

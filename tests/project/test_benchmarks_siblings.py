@@ -30,7 +30,7 @@ def module(name: str) -> ModuleType:
 
 
 def run(script: str, *options: Any, code: int = 0) -> str:
-    command = [sys.executable, BENCHMARKS / script, *map(str, options)]
+    command: list[str | Path] = [sys.executable, BENCHMARKS / script, *map(str, options)]
     shown = subprocess.run(command, capture_output=True, text=True, check=False)
     assert shown.returncode == code, shown.stderr
     return shown.stderr

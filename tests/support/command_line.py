@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,10 @@ import cli
 from patientdx.sample import sample_folder
 
 _OURS = ("INDEX", "CACHE", "THREADS", "ALLOW_FETCH", "HUB", "MODEL")
-NOWHERE = {f"PATIENTDX_{name}": None for name in _OURS} | {"NO_COLOR": None}
+NOWHERE: dict[str, str | None] = {
+    **{f"PATIENTDX_{name}": None for name in _OURS},
+    "NO_COLOR": None,
+}
 
 NOTE = "fever and a new murmur in a man who injects drugs, vegetation on the mitral valve"
 
@@ -52,7 +55,7 @@ class Outcome:
 
 
 def patientdx(
-    *args: object, stdin: bytes | str = b"", env: dict[str, str | None] | None = None
+    *args: object, stdin: bytes | str = b"", env: Mapping[str, str | None] | None = None
 ) -> Outcome:
     """Runs a command in this process; an exception that gets out of the program gets out here.
 
@@ -62,7 +65,7 @@ def patientdx(
         cli.app,
         [str(arg) for arg in args],
         input=stdin,
-        env=NOWHERE | (env or {}),
+        env={**NOWHERE, **(env or {})},
         catch_exceptions=False,
     )
     return Outcome(result.exit_code, result.stdout, result.stderr)
@@ -147,7 +150,7 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
-def rows(*patients: dict[str, object]) -> bytes:
+def rows(*patients: Mapping[str, object]) -> bytes:
     """Patients as JSON lines."""
     return b"".join(json.dumps(one).encode() + b"\n" for one in patients)
 

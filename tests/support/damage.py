@@ -10,9 +10,11 @@ that says which byte is next (so that a crash reveals its cause).
 import json
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
+from typing import cast
 
 from indexer.index import Index
 from indexer.scoring.scorer import Engine
@@ -45,26 +47,26 @@ def parts(folder: Path) -> list[tuple[str, int, int, str]]:
     return sections
 
 
-def reader_actions(folder: Path, engine: Engine) -> Iterator[object]:
+def reader_actions(folder: Path, engine: Engine) -> Iterator[Callable[[], object]]:
     """Everything that readers do, step by step."""
     index = Index.open(folder, engine=engine)
     for where in (None, FILTER):
         for k in (1, 20, 1000):
-            yield lambda where=where, k=k: index.search_many(QUERIES, k, where)
-            yield lambda where=where, k=k: index.search_many(QUERIES[:1], k, where)
-        yield lambda where=where: index.ranks_many(QUERIES, [SOME] * 3, [where] * 3)
+            yield partial(index.search_many, QUERIES, k, where)
+            yield partial(index.search_many, QUERIES[:1], k, where)
+        yield partial(index.ranks_many, QUERIES, [SOME] * 3, [where] * 3)
     for doc_id in SOME:
-        yield lambda doc_id=doc_id: index.explain(QUERIES[0], doc_id)
-        yield lambda doc_id=doc_id: index.similar(doc_id, 5)
-        yield lambda doc_id=doc_id: index.term_vector(doc_id)
-        yield lambda doc_id=doc_id: index.document_frequency(doc_id.replace("p", "w"))
+        yield partial(index.explain, QUERIES[0], doc_id)
+        yield partial(index.similar, doc_id, 5)
+        yield partial(index.term_vector, doc_id)
+        yield partial(index.document_frequency, doc_id.replace("p", "w"))
     yield lambda: list(index.patients())
     yield index.describe
 
 
 def unexpected_errors(folder: Path, engine: Engine) -> list[str]:
     """Errors that are not of the tree, with the place they come from."""
-    errors = []
+    errors: list[str] = []
     steps = reader_actions(folder, engine)
     while True:
         try:
@@ -120,4 +122,4 @@ def replace_file(path: Path, raw: bytes) -> None:
 
 if __name__ == "__main__":
     warnings.simplefilter("error")
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), cast("Engine", sys.argv[4]))

@@ -76,7 +76,8 @@ class Collection:
     def norms(self) -> NDArray[np.float64]:
         """norm(d) of each note."""
         lengths = np.array([float(len(self.tokens(text))) for text in self.texts])
-        return self.k1 * ((1.0 - self.b) + self.b * (lengths / lengths.mean()))
+        norms: NDArray[np.float64] = self.k1 * (1.0 - self.b + self.b * (lengths / lengths.mean()))
+        return norms
 
     def ranking(self, text: str) -> list[tuple[str, float]]:
         """All hits, best first."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from expander.cached_generator import CachedGenerator
 from expander.reply_cache import ReplyCache
-from patientdx.protocols import Completion, GenerationSettings, ModelDescription
+from patientdx.protocols import GREEDY, Completion, GenerationSettings, ModelDescription, Prompt
 
 PROMPTS = [f"note {number}" for number in range(200)]
 BATCH = 8
@@ -31,8 +31,8 @@ class LoggingModel:
 
     def generate(
         self,
-        prompts: Sequence[str],
-        settings: GenerationSettings,  # noqa: ARG002
+        prompts: Sequence[str | Prompt],
+        settings: GenerationSettings = GREEDY,  # noqa: ARG002
     ) -> list[Completion]:
         with self._log.open("a", encoding="utf-8") as stream:
             stream.writelines(f"{prompt}\n" for prompt in prompts)

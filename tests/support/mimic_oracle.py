@@ -60,9 +60,9 @@ def infusions(rows: Iterable[Infusion], hours: int) -> dict[tuple[int, int], lis
     begun: dict[tuple[int, int], dict[int, list[tuple[float, float]]]]
     begun = defaultdict(lambda: defaultdict(list))
     for (stay, item, bin_, _), orders_of_bin in orders.items():
-        end = max(last for last, _ in orders_of_bin) / 2
+        last_bin = max(last for last, _ in orders_of_bin) / 2
         begun[stay, item][bin_].append(
-            (end, sum(amount for _, amount in orders_of_bin) / len(orders_of_bin))
+            (last_bin, sum(amount for _, amount in orders_of_bin) / len(orders_of_bin))
         )
     return {key: _running(starts) for key, starts in begun.items()}
 

@@ -41,8 +41,13 @@ class Simulated:
 
     def factory(self, candidate: Candidate) -> Callable[[Indices], Floats]:
         """What stands in for a model."""
-        row = self.scores[GRID.index(candidate)]
+        row = self.row(candidate)
         return lambda indices: row[indices]
+
+    def row(self, candidate: Candidate) -> Floats:
+        """The scores of a candidate, shape (n,)."""
+        row: Floats = self.scores[GRID.index(candidate)]
+        return row
 
     def truth(self, candidate: Candidate) -> float:
         """The true AUROC of a candidate."""

@@ -50,8 +50,8 @@ def physionet_records(folder: Path) -> Path:
     for record in {row[0] for row in READINGS}:
         rows = [row[1:] for row in READINGS if row[0] == record]
         small_mimic.put(folder / "set-a" / f"13{record}.txt", "Time,Parameter,Value", rows)
-    rows = [(f"13{record}", died) for record, died in OUTCOMES]
-    small_mimic.put(folder / "Outcomes-a.txt", "RecordID,In-hospital_death", rows)
+    outcomes = [(f"13{record}", died) for record, died in OUTCOMES]
+    small_mimic.put(folder / "Outcomes-a.txt", "RecordID,In-hospital_death", outcomes)
     return folder
 
 

@@ -48,7 +48,7 @@ def ulps(values: np.ndarray, dtype: str) -> np.ndarray:
         dtype
     ]
     exponent = np.frexp(np.maximum(np.abs(values), 2.0**lowest))[1]
-    return np.ldexp(1.0, exponent - digits)
+    return np.asarray(np.ldexp(1.0, exponent - digits))
 
 
 def rounded(found: np.ndarray, expected: np.ndarray, a: np.ndarray, b: np.ndarray) -> bool:

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import small_mimic
@@ -18,7 +19,7 @@ from patientdx.errors import InputError, UsageError
 from workflows.cohorts import build_cohort, cohort_source, describe_cohort
 
 
-def make_source(name: str, folder: Path) -> tuple[Path, dict[str, object], tuple[object, ...]]:
+def make_source(name: str, folder: Path) -> tuple[Path, dict[str, Any], tuple[object, ...]]:
     """The folder of a source's tables, its inputs for Python, and for the command line."""
     tables = folder / name
     if name == "physionet2012":

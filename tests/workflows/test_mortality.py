@@ -109,13 +109,13 @@ def test_answers_are_stored_in_the_cache_folder_or_in_a_file(
 
     records = StayRecords(sample_stays(cohort), ("charts",), read_templates())
     different = len({tuple(record) for record in records})  # equal ones are asked about once
-    assert len(run()[0].asked) == different
+    assert len(run()[0].prompts) == different
     assert (settings.cache / "answers.sqlite3").exists()
     again, monitor = run()
-    assert again.asked == []
+    assert again.prompts == []
     assert monitor.notices[-1].endswith(f"{STAYS} answered before")
     assert monitor.steps == {"m: charts": STAYS}
-    assert len(run(tmp_path / "own.sqlite3")[0].asked) == different
+    assert len(run(tmp_path / "own.sqlite3")[0].prompts) == different
     assert (tmp_path / "own.sqlite3").exists()
 
 
@@ -163,7 +163,7 @@ def test_what_cannot_be_evaluated_is_an_error(cohort: Path, settings: Settings) 
         evaluate_mortality(cohort, {"m": model}, sections=["weather"])
     with pytest.raises(EvaluationError, match="no prediction"):
         evaluate_mortality(cohort, baselines=False, settings=settings)
-    assert model.asked == []
+    assert model.prompts == []
 
 
 def test_one_class_is_warned_about(tmp_path: Path, cohort: Path, settings: Settings) -> None:

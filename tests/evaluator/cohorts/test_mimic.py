@@ -233,7 +233,7 @@ def test_version_1_and_tables_beside_each_other(cohort: Cohort, tmp_path: Path) 
 
 
 def test_what_is_absurd_is_counted_and_does_no_harm(tmp_path: Path) -> None:
-    rows = [
+    rows: list[tuple[object, ...]] = [
         (21, at("1:00"), small_mimic.HEART_RATE, value, "bpm")
         for value in ("1e400", "-1e308", "nan", "NULL", "80;DROP TABLE stays", 80, 80)
     ]

@@ -1,5 +1,6 @@
 """Random events of many stays, against the arithmetic written out in plain Python."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -56,7 +57,7 @@ def build(
     random = Random(seed)
     chart_rows, infusion_rows = charts(random), infusions(random)
     heads = {name: head for name, (head, _) in small_mimic.tables().items()}
-    change = {
+    change: dict[str, tuple[str, Sequence[Sequence[object]]] | None] = {
         "icu/icustays": (
             heads["icu/icustays"],
             [(stay, stay, stay, "ICU", time(0), time(HOURS * 3600)) for stay in STAYS],

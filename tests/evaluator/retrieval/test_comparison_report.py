@@ -4,6 +4,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from small_evaluations import evaluation, made
@@ -35,7 +36,7 @@ HEADER = [
 ]
 
 
-def table_of(**options: object) -> Table:
+def table_of(**options: Any) -> Table:
     return build_comparison_table(made(), NOTES, settings=FEW, **options)
 
 

@@ -72,7 +72,8 @@ def test_a_grid_is_every_combination_in_order() -> None:
 
 
 def test_every_candidate_is_made_and_searched_once() -> None:
-    factory, ticks = Factory(), []
+    factory = Factory()
+    ticks: list[int] = []
     tune_searcher(factory, CANDIDATES, QUERIES, QRELS, "nDCG@10", on_progress=ticks.append)
     assert [settings for settings, _ in factory.made] == CANDIDATES
     assert all(searcher.asked == IDS for _, searcher in factory.made)

@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,13 +50,13 @@ class Counting:
         def score(indices: Indices) -> Floats:
             assert self.made[-1] == candidate  # the weights of another λ would be live
             self.scored += indices.size
-            return indices * (candidate.weight or 0.0)
+            return indices.astype(np.float64) * (candidate.weight or 0.0)
 
         return score
 
 
 def make_evaluator(
-    factory: Counting, store: ScoreStore | None = None, **settings: object
+    factory: Counting, store: ScoreStore | None = None, **settings: Any
 ) -> CandidateEvaluator:
     return CandidateEvaluator(factory, INSTANCES, store=store, **settings)
 
@@ -146,7 +147,7 @@ def test_a_failing_candidate_stops_costing() -> None:
 @pytest.mark.parametrize(
     "bad", [[1.0], [[1.0, 2.0]], InstanceScores(np.ones(2), np.array([0, 2.0]))]
 )
-def test_scorers_that_do_not_answer_the_question_are_refused(bad: object) -> None:
+def test_scorers_that_do_not_answer_the_question_are_refused(bad: Any) -> None:
     evaluator = CandidateEvaluator(lambda _: lambda _: bad, Instances.build("ab"))
     with pytest.raises(EvaluationError):
         evaluator.score(Candidate.at_lambda(0), np.arange(2))
@@ -250,7 +251,7 @@ def test_perplexity_weighs_texts_by_their_tokens() -> None:
         {"patients": "ab", "sizes": [1, 0]},
     ],
 )
-def test_instances_that_cannot_be_are_refused(bad: dict[str, object]) -> None:
+def test_instances_that_cannot_be_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(EvaluationError):
         Instances.build(**bad)
 

@@ -1,5 +1,8 @@
 """Halving: how little it spends, how near its choice is to the grid's, and how it goes about."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -13,6 +16,7 @@ from evaluator.selection import (
     GridSearch,
     Indices,
     Instances,
+    InstanceScorer,
     InstanceScores,
     MeanMetric,
     StrategyResult,
@@ -20,7 +24,7 @@ from evaluator.selection import (
 )
 from evaluator.selection.instances import sampling_weights
 from evaluator.selection.metrics import metric_value
-from evaluator.selection.strategies.halving import scoring_order
+from evaluator.selection.strategies.halving import HalvingRound, scoring_order
 from evaluator.statistics.discrimination import average_precision
 from patientdx.errors import EvaluationError
 
@@ -67,7 +71,7 @@ def test_rounds_keep_to_the_budget(candidates: int, instances: int, share: float
         assert spent >= 0.95 * min(share * candidates * instances, _most(rounds, instances))
 
 
-def _most(rounds: list, instances: int) -> int:
+def _most(rounds: Sequence[HalvingRound], instances: int) -> int:
     return rounds[0].candidates * instances
 
 
@@ -75,10 +79,10 @@ def test_every_candidate_of_a_round_is_scored_on_the_same_patients() -> None:
     cohort = simulated(1)
     calls: list[tuple[Candidate, tuple[int, ...]]] = []
 
-    def factory(candidate: Candidate):  # noqa: ANN202
+    def factory(candidate: Candidate) -> InstanceScorer:
         def score(indices: Indices) -> npt.NDArray[np.float64]:
             calls.append((candidate, tuple(indices.tolist())))
-            return cohort.scores[GRID.index(candidate)][indices]
+            return cohort.row(candidate)[indices]
 
         return score
 
@@ -151,7 +155,7 @@ def test_a_candidate_that_fails_is_left_out_whenever_it_does() -> None:
 
 def test_everything_failing_is_said() -> None:
     evaluator = CandidateEvaluator(
-        lambda _: lambda indices: indices * np.nan,
+        lambda _: lambda indices: np.full(indices.shape, np.nan),
         Instances.build(range(9), labels=[1] * 3 + [0] * 6),
     )
     for strategy in (SuccessiveHalving(), GridSearch()):
@@ -173,6 +177,6 @@ def test_metrics_of_instances_are_halved_too_and_less_may_be_better() -> None:
 
 
 @pytest.mark.parametrize("bad", [{"share": 0}, {"share": 2}, {"keep": 1}, {"least": 1}])
-def test_settings_out_of_range_are_refused(bad: dict[str, float]) -> None:
+def test_settings_out_of_range_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(EvaluationError):
         SuccessiveHalving(**bad)

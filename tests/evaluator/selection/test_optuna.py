@@ -1,5 +1,7 @@
 """Search by Optuna: over one λ and over several, repeatable, and quiet."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from evaluator.selection import (
     Candidate,
     CandidateEvaluator,
     Instances,
+    InstanceScorer,
     MeanMetric,
     OptunaSearch,
     Range,
@@ -28,14 +31,15 @@ GROUPS = {"attn": Range(), "mlp": Range(0, 1, 0.1), "method": ("linear", "slerp"
 def make_evaluator(store: ScoreStore | None = None) -> CandidateEvaluator:
     """A loss that is least at attn 0.3, mlp 0.8, slerp; or at λ = 0.35."""
 
-    def factory(candidate: Candidate):  # noqa: ANN202
+    def factory(candidate: Candidate) -> InstanceScorer:
         values = dict(candidate.values)
         if LAMBDA in values:
-            loss = (values[LAMBDA] - 0.35) ** 2
+            loss = (float(values[LAMBDA]) - 0.35) ** 2
         else:
-            loss = (values["attn"] - 0.3) ** 2 + (values["mlp"] - 0.8) ** 2
+            attn, mlp = float(values["attn"]), float(values["mlp"])
+            loss = (attn - 0.3) ** 2 + (mlp - 0.8) ** 2
             loss += values["method"] != "slerp"
-            if values["attn"] > 0.9:
+            if attn > 0.9:
                 loss = float("nan")
         return lambda indices: loss + NOISE[indices]
 
@@ -59,7 +63,7 @@ def test_groups_and_methods_are_found_and_failures_passed_over() -> None:
     assert result.possible == 21 * 11 * 2
 
 
-def test_an_interrupted_search_goes_through_the_same_trials(tmp_path) -> None:  # noqa: ANN001
+def test_an_interrupted_search_goes_through_the_same_trials(tmp_path: Path) -> None:
     with ScoreStore(tmp_path / "s") as store:
         OptunaSearch(trials=10).search(make_evaluator(store), FALLING, np.arange(50))
         evaluator = make_evaluator(store)
@@ -79,11 +83,12 @@ def test_it_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_all_trials_failing_is_said() -> None:
-    number = CandidateEvaluator(
-        lambda _: lambda indices: indices * np.nan, Instances.build(range(4), labels=[0, 1, 0, 1])
+    evaluator = CandidateEvaluator(
+        lambda _: lambda indices: np.full(indices.shape, np.nan),
+        Instances.build(range(4), labels=[0, 1, 0, 1]),
     )
     with pytest.raises(EvaluationError, match="not finite"):
-        OptunaSearch(trials=4).search(number, AUROC, np.arange(4))
+        OptunaSearch(trials=4).search(evaluator, AUROC, np.arange(4))
 
 
 def test_too_few_trials_and_no_package_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from evaluator.selection import (
     ExponentialMechanism,
     GridSearch,
     Instances,
+    InstanceScorer,
     InstanceScores,
     MeanMetric,
     Metric,
@@ -44,7 +45,8 @@ Floats = npt.NDArray[np.float64]
 def pairs_won(died: npt.NDArray[np.bool_], scores: Floats) -> Fraction:
     """AUROC by its definition, pair by pair."""
     pairs = list(itertools.product(scores[died], scores[~died]))
-    won = sum(Fraction(1) if a > b else Fraction(int(a == b), 2) for a, b in pairs)
+    wins = (Fraction(1) if a > b else Fraction(int(a == b), 2) for a, b in pairs)
+    won = sum(wins, start=Fraction(0))
     return won / len(pairs)
 
 
@@ -214,7 +216,7 @@ def test_what_is_no_grid_is_refused(strategy: Strategy) -> None:
 
 
 def test_several_stays_of_a_patient_are_refused_before_any_score_is_computed() -> None:
-    def factory(candidate: Candidate) -> None:
+    def factory(candidate: Candidate) -> InstanceScorer:
         raise AssertionError
 
     evaluator = CandidateEvaluator(factory, Instances.build(["a", "b", "b"], labels=[1, 0, 0]))
@@ -224,7 +226,7 @@ def test_several_stays_of_a_patient_are_refused_before_any_score_is_computed() -
 
 def test_one_outcome_is_refused() -> None:
     evaluator = CandidateEvaluator(
-        lambda _: lambda indices: indices * 1.0, Instances.build("ab", labels=[0, 0])
+        lambda _: lambda indices: indices.astype(np.float64), Instances.build("ab", labels=[0, 0])
     )
     with pytest.raises(EvaluationError, match="one outcome only"):
         choose_privately(GridSearch(), evaluator, AUROC, Fraction(1))

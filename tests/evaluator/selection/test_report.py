@@ -122,7 +122,9 @@ def test_candidates_that_are_no_single_lambda_have_no_figure() -> None:
     pytest.importorskip("optuna", reason="optuna comes with the extra `tune`")
     cohort = simulated(0, patients=300, deaths=60)
     evaluator = cohort.evaluator()
-    evaluator._factory = lambda candidate: cohort.factory(GRID[round(10 * candidate.values[0][1])])
+    evaluator._factory = lambda candidate: cohort.factory(
+        GRID[round(10 * float(candidate.values[0][1]))]
+    )
     strategy = OptunaSearch(trials=5, space=SearchSpace({"attn": Range(0, 1, 0.1)}))
     result = select_candidate(
         strategy, evaluator, AUROC, SelectionSettings(baselines=(), curves=(AUPRC,))

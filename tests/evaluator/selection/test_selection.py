@@ -1,6 +1,7 @@
 """Honest selection: unbiased out of fold, folds by patient and outcome, contrasts, wins."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from simulated_merges import GRID, Simulated, flat, simulated
 
@@ -12,6 +13,7 @@ from evaluator.selection import (
     CandidateEvaluator,
     GridSearch,
     Instances,
+    InstanceScorer,
     InstanceScores,
     PatientFolds,
     Selection,
@@ -77,8 +79,8 @@ def test_folds_are_chosen_by_what_is_outside_them_and_judged_on_what_is_inside()
     assert result.held_out.interval.low < result.held_out.value < result.held_out.interval.high
 
 
-def row(cohort: Simulated, candidate: Candidate) -> np.ndarray:
-    return cohort.scores[GRID.index(candidate)]
+def row(cohort: Simulated, candidate: Candidate) -> npt.NDArray[np.float64]:
+    return cohort.row(candidate)
 
 
 def test_contrasts_are_delong_s_over_the_folds() -> None:
@@ -167,7 +169,7 @@ def test_a_baseline_that_fails_has_no_contrast() -> None:
 def test_hard_answers_are_another_column() -> None:
     cohort = simulated(0, patients=300, deaths=60)
 
-    def factory(candidate: Candidate):  # noqa: ANN202
+    def factory(candidate: Candidate) -> InstanceScorer:
         scores = row(cohort, candidate)
         return lambda indices: InstanceScores(scores[indices], (scores[indices] > 0).astype(float))
 
@@ -233,7 +235,7 @@ def test_a_patient_with_a_death_counts_among_those_who_died() -> None:
 def test_folds_that_cannot_be_are_refused_before_anything_is_paid(
     patients: str, labels: list[int], message: str
 ) -> None:
-    def factory(candidate: Candidate) -> None:
+    def factory(candidate: Candidate) -> InstanceScorer:
         raise AssertionError
 
     evaluator = CandidateEvaluator(factory, Instances.build(patients, labels=labels))

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -49,7 +50,8 @@ from evaluator.selection.instances import InstanceScores
 from evaluator.statistics.bootstrap import Resampling
 from evaluator.statistics.significance import randomisation_test
 from patientdx.errors import EvaluationError, InputError, ModelError
-from patientdx.records import Hit, Query
+from patientdx.protocols import ModelDescription
+from patientdx.records import Filter, Hit, Query
 
 FEW = SelectionSettings(PatientFolds(2), Resampling(resamples=50))
 QRELS = {"a": {"1": 2, "2": 1}, "b": {"3": 1}, "c": {"1": 1}}
@@ -58,7 +60,9 @@ QRELS = {"a": {"1": 2, "2": 1}, "b": {"3": 1}, "c": {"1": 1}}
 class Fixed:
     """A searcher whose hits are known."""
 
-    def search_many(self, queries, k=10, where=None):  # noqa: ANN001, ANN201
+    def search_many(
+        self, queries: Sequence[Query], k: int = 10, where: Filter | None = None
+    ) -> list[list[Hit]]:
         del where
         hits = {"a": ["2", "9", "1"], "b": ["9", "8", "3"], "c": ["9"]}
         return [
@@ -131,10 +135,14 @@ def test_no_text_and_too_long_a_one_are_refused(tmp_path: Path) -> None:
         token_counts(read_texts(tmp_path / "t"), count, tmp_path / "t")
 
 
-class Reading:
+class FirstLetterModel:
     """A model that gives every token the same chance, by the text's first letter."""
 
-    def logprobs(self, pairs):  # noqa: ANN001, ANN201
+    name = digest = "first letter"
+    batch = 8
+    description = ModelDescription()
+
+    def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
         return [[-float(ord(text[0]) - ord("a"))] * len(text) for _, text in pairs]
 
 
@@ -142,9 +150,10 @@ def test_perplexity_counts_every_token_alike(tmp_path: Path) -> None:
     (tmp_path / "t").write_text("bb\nc\naaaa\nccc")
     texts = read_texts(tmp_path / "t")
     instances = text_instances(texts, token_counts(texts, len, tmp_path / "t"))
-    score = text_scorer(Reading(), texts)
+    score = text_scorer(FirstLetterModel(), texts)
     evaluator = CandidateEvaluator(
-        lambda candidate: lambda indices: score(indices) + (candidate.weight or 0), instances
+        lambda candidate: lambda indices: np.asarray(score(indices)) + (candidate.weight or 0),
+        instances,
     )
     result = select_candidate(GridSearch(lambda_grid(0.5)), evaluator, Perplexity(), FEW)
     assert result.chosen.weight == 0

@@ -107,7 +107,7 @@ def test_delong_is_what_every_pair_gives(rows: list[Any], chance: Any) -> None:
     scores = np.array([[score for _, score in rows]] * 3)
     for model in scores[1:]:
         chance.shuffle(model)
-    areas, covariance = delong_covariance(labels, scores)
+    areas, covariance = delong_covariance(labels, list(scores))
     brute_areas, brute = brute_covariance(labels, scores)
     np.testing.assert_allclose(areas, brute_areas, atol=1e-12)
     np.testing.assert_allclose(covariance, brute, atol=1e-12)

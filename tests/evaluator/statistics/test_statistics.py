@@ -1,6 +1,7 @@
 """Bootstrap intervals: against scipy, against what they promise, and at the edges."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from patientdx.errors import EvaluationError
 def test_intervals_are_those_of_scipy(level: float, shape: str) -> None:
     stats = pytest.importorskip("scipy.stats")
     rng = np.random.default_rng(11)
-    values = rng.beta(0.4, 2, size=150) if shape == "skewed" else rng.integers(0, 2, 150) * 1.0
+    skewed = shape == "skewed"
+    values = rng.beta(0.4, 2, size=150) if skewed else rng.integers(0, 2, 150).astype(np.float64)
     ours = bootstrap_interval(values, level=level)
     theirs = stats.bootstrap(
         (values,),
@@ -102,7 +104,7 @@ def test_a_higher_level_is_wider_and_more_queries_are_narrower() -> None:
     ],
 )
 def test_what_has_no_interval_is_an_error(
-    values: list[float], options: dict[str, float], message: str
+    values: list[float], options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(EvaluationError, match=message):
         bootstrap_interval(values, **options)

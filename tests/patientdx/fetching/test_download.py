@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -347,8 +348,8 @@ def test_a_disk_too_small_is_told_before_fetching(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.leave_part(DATA[:10])
-    usage = module.shutil.disk_usage(bench.part)._replace(free=len(DATA) - 11)
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda _folder: usage)
+    usage = shutil.disk_usage(bench.part)._replace(free=len(DATA) - 11)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage)
     with pytest.raises(FetchError, match="no room left"):
         bench.fetch()
     assert bench.server.ranges == []

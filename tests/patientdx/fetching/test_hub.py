@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -148,8 +149,8 @@ def fetch(
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("HF_TOKEN", "hf_not_to_be_sent")
 
-    def call(name: str = "recds", **given_: object) -> FetchReport:
-        options = {"hub": server.address, "allowed": True, "sleep": waits.append, **given_}
+    def call(name: str = "recds", **overrides: Any) -> FetchReport:
+        options = {"hub": server.address, "allowed": True, "sleep": waits.append, **overrides}
         return fetch_dataset(name, folder, **options)
 
     return call

@@ -3,8 +3,10 @@
 import io
 import json
 import math
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import ir_measures
 import numpy as np
@@ -15,7 +17,10 @@ from paths import SHARED
 
 from patientdx.errors import InputError, PatientDxError
 from patientdx.formats import read_qrels, read_run, write_qrels, write_run
-from patientdx.records import Hit, Qrels, Run, ranked
+from patientdx.records import Hit, Qrels, Run, float32, ranked
+
+read_trec_qrels: Callable[[object], Iterable[Any]] = ir_measures.read_trec_qrels
+read_trec_run: Callable[[object], Iterable[Any]] = ir_measures.read_trec_run
 
 HYPOTHESIS = settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -133,8 +138,8 @@ def test_runs_come_back_as_they_were(tmp_path: Path, run: Run) -> None:
     for name in ("run.txt", "run.txt.gz"):
         write_run(tmp_path / name, run, "tag")
         assert read_run(tmp_path / name) == run
-    theirs = list(ir_measures.read_trec_run(str(tmp_path / "run.txt.gz")))
-    assert [(d.query_id, d.doc_id, np.float32(d.score)) for d in theirs] == [
+    theirs = list(read_trec_run(str(tmp_path / "run.txt.gz")))
+    assert [(d.query_id, d.doc_id, float32(d.score)) for d in theirs] == [
         (query_id, hit.doc_id, hit.score) for query_id, hits in run.items() for hit in hits
     ]
 
@@ -146,7 +151,7 @@ def test_qrels_come_back_as_they_were(tmp_path: Path, qrels: Qrels, form: str) -
     assert read_qrels(tmp_path / "qrels") == qrels
     if form == "trec":
         with (tmp_path / "qrels").open(encoding="utf-8") as lines:
-            theirs = list(ir_measures.read_trec_qrels(lines))
+            theirs = list(read_trec_qrels(lines))
         assert [(q.query_id, q.doc_id, q.relevance) for q in theirs] == [
             (query_id, doc_id, grade)
             for query_id, graded in qrels.items()
@@ -230,5 +235,5 @@ def test_shared_qrels(folder: str, tmp_path: Path) -> None:
         map(tuple, rows), key=lambda row: list(qrels).index(row[0])
     )
     write_qrels(tmp_path / "copy", qrels, "trec")
-    theirs = ir_measures.read_trec_qrels(str(tmp_path / "copy"))
+    theirs = read_trec_qrels(str(tmp_path / "copy"))
     assert len(list(theirs)) == len(rows)

@@ -69,7 +69,7 @@ def four(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fou
     llama.close()
 
 
-def prompts(count: int, seed: int = 0) -> list[str | Prompt]:
+def prompts(count: int, seed: int = 0) -> list[str]:
     chance = random.Random(seed)
     vocabulary = tiny_models.WORDS.split()
     return [" ".join(chance.choices(vocabulary, k=chance.randint(1, 40))) for _ in range(count)]

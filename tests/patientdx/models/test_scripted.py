@@ -124,6 +124,11 @@ def test_answers_are_weighed_by_the_script_in_batches() -> None:
     )
     batches = list(model.choose(["ill", "well", "very ill"], (("yes", "Yes"), ("no",)), 2))
     assert [sorted(batch) for batch in batches] == [[0, 1], [2]]
-    assert batches[1][2] == (pytest.approx((math.log(0.375), math.log(0.125))), "yes it", 2, False)
+    assert tuple(batches[1][2]) == (
+        pytest.approx((math.log(0.375), math.log(0.125))),
+        "yes it",
+        2,
+        False,
+    )
     with pytest.raises(ModelError, match="cannot weigh answers"):
         list(ScriptedModel().choose(["x"], (("yes",), ("no",))))

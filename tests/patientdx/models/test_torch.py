@@ -243,17 +243,19 @@ def test_a_text_longer_than_the_context_is_not_scored(net: Any, words: Any) -> N
     assert SECRET not in str(raised.value)
 
 
-class Narrow(torch.nn.Module):
-    """A model whose memory holds so many rows."""
+class Narrow:
+    """A model whose memory holds `rows` rows."""
 
     def __init__(self, net: Any, rows: int) -> None:
-        super().__init__()
         self.net, self.rows = net, rows
         self.config, self.generation_config = net.config, net.generation_config
         self.device, self.dtype = net.device, net.dtype
         self.get_output_embeddings = net.get_output_embeddings
 
-    def forward(
+    def eval(self) -> "Narrow":
+        return self
+
+    def __call__(
         self, input_ids: Any, cache: Any = None, logits_to_keep: int = 0, **options: Any
     ) -> Any:
         if input_ids.shape[0] > self.rows:

@@ -107,7 +107,9 @@ def test_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
         ("n" * 999, PatientDxError),
     ],
 )
-def test_places_that_cannot_be_written(tmp_path: Path, name: str, kind: type) -> None:
+def test_places_that_cannot_be_written(
+    tmp_path: Path, name: str, kind: type[PatientDxError]
+) -> None:
     with pytest.raises(kind) as caught, atomic_writer(f"{tmp_path}/{name}"):
         pytest.fail("the block must not run")
     assert caught.value.hint

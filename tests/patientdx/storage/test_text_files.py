@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,7 +23,7 @@ def zst(data: bytes) -> bytes:
     return zstandard.ZstdCompressor().compress(data)
 
 
-PACKINGS = {
+PACKINGS: dict[str, Callable[[bytes], bytes]] = {
     "plain": lambda data: data,
     "gzip": gzip.compress,
     "gzip members": lambda data: gzip.compress(data[:7]) + gzip.compress(data[7:]),
@@ -162,6 +163,7 @@ def test_a_file_without_read_permission(tmp_path: Path, monkeypatch: pytest.Monk
 def test_an_abandoned_reader_closes_its_file(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("a\nb\n")
     lines = open_lines(tmp_path / "f")
+    assert isinstance(lines, Generator)
     assert next(lines) == (1, "a")
     lines.close()  # a file left open would be a ResourceWarning, which is an error here
 
