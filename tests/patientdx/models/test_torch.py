@@ -255,12 +255,15 @@ class Narrow:
     def eval(self) -> "Narrow":
         return self
 
-    def __call__(
+    def forward(
         self, input_ids: Any, cache: Any = None, logits_to_keep: int = 0, **options: Any
     ) -> Any:
         if input_ids.shape[0] > self.rows:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return self.net(input_ids, cache=cache, logits_to_keep=logits_to_keep, **options)
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return self.forward(*arguments, **options)
 
 
 def test_the_batch_is_halved_when_memory_runs_out(net: Any, words: Any) -> None:
