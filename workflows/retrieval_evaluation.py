@@ -79,7 +79,7 @@ class RetrievalEvaluation:
         return to_frame(self, library)
 
     def table(self) -> Table:
-        """StrategyResources with intervals; of several systems also comparisons with the first."""
+        """Means with intervals; of several systems also comparisons with the first."""
         evaluations, notes = dict(self.evaluations), dict(self.notes)
         if len(evaluations) == 1:
             return build_table(evaluations, notes)
