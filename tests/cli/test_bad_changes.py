@@ -71,7 +71,7 @@ def on_a_disk_of(writes: int, monkeypatch: pytest.MonkeyPatch, *command: object)
 def test_a_full_disk_leaves_the_state_before_or_the_state_after(
     command: str, original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, told = digests(original), set()
+    before, outcomes = digests(original), set()
     for writes in range(10):
         index = tmp_path / str(writes)
         shutil.copytree(original, index)
@@ -83,8 +83,8 @@ def test_a_full_disk_leaves_the_state_before_or_the_state_after(
         assert (digests(index) == before) == is_before
         assert is_before or outcome.code == 0 or "the change was made" in outcome.err
         assert run_on(index, READING["verify"]).code == 0
-        told.add(outcome.err.rpartition(": ")[2] if outcome.code else "done")
-    assert len(told) == 3  # before, after but not confirmed, after
+        outcomes.add(outcome.err.rpartition(": ")[2] if outcome.code else "done")
+    assert len(outcomes) == 3  # before, after but not confirmed, after
 
 
 def test_a_full_disk_leaves_no_part_of_a_new_index(
@@ -134,7 +134,7 @@ def test_folders_that_hold_something_else_are_left_alone(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--stemmer", "lancaster"), "unknown stemmer `lancaster`"),
         (("--stopwords", "no-such-file"), "no-such-file: the stop list cannot be read"),
@@ -146,10 +146,12 @@ def test_folders_that_hold_something_else_are_left_alone(tmp_path: Path) -> None
         (("--title-field", "nr"), "stdin:1: no field `nr`"),
     ],
 )
-def test_settings_that_cannot_be_used(options: tuple[str, ...], said: str, tmp_path: Path) -> None:
+def test_settings_that_cannot_be_used(
+    options: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
     outcome = patientdx("index", "build", "-", "--into", tmp_path / "new", *options, stdin=NEW)
     assert (outcome.code, outcome.out) == (1, "")
-    assert outcome.err.startswith(f"error: {said}")
+    assert outcome.err.startswith(f"error: {message}")
     assert list(tmp_path.iterdir()) == []
 
 

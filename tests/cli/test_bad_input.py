@@ -102,25 +102,25 @@ def changed(command: str, bad: object, place: Path, *options: str, stdin: bytes 
 
 @pytest.mark.parametrize("command", list(COMMANDS))
 @pytest.mark.parametrize(
-    ("name", "data", "line", "said"), [pytest.param(*one[1:], id=one[0]) for one in ALL_BAD]
+    ("name", "data", "line", "message"), [pytest.param(*case[1:], id=case[0]) for case in ALL_BAD]
 )
 def test_a_bad_file_is_named_and_changes_nothing(
-    command: str, name: str, data: bytes, line: int | None, said: str, place: Path
+    command: str, name: str, data: bytes, line: int | None, message: str, place: Path
 ) -> None:
     bad = place / name
     bad.write_bytes(data)
     before = digests(place)
     outcome = changed(command, bad, place)
-    check_refusal(outcome, f"{bad}: {said}" if line is None else f"{bad}:{line}: {said}")
+    check_refusal(outcome, f"{bad}: {message}" if line is None else f"{bad}:{line}: {message}")
     assert digests(place) == before
     assert done("search", "x", "-q", "--index", place / "index").lines == ["o"]
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "line", "said"), [pytest.param(*one[1:], id=one[0]) for one in BAD_ROWS]
+    ("name", "data", "line", "message"), [pytest.param(*case[1:], id=case[0]) for case in BAD_ROWS]
 )
 def test_bad_rows_can_be_skipped_and_are_counted(
-    name: str, data: bytes, line: int, said: str, place: Path
+    name: str, data: bytes, line: int, message: str, place: Path
 ) -> None:
     bad = place / name
     bad.write_bytes(data)
@@ -128,7 +128,7 @@ def test_bad_rows_can_be_skipped_and_are_counted(
     assert outcome.code == 0
     first, second, third, *_ = outcome.err.splitlines()
     assert first == "left out 1 rows that cannot be used:"
-    assert second.startswith(f"  {bad}:{line}: {said}")
+    assert second.startswith(f"  {bad}:{line}: {message}")
     assert third == f"2 patients in {place / 'index'}"
     assert SECRET not in outcome.err
     assert done("index", "info", "--ids", "--index", place / "index").lines == ["o", "n-1"]

@@ -142,11 +142,11 @@ BAD: dict[str, tuple[Callable[[], None], str]] = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_inputs_that_cannot_be_merged(name: str, place: Path) -> None:
-    damage, said = BAD[name]
+    damage, message = BAD[name]
     damage()
     before = digests(place)
     outcome = patientdx(*SLERP, "--into", "out", env={"PATIENTDX_CACHE": "/nonexistent/cache"})
-    check_refusal(outcome, said)
+    check_refusal(outcome, message)
     assert digests(place) == before
     # What the check says is what the merge says.
     checked = patientdx(*SLERP, "--check", env={"PATIENTDX_CACHE": "/nonexistent/cache"})
@@ -238,12 +238,14 @@ def test_a_method_of_mergekit_s_is_said_to_go_to_it(place: Path) -> None:
     (place / "t.yml").write_text(
         "merge_method: ties\nmodels: [{model: math-model}, {model: medical-model}]\n", "utf-8"
     )
-    told = patientdx("merge", "t.yml", "--into", "out", "--dry-run")
-    assert told.code == 0, told.err
-    assert "note: MergeKit merges this: the streaming engine cannot merge the method" in told.err
-    asked = patientdx("merge", "t.yml", "--into", "out", "--dry-run", "--engine", "mergekit")
-    assert asked.code == 0
-    assert "note:" not in asked.err
+    outcome = patientdx("merge", "t.yml", "--into", "out", "--dry-run")
+    assert outcome.code == 0, outcome.err
+    assert "note: MergeKit merges this: the streaming engine cannot merge the method" in outcome.err
+    with_mergekit = patientdx(
+        "merge", "t.yml", "--into", "out", "--dry-run", "--engine", "mergekit"
+    )
+    assert with_mergekit.code == 0
+    assert "note:" not in with_mergekit.err
     assert patientdx("merge", "t.yml", "--into", "out", "--engine", "auto").code == 2
 
 

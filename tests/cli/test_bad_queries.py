@@ -40,52 +40,54 @@ BAD_QRELS: list[tuple[bytes, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("data", "said"), BAD_QUERIES)
-def test_bad_queries_are_named(data: bytes, said: str, sample_index: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("data", "message"), BAD_QUERIES)
+def test_bad_queries_are_named(
+    data: bytes, message: str, sample_index: Path, tmp_path: Path
+) -> None:
     bad, qrels, run = tmp_path / "queries", tmp_path / "qrels", tmp_path / "out.trec"
     bad.write_bytes(data)
     qrels.write_bytes(QRELS)
     before = digests(tmp_path)
     search = ("search", "--queries", bad, "--index", sample_index, "--write-run", run)
-    check_refusal(patientdx(*search), f"{bad}{said}")
-    if "no queries" not in said:
+    check_refusal(patientdx(*search), f"{bad}{message}")
+    if "no queries" not in message:
         measure = ("evaluate-ir", "--index", sample_index, "--qrels", qrels, "--queries", bad)
-        check_refusal(patientdx(*measure, "--write-run", run), f"{bad}{said}")
+        check_refusal(patientdx(*measure, "--write-run", run), f"{bad}{message}")
     assert digests(tmp_path) == before
 
 
-@pytest.mark.parametrize(("data", "said"), BAD_QRELS)
+@pytest.mark.parametrize(("data", "message"), BAD_QRELS)
 def test_bad_judgements_are_named(
-    data: bytes, said: str, sample_index: Path, tmp_path: Path
+    data: bytes, message: str, sample_index: Path, tmp_path: Path
 ) -> None:
     queries, bad = tmp_path / "queries", tmp_path / "qrels"
     queries.write_bytes(QUERY)
     bad.write_bytes(data)
     before = digests(tmp_path)
-    asked = ("evaluate-ir", "--index", sample_index, "--qrels", bad, "--queries", queries)
-    check_refusal(patientdx(*asked, "--write-run", tmp_path / "out.trec"), f"{bad}{said}")
+    command = ("evaluate-ir", "--index", sample_index, "--qrels", bad, "--queries", queries)
+    check_refusal(patientdx(*command, "--write-run", tmp_path / "out.trec"), f"{bad}{message}")
     assert digests(tmp_path) == before
 
 
-@pytest.mark.parametrize("asked", [("",), (" \n",), ("-",), ("--file", "-"), ("--file", "{empty}")])
-def test_an_empty_query_is_told(asked: tuple[str, ...], sample_index: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [("",), (" \n",), ("-",), ("--file", "-"), ("--file", "{empty}")])
+def test_an_empty_query_is_told(words: tuple[str, ...], sample_index: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"\n")
-    given = [arg.format(empty=tmp_path / "empty") for arg in asked]
-    check_refusal(patientdx("search", *given, "--index", sample_index), "the query is empty")
+    arguments = [arg.format(empty=tmp_path / "empty") for arg in words]
+    check_refusal(patientdx("search", *arguments, "--index", sample_index), "the query is empty")
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [(b"Zaphodine\0", ":1: this is binary data"), (b"Zaphodine\n\xe9", ":2: this is not UTF-8")],
 )
 def test_a_note_that_is_no_text_is_named(
-    data: bytes, said: str, sample_index: Path, tmp_path: Path
+    data: bytes, message: str, sample_index: Path, tmp_path: Path
 ) -> None:
     bad = tmp_path / "note.txt"
     bad.write_bytes(data)
-    check_refusal(patientdx("search", "--file", bad, "--index", sample_index), f"{bad}{said}")
+    check_refusal(patientdx("search", "--file", bad, "--index", sample_index), f"{bad}{message}")
     outcome = patientdx("search", "-", "--index", sample_index, stdin=data)
-    check_refusal(outcome, f"stdin{said}")
+    check_refusal(outcome, f"stdin{message}")
 
 
 @pytest.mark.parametrize("missing", ["nothing", "x" * 300, "."])
@@ -109,9 +111,9 @@ def test_a_query_of_twenty_thousand_words_is_answered(sample_index: Path, tmp_pa
     words = " ".join(texts * 20).split()[:20_000]
     assert len(words) == 20_000
     note.write_text(" ".join(words), encoding="utf-8")
-    found = scored(hits("search", "--file", note, "--index", sample_index, "-k", 25))
+    ranking = scored(hits("search", "--file", note, "--index", sample_index, "-k", 25))
     brute = Collection.of(sample_folder(), tokens_by("english", "english"), 0.9, 0.4)
-    assert found == brute.ranking(" ".join(words))[:25]
+    assert ranking == brute.ranking(" ".join(words))[:25]
     assert done("search", "--file", note, "--index", sample_index).lines
 
 
@@ -132,17 +134,17 @@ def test_outputs_that_cannot_be_written_are_named(
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("command", ["search", "evaluate-ir"])
 def test_a_full_disk_is_told(command: str, sample_index: Path) -> None:
-    asked = {
+    options = {
         "search": ("--queries", sample_folder() / "queries.jsonl", "--write-run", "/dev/full"),
         "evaluate-ir": ("--data", sample_folder(), "--write-run", "/dev/full"),
     }
-    outcome = patientdx(command, *asked[command], "--index", sample_index)
+    outcome = patientdx(command, *options[command], "--index", sample_index)
     check_refusal(outcome, "/dev/full: cannot be written: No space left on device")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize(
-    "asked",
+    "command",
     [
         ("search", "fever and a murmur"),
         ("search", "fever", "--json"),
@@ -151,11 +153,11 @@ def test_a_full_disk_is_told(command: str, sample_index: Path) -> None:
     ],
 )
 def test_a_full_standard_output_gives_no_traceback(
-    asked: tuple[str, ...], sample_index: Path
+    command: tuple[str, ...], sample_index: Path
 ) -> None:
     with Path("/dev/full").open("wb") as full:
         outcome = subprocess.run(
-            [sys.executable, "cli.py", *asked, "--index", str(sample_index)],
+            [sys.executable, "cli.py", *command, "--index", str(sample_index)],
             cwd=ROOT,
             env={**os.environ, "PYTHONWARNINGS": "default"},
             stdout=full,

@@ -33,8 +33,8 @@ def test_unknown_data_are_told(tmp_path: Path) -> None:
 
 def test_fetched_data_can_be_indexed_and_measured(hub: str, tmp_path: Path) -> None:
     folder, index = tmp_path / "ReCDS", tmp_path / "index"
-    asked = ("data", "get", "recds", "--into", folder, "--allow-fetch", "--hub", hub)
-    outcome = done(*asked)
+    command = ("data", "get", "recds", "--into", folder, "--allow-fetch", "--hub", hub)
+    outcome = done(*command)
     assert outcome.out == ""
     assert f"7 files of {REPO}@{COMMIT[:12]} in {folder} (7 fetched now)" in outcome.err
     assert "licence CC BY-NC-SA 4.0" in outcome.err
@@ -42,11 +42,11 @@ def test_fetched_data_can_be_indexed_and_measured(hub: str, tmp_path: Path) -> N
     for name, data in FILES.items():
         assert (folder / name).read_bytes() == data
     done("index", "build", folder, "--into", index)
-    told = done("evaluate-ir", "--index", index, "--data", folder, "--split", "dev", "--json").json
-    assert told["rows"][0]["n"] == len(sample("queries.jsonl"))
-    assert told["rows"][0]["figures"]["nDCG@10"]["value"] > 0.5
+    table = done("evaluate-ir", "--index", index, "--data", folder, "--split", "dev", "--json").json
+    assert table["rows"][0]["n"] == len(sample("queries.jsonl"))
+    assert table["rows"][0]["figures"]["nDCG@10"]["value"] > 0.5
     before = digests(folder)
-    assert "(0 fetched now)" in done(*asked).err
+    assert "(0 fetched now)" in done(*command).err
     assert digests(folder) == before
 
 

@@ -67,50 +67,54 @@ def test_figures_are_those_of_an_independent_bm25(
 
 
 def test_k1_and_b_may_be_tried_without_building_again(sample_index: Path, tmp_path: Path) -> None:
-    asked = ("evaluate-ir", "--data", sample_folder(), "--json", "--index")
+    command = ("evaluate-ir", "--data", sample_folder(), "--json", "--index")
     other = tmp_path / "other"
     done("index", "build", sample_folder(), "--into", other, "--k1", "1.2", "--b", "0.75")
-    tried = done(*asked, sample_index, "--k1", "1.2", "--b", "0.75").json
-    assert tried["rows"] == done(*asked, other).json["rows"]
-    assert tried["rows"] != done(*asked, sample_index).json["rows"]
+    tried = done(*command, sample_index, "--k1", "1.2", "--b", "0.75").json
+    assert tried["rows"] == done(*command, other).json["rows"]
+    assert tried["rows"] != done(*command, sample_index).json["rows"]
     assert "k1 1.2, b 0.75" in tried["notes"]["system"]
 
 
 def test_every_format_holds_the_same_figures(sample_index: Path) -> None:
-    asked = ("evaluate-ir", "--index", sample_index, "--data", sample_folder())
-    figures = done(*asked, "--format", "json").json["rows"][0]["figures"]
-    said = {}
+    command = ("evaluate-ir", "--index", sample_index, "--data", sample_folder())
+    figures = done(*command, "--format", "json").json["rows"][0]["figures"]
+    cells_by_format = {}
     for form, sign in {"text": "  ", "markdown": "|", "latex": "&"}.items():
-        outcome = done(*asked, "--format", form)
+        outcome = done(*command, "--format", form)
         assert outcome.err == ""
         line = next(line for line in outcome.lines if line.strip("| ").startswith("bm25 "))
         cells = line.replace("{[}", "[").strip("| \\").split(sign)
-        said[form] = [cell.strip() for cell in cells if cell.strip()]
+        cells_by_format[form] = [cell.strip() for cell in cells if cell.strip()]
         assert "percentile bootstrap" in outcome.out
         assert "not a medical device" in outcome.out
     expected = [f"{f['value']:.4f} [{f['low']:.4f}, {f['high']:.4f}]" for f in figures.values()]
-    assert list(said.values()) == [["bm25", "40", *expected]] * 3
-    assert done(*asked).out == done(*asked, "--format", "text").out
-    assert done(*asked, "--json").out == done(*asked, "--format", "json").out
+    assert list(cells_by_format.values()) == [["bm25", "40", *expected]] * 3
+    assert done(*command).out == done(*command, "--format", "text").out
+    assert done(*command, "--json").out == done(*command, "--format", "json").out
 
 
 def test_measures_are_chosen_by_name(sample_index: Path) -> None:
-    asked = ("evaluate-ir", "--index", sample_index, "--data", sample_folder(), "--json")
-    told = done(*asked, "--measures", "nDCG@5,P@1 AP").json
-    assert told["measures"] == ["nDCG@5", "P@1", "AP"]
-    assert list(told["rows"][0]["figures"]) == ["nDCG@5", "P@1", "AP"]
+    command = ("evaluate-ir", "--index", sample_index, "--data", sample_folder(), "--json")
+    table = done(*command, "--measures", "nDCG@5,P@1 AP").json
+    assert table["measures"] == ["nDCG@5", "P@1", "AP"]
+    assert list(table["rows"][0]["figures"]) == ["nDCG@5", "P@1", "AP"]
 
 
 def test_values_of_every_query_and_the_run_are_written(sample_index: Path, tmp_path: Path) -> None:
     run, values = tmp_path / "out.trec.gz", tmp_path / "values.csv"
-    asked = ("evaluate-ir", "--index", sample_index, "--queries", QUERIES, "--qrels", QRELS)
+    command = ("evaluate-ir", "--index", sample_index, "--queries", QUERIES, "--qrels", QRELS)
     table = done(
-        *asked, "--json", "--write-run", run, "--per-query", values, "--depth", "1000"
+        *command, "--json", "--write-run", run, "--per-query", values, "--depth", "1000"
     ).json
     with values.open(newline="", encoding="utf-8") as stream:
-        told = list(csv.DictReader(stream))
+        values_by_query = list(csv.DictReader(stream))
     for name, figure in table["rows"][0]["figures"].items():
-        column = {row["query_id"]: float(row["value"]) for row in told if row["measure"] == name}
+        column = {
+            row["query_id"]: float(row["value"])
+            for row in values_by_query
+            if row["measure"] == name
+        }
         assert column.keys() == {query["_id"] for query in sample("queries.jsonl")}
         assert sum(column.values()) / len(column) == pytest.approx(figure["value"])
     searched = tmp_path / "searched.trec"
@@ -124,17 +128,17 @@ def test_queries_without_text_or_judgement_are_told(sample_index: Path, tmp_path
     queries, qrels = tmp_path / "queries.tsv", tmp_path / "qrels.tsv"
     queries.write_text("a\tfever\nb\trash\nc\tcough\n", encoding="utf-8")
     qrels.write_text("a 0 demo-001 1\nz 0 demo-001 1\n", encoding="utf-8")
-    asked = ("evaluate-ir", "--index", sample_index, "--queries", queries, "--qrels", qrels)
-    outcome = done(*asked)
+    command = ("evaluate-ir", "--index", sample_index, "--queries", queries, "--qrels", qrels)
+    outcome = done(*command)
     assert outcome.err.splitlines() == [
         "2 queries without judgements: left out",
         "1 judged query without a text: score 0",
     ]
-    assert done(*asked, "--quiet").err == ""
+    assert done(*command, "--quiet").err == ""
 
 
 @pytest.mark.parametrize(
-    ("args", "said", "hint"),
+    ("args", "message", "hint"),
     [
         ((), "give --data FOLDER, or both --queries and --qrels", "--data ReCDS --split dev"),
         (("--data", "{sample}", "--qrels", "x"), "give --data FOLDER", "--data ReCDS --split dev"),
@@ -164,14 +168,14 @@ def test_queries_without_text_or_judgement_are_told(sample_index: Path, tmp_path
     ],
 )
 def test_what_cannot_be_measured(
-    args: tuple[str, ...], said: str, hint: str, sample_index: Path
+    args: tuple[str, ...], message: str, hint: str, sample_index: Path
 ) -> None:
     sample_path = str(sample_folder())
-    given = [arg.replace("{sample}", sample_path) for arg in args]
-    outcome = patientdx("evaluate-ir", "--index", sample_index, *given)
-    usage = said.startswith("give --data") or "not a format" in said
+    arguments = [arg.replace("{sample}", sample_path) for arg in args]
+    outcome = patientdx("evaluate-ir", "--index", sample_index, *arguments)
+    usage = message.startswith("give --data") or "not a format" in message
     assert (outcome.code, outcome.out) == (2 if usage else 1, "")
-    assert outcome.err.startswith(f"error: {said.replace('{sample}', sample_path)}")
+    assert outcome.err.startswith(f"error: {message.replace('{sample}', sample_path)}")
     assert hint in outcome.err.partition("hint: ")[2]
 
 
@@ -198,7 +202,7 @@ def test_a_recds_folder_is_measured_in_its_own_spelling(sample_index: Path, tmp_
         (folder / path).mkdir(parents=True)
     shutil.copy(QUERIES, folder / "queries" / "dev_queries.jsonl")
     shutil.copy(QRELS, folder / "PPR" / "PPR_dev_qrels.tsv")
-    asked = ("evaluate-ir", "--index", sample_index, "--json", "--data")
-    told = done(*asked, folder, "--split", "dev").json
-    assert told["rows"] == done(*asked, sample_folder()).json["rows"]
-    assert json.dumps(told["notes"]).count("ReCDS") == 2
+    command = ("evaluate-ir", "--index", sample_index, "--json", "--data")
+    table = done(*command, folder, "--split", "dev").json
+    assert table["rows"] == done(*command, sample_folder()).json["rows"]
+    assert json.dumps(table["notes"]).count("ReCDS") == 2

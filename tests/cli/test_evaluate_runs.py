@@ -36,8 +36,8 @@ def reference(run: Path) -> dict[str, float]:
         for query, _, doc, _, score, _ in map(str.split, run.read_text("utf-8").splitlines())
         if query != doc
     ]
-    found = ir_measures.calc_aggregate(names, qrels, hits)
-    return {str(measure): value for measure, value in found.items()}
+    means = ir_measures.calc_aggregate(names, qrels, hits)
+    return {str(measure): value for measure, value in means.items()}
 
 
 def test_a_run_needs_no_index_and_gives_the_values_of_ir_measures(runs: tuple[Path, Path]) -> None:

@@ -54,17 +54,17 @@ def test_search_shows_what_was_added_and_moved(
     before = {hit["patient_id"]: hit["rank"] for hit in plain}
     outcome = run(cache, *args, "--model", server, "--json")
     assert outcome.code == 0, outcome.err
-    found = outcome.json
-    assert found["system"] == "keywords"
-    assert set(found["added"]) >= {"endocarditis", "Staphylococcus aureus"}
-    assert [hit["bm25_rank"] for hit in found["hits"]] == [
-        before.get(hit["patient_id"]) for hit in found["hits"]
+    result = outcome.json
+    assert result["system"] == "keywords"
+    assert set(result["added"]) >= {"endocarditis", "Staphylococcus aureus"}
+    assert [hit["bm25_rank"] for hit in result["hits"]] == [
+        before.get(hit["patient_id"]) for hit in result["hits"]
     ]
     assert len(script.bodies()) == 1
     shown = run(cache, *args, "--model", server)
     assert "keywords added: " in shown.lines[0]
     assert "endocarditis" in shown.lines[0]
-    for rank, hit in enumerate(found["hits"], 1):
+    for rank, hit in enumerate(result["hits"], 1):
         line = next(line for line in shown.lines if line.lstrip().startswith(f"{rank}. "))
         moved = hit["bm25_rank"] != rank
         assert ("(was " in line or "(new)" in line) is moved
@@ -102,18 +102,18 @@ def test_strategies_without_a_model(sample_index: Path, cache: Path, strategy: s
 def test_similar_never_finds_the_patient_itself(sample_index: Path, cache: Path) -> None:
     args = ("similar", "demo-001", "--index", sample_index, "-k", 300, "--json")
     for more in ((), ("--fuse", "min-max")):
-        found = run(cache, *args, "--expand", "rm3", *more)
-        assert found.code == 0, found.err
-        ids = [hit["patient_id"] for hit in found.json["hits"]]
+        outcome = run(cache, *args, "--expand", "rm3", *more)
+        assert outcome.code == 0, outcome.err
+        ids = [hit["patient_id"] for hit in outcome.json["hits"]]
         assert "demo-001" not in ids
         assert len(ids) == len(set(ids)) > 100
 
 
 def test_filters_hold_for_every_part(sample_index: Path, cache: Path) -> None:
     args = ("search", NOTE, "--index", sample_index, "--sex", "F", "--age", "20-50", "--json")
-    found = run(cache, *args, "--expand", "rm3", "--fuse", "rrf", "-k", 300).json["hits"]
-    assert found
-    assert all(hit["sex"] == "F" and 20 <= hit["age_years"] < 51 for hit in found)
+    hits = run(cache, *args, "--expand", "rm3", "--fuse", "rrf", "-k", 300).json["hits"]
+    assert hits
+    assert all(hit["sex"] == "F" and 20 <= hit["age_years"] < 51 for hit in hits)
 
 
 def test_synonyms_come_from_a_vocabulary(sample_index: Path, cache: Path, tmp_path: Path) -> None:
@@ -131,10 +131,10 @@ def test_runs_are_written_for_systems(sample_index: Path, cache: Path, tmp_path:
     common = ("--index", sample_index, "--expand", "rm3", "--fuse", "rrf", "-k", 7)
     assert run(cache, "search", "--queries", queries, "--write-run", out, *common).code == 0
     first = sample("queries.jsonl")[0]
-    found = run(cache, "search", first["text"], *common, "--json").json["hits"]
+    hits = run(cache, "search", first["text"], *common, "--json").json["hits"]
     lines = [line.split() for line in out.read_text(encoding="utf-8").splitlines()]
     own = [line[2] for line in lines if line[0] == first["_id"]]
-    assert own == [hit["patient_id"] for hit in found]
+    assert own == [hit["patient_id"] for hit in hits]
 
 
 def expanded(outcome: Outcome) -> list[dict[str, Any]]:
@@ -143,15 +143,15 @@ def expanded(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def test_expand_writes_ids_and_additions_never_notes(cache: Path, server: str) -> None:
-    asked = rows(*({"_id": f"q{i}", "text": f"{SECRET} murmur {i}"} for i in range(9)))
+    queries = rows(*({"_id": f"q{i}", "text": f"{SECRET} murmur {i}"} for i in range(9)))
     args = ("expand", "keywords", "--queries", "-", "--model", server)
-    outcome = run(cache, *args, stdin=asked)
+    outcome = run(cache, *args, stdin=queries)
     done_rows = expanded(outcome)
     assert [row["query_id"] for row in done_rows] == [f"q{i}" for i in range(9)]
     assert all("endocarditis" in row["weights"] for row in done_rows)
     assert {row["origin"] for row in done_rows} == {"model"}
     assert SECRET not in outcome.out + outcome.err
-    again = expanded(run(cache, *args, "--with-replies", stdin=asked))
+    again = expanded(run(cache, *args, "--with-replies", stdin=queries))
     assert {row["origin"] for row in again} == {"cache"}
     assert "vegetation" in again[0]["reply"]
 
@@ -161,9 +161,9 @@ def test_a_query_without_a_reply_goes_on_unexpanded(cache: Path) -> None:
         broken = "murmur 3" in body["messages"][0]["content"]
         return failure(400) if broken else keywords(body)
 
-    asked = rows(*({"_id": f"q{i}", "text": f"{SECRET} murmur {i}"} for i in range(5)))
+    queries = rows(*({"_id": f"q{i}", "text": f"{SECRET} murmur {i}"} for i in range(5)))
     with serving(Script(answer)) as url:
-        outcome = run(cache, "expand", "--queries", "-", "--model", url, stdin=asked)
+        outcome = run(cache, "expand", "--queries", "-", "--model", url, stdin=queries)
     origins = {row["query_id"]: row["origin"] for row in expanded(outcome)}
     assert origins == {f"q{i}": "failed" if i == 3 else "model" for i in range(5)}
     assert "1 query went on unexpanded" in outcome.err
@@ -179,7 +179,7 @@ def test_the_prompt_is_shown_and_said_to_be_reconstructed(cache: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "code", "said"),
+    ("args", "code", "message"),
     [
         (("--expand", "nothing"), 2, "unknown system `nothing`"),
         (("--fuse", "rrf"), 2, "--fuse goes with --expand"),
@@ -190,11 +190,11 @@ def test_the_prompt_is_shown_and_said_to_be_reconstructed(cache: Path) -> None:
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(
-    sample_index: Path, cache: Path, args: tuple[str, ...], code: int, said: str
+    sample_index: Path, cache: Path, args: tuple[str, ...], code: int, message: str
 ) -> None:
     outcome = run(cache, "search", SECRET, "--index", sample_index, *args)
     assert (outcome.code, outcome.out) == (code, "")
-    assert said in outcome.err
+    assert message in outcome.err
     assert SECRET not in outcome.err
     assert outcome.err.count("\n") <= 3
 
@@ -208,10 +208,13 @@ def test_evaluate_compares_systems(sample_index: Path, cache: Path, tmp_path: Pa
     alone = run(cache, *args, "--json").json
     means = {row["system"]: row["figures"]["nDCG@10"]["value"] for row in table["rows"]}
     assert means["bm25"] == alone["rows"][0]["figures"]["nDCG@10"]["value"]
-    compared = {(one["system"], one["measure"]): one for one in table["comparisons"]}
+    compared = {
+        (comparison["system"], comparison["measure"]): comparison
+        for comparison in table["comparisons"]
+    }
     assert set(compared) == {(s, m) for s in ("rm3", "rrf(bm25,rm3)") for m in ("nDCG@10", "P@5")}
-    one = compared["rm3", "nDCG@10"]
-    assert one["difference"]["value"] == pytest.approx(means["rm3"] - means["bm25"])
+    comparison = compared["rm3", "nDCG@10"]
+    assert comparison["difference"]["value"] == pytest.approx(means["rm3"] - means["bm25"])
     text = run(cache, *args, *systems).out
     assert "wins/ties/losses" in text
     per_query = tmp_path / "values.csv"
@@ -227,12 +230,12 @@ def test_evaluating_a_model_says_which_and_what_is_reconstructed(
     assert outcome.code == 0, outcome.err
     assert "reconstructed" in outcome.out
     assert server in outcome.out
-    asked = [body["messages"][0]["content"] for body in script.bodies()]
-    assert len(asked) == len(set(asked)) == len(sample("queries.jsonl"))
+    queries = [body["messages"][0]["content"] for body in script.bodies()]
+    assert len(queries) == len(set(queries)) == len(sample("queries.jsonl"))
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (("--system", "bm25", "--system", "bm25"), "named twice"),
         (
@@ -244,11 +247,11 @@ def test_evaluating_a_model_says_which_and_what_is_reconstructed(
     ],
 )
 def test_evaluations_that_make_no_sense(
-    sample_index: Path, cache: Path, args: tuple[str, ...], said: str
+    sample_index: Path, cache: Path, args: tuple[str, ...], message: str
 ) -> None:
     outcome = run(cache, "evaluate-ir", "--index", sample_index, *QRELS, *args)
     assert (outcome.code, outcome.out) == (2, "")
-    assert said in outcome.err
+    assert message in outcome.err
 
 
 def test_plots_are_drawn(sample_index: Path, cache: Path, tmp_path: Path) -> None:
@@ -263,8 +266,8 @@ def test_plots_are_drawn(sample_index: Path, cache: Path, tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_a_killed_expansion_goes_on_where_it_stopped(cache: Path, tmp_path: Path) -> None:
     """200 queries; the process is killed in the middle, and pays for one batch twice at most."""
-    asked = tmp_path / "queries.jsonl"
-    asked.write_bytes(
+    queries = tmp_path / "queries.jsonl"
+    queries.write_bytes(
         rows(*({"_id": f"q{i}", "text": f"a murmur, number {i}"} for i in range(200)))
     )
     out = tmp_path / "expanded.jsonl"
@@ -276,7 +279,7 @@ def test_a_killed_expansion_goes_on_where_it_stopped(cache: Path, tmp_path: Path
 
     script = Script(slowly)
     with serving(script) as url:
-        command = [sys.executable, "cli.py", "expand", "--queries", asked, "-o", out, "-m", url]
+        command = [sys.executable, "cli.py", "expand", "--queries", queries, "-o", out, "-m", url]
         env = {**os.environ, "PATIENTDX_CACHE": str(cache)}
         process = subprocess.Popen([str(part) for part in command], cwd=ROOT, env=env)
         while len(script.bodies()) < 90:

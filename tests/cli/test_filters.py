@@ -47,7 +47,7 @@ def test_filters_leave_who_passes_in_the_same_order(
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--sex", "x"), "--sex must be F or M, not `x`"),
         (("--age", "old"), "--age must be like 60-80, 60-, -2 or 44, not `old`"),
@@ -69,13 +69,13 @@ def test_filters_leave_who_passes_in_the_same_order(
     ],
 )
 def test_values_that_cannot_be_used(
-    options: tuple[str, ...], said: str, sample_index: Path
+    options: tuple[str, ...], message: str, sample_index: Path
 ) -> None:
     outcome = patientdx("search", "fever", "--index", sample_index, *options)
     # What the index or BM25 refuses is a failure, what cannot be understood is wrong usage.
-    code = 1 if said.startswith(("no note", "k1", "b must")) else 2
+    code = 1 if message.startswith(("no note", "k1", "b must")) else 2
     assert (outcome.code, outcome.out) == (code, "")
-    assert outcome.err.startswith(f"error: {said}")
+    assert outcome.err.startswith(f"error: {message}")
 
 
 @pytest.mark.parametrize(

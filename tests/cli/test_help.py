@@ -163,17 +163,17 @@ def test_every_example_runs(
 
 def test_the_epilog_tells_exit_codes_and_variables() -> None:
     text = " ".join(done("--help").out.split())
-    for said in ("0 done", "1 failed", "2 wrong usage", "130 interrupted", "NO_COLOR"):
-        assert said in text
+    for words in ("0 done", "1 failed", "2 wrong usage", "130 interrupted", "NO_COLOR"):
+        assert words in text
     for variable in ("PATIENTDX_INDEX", "PATIENTDX_CACHE", "PATIENTDX_THREADS"):
         assert variable in text
 
 
 def test_help_imports_nothing_heavy() -> None:
-    asked = [[*names, "--help"] for names in ((), ("index",), ("data",), *COMMANDS)]
+    commands = [[*names, "--help"] for names in ((), ("index",), ("data",), *COMMANDS)]
     program = (
         "import sys, cli\n"
-        f"for args in {asked!r}:\n"
+        f"for args in {commands!r}:\n"
         "    sys.argv = ['patientdx', *args]\n"
         "    try:\n"
         "        cli.main()\n"
@@ -185,7 +185,7 @@ def test_help_imports_nothing_heavy() -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert outcome.stderr == ""
-    assert outcome.stdout.count("Usage: ") == len(asked)
+    assert outcome.stdout.count("Usage: ") == len(commands)
     assert outcome.stdout.splitlines()[-1] == "heavy:"
 
 

@@ -61,7 +61,7 @@ def test_build_takes_named_fields(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "words", "stemmer", "found"),
+    ("options", "words", "stemmer", "is_hit"),
     [
         ((), "english", "english", {"run": True, "the": False}),
         (("--stemmer", "none"), "english", "none", {"run": False, "the": False}),
@@ -70,14 +70,14 @@ def test_build_takes_named_fields(tmp_path: Path) -> None:
     ],
 )
 def test_build_keeps_how_it_was_told_to_analyse(
-    options: tuple[str, ...], words: str, stemmer: str, found: dict[str, bool], tmp_path: Path
+    options: tuple[str, ...], words: str, stemmer: str, is_hit: dict[str, bool], tmp_path: Path
 ) -> None:
     note = {"_id": "1", "text": "The nose was running"}
     index = tmp_path / "index"
     done("index", "build", "-", "--into", index, *options, stdin=rows(note))
     facts = done("index", "info", "--index", index, "--json").json
     assert (facts["stop_words"], facts["stemmer"]) == (words, stemmer)
-    for word, is_found in found.items():
+    for word, is_found in is_hit.items():
         assert (done("search", word, "-q", "--index", index).lines == ["1"]) == is_found, word
 
 
@@ -162,8 +162,8 @@ def test_what_was_changed_scores_as_what_was_built_at_once(folder: Path, tmp_pat
     done("index", "delete", "d-1", "--index", folder)
     whole = tmp_path / "whole"
     done("index", "build", "-", "--into", whole, stdin=rows(ANN, BEN, CAT))
-    asked = ("search", "gout, fever, measles in a woman", "--json", "--index")
-    assert done(*asked, folder).json == done(*asked, whole).json
+    command = ("search", "gout, fever, measles in a woman", "--json", "--index")
+    assert done(*command, folder).json == done(*command, whole).json
 
 
 def test_verify_reads_every_byte(folder: Path) -> None:

@@ -43,8 +43,8 @@ def done(*args: object) -> Outcome:
 
 def front_matter(folder: Path) -> dict[str, Any]:
     text = (folder / "README.md").read_text(encoding="utf-8")
-    found: dict[str, Any] = yaml.safe_load(text.split("---\n")[1])
-    return found
+    fields: dict[str, Any] = yaml.safe_load(text.split("---\n")[1])
+    return fields
 
 
 def test_two_models_are_merged_with_all_that_makes_a_folder_a_model(place: Path) -> None:
@@ -72,20 +72,20 @@ def test_the_card_and_the_provenance_tell_how_it_was_made(place: Path) -> None:
         "license": "apache-2.0",
     }
     card = (place / "out/README.md").read_text(encoding="utf-8")
-    for said in (
+    for message in (
         *("no patient's data took part", "For research use; not a medical device."),
         "patientdx merge --method slerp --weight 0.4 math-model medical-model --into out",
         (place / "out/mergekit_config.yml").read_text(encoding="utf-8").strip(),
         "where SLERP is linear: 0 of 8 tensors",
     ):
-        assert said in card
-    told = json.loads((place / "out/patientdx_merge.json").read_text(encoding="utf-8"))
-    assert told["software"] == f"patientdx {package.__version__}"
-    assert [one["name"] for one in told["inputs"]] == ["math-model", "medical-model"]
-    for one in told["inputs"]:
-        assert len(one["digest"]) == 64
-        assert one["digest"] in card
-    recipe = yaml.safe_load(told["recipe"])
+        assert message in card
+    record = json.loads((place / "out/patientdx_merge.json").read_text(encoding="utf-8"))
+    assert record["software"] == f"patientdx {package.__version__}"
+    assert [source["name"] for source in record["inputs"]] == ["math-model", "medical-model"]
+    for source in record["inputs"]:
+        assert len(source["digest"]) == 64
+        assert source["digest"] in card
+    recipe = yaml.safe_load(record["recipe"])
     assert (recipe["merge_method"], recipe["base_model"]) == ("slerp", "math-model")
     assert recipe["parameters"] == {"t": 0.4}
 
@@ -103,7 +103,7 @@ def test_the_command_of_the_card_makes_the_same_folder(place: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("licences", "expected", "said"),
+    ("licences", "expected", "message"),
     [
         (("apache-2.0", "apache-2.0"), "apache-2.0", ""),
         (("apache-2.0", "mit"), "other", "different free licences"),
@@ -115,7 +115,7 @@ def test_the_command_of_the_card_makes_the_same_folder(place: Path) -> None:
 def test_a_merge_inherits_licences_and_warns_where_they_conflict(
     licences: tuple[str, str],
     expected: str | None,
-    said: str,
+    message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -126,11 +126,11 @@ def test_a_merge_inherits_licences_and_warns_where_they_conflict(
     out = tmp_path / "out"
     merged = ("merge", "--method", "linear", "--weight", "0.5", tmp_path / "a", tmp_path / "b")
     outcome = done(*merged, "--into", out)
-    assert said in outcome.err
+    assert message in outcome.err
     assert front_matter(out).get("license") == expected
     warned = "**Warning:**" in (out / "README.md").read_text(encoding="utf-8")
-    assert warned == bool(said)
-    assert said in (out / "README.md").read_text(encoding="utf-8")
+    assert warned == bool(message)
+    assert message in (out / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_streaming_engine_imports_nothing_heavy(place: Path) -> None:
@@ -174,7 +174,9 @@ def test_check_reports_every_tensor_and_writes_nothing(place: Path) -> None:
     assert len(facts["tensors"]) == 8
     dry = done(*SLERP, "--dry-run", "--into", "out")
     assert dry.lines == ["these models can be merged: 0.00 GB by stream"]
-    assert {name: one for name, one in digests(place).items() if "cache" not in name} == before
+    assert {
+        name: digest for name, digest in digests(place).items() if "cache" not in name
+    } == before
 
 
 def test_verify_finds_what_was_changed(place: Path) -> None:
@@ -187,13 +189,13 @@ def test_verify_finds_what_was_changed(place: Path) -> None:
     weights.write_bytes(data)
     (place / "out/config.json").write_text("{}", encoding="utf-8")
     (place / "out/extra.safetensors").write_bytes(b"")
-    found = run("merge", "--verify", "out")
-    assert found.code == 1
-    assert found.lines == [
+    outcome = run("merge", "--verify", "out")
+    assert outcome.code == 1
+    assert outcome.lines == [
         f"out/{name}: not as it was merged"
         for name in ("config.json", "extra.safetensors", "model.safetensors")
     ]
-    assert "3 files are not what the recipe gives" in found.err
+    assert "3 files are not what the recipe gives" in outcome.err
     assert run("merge", "--verify", "out", "--json").err.count("hint:") == 1
     assert [path.name for path in place.iterdir() if path.name.startswith(".")] == []
 
@@ -241,7 +243,9 @@ def test_presets_are_listed_and_shown_and_name_the_published_merge() -> None:
     listed = done("merge", "--presets")
     assert len(listed.lines) == 12
     assert "Jgmorenof/mistral_merged_0_4" in listed.err
-    assert {one["name"] for one in done("merge", "--presets", "--json").json} >= {"patientdx-8b"}
+    assert {preset["name"] for preset in done("merge", "--presets", "--json").json} >= {
+        "patientdx-8b"
+    }
     shown = done("merge", "--preset", "patientdx-7b", "--show-recipe")
     assert yaml.safe_load(shown.out)["parameters"] == {"t": 0.4}
     assert "Jgmorenof/mistral_merged_0_4" in shown.out
@@ -251,7 +255,7 @@ def test_presets_are_listed_and_shown_and_name_the_published_merge() -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         ((), "a recipe, --preset or --method is needed"),
         (("a", "b", "--into", "o"), "a recipe, --preset or --method is needed"),
@@ -266,16 +270,16 @@ def test_presets_are_listed_and_shown_and_name_the_published_merge() -> None:
         (("r.yml", "--dtype", "float16"), "--dtype goes with --method"),
     ],
 )
-def test_wrong_usage_is_told(args: tuple[str, ...], said: str, place: Path) -> None:
+def test_wrong_usage_is_told(args: tuple[str, ...], message: str, place: Path) -> None:
     outcome = run("merge", *(arg for arg in args if arg != "merge"))
     assert (outcome.code, outcome.out) == (2, "")
-    assert said in outcome.err
+    assert message in outcome.err
     assert "hint: " in outcome.err
     assert not (place / "o").exists()
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         ("--presets --weight 7", "--weight has no effect with --presets"),
         ("--presets --verify out", "--presets and --verify exclude each other"),
@@ -298,12 +302,12 @@ def test_wrong_usage_is_told(args: tuple[str, ...], said: str, place: Path) -> N
         ("r.yml --hub http://localhost --into out", "--hub has no effect here"),
     ],
 )
-def test_options_without_effect_are_refused(args: str, said: str, place: Path) -> None:
+def test_options_without_effect_are_refused(args: str, message: str, place: Path) -> None:
     before = digests(place)
     outcome = run("merge", *args.split())
     assert (outcome.code, outcome.out) == (2, "")
     error, hint = (line for line in outcome.err.splitlines() if line)
-    assert error == f"error: {said}"
+    assert error == f"error: {message}"
     assert hint.startswith("hint: ")
     assert digests(place) == before
 
@@ -323,7 +327,7 @@ def test_models_of_a_hub_are_fetched_where_that_is_allowed(
     front = front_matter(place / "out")
     assert front["base_model"] == [small_hub.MODEL, "medical-model"]
     assert front["license"] == "apache-2.0", "its card came along"
-    told = json.loads((place / "out/patientdx_merge.json").read_text(encoding="utf-8"))
-    found = told["inputs"][0]
-    assert (found["repo"], found["revision"]) == (small_hub.MODEL, small_hub.COMMIT)
+    record = json.loads((place / "out/patientdx_merge.json").read_text(encoding="utf-8"))
+    source = record["inputs"][0]
+    assert (source["repo"], source["revision"]) == (small_hub.MODEL, small_hub.COMMIT)
     assert done("merge", "--verify", "out").out == ""

@@ -12,7 +12,7 @@ SAMPLE = sample_folder()
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (("--system", "bm25", "--model", "x"), "--preset names the systems itself"),
         (("--split", "dev", "--model", "x"), "the paper's experiment is on the test split"),
@@ -20,12 +20,12 @@ SAMPLE = sample_folder()
     ],
 )
 def test_nothing_of_it_can_be_changed(
-    sample_index: Path, args: tuple[object, ...], said: str
+    sample_index: Path, args: tuple[object, ...], message: str
 ) -> None:
-    asked = ("evaluate-ir", "--preset", "paper", "--index", sample_index, "--data", SAMPLE)
-    outcome = patientdx(*asked, *args)
+    command = ("evaluate-ir", "--preset", "paper", "--index", sample_index, "--data", SAMPLE)
+    outcome = patientdx(*command, *args)
     assert (outcome.code, outcome.out) == (2, "")
-    assert said in outcome.err
+    assert message in outcome.err
 
 
 def test_it_runs_on_a_folder_of_weights(sample_index: Path, tmp_path: Path) -> None:
@@ -33,9 +33,9 @@ def test_it_runs_on_a_folder_of_weights(sample_index: Path, tmp_path: Path) -> N
     tiny_models = pytest.importorskip("tiny_models")
     folder = tiny_models.save_folder(tmp_path / "tiny-8b")
     data = few_queries(tmp_path / "data", 2)
-    asked = ("evaluate-ir", "--preset", "paper", "--index", sample_index, "--data", data)
+    command = ("evaluate-ir", "--preset", "paper", "--index", sample_index, "--data", data)
     cache = {"PATIENTDX_CACHE": str(tmp_path / "cache")}
-    outcome = patientdx(*asked, "--model", folder, "--json", env=cache)
+    outcome = patientdx(*command, "--model", folder, "--json", env=cache)
     assert outcome.code == 0, outcome.err
     table = outcome.json
     systems = [row["system"] for row in table["rows"]]

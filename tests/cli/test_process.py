@@ -73,9 +73,9 @@ def test_a_process_of_its_own_tells_its_exit_code(start: tuple[str, ...], folder
         command = [sys.executable, *start, *map(str, args)]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
-    found = run("search", "gout", "--quiet", "--index", folder)
-    assert (found.returncode, found.stderr) == (0, "")
-    assert sorted(found.stdout.split()) == ["a-1", "b-1"]
+    outcome = run("search", "gout", "--quiet", "--index", folder)
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    assert sorted(outcome.stdout.split()) == ["a-1", "b-1"]
     missing = run("search", "gout", "--index", folder / "nothing")
     assert (missing.returncode, missing.stdout) == (1, "")
     assert missing.stderr.startswith("error: no index in ")

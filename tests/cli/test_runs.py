@@ -17,13 +17,13 @@ ROWS, QUERIES = sample("corpus.jsonl"), sample("queries.jsonl")
 
 def runs(outcome: Outcome, path: Path) -> dict[str, list[tuple[str, float]]]:
     text = path.read_text(encoding="utf-8") if path.exists() else outcome.out
-    found: dict[str, list[tuple[str, float]]] = {}
+    ranked: dict[str, list[tuple[str, float]]] = {}
     for line in text.splitlines():
         query_id, q0, doc_id, rank, score, tag = line.split(" ")
         assert (q0, tag) == ("Q0", "patientdx-bm25")
-        found.setdefault(query_id, []).append((doc_id, to_float32(float(score))))
-        assert int(rank) == len(found[query_id])
-    return found
+        ranked.setdefault(query_id, []).append((doc_id, to_float32(float(score))))
+        assert int(rank) == len(ranked[query_id])
+    return ranked
 
 
 @pytest.mark.parametrize("form", ["file", "stdin", "tsv", "stdout"])
@@ -50,8 +50,8 @@ def test_many_queries_make_a_run_that_loses_no_digit(
     )
     assert f"{len(QUERIES)} queries, {7 * len(QUERIES)} hits" in outcome.err
     assert (outcome.out == "") == (form != "stdout")
-    found = runs(outcome, run)
-    assert found == {
+    rankings = runs(outcome, run)
+    assert rankings == {
         q["_id"]: sample_oracle.ranking(Query(q["_id"], q["text"]))[:7] for q in QUERIES
     }
     if form == "stdout":
@@ -60,18 +60,22 @@ def test_many_queries_make_a_run_that_loses_no_digit(
     asked = [Query(q["_id"], q["text"]) for q in QUERIES]
     read = read_run(run)
     assert list(read.values()) == opened.search_many(asked, 7)
-    assert all(np.float32(hit.score) == hit.score for one in read.values() for hit in one)
+    assert all(
+        np.float32(hit.score) == hit.score
+        for hits_of_query in read.values()
+        for hit in hits_of_query
+    )
 
 
 def test_many_queries_take_filters_too(sample_index: Path) -> None:
     source = sample_folder() / "queries.jsonl"
     outcome = done("search", "--queries", source, "--index", sample_index, "--sex", "F", "-k", 999)
     women = {row["_id"] for row in ROWS if row["sex"] == "F"}
-    found = runs(outcome, Path("no-such-file"))
-    assert {doc_id for one in found.values() for doc_id, _ in one} <= women
+    rankings = runs(outcome, Path("no-such-file"))
+    assert {doc_id for hits_of_query in rankings.values() for doc_id, _ in hits_of_query} <= women
     for query in QUERIES[:3]:
-        asked = ("search", query["text"], "--index", sample_index, "--sex", "F", "-k", 999)
-        assert found[query["_id"]] == scored(hits(*asked))
+        command = ("search", query["text"], "--index", sample_index, "--sex", "F", "-k", 999)
+        assert rankings[query["_id"]] == scored(hits(*command))
 
 
 def test_a_patient_is_never_similar_to_themself(sample_index: Path, sample_oracle: Oracle) -> None:
@@ -91,9 +95,9 @@ def test_other_articles_leaves_out_patients_of_the_same_one(tmp_path: Path) -> N
     numbered = ["77-1", "77-2", "770-1", "7-1"]
     named = [("x", 5), ("y", 5), ("z", 55)]
     index = tmp_path / "index"
-    given: list[dict[str, object]] = [{"_id": i, "text": "gout of the toe"} for i in numbered]
-    given += [{"_id": i, "text": "gout of the toe", "PMID": pmid} for i, pmid in named]
-    done("index", "build", "-", "--into", index, stdin=rows(*given))
+    patients: list[dict[str, object]] = [{"_id": i, "text": "gout of the toe"} for i in numbered]
+    patients += [{"_id": i, "text": "gout of the toe", "PMID": pmid} for i, pmid in named]
+    done("index", "build", "-", "--into", index, stdin=rows(*patients))
     asked = ("similar", "77-1", "--index", index, "-q")
     assert sorted(done(*asked).lines) == ["7-1", "77-2", "770-1", "x", "y", "z"]
     assert sorted(done(*asked, "--other-articles").lines) == ["7-1", "770-1", "x", "y", "z"]

@@ -79,10 +79,10 @@ def test_json_holds_the_whole_patient(sample_index: Path) -> None:
 
 def test_age_and_sex_from_the_note_s_words_are_marked(tmp_path: Path) -> None:
     index = tmp_path / "index"
-    told = {"_id": "told", "text": "gout", "age": 44, "sex": "F"}
+    structured = {"_id": "told", "text": "gout", "age": 44, "sex": "F"}
     read = {"_id": "read", "text": "A 9-month-old boy with gout."}
     nothing = {"_id": "none", "text": "gout and no more"}
-    done("index", "build", "-", "--into", index, stdin=rows(told, read, nothing))
+    done("index", "build", "-", "--into", index, stdin=rows(structured, read, nothing))
     shown = {
         line.split()[1]: line.split("  ")[-1]
         for line in done("search", "gout", "--index", index).lines
@@ -100,27 +100,27 @@ def test_age_and_sex_from_the_note_s_words_are_marked(tmp_path: Path) -> None:
 def test_explanations_sum_to_the_score(
     command: str, sample_index: Path, sample_oracle: Oracle
 ) -> None:
-    given = NOTE if command == "search" else "demo-001"
+    argument = NOTE if command == "search" else "demo-001"
     text = NOTE if command == "search" else sample_oracle.patients["demo-001"].full_text
     shares = sample_oracle.shares(Query("q", text))
-    for hit in hits(command, given, "--index", sample_index):
-        told = {one["term"]: one["share"] for one in hit["explanation"]}
-        assert told == shares[hit["patient_id"]]
-        assert list(told.values()) == sorted(told.values(), reverse=True)
-        assert math.isclose(math.fsum(told.values()), hit["score"], rel_tol=1e-6)
-        frequency = {one["term"]: one["tf"] for one in hit["explanation"]}
+    for hit in hits(command, argument, "--index", sample_index):
+        explained = {share["term"]: share["share"] for share in hit["explanation"]}
+        assert explained == shares[hit["patient_id"]]
+        assert list(explained.values()) == sorted(explained.values(), reverse=True)
+        assert math.isclose(math.fsum(explained.values()), hit["score"], rel_tol=1e-6)
+        frequency = {share["term"]: share["tf"] for share in hit["explanation"]}
         counts = sample_oracle.counts[hit["patient_id"]]
-        assert frequency == {term: counts[term] for term in told}
+        assert frequency == {term: counts[term] for term in explained}
 
 
 def test_explain_prints_the_greatest_shares_and_what_is_left(sample_index: Path) -> None:
-    asked = ("similar", "demo-001", "--index", sample_index, "-k", 1)
-    hit = hits(*asked)[0]
-    printed = done(*asked, "--explain").lines
+    command = ("similar", "demo-001", "--index", sample_index, "-k", 1)
+    hit = hits(*command)[0]
+    printed = done(*command, "--explain").lines
     terms = [line.split() for line in printed if "×" in line]
-    assert [cells[0] for cells in terms] == [one["term"] for one in hit["explanation"]][:8]
+    assert [cells[0] for cells in terms] == [share["term"] for share in hit["explanation"]][:8]
     assert [float(cells[1]) for cells in terms] == pytest.approx(
-        [one["share"] for one in hit["explanation"][:8]], abs=5e-5
+        [share["share"] for share in hit["explanation"][:8]], abs=5e-5
     )
     rest = hit["explanation"][8:]
     assert printed[-1].split()[:3] == [str(len(rest)), "other", "terms"]
@@ -137,12 +137,12 @@ def test_quiet_prints_ids_only(sample_index: Path) -> None:
 
 @pytest.mark.parametrize("form", [(), ("--json",), ("-q",)])
 @pytest.mark.parametrize(
-    "asked", [("xylophone",), ("the and of",), ("fever", "--age", "120-"), ("!?",)]
+    "words", [("xylophone",), ("the and of",), ("fever", "--age", "120-"), ("!?",)]
 )
 def test_nobody_found_is_no_failure(
-    asked: tuple[str, ...], form: tuple[str, ...], sample_index: Path
+    words: tuple[str, ...], form: tuple[str, ...], sample_index: Path
 ) -> None:
-    outcome = done("search", *asked, *form, "--index", sample_index)
+    outcome = done("search", *words, *form, "--index", sample_index)
     assert outcome.json["hits"] == [] if form == ("--json",) else outcome.out == ""
     assert ("no patient matches" in outcome.err) == (form != ("-q",))
 

@@ -17,8 +17,8 @@ JUDGED = ("--queries", SAMPLE / "queries.jsonl", "--qrels", SAMPLE / "qrels" / "
 def tuned(sample_index: Path, tmp_path: Path) -> Path:
     into = tmp_path / "tuned.json"
     grid = ("--grid", "k1=0.9,2", "--grid", "b=0.4,0.75", "--grid", "rm3.terms=10,20")
-    asked = ("--system", "rrf(bm25,rm3)", "--grid", "rrf_k=60,5", *grid)
-    outcome = done("tune-ir", "--index", sample_index, *JUDGED, *asked, "--into", into)
+    options = ("--system", "rrf(bm25,rm3)", "--grid", "rrf_k=60,5", *grid)
+    outcome = done("tune-ir", "--index", sample_index, *JUDGED, *options, "--into", into)
     assert f"written to {into}" in outcome.err
     return into
 
@@ -32,16 +32,16 @@ def test_the_best_of_the_grid_is_chosen(sample_index: Path, tuned: Path) -> None
     written = json.loads(tuned.read_text())
     assert written["measure"] == "nDCG@10"
     assert len(written["candidates"]) == 2 * 2 * 2 * 3 * 2  # weights of a fusion: three by default
-    best = max(one["mean"] for one in written["candidates"])
+    best = max(candidate["mean"] for candidate in written["candidates"])
     assert written["candidates"][written["chosen"]]["mean"] == pytest.approx(best, abs=1e-12)
     assert written["settings"]["system"] == "rrf(bm25,rm3)"
     for position in (0, written["chosen"], -1):
-        one = written["candidates"][position]["settings"]
-        weight = float(one["weights"].split(":")[1])
+        candidate = written["candidates"][position]["settings"]
+        weight = float(candidate["weights"].split(":")[1])
         fused = "rrf(bm25,rm3)" if weight == 1 else f"rrf(bm25,{weight:g}*rm3)"
-        if one["rm3.terms"] != 10:
+        if candidate["rm3.terms"] != 10:
             continue  # no option of evaluate-ir sets it
-        k = ("--k1", one["k1"], "--b", one["b"], "--rrf-k", one["rrf_k"])
+        k = ("--k1", candidate["k1"], "--b", candidate["b"], "--rrf-k", candidate["rrf_k"])
         expected = means(sample_index, "--system", fused, *k)[fused]
         assert math.isclose(written["candidates"][position]["mean"], expected, rel_tol=1e-12)
 
@@ -52,9 +52,9 @@ def test_the_file_says_what_evaluation_then_measures(sample_index: Path, tuned: 
     (row,) = outcome.json["rows"]
     assert row["system"].endswith(" [tuned]")
     assert row["figures"]["nDCG@10"]["value"] == pytest.approx(written["mean"], abs=1e-12)
-    said = "tuned.json: tuned on these judgements, so its figures flatter it"
-    assert said in outcome.err
-    assert outcome.json["notes"]["tuning"] == said
+    message = "tuned.json: tuned on these judgements, so its figures flatter it"
+    assert message in outcome.err
+    assert outcome.json["notes"]["tuning"] == message
 
 
 def test_other_judgements_are_no_cause_for_a_warning(
@@ -64,10 +64,10 @@ def test_other_judgements_are_no_cause_for_a_warning(
     lines = (SAMPLE / "queries.jsonl").read_text().splitlines()[:3]
     ids = [json.loads(line)["_id"] for line in lines]
     other.write_text(
-        "query-id\tcorpus-id\tscore\n" + "".join(f"{one}\tdemo-001\t1\n" for one in ids)
+        "query-id\tcorpus-id\tscore\n" + "".join(f"{doc_id}\tdemo-001\t1\n" for doc_id in ids)
     )
-    asked = ("--queries", SAMPLE / "queries.jsonl", "--qrels", other)
-    outcome = done("evaluate-ir", "--index", sample_index, *asked, "--settings", tuned, "--json")
+    options = ("--queries", SAMPLE / "queries.jsonl", "--qrels", other)
+    outcome = done("evaluate-ir", "--index", sample_index, *options, "--settings", tuned, "--json")
     assert "flatter" not in outcome.err
     assert "tuning" not in outcome.json["notes"]
 
@@ -91,16 +91,16 @@ def test_tuned_and_default_are_compared_on_values_out_of_fold(sample_index: Path
 def test_searches_use_the_settings(sample_index: Path, tuned: Path, tmp_path: Path) -> None:
     content = json.loads(tuned.read_text())
     chosen = content["settings"]
-    asked = ("search", NOTE, "--index", sample_index, "--json")
-    found = done(*asked, "--settings", tuned).json
+    options = ("search", NOTE, "--index", sample_index, "--json")
+    result = done(*options, "--settings", tuned).json
     weight = float(chosen["weights"].split(":")[1])
     part = "rm3" if weight == 1 else f"{weight:g}*rm3"
-    assert found["system"] == f"rrf(bm25,{part})"
-    low = done(*asked, "--settings", tuned, "--k1", "0", "--b", "0").json
-    assert low["system"] == found["system"]
-    assert low["hits"] != found["hits"]
+    assert result["system"] == f"rrf(bm25,{part})"
+    low = done(*options, "--settings", tuned, "--k1", "0", "--b", "0").json
+    assert low["system"] == result["system"]
+    assert low["hits"] != result["hits"]
     similar = done("similar", "demo-001", "--index", sample_index, "--settings", tuned, "--json")
-    assert similar.json["system"] == found["system"]
+    assert similar.json["system"] == result["system"]
     run = tmp_path / "run.trec"
     many = ("search", "--queries", SAMPLE / "queries.jsonl", "--write-run", run, "-k", 5)
     done(*many, "--index", sample_index, "--settings", tuned)
@@ -108,7 +108,7 @@ def test_searches_use_the_settings(sample_index: Path, tuned: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("args", "said", "code"),
+    ("args", "message", "code"),
     [
         (("--data", SAMPLE, "--split", "test"), "tuning does not look at the test split", 2),
         (("--data", SAMPLE), "there are no judgements of a split `dev`", 1),
@@ -123,32 +123,32 @@ def test_searches_use_the_settings(sample_index: Path, tuned: Path, tmp_path: Pa
     ],
 )
 def test_what_cannot_be_tuned(
-    sample_index: Path, tmp_path: Path, args: tuple[object, ...], said: str, code: int
+    sample_index: Path, tmp_path: Path, args: tuple[object, ...], message: str, code: int
 ) -> None:
     into = tmp_path / "tuned.json"
     outcome = patientdx("tune-ir", "--index", sample_index, *args, "--into", into)
     assert outcome.code == code, outcome.err
-    assert said in outcome.err
+    assert message in outcome.err
     assert outcome.out == ""
     assert not into.exists()
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("{", "this is not JSON"),
         ('{"format": "other"}', "this is no file of tuned settings"),
     ],
 )
 def test_files_that_hold_no_settings(
-    sample_index: Path, tmp_path: Path, content: str, said: str
+    sample_index: Path, tmp_path: Path, content: str, message: str
 ) -> None:
     path = tmp_path / "settings.json"
     path.write_text(content)
     for command in (("search", NOTE), ("evaluate-ir", *JUDGED)):
         outcome = patientdx(*command, "--index", sample_index, "--settings", path)
         assert outcome.code == 1
-        assert said in outcome.err
+        assert message in outcome.err
 
 
 def test_settings_name_the_system_themselves(sample_index: Path, tuned: Path) -> None:

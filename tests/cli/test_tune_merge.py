@@ -36,8 +36,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return siblings(tmp_path_factory.mktemp("models"), 3, dtype="float32")
 
 
-def run(*given: object, code: int = 0) -> Any:
-    result = CliRunner().invoke(app, ["tune-merge", *map(str, given)])
+def run(*arguments: object, code: int = 0) -> Any:
+    result = CliRunner().invoke(app, ["tune-merge", *map(str, arguments)])
     assert result.exit_code == code, result.output
     assert SECRET not in result.output
     assert "subject-" not in result.output
@@ -63,7 +63,7 @@ def test_the_whole_way(cohort: Path, models: list[Path], tmp_path: Path) -> None
     (pair,) = report["pairs"].values()
     assert report["notes"]["models"] == "dtype auto, prompt format auto"
     assert pair["n"] == pair["patients"] == STAYS
-    assert {one["candidate"]["lambda"] for one in pair["curves"]["auprc"]} == {0, 0.5, 1}
+    assert {trial["candidate"]["lambda"] for trial in pair["curves"]["auprc"]} == {0, 0.5, 1}
     with (tmp_path / "c.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == 3 * 3
@@ -97,8 +97,8 @@ def test_the_scores_are_those_of_the_written_merge(
          "--sections", "mortality", "--answers", str(tmp_path / "b"), "--resamples", "5"],
     )  # fmt: skip
     assert again.exit_code == 0, again.output
-    told = json.loads(again.stdout)["tasks"]["mortality"]["models"]["best"]
-    assert json.dumps(told).count(str(pair["apparent"]["value"])[:12]) >= 1
+    metrics = json.loads(again.stdout)["tasks"]["mortality"]["models"]["best"]
+    assert json.dumps(metrics).count(str(pair["apparent"]["value"])[:12]) >= 1
 
 
 def test_epsilon_shows_the_choice_and_nothing_else(
@@ -156,7 +156,7 @@ def test_groups_of_tensors_have_a_lambda_each(
 
 
 @pytest.mark.parametrize(
-    ("given", "code", "said"),
+    ("arguments", "code", "message"),
     [
         ((), 2, "no pair named"),
         (("--pair", "a=b"), 2, "NAME=FIRST,SECOND"),
@@ -169,18 +169,23 @@ def test_groups_of_tensors_have_a_lambda_each(
     ],
 )
 def test_what_cannot_be_is_said(
-    cohort: Path, models: list[Path], tmp_path: Path, given: tuple[str, ...], code: int, said: str
+    cohort: Path,
+    models: list[Path],
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    code: int,
+    message: str,
 ) -> None:
-    filled = [one.format(*models) for one in given]
+    filled = [argument.format(*models) for argument in arguments]
     result = run(*filled, "--cohort", cohort, "--answers", tmp_path / "a", code=code)
-    assert said in result.stderr
+    assert message in result.stderr
 
 
 STAYS_OPTIONS = "a b --cohort c.parquet"
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         ("r.yml --method linear --text t", "--method has no effect here"),
         ("a b --text t --sections mortality", "--sections has no effect here"),
@@ -214,7 +219,7 @@ STAYS_OPTIONS = "a b --cohort c.parquet"
         (f"{STAYS_OPTIONS} --format latex --json", "--format and --json exclude each other"),
     ],
 )
-def test_options_without_effect_are_refused(args: str, said: str) -> None:
+def test_options_without_effect_are_refused(args: str, message: str) -> None:
     error, hint = (line for line in run(*args.split(), code=2).stderr.splitlines() if line)
-    assert error == f"error: {said}"
+    assert error == f"error: {message}"
     assert hint.startswith("hint: ")

@@ -33,11 +33,11 @@ TEXTS = (
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    found = siblings(tmp_path_factory.mktemp("models"), 3, dtype="float32")
-    for one in found:
-        config = json.loads((one / "config.json").read_text())
-        (one / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 4096}))
-    return found
+    folders = siblings(tmp_path_factory.mktemp("models"), 3, dtype="float32")
+    for folder in folders:
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 4096}))
+    return folders
 
 
 @pytest.fixture
@@ -47,8 +47,8 @@ def texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[object, ...]
     return ("--text", tmp_path / "texts.txt", "--resamples", 20, "--json")
 
 
-def run(*given: object, code: int = 0) -> Any:
-    result = CliRunner().invoke(app, ["tune-merge", *map(str, given)])
+def run(*arguments: object, code: int = 0) -> Any:
+    result = CliRunner().invoke(app, ["tune-merge", *map(str, arguments)])
     assert result.exit_code == code, result.output
     assert SECRET not in result.output
     return result
@@ -67,8 +67,8 @@ def perplexity(folder: Path, some: tuple[str, ...] = TEXTS) -> float:
             [[words.bos_token_id, *words(text, add_special_tokens=False)["input_ids"]]]
         )
         with torch.no_grad():
-            told = torch.log_softmax(net(ids).logits[0].double(), -1)
-        losses += [-float(told[at, token]) for at, token in enumerate(ids[0, 1:])]
+            logprobs = torch.log_softmax(net(ids).logits[0].double(), -1)
+        losses += [-float(logprobs[at, token]) for at, token in enumerate(ids[0, 1:])]
     return math.exp(sum(losses) / len(losses))
 
 
@@ -86,9 +86,9 @@ def test_texts_choose_by_perplexity(
         values = {float(row["lambda"]): float(row["value"]) for row in csv.DictReader(stream)}
     assert values[0] == pytest.approx(perplexity(models[0]), rel=1e-4)
     assert values[1] == pytest.approx(perplexity(models[1]), rel=1e-4)
-    assert pair["chosen"]["lambda"] == min(values, key=lambda one: values[one])
+    assert pair["chosen"]["lambda"] == min(values, key=lambda weight: values[weight])
     assert pair["apparent"]["value"] == pytest.approx(perplexity(tmp_path / "best"), rel=1e-4)
-    assert all(0 < one["randomisation"]["p"] <= 1 for one in pair["contrasts"])
+    assert all(0 < contrast["randomisation"]["p"] <= 1 for contrast in pair["contrasts"])
     card = (tmp_path / "best" / "README.md").read_text()
     assert "by perplexity on 6 texts" in card
     assert SECRET not in card
@@ -109,15 +109,15 @@ def test_a_recipe_of_three_models(
 ) -> None:
     pytest.importorskip("optuna", reason="optuna comes with the extra `tune`")
     recipe = tmp_path / "mine.yml"
-    named = "".join(f"- model: {one}\n  parameters: {{weight: 1}}\n" for one in models)
+    named = "".join(f"- model: {model}\n  parameters: {{weight: 1}}\n" for model in models)
     recipe.write_text(f"models:\n{named}merge_method: linear\nbase_model: {models[1]}\n")
     more = ("--strategy", "optuna", "--trials", 4, "--into", tmp_path / "best")
     result = run(recipe, *texts, *more)
-    (found,) = json.loads(result.stdout)["pairs"].values()
-    (curve,) = found["curves"].values()
+    (pair,) = json.loads(result.stdout)["pairs"].values()
+    (curve,) = pair["curves"].values()
     # The base comes first: it is what all weight zero of the others leaves.
     assert curve[0]["value"] == pytest.approx(perplexity(models[1]), rel=1e-4)
-    assert found["apparent"]["value"] == pytest.approx(perplexity(tmp_path / "best"), rel=1e-3)
+    assert pair["apparent"]["value"] == pytest.approx(perplexity(tmp_path / "best"), rel=1e-3)
     card = (tmp_path / "best" / "README.md").read_text()
     record = json.loads(card.split("record of the choice: `")[1].split("`")[0])
     first, *_ = record["weights"]
@@ -150,17 +150,17 @@ def test_weights_of_three_models(
         pytest.importorskip("mergekit", reason="writes multislerp")
     more = ("--strategy", "optuna", "--trials", 6, "--method", method)
     best = tmp_path / "best"
-    told = json.loads(run(*models, *texts, *more, "--into", best).stdout)
-    (found,) = told["pairs"].values()
-    chosen = dict(found["chosen"])
+    report = json.loads(run(*models, *texts, *more, "--into", best).stdout)
+    (pair,) = report["pairs"].values()
+    chosen = dict(pair["chosen"])
     assert ("method" in chosen) == ("," in method)
     assert {"lambda2", "lambda3"} == chosen.keys() - {"method"}
-    (curve,) = found["curves"].values()
+    (curve,) = pair["curves"].values()
     alone = [curve[place]["value"] for place in range(3)]
-    assert alone == pytest.approx([perplexity(one) for one in models], rel=1e-4)
-    assert found["apparent"]["value"] == pytest.approx(perplexity(best), rel=1e-3)
-    assert len(found["contrasts"]) == 4
-    assert any(note.startswith("weights of") for note in told["notes"])
+    assert alone == pytest.approx([perplexity(model) for model in models], rel=1e-4)
+    assert pair["apparent"]["value"] == pytest.approx(perplexity(best), rel=1e-3)
+    assert len(pair["contrasts"]) == 4
+    assert any(note.startswith("weights of") for note in report["notes"])
     run(*models, *texts, *more, "--curve", tmp_path / "c.csv", code=2)
 
 
@@ -197,10 +197,10 @@ def test_the_method_is_an_axis_of_two_models_and_of_groups(
     for groups in ((), ("--groups", "mlp")):
         into = tmp_path / f"best{len(groups)}"
         result = run(*models[:2], *texts, *more, *groups, "--into", into)
-        (found,) = json.loads(result.stdout)["pairs"].values()
-        assert found["apparent"]["value"] == pytest.approx(perplexity(into), rel=1e-3)
+        (pair,) = json.loads(result.stdout)["pairs"].values()
+        assert pair["apparent"]["value"] == pytest.approx(perplexity(into), rel=1e-3)
         recipe = (into / "mergekit_config.yml").read_text()
-        assert f"merge_method: {found['chosen']['method']}" in recipe
+        assert f"merge_method: {pair['chosen']['method']}" in recipe
         assert ("filter: mlp" in recipe) == bool(groups)
         assert verify_merge(into).different == ()
 
@@ -217,24 +217,24 @@ def test_queries_choose_by_what_the_merge_finds(
     header, *rows = (SAMPLE / "qrels" / "test.tsv").read_text().splitlines()
     judged = [row for row in rows if row.split("\t")[0] in kept]
     (tmp_path / "qrels.tsv").write_text("\n".join([header, *judged]))
-    asked = ("--index", sample_index, *files, "--system", "query2doc")
+    options = ("--index", sample_index, *files, "--system", "query2doc")
     more = ("--metric", "nDCG@10", "--step", 1, "--resamples", 20, "--json")
-    result = run(*models[:2], *asked, *more)
+    result = run(*models[:2], *options, *more)
     (pair,) = json.loads(result.stdout)["pairs"].values()
     assert (pair["metric"], pair["unit"], pair["n"]) == ("nDCG@10", "queries", 6)
-    values = {one["candidate"]["lambda"]: one["value"] for one in pair["curves"]["nDCG@10"]}
+    values = {trial["candidate"]["lambda"]: trial["value"] for trial in pair["curves"]["nDCG@10"]}
     for weight, model in zip((0.0, 1.0), models, strict=False):
         there = ("--model", model, "--backend", "hf", "--measures", "nDCG@10", "--json")
-        again = CliRunner().invoke(app, ["evaluate-ir", *map(str, (*asked, *there))])
+        again = CliRunner().invoke(app, ["evaluate-ir", *map(str, (*options, *there))])
         assert again.exit_code == 0, again.output
         (row,) = json.loads(again.stdout)["rows"]
         assert values[weight] == pytest.approx(row["figures"]["nDCG@10"]["value"], abs=1e-9)
-    said = "58-year-old man living alone"
-    assert said not in result.output
+    secret = "58-year-old man living alone"
+    assert secret not in result.output
 
 
 @pytest.mark.parametrize(
-    ("given", "code", "said"),
+    ("arguments", "code", "message"),
     [
         ((), 2, "by one of --cohort"),
         (("--text", "{t}", "--queries", "q", "--qrels", "r"), 2, "by one of --cohort"),
@@ -252,11 +252,11 @@ def test_queries_choose_by_what_the_merge_finds(
     ],
 )
 def test_what_cannot_be_is_said(
-    models: list[Path], tmp_path: Path, given: tuple[str, ...], code: int, said: str
+    models: list[Path], tmp_path: Path, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     (tmp_path / "t").write_text("\n\n".join(TEXTS))
-    filled = [one.format(t=tmp_path / "t") for one in given]
-    assert said in run(*models[:2], *filled, code=code).stderr
+    filled = [argument.format(t=tmp_path / "t") for argument in arguments]
+    assert message in run(*models[:2], *filled, code=code).stderr
 
 
 def test_a_text_that_is_too_long_is_named_by_its_line(models: list[Path], tmp_path: Path) -> None:

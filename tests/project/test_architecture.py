@@ -280,7 +280,7 @@ def test_the_version_is_said_once() -> None:
     from indexer.writer import SOFTWARE
 
     assert f"patientdx {patientdx.__version__}" == SOFTWARE
-    said = [path for path in FILES if f'"{patientdx.__version__}"' in path.read_text("utf-8")]
-    assert said == [ROOT / "patientdx" / "__init__.py"]
+    paths = [path for path in FILES if f'"{patientdx.__version__}"' in path.read_text("utf-8")]
+    assert paths == [ROOT / "patientdx" / "__init__.py"]
     about = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert f'version = "{patientdx.__version__}"' not in about

@@ -119,18 +119,20 @@ def test_training_is_repeatable_and_leaves_words_alone() -> None:
     training = module("sibling_training")
     rows = [[(row * 7 + at * at) % 200 for at in range(16)] for row in range(8)]
     how = training.Training(steps=6, batch=2, length=16, rate=0.02, threads=1)
-    told: list[Any] = []
+    progress: list[Any] = []
     nets = [model(seed=3) for _ in range(3)]
     start = {name: tensor.clone() for name, tensor in nets[2].state_dict().items()}
     for net in nets[:2]:
-        training.train(net, rows, how, told.append)
+        training.train(net, rows, how, progress.append)
     first, second = (net.state_dict() for net in nets[:2])
     assert all(torch.equal(first[name], second[name]) for name in first)
     changed = {name for name in first if not torch.equal(first[name], start[name])}
     assert changed == {name for name in first if ".layers." in name and first[name].ndim == 2}
-    assert told[5].loss < told[0].loss
-    assert told[5].step == 6
-    assert told[5].moved == training.share_off_fallback(dict(nets[2].named_parameters()), nets[0])
+    assert progress[5].loss < progress[0].loss
+    assert progress[5].step == 6
+    assert progress[5].moved == training.share_off_fallback(
+        dict(nets[2].named_parameters()), nets[0]
+    )
 
 
 @pytest.mark.slow

@@ -19,16 +19,16 @@ BENCHMARKS = ROOT / "benchmarks"
 
 @pytest.fixture(scope="module")
 def tune() -> ModuleType:
-    found = []
+    modules = []
     for name in ("measure", "agreement", "rows", "tables", "tune_models", "tune"):
         spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
         assert spec
         assert spec.loader
-        made = importlib.util.module_from_spec(spec)
-        sys.modules[name] = made
-        spec.loader.exec_module(made)
-        found.append(made)
-    return found[-1]
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+        modules.append(module)
+    return modules[-1]
 
 
 @pytest.mark.slow

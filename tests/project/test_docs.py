@@ -48,19 +48,19 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
     assert scores == sorted(scores, reverse=True)
     assert len(scores) == 3
     index = tmp_path / "sample-index"
-    told = done("evaluate-ir", "--index", index, "--data", sample_folder(), "--json").json
-    value = told["rows"][0]["figures"]["nDCG@10"]["value"]
-    assert measured == f"nDCG@10 {round(value, 3)} over {told['rows'][0]['n']} queries"
+    table = done("evaluate-ir", "--index", index, "--data", sample_folder(), "--json").json
+    value = table["rows"][0]["figures"]["nDCG@10"]["value"]
+    assert measured == f"nDCG@10 {round(value, 3)} over {table['rows'][0]['n']} queries"
 
 
 def test_the_readme_shows_what_demo_prints(tmp_path: Path) -> None:
     (block,) = blocks("text")
     printed = patientdx("demo", env={"PATIENTDX_CACHE": str(tmp_path)}).out
     printed = printed.replace(str(tmp_path), "~/.cache/patientdx")
-    told = [line for line in block.splitlines() if line.strip() != "…"]
-    assert len(told) > 5
+    shown = [line for line in block.splitlines() if line.strip() != "…"]
+    assert len(shown) > 5
     lines = iter(printed.splitlines())
-    for line in told:
+    for line in shown:
         assert line in lines, f"in its place: {line}"
 
 
@@ -125,7 +125,7 @@ def test_links_between_pages_resolve(page: Path) -> None:
 def anchors(page: Path) -> set[str]:
     """The anchors that GitHub gives to the headings of a page."""
     headings = re.findall(r"^#+ +(.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=shown)
