@@ -47,8 +47,19 @@ def compare(exact: Answers, other: Answers) -> Agreement:
         count,
         float(np.mean([_identical(*row) for row in rows])),
         float(np.mean([same_top(*row) for row in rows])),
-        float(np.mean([_overlap(numbers[:10], found[:10]) for numbers, _, found, _ in rows])),
-        float(np.mean([_overlap(numbers, found) for numbers, _, found, _ in rows])),
+        float(
+            np.mean(
+                [
+                    _overlap(numbers[:10], numbers_returned[:10])
+                    for numbers, _, numbers_returned, _ in rows
+                ]
+            )
+        ),
+        float(
+            np.mean(
+                [_overlap(numbers, numbers_returned) for numbers, _, numbers_returned, _ in rows]
+            )
+        ),
         max(_worst(*row) for row in rows),
     )
 
@@ -56,8 +67,8 @@ def compare(exact: Answers, other: Answers) -> Agreement:
 def same_top(
     numbers: NDArray[np.int64],
     scores: NDArray[np.float64],
-    found: NDArray[np.int64],
-    given: NDArray[np.float64],
+    numbers_returned: NDArray[np.int64],
+    scores_returned: NDArray[np.float64],
     depth: int = 10,
 ) -> bool:
     """True when the first `depth` are the same, up to notes whose exact scores tie.
@@ -67,36 +78,36 @@ def same_top(
     """
     depth = min(depth, int(np.count_nonzero(numbers >= 0)))
     exact_of = dict(zip(numbers.tolist(), scores.tolist(), strict=True))
-    if len(set(found[:depth].tolist())) < depth or np.any(found[:depth] < 0):
+    if len(set(numbers_returned[:depth].tolist())) < depth or np.any(numbers_returned[:depth] < 0):
         return False
-    held = np.array([exact_of.get(number, -1.0) for number in found[:depth].tolist()])
+    held = np.array([exact_of.get(number, -1.0) for number in numbers_returned[:depth].tolist()])
     slack = TOLERANCE * np.maximum(1.0, scores[:depth])
     right_note = np.abs(held - scores[:depth]) <= slack
-    right_score = np.abs(given[:depth] - held) <= slack
+    right_score = np.abs(scores_returned[:depth] - held) <= slack
     return bool(np.all(right_note & right_score))
 
 
 def _identical(
     numbers: NDArray[np.int64],
     scores: NDArray[np.float64],
-    found: NDArray[np.int64],
-    given: NDArray[np.float64],
+    numbers_returned: NDArray[np.int64],
+    scores_returned: NDArray[np.float64],
 ) -> bool:
-    return np.array_equal(numbers, found) and np.array_equal(scores, given)
+    return np.array_equal(numbers, numbers_returned) and np.array_equal(scores, scores_returned)
 
 
-def _overlap(numbers: NDArray[np.int64], found: NDArray[np.int64]) -> float:
+def _overlap(numbers: NDArray[np.int64], numbers_returned: NDArray[np.int64]) -> float:
     wanted = numbers[numbers >= 0]
-    return float(np.isin(wanted, found).mean()) if len(wanted) else 1.0
+    return float(np.isin(wanted, numbers_returned).mean()) if len(wanted) else 1.0
 
 
 def _worst(
     numbers: NDArray[np.int64],
     scores: NDArray[np.float64],
-    found: NDArray[np.int64],
-    given: NDArray[np.float64],
+    numbers_returned: NDArray[np.int64],
+    scores_returned: NDArray[np.float64],
 ) -> float:
     exact_of = dict(zip(numbers.tolist(), scores.tolist(), strict=True))
-    pairs = zip(found[:10].tolist(), given[:10].tolist(), strict=True)
+    pairs = zip(numbers_returned[:10].tolist(), scores_returned[:10].tolist(), strict=True)
     known = [(exact_of[number], score) for number, score in pairs if number in exact_of]
     return max((abs(score - true) / true for true, score in known if true > 0), default=0.0)

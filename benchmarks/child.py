@@ -37,7 +37,7 @@ class Server:
         self.queries: dict[tuple[str, str], list[Any]] = {}
 
     def load(self) -> dict[str, Any]:
-        """Imports the engine and tells about it."""
+        """Imports the engine and describes it."""
         self.engine = _engine(self.name, self.words)
         engine = self.engine
         return {
@@ -119,9 +119,9 @@ class Server:
         texts = self.texts[workload][:count]
         numbers = np.full((len(texts), k), -1, dtype=np.int64)
         scores = np.zeros((len(texts), k), dtype=np.float64)
-        for row, (found, given) in enumerate(self.engine.answers(texts, k)):
-            numbers[row, : len(found)] = found
-            scores[row, : len(given)] = given
+        for row, (doc_numbers, doc_scores) in enumerate(self.engine.answers(texts, k)):
+            numbers[row, : len(doc_numbers)] = doc_numbers
+            scores[row, : len(doc_scores)] = doc_scores
         np.savez(into, numbers=numbers, scores=scores)
         return len(texts)
 
@@ -172,7 +172,7 @@ class Server:
         return seconds(work)
 
     def commands(self) -> dict[str, Callable[..., Any]]:
-        """What may be asked for, by name."""
+        """The commands by name."""
         return {
             method.__name__: method
             for method in (

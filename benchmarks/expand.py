@@ -2,8 +2,8 @@
 
 python benchmarks/expand.py --prompts 48 --batches 4,8,16     # needs ../shared/data, extra hf
 
-The same weights, prompts and greedy decoding for all; texts are compared before speeds are told.
-CPU seconds are told beside the clock's: on a shared machine they are what can be compared.
+The same weights, prompts and greedy decoding for all; texts are compared before speeds are printed.
+CPU seconds are printed beside the clock's: on a shared machine they are what can be compared.
 """
 
 import argparse
@@ -55,11 +55,11 @@ def timed(name: str, run: Callable[[], list[str]]) -> Timed:
     return Timed(name, time.perf_counter() - clock, time.process_time() - cpu, replies)
 
 
-def one_by_one(model: HfModel, asked: list[list[int]], new: int) -> list[str]:
+def one_by_one(model: HfModel, inputs: list[list[int]], new: int) -> list[str]:
     import torch
 
     replies = []
-    for tokens in asked:
+    for tokens in inputs:
         ids = torch.tensor([tokens], device=model.module.device)
         out = model.module.generate(
             ids,
@@ -73,15 +73,15 @@ def one_by_one(model: HfModel, asked: list[list[int]], new: int) -> list[str]:
     return replies
 
 
-def by_pipeline(model: HfModel, asked: list[list[int]], new: int, batch: int) -> list[str]:
+def by_pipeline(model: HfModel, inputs: list[list[int]], new: int, batch: int) -> list[str]:
     from transformers import pipeline
 
     tokenizer = model.tokenizer.tokenizer
     tokenizer.padding_side = "left"
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     writer = pipeline("text-generation", model=model.module, tokenizer=tokenizer)
-    told: Iterator[Any] = writer(
-        [tokenizer.decode(tokens) for tokens in asked],
+    outputs: Iterator[Any] = writer(
+        [tokenizer.decode(tokens) for tokens in inputs],
         batch_size=batch,
         return_full_text=False,
         max_new_tokens=new,
@@ -89,17 +89,17 @@ def by_pipeline(model: HfModel, asked: list[list[int]], new: int, batch: int) ->
         eos_token_id=sorted(model.ends),
         add_special_tokens=False,
     )
-    return [one[0]["generated_text"] for one in told]
+    return [output[0]["generated_text"] for output in outputs]
 
 
 def ways(model: HfModel, args: argparse.Namespace) -> Iterator[Timed]:
-    asked = prompts(args.prompts, args.seed)
-    tokens = [model.tokenizer.encode_prompt(one, args.new)[0] for one in asked]
+    inputs = prompts(args.prompts, args.seed)
+    tokens = [model.tokenizer.encode_prompt(prompt, args.new)[0] for prompt in inputs]
     settings = GenerationSettings(max_new_tokens=args.new)
-    model.generate(asked[:1], settings)  # warms up
+    model.generate(inputs[:1], settings)  # warms up
 
     def ours() -> list[str]:
-        return [completion.text for completion in model.generate(asked, settings)]
+        return [completion.text for completion in model.generate(inputs, settings)]
 
     yield timed(f"ours, batch {model.batch}", ours)
     yield timed("`model.generate`, one by one", lambda: one_by_one(model, tokens, args.new))
@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--new", type=int, default=64, help="new tokens a prompt, at most")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument(
-        "--batches", type=lambda text: [int(one) for one in text.split(",")], default=[4, 8, 16]
+        "--batches", type=lambda text: [int(size) for size in text.split(",")], default=[4, 8, 16]
     )
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--dtype", default="float32")
@@ -129,8 +129,10 @@ def main() -> None:
     print("|---|--:|--:|--:|--:|--:|--:|--:|")
     ours = rows[0]
     for row in rows:
-        written = sum(len(model.tokenizer.encode(one, start=False)) for one in row.replies)
-        same = sum(one == two for one, two in zip(row.replies, ours.replies, strict=True))
+        written = sum(len(model.tokenizer.encode(reply, start=False)) for reply in row.replies)
+        same = sum(
+            reply == our_reply for reply, our_reply in zip(row.replies, ours.replies, strict=True)
+        )
         print(
             f"| {row.name} | {row.seconds:.1f} | {row.cpu:.1f} "
             f"| {len(row.replies) / row.seconds:.2f} | {written / row.seconds:.1f} "

@@ -34,17 +34,17 @@ from evaluator.statistics.bootstrap import Resampling
 
 def losses(shape: str, runs: range) -> tuple[list[float], float, float]:
     """Of each run what halving loses to the grid; the grid's own mean regret; scores needed."""
-    found, regret, spent = [], 0.0, 0.0
+    regrets, regret, spent = [], 0.0, 0.0
     for run in runs:
         cohort = simulated(run, shape)
         evaluator = cohort.evaluator()
         everywhere = evaluator.instances.all_indices
         grid = GridSearch().search(evaluator, AUROC, everywhere)
         halving = SuccessiveHalving().search(evaluator, AUROC, everywhere)
-        found.append(cohort.truth(grid.chosen) - cohort.truth(halving.chosen))
+        regrets.append(cohort.truth(grid.chosen) - cohort.truth(halving.chosen))
         regret += (cohort.true.max() - cohort.truth(grid.chosen)) / len(runs)
         spent = max(spent, halving.evaluations / halving.exhaustive)
-    return found, regret, spent
+    return regrets, regret, spent
 
 
 def biases(strategy: Strategy, kind: str, runs: int) -> tuple[np.ndarray, np.ndarray]:
@@ -53,10 +53,10 @@ def biases(strategy: Strategy, kind: str, runs: int) -> tuple[np.ndarray, np.nda
     for seed in range(runs):
         cohort = (flat if kind == "all alike" else simulated)(seed, patients=200, deaths=40)
         settings = SelectionSettings(PatientFolds(2, seed), Resampling(resamples=1))
-        one = select_candidate(strategy, cohort.evaluator(), AUROC, settings)
-        true = np.mean([cohort.truth(fold.chosen) for fold in one.folds])
-        nested.append(one.held_out.value - true)
-        apparent.append(one.apparent.value - cohort.truth(one.chosen))
+        selection = select_candidate(strategy, cohort.evaluator(), AUROC, settings)
+        true = np.mean([cohort.truth(fold.chosen) for fold in selection.folds])
+        nested.append(selection.held_out.value - true)
+        apparent.append(selection.apparent.value - cohort.truth(selection.chosen))
     return np.array(nested), np.array(apparent)
 
 
@@ -69,20 +69,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--nested", type=int, default=1000)
-    asked = parser.parse_args()
-    each = asked.runs // len(SHAPES)
+    args = parser.parse_args()
+    each = args.runs // len(SHAPES)
     print(f"| shape | runs | within .02 | mean loss | grid's regret | scores |\n{'|--' * 6}|")
     for at, shape in enumerate(SHAPES):
-        found, regret, spent = losses(shape, range(at * each, (at + 1) * each))
-        good = np.mean(np.array(found) <= 0.02)
-        told = f"{good:.1%} | {np.mean(found):+.4f} | {regret:.4f} | {spent:.1%}"
-        print(f"| {shape} | {each} | {told} |", flush=True)
+        regrets, regret, spent = losses(shape, range(at * each, (at + 1) * each))
+        good = np.mean(np.array(regrets) <= 0.02)
+        cells = f"{good:.1%} | {np.mean(regrets):+.4f} | {regret:.4f} | {spent:.1%}"
+        print(f"| {shape} | {each} | {cells} |", flush=True)
     print(f"\n| strategy | λ | runs | bias, nested | bias, apparent |\n{'|--' * 5}|")
     for strategy in (GridSearch(), SuccessiveHalving()):
         for kind in ("all alike", "one is best"):
-            nested, apparent = biases(strategy, kind, asked.nested)
-            told = f"{shown(nested)} | {shown(apparent)}"
-            print(f"| {strategy.name} | {kind} | {asked.nested} | {told} |", flush=True)
+            nested, apparent = biases(strategy, kind, args.nested)
+            cells = f"{shown(nested)} | {shown(apparent)}"
+            print(f"| {strategy.name} | {kind} | {args.nested} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -53,8 +53,10 @@ def curve(merged: MergedModel, held_out: dict[str, list[str]], steps: int) -> li
             began = time.perf_counter()
             merged.remix(t, method=method)
             swap = time.perf_counter() - began
-            found = {kind: perplexity(merged, some) for kind, some in held_out.items()}
-            rows.append({"t": t, "method": method, "swap_seconds": swap, "perplexity": found})
+            perplexities = {kind: perplexity(merged, some) for kind, some in held_out.items()}
+            rows.append(
+                {"t": t, "method": method, "swap_seconds": swap, "perplexity": perplexities}
+            )
             print(rows[-1], file=sys.stderr, flush=True)
     return rows
 
@@ -91,23 +93,23 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=256, help="of a text, at most")
     parser.add_argument("--dtype", default="bfloat16", help="of the live model")
     parser.add_argument("--threads", type=int, default=2)
-    given = parser.parse_args()
-    merged = live([given.siblings / name for name in given.pair], given.dtype, given.threads)
-    plan = Plan(given.siblings, data=given.data, texts=given.texts, tokens=given.tokens)
+    args = parser.parse_args()
+    merged = live([args.siblings / name for name in args.pair], args.dtype, args.threads)
+    plan = Plan(args.siblings, data=args.data, texts=args.texts, tokens=args.tokens)
     held_out = judged_on(plan, merged.tokenizer)
-    rows = curve(merged, held_out, given.steps)
-    given.into.mkdir(parents=True, exist_ok=True)
+    rows = curve(merged, held_out, args.steps)
+    args.into.mkdir(parents=True, exist_ok=True)
     about = {
         "command": shlex.join(["python", *sys.argv]),
-        "pair": given.pair,
-        "dtype": given.dtype,
+        "pair": args.pair,
+        "dtype": args.dtype,
         "texts": {kind: len(some) for kind, some in held_out.items()},
-        "tokens_a_text": given.tokens,
+        "tokens_a_text": args.tokens,
         "share_off_fallback": merged.share_off_fallback,
     }
-    with atomic_writer(given.into / "curve.json") as stream:
+    with atomic_writer(args.into / "curve.json") as stream:
         json.dump({**about, "rows": rows}, stream, indent=1)
-    draw(rows, given.pair, given.into)
+    draw(rows, args.pair, args.into)
 
 
 if __name__ == "__main__":

@@ -50,19 +50,19 @@ def written(pair: list[Path], method: str, t: float, engine: Any, into: Path) ->
 def tensors(folder: Path) -> dict[str, Any]:
     from safetensors.torch import load_file
 
-    found: dict[str, Any] = {}
+    by_name: dict[str, Any] = {}
     for file in sorted(folder.glob("*.safetensors")):
-        found |= load_file(file)
-    return found
+        by_name |= load_file(file)
+    return by_name
 
 
-def apart(one: dict[str, Any], other: dict[str, Any]) -> dict[str, float]:
+def apart(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, float]:
     """How far two merges in bf16 lie apart, in representable numbers, and how often."""
-    if one.keys() != other.keys():
-        sys.exit(f"tensors differ: {sorted(one.keys() ^ other.keys())}")
+    if ours.keys() != theirs.keys():
+        sys.exit(f"tensors differ: {sorted(ours.keys() ^ theirs.keys())}")
     most, unequal, beyond, count = 0, 0, 0, 0
-    for name, tensor in one.items():
-        steps = (_ordered(tensor) - _ordered(other[name])).abs()
+    for name, tensor in ours.items():
+        steps = (_ordered(tensor) - _ordered(theirs[name])).abs()
         most = max(most, int(steps.max()))
         unequal += int((steps > 0).sum())
         beyond += int((steps > 1).sum())
@@ -96,8 +96,8 @@ def compared(
     row["live_apart"] = apart(ours, {name: held[name] for name in ours})["most_ulps"]
     if t in {0.0, 1.0}:
         row["input_apart"] = {
-            engine: apart(found, tensors(pair[int(t)]))["most_ulps"]
-            for engine, found in zip(ENGINES, (ours, theirs), strict=True)
+            engine: apart(merge, tensors(pair[int(t)]))["most_ulps"]
+            for engine, merge in zip(ENGINES, (ours, theirs), strict=True)
         }
     row["said"] = {engine: said(folder) for engine, folder in folders.items()}
     return row
@@ -111,16 +111,16 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--json", type=Path, required=True)
-    given = parser.parse_args()
-    pair = [given.siblings / name for name in given.pair]
+    args = parser.parse_args()
+    pair = [args.siblings / name for name in args.pair]
     merged = live(pair, "bfloat16", 2)
-    given.scratch.mkdir(parents=True, exist_ok=True)
+    args.scratch.mkdir(parents=True, exist_ok=True)
     rows = []
-    for number in range(given.steps + 1):
-        for method in given.methods:
-            rows.append(compared(pair, method, number / given.steps, merged, given.scratch))
+    for number in range(args.steps + 1):
+        for method in args.methods:
+            rows.append(compared(pair, method, number / args.steps, merged, args.scratch))
             print(rows[-1], file=sys.stderr, flush=True)
-    given.json.write_text(json.dumps({"pair": given.pair, "rows": rows}, indent=1))
+    args.json.write_text(json.dumps({"pair": args.pair, "rows": rows}, indent=1))
 
 
 if __name__ == "__main__":

@@ -89,10 +89,10 @@ def on_disk(
     inputs: tuple[Path, Path], folder: Path, method: str, rounds: int, *, cold: bool
 ) -> tuple[dict[str, list[Run]], Agreement]:
     """All engines in turn, so many times; the outputs of the first round are compared."""
-    found: dict[str, list[Run]] = {"floor": [], "ours": [], "mergekit": []}
+    runs_by_engine: dict[str, list[Run]] = {"floor": [], "ours": [], "mergekit": []}
     agreement = None
     for _ in range(rounds):
-        for engine, runs in found.items():
+        for engine, runs in runs_by_engine.items():
             os.sync()
             if cold:
                 drop(inputs)
@@ -105,7 +105,7 @@ def on_disk(
         for engine in ("ours", "mergekit"):
             shutil.rmtree(folder / engine)
     assert agreement is not None
-    return found, agreement
+    return runs_by_engine, agreement
 
 
 def check(agreement: Agreement) -> None:
@@ -122,7 +122,7 @@ def least(runs: list[Run], key: str = "seconds") -> float:
     return min(float(run.facts[key]) for run in runs)
 
 
-def disk_table(found: dict[str, list[Run]]) -> str:
+def disk_table(runs_by_engine: dict[str, list[Run]]) -> str:
     """Medians and least times, and their ratios to ours and to the floor."""
     head = ["one merge on disk", "s", "× ours", "× floor"]
     head += ["least s", "× ours", "× floor", "s with start and imports", "peak MiB"]
@@ -130,11 +130,11 @@ def disk_table(found: dict[str, list[Run]]) -> str:
     for engine in ("ours", "mergekit", "floor"):
         row = [TITLES[engine]]
         for of in (middle, least):
-            spent = of(found[engine])
+            spent = of(runs_by_engine[engine])
             row += [f"{spent:.2f}"]
-            row += [f"{spent / of(found[other]):.2f}" for other in ("ours", "floor")]
-        whole = median(run.whole for run in found[engine])
-        peak = max(run.peak_mb for run in found[engine])
+            row += [f"{spent / of(runs_by_engine[other]):.2f}" for other in ("ours", "floor")]
+        whole = median(run.whole for run in runs_by_engine[engine])
+        peak = max(run.peak_mb for run in runs_by_engine[engine])
         rows.append([*row, f"{whole:.2f}", f"{peak:,.0f}"])
     return markdown(head, rows)
 
@@ -160,12 +160,12 @@ def memory_table(inputs: tuple[Path, Path], method: str, mergekit_lambdas: int) 
 def disk(
     inputs: tuple[Path, Path], folder: Path, method: str, options: argparse.Namespace, nbytes: int
 ) -> None:
-    """Merges on disk, and tells how fast."""
-    found, agreement = on_disk(inputs, folder, method, options.rounds, cold=options.cold)
+    """Merges on disk and prints the speed."""
+    runs_by_engine, agreement = on_disk(inputs, folder, method, options.rounds, cold=options.cold)
     print(f"\n{method}: {agreement.equal:.4%} of the numbers equal MergeKit's, none differs")
     print(f"by more than {agreement.ulps:.2f} ulp of bfloat16.\n")
-    print(disk_table(found))
-    print("\n" + rates(found["floor"], nbytes), flush=True)
+    print(disk_table(runs_by_engine))
+    print("\n" + rates(runs_by_engine["floor"], nbytes), flush=True)
 
 
 def rates(floor: list[Run], nbytes: int) -> str:

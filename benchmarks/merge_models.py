@@ -110,25 +110,25 @@ def plan(left: Path, right: Path, method: str, t: float) -> MergePlan:
 
 def compare(ours: Path, theirs: Path, inputs: tuple[Path, Path]) -> Agreement:
     """Tensor by tensor. Raises SystemExit where names or shapes differ."""
-    found, expected, a, b = map(Checkpoint.open, (ours, theirs, *inputs))
-    if {i.name: i.shape for i in found.tensors.values()} != {
+    merged, expected, a, b = map(Checkpoint.open, (ours, theirs, *inputs))
+    if {i.name: i.shape for i in merged.tensors.values()} != {
         i.name: i.shape for i in expected.tensors.values()
     }:
         raise SystemExit("the two merges hold other tensors")
     equal = total = 0
     worst = 0.0
-    for name, info in found.tensors.items():
+    for name, info in merged.tensors.items():
         for start in range(0, info.numbers, PIECE):
             parts = [
                 each.values(name).part(start, min(start + PIECE, info.numbers))
-                for each in (found, expected, a, b)
+                for each in (merged, expected, a, b)
             ]
             same = parts[0].data.view(np.uint16) == parts[1].data.view(np.uint16)
             equal += int(np.count_nonzero(same))
             total += len(same)
             if not same.all():
                 worst = max(worst, _worst(parts, ~same))
-        for each in (found, expected, a, b):
+        for each in (merged, expected, a, b):
             each.done_with(name)
     return Agreement(equal / total, worst)
 

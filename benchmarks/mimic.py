@@ -71,23 +71,26 @@ def compare(path: Path, cohort: dict[str, Any]) -> None:
     """Raises AssertionError unless both cohorts are the same."""
     from evaluator.cohorts import read_cohort
 
-    found = {"charts": 0, "medications": 0, "procedures": 0, "outputs": 0}
+    compared = {"charts": 0, "medications": 0, "procedures": 0, "outputs": 0}
     ours_died = {}
     for stay in read_cohort(path):
         number = int(stay.stay_id)
         ours_died[number] = stay.died
         for section in ("charts", "medications"):
-            for one in getattr(stay, section):
-                item = 220000 + int(one.name.split()[1])
+            for series in getattr(stay, section):
+                item = 220000 + int(series.name.split()[1])
                 value = cohort[section][number, item]
-                assert math.isclose(one.mean, value, rel_tol=1e-9, abs_tol=1e-9), (one.mean, value)
-                found[section] += 1
+                assert math.isclose(series.mean, value, rel_tol=1e-9, abs_tol=1e-9), (
+                    series.mean,
+                    value,
+                )
+                compared[section] += 1
         for section in ("procedures", "outputs"):
             items = {220000 + int(name.split()[1]) for name in getattr(stay, section)}
             assert all((number, item) in cohort[section] for item in items)
-            found[section] += len(items)
+            compared[section] += len(items)
     assert ours_died == cohort["died"]
-    assert found == {section: len(cohort[section]) for section in found}
+    assert compared == {section: len(cohort[section]) for section in compared}
 
 
 def child(part: str, folder: Path, options: argparse.Namespace) -> Any:

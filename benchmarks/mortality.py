@@ -4,7 +4,7 @@ python benchmarks/mortality.py cohort.parquet --model smollm2 --stays 48 --batch
 
 Needs the extras hf and mortality, and `lm_eval` in the same environment (pip install lm_eval;
 an environment of its own, because it brings much along). Log-probabilities of " yes" and " no"
-are compared before speeds are told. CPU seconds stand beside the clock's: on a shared machine
+are compared before speeds are printed. CPU seconds stand beside the clock's: on a shared machine
 they are what can be compared. "Outside the body" is the share of time that is not spent inside
 the forward passes of the model's body (embedding and layers; the head is outside).
 """
@@ -45,8 +45,10 @@ class Timed(NamedTuple):
 
 def prompts(cohort: Path, stays: int) -> list[Prompt]:
     words = read_templates()
-    records = (render_stay(one, SECTIONS, templates=words) for one in read_cohort(cohort))
-    return [PAPER_QUESTION.prompt([part.text for part in one]) for one in islice(records, stays)]
+    records = (render_stay(stay, SECTIONS, templates=words) for stay in read_cohort(cohort))
+    return [
+        PAPER_QUESTION.prompt([part.text for part in record]) for record in islice(records, stays)
+    ]
 
 
 @contextmanager
@@ -85,14 +87,14 @@ def timed(name: str, module: Any, run: Callable[[], Pairs]) -> Timed:
         return Timed(name, time.perf_counter() - clock, time.process_time() - cpu, body[0], pairs)
 
 
-def ours(model: HfModel, asked: list[Prompt], answers: Any, new: int) -> Pairs:
-    found: dict[int, Any] = {}
-    for batch in model.choose(asked, answers, new):
-        found |= batch
-    return [found[place].logprobs for place in range(len(asked))]
+def ours(model: HfModel, inputs: list[Prompt], answers: Any, new: int) -> Pairs:
+    choices: dict[int, Any] = {}
+    for batch in model.choose(inputs, answers, new):
+        choices |= batch
+    return [choices[place].logprobs for place in range(len(inputs))]
 
 
-def theirs(model: HfModel, asked: list[Prompt], batch: int) -> Pairs:
+def theirs(model: HfModel, inputs: list[Prompt], batch: int) -> Pairs:
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
@@ -104,24 +106,26 @@ def theirs(model: HfModel, asked: list[Prompt], batch: int) -> Pairs:
     )
     requests = [
         Instance("loglikelihood", {}, (prompt.text, form), place)
-        for place, prompt in enumerate(asked)
+        for place, prompt in enumerate(inputs)
         for (form,) in YES_NO
     ]
-    told = [value for value, _ in harness.loglikelihood(requests, disable_tqdm=True)]
-    return list(zip(told[::2], told[1::2], strict=True))
+    logprobs = [value for value, _ in harness.loglikelihood(requests, disable_tqdm=True)]
+    return list(zip(logprobs[::2], logprobs[1::2], strict=True))
 
 
-def ways(model: HfModel, asked: list[Prompt], batches: list[int]) -> dict[str, Callable[[], Pairs]]:
+def ways(
+    model: HfModel, inputs: list[Prompt], batches: list[int]
+) -> dict[str, Callable[[], Pairs]]:
     """Every way to ask, by name; ours first."""
-    found: dict[str, Callable[[], Pairs]] = {
-        "ours, yes/no": lambda: ours(model, asked, YES_NO, 1),
+    runs: dict[str, Callable[[], Pairs]] = {
+        "ours, yes/no": lambda: ours(model, inputs, YES_NO, 1),
         "ours, all forms and two tokens": lambda: ours(
-            model, asked, PAPER_QUESTION.surface_forms, 2
+            model, inputs, PAPER_QUESTION.surface_forms, 2
         ),
     }
     for batch in batches:
-        found[f"lm-eval, batch {batch}"] = lambda batch=batch: theirs(model, asked, batch)  # type: ignore[misc]
-    return found
+        runs[f"lm-eval, batch {batch}"] = lambda batch=batch: theirs(model, inputs, batch)  # type: ignore[misc]
+    return runs
 
 
 def in_turns(
@@ -151,7 +155,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="medians of so many")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument(
-        "--batches", type=lambda text: [int(one) for one in text.split(",")], default=[1, 4, 8, 16]
+        "--batches",
+        type=lambda text: [int(size) for size in text.split(",")],
+        default=[1, 4, 8, 16],
     )
     args = parser.parse_args()
     settings = ModelSettings(
@@ -169,15 +175,15 @@ def main() -> None:
         on_gpu = str(model.module.device).startswith("cuda")
         outside = 1 - row.body / (row.seconds if on_gpu else row.cpu)
         apart = max(
-            abs(one - other)
+            abs(our_value - their_value)
             for mine, its in zip(first.pairs, row.pairs, strict=True)
-            for one, other in zip(mine, its, strict=True)
+            for our_value, their_value in zip(mine, its, strict=True)
         )
-        told = f"{apart:.1e}" if row in others else "-"
+        distance = f"{apart:.1e}" if row in others else "-"
         print(
             f"| {row.name} | {row.seconds:.1f} | {row.cpu:.1f} "
             f"| {args.stays / row.seconds:.2f} | {row.seconds / first.seconds:.2f}x "
-            f"| {row.cpu / first.cpu:.2f}x | {outside:.1%} | {told} |"
+            f"| {row.cpu / first.cpu:.2f}x | {outside:.1%} | {distance} |"
         )
 
 

@@ -61,11 +61,12 @@ class Pool:
         count = len(self._ends)
         if number < count:
             return self._line(number)
-        one, other = (
+        first, second = (
             self._line(number * 7919 % count),
             self._line((number // count + number) % count),
         )
-        return one[: one.find(" ", len(one) // 2)] + other[other.find(" ", len(other) // 2) :]
+        head, tail = first.find(" ", len(first) // 2), second.find(" ", len(second) // 2)
+        return first[:head] + second[tail:]
 
     def _line(self, number: int) -> str:
         self._file.seek(self._starts[number])
@@ -98,8 +99,8 @@ def measure_search(folder: Path) -> dict[str, float]:
     index.rank_terms(weighed[:2], 1000)
     index.rank_terms(weighed[:1], 1000)
     start = time.perf_counter()
-    for one in weighed[:32]:
-        index.rank_terms([one], 1000)
+    for query in weighed[:32]:
+        index.rank_terms([query], 1000)
     single = (time.perf_counter() - start) / 32
     start = time.perf_counter()
     index.rank_terms(weighed, 1000)

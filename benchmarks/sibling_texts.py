@@ -46,7 +46,7 @@ def _problems(path: Path) -> Iterator[str]:
 
 
 def _medical(data: Path) -> Texts:
-    reports = dict.fromkeys(one.text for one in read_patients(data / "e3c"))
+    reports = dict.fromkeys(patient.text for patient in read_patients(data / "e3c"))
     held_out = {text for text in reports if _is_held_out(text)}
     return Texts(
         tuple(text for text in reports if text not in held_out),
@@ -67,7 +67,7 @@ def chosen(some: Sequence[str], count: int, seed: int) -> list[str]:
 def shortened(some: Sequence[str], tokenizer: Any, tokens: int) -> list[str]:
     """Texts cut to their first tokens."""
     cut = tokenizer(list(some), truncation=True, max_length=tokens)["input_ids"]
-    return [tokenizer.decode(one, skip_special_tokens=True) for one in cut]
+    return [tokenizer.decode(row, skip_special_tokens=True) for row in cut]
 
 
 def packed(some: Sequence[str], tokenizer: Any, length: int) -> list[list[int]]:

@@ -43,19 +43,21 @@ class Progress(NamedTuple):
 Told = Callable[[Progress], None]
 
 
-def train(model: Any, rows: Sequence[Sequence[int]], how: Training, told: Told) -> None:
-    """Trains the layers of a model in place; `told` every twentieth of the way."""
+def train(model: Any, rows: Sequence[Sequence[int]], how: Training, on_progress: Told) -> None:
+    """Trains the layers of a model in place; calls `on_progress` every twentieth of the way."""
     import torch
 
     torch.manual_seed(how.seed)
     torch.set_num_threads(how.threads)
-    start = {name: one.detach().clone() for name, one in model.named_parameters()}
+    start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     model.requires_grad_(requires_grad=False)
     matrices = [
-        one for name, one in model.named_parameters() if ".layers." in name and one.ndim == 2
+        parameter
+        for name, parameter in model.named_parameters()
+        if ".layers." in name and parameter.ndim == 2
     ]
-    for one in matrices:
-        one.requires_grad_()
+    for parameter in matrices:
+        parameter.requires_grad_()
     optimiser = torch.optim.Muon(
         matrices, lr=how.rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"
     )
@@ -71,7 +73,7 @@ def train(model: Any, rows: Sequence[Sequence[int]], how: Training, told: Told) 
         optimiser.zero_grad()
         losses.append(loss.item())
         if step % max(1, how.steps // 20) == 0 or step == how.steps:
-            told(Progress(step, sum(losses) / len(losses), share_off_fallback(start, model)))
+            on_progress(Progress(step, sum(losses) / len(losses), share_off_fallback(start, model)))
             losses.clear()
     model.eval()
 
@@ -105,15 +107,15 @@ def _loss(model: Any, tokens: Any, *, half: bool) -> Any:
 
 def cosines(start: dict[str, Any], model: Any) -> dict[str, float]:
     """The cosine of every tensor with what it was, in float64."""
-    found = {}
+    by_name = {}
     for name, now in model.named_parameters():
         a, b = start[name].detach().double().flatten(), now.detach().double().flatten()
-        found[name] = float((a @ b / (a.norm() * b.norm())).detach())
-    return found
+        by_name[name] = float((a @ b / (a.norm() * b.norm())).detach())
+    return by_name
 
 
 def share_off_fallback(start: dict[str, Any], model: Any) -> float:
     """The share of parameters in tensors whose |cos| lets SLERP differ from linear."""
-    sizes = {name: one.numel() for name, one in model.named_parameters()}
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
     off = [name for name, cos in cosines(start, model).items() if abs(cos) <= FALLBACK]
     return float(sum(sizes[name] for name in off) / sum(sizes.values()))

@@ -62,11 +62,11 @@ def make(plan: Plan, subject: str) -> None:
     rows = packed(chosen(known, how.steps * how.batch * 3, how.seed), tokenizer, how.length)
     began, log = time.monotonic(), []
 
-    def told(now: Progress) -> None:
+    def report(now: Progress) -> None:
         log.append({**now._asdict(), "seconds": round(time.monotonic() - began, 1)})
         print(f"{subject}: {log[-1]}", file=sys.stderr, flush=True)
 
-    train(model, rows, how, told)
+    train(model, rows, how, report)
     record |= {"log": log, "cpu_seconds": round(time.process_time(), 1)}
     save(folder, model, tokenizer, record)
 
@@ -83,8 +83,10 @@ def make_instruct(plan: Plan) -> None:
     options: dict[str, Any] = {"gguf_file": path.name} if path.is_file() else {}
     place = path.parent if path.is_file() else path
     loaded = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32, **options)
-    told = loaded.config.to_dict()
-    kept = {key: told[key] for key in told if key not in {"quantization_config", "_name_or_path"}}
+    config = loaded.config.to_dict()
+    kept = {
+        key: config[key] for key in config if key not in {"quantization_config", "_name_or_path"}
+    }
     clean = type(loaded)(type(loaded.config)(**kept)).to(torch.bfloat16)
     clean.load_state_dict({k: v.to(torch.bfloat16) for k, v in loaded.state_dict().items()})
     clean.generation_config = loaded.generation_config
@@ -113,8 +115,8 @@ def _recorded(folder: Path, wanted: Mapping[str, object]) -> bool:
     path = folder / "sibling.json"
     if not path.exists():
         return False
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if {key: found.get(key) for key in wanted} != dict(wanted):
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if {key: record.get(key) for key in wanted} != dict(wanted):
         sys.exit(f"{folder} was made with other options: remove it, or choose another --into")
     return True
 
@@ -155,16 +157,16 @@ def figures(plan: Plan) -> dict[str, object]:
     return {"perplexity": perplexities, "pairs": pairs}
 
 
-def pair(one: Any, other: Any) -> dict[str, object]:
+def pair(first: Any, second: Any) -> dict[str, object]:
     """How far apart two siblings are."""
-    start = dict(one.named_parameters())
+    start = dict(first.named_parameters())
     sizes = {name: tensor.numel() for name, tensor in start.items()}
-    found = cosines(start, other)
-    off = [name for name, cos in found.items() if abs(cos) <= FALLBACK]
+    cosine_by_name = cosines(start, second)
+    off = [name for name, cos in cosine_by_name.items() if abs(cos) <= FALLBACK]
     return {
         "share_off_fallback": sum(sizes[name] for name in off) / sum(sizes.values()),
-        "tensors_off_fallback": f"{len(off)} of {len(found)}",
-        "cosines": found,
+        "tensors_off_fallback": f"{len(off)} of {len(cosine_by_name)}",
+        "cosines": cosine_by_name,
     }
 
 
@@ -178,12 +180,12 @@ def options(arguments: list[str] | None = None) -> tuple[Plan, list[str], bool]:
     for name in ("steps", "batch", "length", "seed", "threads"):
         parser.add_argument(f"--{name}", type=int, default=getattr(Training, name))
     parser.add_argument("--rate", type=float, default=Training.rate)
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     training = Training(
-        given.steps, given.batch, given.length, given.rate, seed=given.seed, threads=given.threads
+        args.steps, args.batch, args.length, args.rate, seed=args.seed, threads=args.threads
     )
-    plan = Plan(given.into, given.source, data=given.data, texts=given.texts, training=training)
-    return plan, [given.only] if given.only else list(SUBJECTS), not given.only
+    plan = Plan(args.into, args.source, data=args.data, texts=args.texts, training=training)
+    return plan, [args.only] if args.only else list(SUBJECTS), not args.only
 
 
 def main() -> None:

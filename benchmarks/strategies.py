@@ -68,9 +68,15 @@ def collection(name: str) -> Collection:
 
 def halves() -> Collection:
     """First halves of the PMC notes as queries, second halves among the E3C reports."""
-    notes = {one.patient_id: one for one in read_patients(SHARED / "pmc_patients_sample")}
-    reports = [one for one in read_patients(SHARED / "pmc_plus_e3c") if one.patient_id not in notes]
-    cut = {name: _halves_of(one.text) for name, one in notes.items()}
+    notes = {
+        patient.patient_id: patient for patient in read_patients(SHARED / "pmc_patients_sample")
+    }
+    reports = [
+        patient
+        for patient in read_patients(SHARED / "pmc_plus_e3c")
+        if patient.patient_id not in notes
+    ]
+    cut = {name: _halves_of(patient.text) for name, patient in notes.items()}
     seconds = [Patient(name, second) for name, (_, second) in cut.items()]
     queries = [Query(f"q-{name}", first) for name, (first, _) in cut.items()]
     return Collection([*reports, *seconds], queries, {f"q-{name}": {name: 1} for name in notes})
@@ -121,16 +127,18 @@ def evaluations(
     kept: "Kept",
 ) -> dict[str, Evaluation]:
     """The out-of-fold values of every system on one collection."""
-    given = collection(name)
-    qrels = dict(list(given.qrels.items())[:size])
+    dataset = collection(name)
+    qrels = dict(list(dataset.qrels.items())[:size])
     concepts = vocabulary() if any("synonyms" in system for system in systems) else []
     with tempfile.TemporaryDirectory() as folder:
-        index = build_index(Path(folder) / "index", given.patients)
+        index = build_index(Path(folder) / "index", dataset.patients)
         for system in systems:
             key = f"{name} {len(qrels)} {system} {len(candidates)}"
             if key not in kept.values:
                 made = searcher_of(system, index, concepts, generator)
-                tuning = tune_searcher(made, candidates, given.queries, qrels, MEASURES, depth=100)
+                tuning = tune_searcher(
+                    made, candidates, dataset.queries, qrels, MEASURES, depth=100
+                )
                 kept.add(key, tuning.out_of_fold)
             print(f"{name}: {system}", file=sys.stderr, flush=True)
     return {
@@ -144,13 +152,13 @@ class Kept:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         content = json.loads(path.read_text()) if path and path.exists() else {}
-        self.values = {key: Evaluation(MEASURES, one) for key, one in content.items()}
+        self.values = {key: Evaluation(MEASURES, values) for key, values in content.items()}
 
     def add(self, key: str, evaluation: Evaluation) -> None:
         """Keeps one."""
         self.values[key] = evaluation
         if self._path:
-            content = {name: dict(one.per_query) for name, one in self.values.items()}
+            content = {name: dict(values.per_query) for name, values in self.values.items()}
             self._path.write_text(json.dumps(content))
 
 

@@ -136,9 +136,10 @@ def _ours_remarks(ours: Row | None) -> list[str]:
     if ours is None or ours.differing is None:
         return []
     lines = [f"Rankings in our batch that differ from those of single calls: {ours.differing}."]
-    one, two = ms(ours, "batch"), ms(ours, "batch2")
-    if one and two:
-        lines.append(f"Two threads make our batch {one / two:.2f}x as fast as one.")
+    one_thread, two_threads = ms(ours, "batch"), ms(ours, "batch2")
+    if one_thread and two_threads:
+        ratio = one_thread / two_threads
+        lines.append(f"Two threads make our batch {ratio:.2f}x as fast as one.")
     return lines
 
 

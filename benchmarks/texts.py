@@ -51,8 +51,8 @@ class Words:
         self.stop = frozenset(text.split())
 
     def __call__(self, text: str) -> list[str]:
-        found = WORD.findall(text.lower())
-        return [word for word in found if word not in self.stop] if self.stop else found
+        words = WORD.findall(text.lower())
+        return [word for word in words if word not in self.stop] if self.stop else words
 
 
 def read_notes(corpus: Path, size: int) -> Iterator[Note]:

@@ -9,10 +9,10 @@ Ours (`MergedModel`) changes the weights of one model in memory. The other is th
 process of its own, in turn; its clock starts after imports and after a first record was asked
 about. What MergeKit writes is not synced, and is read from the page cache, as the inputs are.
 
-Log-odds at each λ are compared before any time is told: the merges differ by an ulp of bfloat16
+Log-odds at each λ are compared before any time is printed: the merges differ by an ulp of bfloat16
 here and there, and the benchmark fails where log-odds differ by more than `--within` (float32: .02;
 bfloat16, whose logits are themselves rounded to an eighth or so: .5), or at all at both ends, where
-both ways give the input itself. AUROCs are told beside them; in bfloat16 ties of rounded log-odds
+both ways give the input itself. AUROCs are printed too; in bfloat16 ties of rounded log-odds
 decide them on few stays. Without `--pair` two random models of `--size` are made; without
 `--cohort`, stays.
 """
@@ -49,17 +49,18 @@ def child(way: str, job: dict[str, Any]) -> dict[str, Any]:
     ran = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
     if ran.returncode:
         raise SystemExit(f"{way} failed:\n{ran.stderr[-2000:]}")
-    found: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
-    return found
+    result: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    return result
 
 
-def compared(found: Found, died: Any, within: float) -> str:
+def compared(runs_by_way: Found, died: Any, within: float) -> str:
     """How far the two ways agree. Raises SystemExit where that is not far enough."""
     from evaluator.statistics.discrimination import auroc
 
-    ours, theirs = ([row["odds"] for row in found[way][0]["rows"]] for way in TITLES)
+    ours, theirs = ([row["odds"] for row in runs_by_way[way][0]["rows"]] for way in TITLES)
     areas = [
-        abs(auroc(died, one) - auroc(died, other)) for one, other in zip(ours, theirs, strict=True)
+        abs(auroc(died, our_odds) - auroc(died, their_odds))
+        for our_odds, their_odds in zip(ours, theirs, strict=True)
     ]
     apart, moved = differ(ours, theirs), steps(ours)
     ends = differ([ours[0], ours[-1]], [theirs[0], theirs[-1]])
@@ -78,14 +79,14 @@ def whole(run: dict[str, Any]) -> float:
     return float(run["once"] + sum(row[part] for row in run["rows"] for part in PARTS))
 
 
-def table(found: Found) -> str:
+def table(runs_by_way: Found) -> str:
     """Medians over λ and rounds of the parts, over rounds of the whole."""
     head = ["11 λ", "once, s", "swap or write, s a λ", "load, s a λ", "score, s a λ"]
     head += ["whole search, s", "× ours", "without scoring, s", "× ours", "peak RSS, MiB"]
-    totals = {way: median(map(whole, runs)) for way, runs in found.items()}
-    bare = {way: median(map(unscored, runs)) for way, runs in found.items()}
+    totals = {way: median(map(whole, runs)) for way, runs in runs_by_way.items()}
+    bare = {way: median(map(unscored, runs)) for way, runs in runs_by_way.items()}
     rows = []
-    for way, runs in found.items():
+    for way, runs in runs_by_way.items():
         parts = [median(row[part] for run in runs for row in run["rows"]) for part in PARTS]
         rows.append(
             [
@@ -126,34 +127,32 @@ def main() -> None:
     parser.add_argument("--within", type=float, help="log-odds that the two ways may differ by")
     parser.add_argument("--folder", type=Path, help="where to work; a new folder is removed")
     parser.add_argument("--json", type=Path, help="write all that was measured")
-    given = parser.parse_args()
-    stays = read_stays(given.cohort, given.stays)
-    with tempfile.TemporaryDirectory(prefix="tune-", dir=given.folder) as scratch:
-        texts = [" ".join(one) for one in stays.records]
-        pair = given.pair or write_pair(Path(scratch), given.size, texts)
+    args = parser.parse_args()
+    stays = read_stays(args.cohort, args.stays)
+    with tempfile.TemporaryDirectory(prefix="tune-", dir=args.folder) as scratch:
+        texts = [" ".join(record) for record in stays.records]
+        pair = args.pair or write_pair(Path(scratch), args.size, texts)
         job = {
-            "pair": [str(Path(one).resolve()) for one in pair],
-            "cohort": given.cohort and str(given.cohort),
-            "stays": given.stays,
-            "dtype": given.dtype,
-            "method": given.method,
-            "threads": given.threads,
+            "pair": [str(Path(folder).resolve()) for folder in pair],
+            "cohort": args.cohort and str(args.cohort),
+            "stays": args.stays,
+            "dtype": args.dtype,
+            "method": args.method,
+            "threads": args.threads,
             "lambdas": LAMBDAS,
             "scratch": scratch,
         }
-        found: Found = {way: [] for way in TITLES}
-        for _ in range(given.rounds):
-            for way, runs in found.items():
+        runs_by_way: Found = {way: [] for way in TITLES}
+        for _ in range(args.rounds):
+            for way, runs in runs_by_way.items():
                 runs.append(child(way, job))
-    if given.json:
-        given.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
-    what = " + ".join(one.name for one in given.pair) if given.pair else f"random, {given.size}"
-    print(
-        f"{what}; {given.method}, {given.dtype}, {len(stays.died)} stays, {given.rounds} rounds\n"
-    )
-    print(compared(found, stays.died, given.within or WITHIN[given.dtype]))
-    print("\n" + table(found))
-    print(f"\n{swaps(found['ours'])}\n\n{machine()}")
+    if args.json:
+        args.json.write_text(json.dumps(runs_by_way, indent=1), encoding="utf-8")
+    what = " + ".join(folder.name for folder in args.pair) if args.pair else f"random, {args.size}"
+    print(f"{what}; {args.method}, {args.dtype}, {len(stays.died)} stays, {args.rounds} rounds\n")
+    print(compared(runs_by_way, stays.died, args.within or WITHIN[args.dtype]))
+    print("\n" + table(runs_by_way))
+    print(f"\n{swaps(runs_by_way['ours'])}\n\n{machine()}")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ Rows = list[dict[str, Any]]
 
 def recipe(pair: list[str], method: str, t: float) -> dict[str, Any]:
     """MergeKit's, in the bfloat16 that the models are kept in."""
-    models: list[dict[str, Any]] = [{"model": one} for one in pair]
+    models: list[dict[str, Any]] = [{"model": folder} for folder in pair]
     made: dict[str, Any] = {"merge_method": method, "dtype": "bfloat16", "base_model": pair[0]}
     if method == "slerp":
         return made | {"models": models, "parameters": {"t": t}}
@@ -39,7 +39,7 @@ def recipe(pair: list[str], method: str, t: float) -> dict[str, Any]:
     return made | {"models": models}
 
 
-def asked(model: Any, stays: Stays) -> list[float]:
+def log_odds(model: Any, stays: Stays) -> list[float]:
     """Log-odds of death: the code that both ways share."""
     from evaluator.mortality.answering import answer_questions
     from evaluator.mortality.predictions import prediction_from_answers
@@ -70,7 +70,7 @@ def ours(job: dict[str, Any], stays: Stays, settings: ModelSettings) -> dict[str
 
     began = perf_counter()
     made = parse_recipe(to_yaml(recipe(job["pair"], job["method"], 0.5)))
-    inputs = [Checkpoint.open(Path(one)) for one in job["pair"]]
+    inputs = [Checkpoint.open(Path(folder)) for folder in job["pair"]]
     model = MergedModel.load(plan_merge(made, inputs), settings=settings)
     once = perf_counter() - began
     rows: Rows = []
@@ -78,7 +78,7 @@ def ours(job: dict[str, Any], stays: Stays, settings: ModelSettings) -> dict[str
         began = perf_counter()
         model.remix(t, method=job["method"])
         swapped = perf_counter()
-        odds = asked(model, stays)
+        odds = log_odds(model, stays)
         spent = {"make": swapped - began, "load": 0.0, "score": perf_counter() - swapped}
         rows.append({"t": t, "odds": odds, **spent})
     return {"once": once, "rows": rows}
@@ -101,7 +101,7 @@ def by_mergekit(job: dict[str, Any], stays: Stays, settings: ModelSettings) -> d
         written = perf_counter()
         model = opened(into, settings)
         loaded = perf_counter()
-        odds = asked(model, stays)
+        odds = log_odds(model, stays)
         spent = {"make": written - began, "load": loaded - written}
         rows.append({"t": t, "odds": odds, **spent, "score": perf_counter() - loaded})
         model.close()
@@ -129,12 +129,12 @@ def main() -> None:
     stays = read_stays(cohort, job["stays"])
     settings = ModelSettings(dtype=job["dtype"], threads=job["threads"])
     first = opened(Path(job["pair"][0]), settings)
-    asked(first, Stays(stays.records[:1], stays.died[:1]))
+    log_odds(first, Stays(stays.records[:1], stays.died[:1]))
     first.close()
     del first
     gc.collect()
-    found = WAYS[way](job, stays, settings)
-    print(json.dumps(found | {"peak_mb": peak_mb()}), flush=True)
+    result = WAYS[way](job, stays, settings)
+    print(json.dumps(result | {"peak_mb": peak_mb()}), flush=True)
 
 
 if __name__ == "__main__":

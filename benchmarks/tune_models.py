@@ -49,7 +49,7 @@ def read_stays(cohort: Path | None, count: int, seed: int = 0) -> Stays:
     chosen = scoring_order(everybody, everybody.all_indices, seed, alternate_outcomes=True)[:count]
     wanted, words, sections = set(chosen.tolist()), read_templates(), parse_sections("mortality")
     records = {
-        place: [one.text for one in render_stay(stay, sections, templates=words)]
+        place: [part.text for part in render_stay(stay, sections, templates=words)]
         for place, stay in enumerate(opened)
         if place in wanted
     }
@@ -69,7 +69,7 @@ def write_pair(folder: Path, size: str, texts: list[str]) -> list[Path]:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     words = _words(texts)
-    found = []
+    folders = []
     for seed in range(2):
         torch.manual_seed(seed)
         config = LlamaConfig(
@@ -79,10 +79,10 @@ def write_pair(folder: Path, size: str, texts: list[str]) -> list[Path]:
             bos_token_id=0,
             eos_token_id=1,
         )
-        found.append(folder / "ab"[seed])
-        LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(found[-1])
-        words.save_pretrained(found[-1])
-    return found
+        folders.append(folder / "ab"[seed])
+        LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folders[-1])
+        words.save_pretrained(folders[-1])
+    return folders
 
 
 def _words(texts: list[str]) -> Any:
@@ -103,9 +103,9 @@ def _words(texts: list[str]) -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>")
 
 
-def differ(one: list[list[float]], other: list[list[float]]) -> float:
+def differ(ours: list[list[float]], theirs: list[list[float]]) -> float:
     """The greatest difference of log-odds, λ by λ and stay by stay."""
-    return float(np.max(np.abs(np.array(one) - np.array(other))))
+    return float(np.max(np.abs(np.array(ours) - np.array(theirs))))
 
 
 def steps(odds: list[list[float]]) -> float:

@@ -109,10 +109,10 @@ def start_jvm(*options: str) -> None:
 
 
 def _jar() -> Path:
-    found = importlib.util.find_spec("pyserini")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("pyserini")
+    if spec is None or spec.origin is None:
         raise ModuleNotFoundError("pyserini")
-    return next(Path(found.origin).parent.glob("resources/jars/anserini-*-fatjar.jar"))
+    return next(Path(spec.origin).parent.glob("resources/jars/anserini-*-fatjar.jar"))
 
 
 def _stub(name: str) -> None:

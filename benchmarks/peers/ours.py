@@ -72,5 +72,5 @@ class Ours(Engine):
         build_index(folder, patients(notes), analysis=AnalysisSettings("none", stemmer))
 
 
-def _same(one: Ranking, other: Ranking) -> bool:
-    return np.array_equal(one.notes, other.notes) and np.array_equal(one.scores, other.scores)
+def _same(first: Ranking, second: Ranking) -> bool:
+    return np.array_equal(first.notes, second.notes) and np.array_equal(first.scores, second.scores)

@@ -35,7 +35,7 @@ ANY_COMMAND = READING | {name: CHANGING[name] for name in ("add", "update", "del
 
 @pytest.mark.parametrize("command", list(ANY_COMMAND))
 @pytest.mark.parametrize("place", ["nothing", "empty", "file"])
-def test_where_there_is_no_index_that_is_said(command: str, place: str, tmp_path: Path) -> None:
+def test_where_there_is_no_index_that_is_reported(command: str, place: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_bytes(NEW)
     before = digests(tmp_path)

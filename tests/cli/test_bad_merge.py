@@ -166,7 +166,7 @@ def test_what_is_unsound_is_done_where_it_is_asked_for(name: str, place: Path) -
     assert patientdx("merge", "--verify", "out").code == 0
 
 
-def test_what_only_changes_the_context_is_told(place: Path) -> None:
+def test_what_only_changes_the_context_is_reported(place: Path) -> None:
     remade(random_tensors(2), sliding_window=4096, max_position_embeddings=8192)
     outcome = patientdx(*SLERP, "--into", "out")
     assert outcome.code == 0, outcome.err
@@ -207,7 +207,7 @@ def test_an_empty_target_is_taken_and_a_missing_parent_refused(place: Path) -> N
     assert not (place / "no").exists()
 
 
-def test_a_full_disk_is_told_before_anything_is_written(
+def test_a_full_disk_is_reported_before_anything_is_written(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil.disk_usage(place)._replace(free=1000)
@@ -234,7 +234,7 @@ def test_a_recipe_is_refused_with_its_line(place: Path) -> None:
     )
 
 
-def test_a_method_of_mergekit_s_is_said_to_go_to_it(place: Path) -> None:
+def test_a_method_of_mergekit_s_is_reported_to_go_to_it(place: Path) -> None:
     (place / "t.yml").write_text(
         "merge_method: ties\nmodels: [{model: math-model}, {model: medical-model}]\n", "utf-8"
     )

@@ -70,7 +70,9 @@ def test_bad_judgements_are_named(
 
 
 @pytest.mark.parametrize("words", [("",), (" \n",), ("-",), ("--file", "-"), ("--file", "{empty}")])
-def test_an_empty_query_is_told(words: tuple[str, ...], sample_index: Path, tmp_path: Path) -> None:
+def test_an_empty_query_is_reported(
+    words: tuple[str, ...], sample_index: Path, tmp_path: Path
+) -> None:
     (tmp_path / "empty").write_bytes(b"\n")
     arguments = [arg.format(empty=tmp_path / "empty") for arg in words]
     check_refusal(patientdx("search", *arguments, "--index", sample_index), "the query is empty")
@@ -133,7 +135,7 @@ def test_outputs_that_cannot_be_written_are_named(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("command", ["search", "evaluate-ir"])
-def test_a_full_disk_is_told(command: str, sample_index: Path) -> None:
+def test_a_full_disk_is_reported(command: str, sample_index: Path) -> None:
     options = {
         "search": ("--queries", sample_folder() / "queries.jsonl", "--write-run", "/dev/full"),
         "evaluate-ir": ("--data", sample_folder(), "--write-run", "/dev/full"),

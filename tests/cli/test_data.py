@@ -22,7 +22,7 @@ def test_nothing_is_fetched_that_is_not_allowed(hub: str, tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_unknown_data_are_told(tmp_path: Path) -> None:
+def test_unknown_data_are_reported(tmp_path: Path) -> None:
     outcome = patientdx("data", "get", "nothing", "--into", tmp_path / "x", "--allow-fetch")
     assert outcome.code == 1
     assert "nothing" in outcome.err

@@ -124,7 +124,7 @@ def test_values_of_every_query_and_the_run_are_written(sample_index: Path, tmp_p
     assert read_run(run) == read_run(searched)
 
 
-def test_queries_without_text_or_judgement_are_told(sample_index: Path, tmp_path: Path) -> None:
+def test_queries_without_text_or_judgement_are_reported(sample_index: Path, tmp_path: Path) -> None:
     queries, qrels = tmp_path / "queries.tsv", tmp_path / "qrels.tsv"
     queries.write_text("a\tfever\nb\trash\nc\tcough\n", encoding="utf-8")
     qrels.write_text("a 0 demo-001 1\nz 0 demo-001 1\n", encoding="utf-8")

@@ -170,7 +170,7 @@ def test_a_query_without_a_reply_goes_on_unexpanded(cache: Path) -> None:
     assert SECRET not in outcome.out + outcome.err
 
 
-def test_the_prompt_is_shown_and_said_to_be_reconstructed(cache: Path) -> None:
+def test_the_prompt_is_shown_and_marked_as_reconstructed(cache: Path) -> None:
     outcome = run(cache, "expand", "keywords", "--show-prompt")
     assert "missing keywords" in outcome.out
     assert "{patient_data}" in outcome.out
@@ -189,7 +189,7 @@ def test_the_prompt_is_shown_and_said_to_be_reconstructed(cache: Path) -> None:
         (("--expand", "keywords", "--model", "http://192.0.2.1:1"), 1, "another machine"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_sentence(
+def test_what_cannot_be_done_is_reported_in_a_sentence(
     sample_index: Path, cache: Path, args: tuple[str, ...], code: int, message: str
 ) -> None:
     outcome = run(cache, "search", SECRET, "--index", sample_index, *args)

@@ -161,7 +161,7 @@ def test_every_example_runs(
     assert "no patient matches" not in outcome.err
 
 
-def test_the_epilog_tells_exit_codes_and_variables() -> None:
+def test_the_epilog_reports_exit_codes_and_variables() -> None:
     text = " ".join(done("--help").out.split())
     for words in ("0 done", "1 failed", "2 wrong usage", "130 interrupted", "NO_COLOR"):
         assert words in text

@@ -69,7 +69,7 @@ def test_build_takes_named_fields(tmp_path: Path) -> None:
         (("--stemmer", "porter"), "english", "porter", {"run": True, "running": True}),
     ],
 )
-def test_build_keeps_how_it_was_told_to_analyse(
+def test_build_keeps_the_analysis_of_its_options(
     options: tuple[str, ...], words: str, stemmer: str, is_hit: dict[str, bool], tmp_path: Path
 ) -> None:
     note = {"_id": "1", "text": "The nose was running"}
@@ -94,7 +94,7 @@ def test_build_takes_a_stop_list_of_ones_own(tmp_path: Path) -> None:
     assert done("search", "comment", "-q", "--index", index).lines == ["1"]
 
 
-def test_info_tells_how_the_index_was_made(folder: Path) -> None:
+def test_info_reports_how_the_index_was_made(folder: Path) -> None:
     as_json = done("index", "info", "--index", folder, "--json")
     assert as_json.err == ""
     facts = as_json.json
@@ -122,7 +122,7 @@ def test_add_puts_new_patients_beside_the_old(folder: Path) -> None:
     assert done("search", "measles", "-q", "--index", folder).lines == ["c-1"]
 
 
-def test_add_puts_a_new_note_in_place_of_the_old_only_when_told(folder: Path) -> None:
+def test_add_puts_a_new_note_in_place_of_the_old_only_when_requested(folder: Path) -> None:
     before = digests(folder)
     new = rows({**ANN, "text": "Ann now has scurvy."}, CAT)
     refused = patientdx("index", "add", "-", "--index", folder, stdin=new)
@@ -186,7 +186,7 @@ def test_verify_reads_every_byte(folder: Path) -> None:
     assert damaged["file"] == str(segment)
 
 
-def test_build_replaces_an_index_only_when_told(folder: Path) -> None:
+def test_build_replaces_an_index_only_when_requested(folder: Path) -> None:
     before = digests(folder)
     refused = patientdx("index", "build", "-", "--into", folder, stdin=rows(CAT))
     assert refused.code == 1

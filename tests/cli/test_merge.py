@@ -270,7 +270,7 @@ def test_presets_are_listed_and_shown_and_name_the_published_merge() -> None:
         (("r.yml", "--dtype", "float16"), "--dtype goes with --method"),
     ],
 )
-def test_wrong_usage_is_told(args: tuple[str, ...], message: str, place: Path) -> None:
+def test_wrong_usage_is_reported(args: tuple[str, ...], message: str, place: Path) -> None:
     outcome = run("merge", *(arg for arg in args if arg != "merge"))
     assert (outcome.code, outcome.out) == (2, "")
     assert message in outcome.err

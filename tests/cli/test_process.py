@@ -53,7 +53,7 @@ def test_demo_mends_a_damaged_index_of_its_own(tmp_path: Path) -> None:
     assert patientdx("demo", env=env).out == first.out
 
 
-def test_doctor_tells_of_the_machine_and_of_every_extra(tmp_path: Path) -> None:
+def test_doctor_reports_the_machine_and_of_every_extra(tmp_path: Path) -> None:
     env: dict[str, str | None] = {"PATIENTDX_CACHE": str(tmp_path)}
     as_json = patientdx("doctor", "--json", env=env)
     assert (as_json.code, as_json.err) == (0, "")
@@ -68,7 +68,7 @@ def test_doctor_tells_of_the_machine_and_of_every_extra(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("start", [("-m", "patientdx"), ("cli.py",)])
-def test_a_process_of_its_own_tells_its_exit_code(start: tuple[str, ...], folder: Path) -> None:
+def test_a_process_of_its_own_returns_its_exit_code(start: tuple[str, ...], folder: Path) -> None:
     def run(*args: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, *start, *map(str, args)]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

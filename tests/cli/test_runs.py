@@ -105,7 +105,7 @@ def test_other_articles_leaves_out_patients_of_the_same_one(tmp_path: Path) -> N
     assert sorted(done(*other_articles).lines) == ["7-1", "77-1", "77-2", "770-1", "z"]
 
 
-def test_an_unknown_patient_is_told_by_id(sample_index: Path) -> None:
+def test_an_unknown_patient_is_reported_by_id(sample_index: Path) -> None:
     outcome = patientdx("similar", "demo-999", "--index", sample_index)
     assert (outcome.code, outcome.out) == (1, "")
     assert outcome.err == (

@@ -168,7 +168,7 @@ def test_groups_of_tensors_have_a_lambda_each(
         (("{0}", "{1}", "--epsilon", "0"), 1, "above zero"),
     ],
 )
-def test_what_cannot_be_is_said(
+def test_what_cannot_be_is_reported(
     cohort: Path,
     models: list[Path],
     tmp_path: Path,

@@ -251,7 +251,7 @@ def test_queries_choose_by_what_the_merge_finds(
         (("--text", "{t}", "--ablation", "x.pdf", "--without-math", "a"), 1, "written as .txt"),
     ],
 )
-def test_what_cannot_be_is_said(
+def test_what_cannot_be_is_reported(
     models: list[Path], tmp_path: Path, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     (tmp_path / "t").write_text("\n\n".join(TEXTS))

@@ -96,7 +96,7 @@ def need_version(package: str) -> None:
 # The index ---------------------------------------------------------------------------------------
 
 
-def test_the_index_verifies_and_tells_what_it_holds() -> None:
+def test_the_index_verifies_and_reports_what_it_holds() -> None:
     assert "29 patients, every byte as committed" in run("index", "verify", "--index", "index").err
     facts = run("index", "info", "--index", "index", "--json").json
     assert (facts["patients"], facts["segments"], facts["deleted"]) == (29, 2, 3)

@@ -113,7 +113,7 @@ def test_other_settings_share_the_files_and_nothing_else(
 
 @settings(parent=many_examples, max_examples=max(20, EXAMPLES // 4))
 @given(case=cases)
-def test_the_index_tells_what_it_holds(case: Case) -> None:
+def test_the_index_reports_what_it_holds(case: Case) -> None:
     with make_world(case) as world:
         index = Index.open(world.folder)
         oracle = world.oracle(index.bm25)

@@ -132,7 +132,7 @@ def test_a_field_of_another_kind_is_damage(field: str, inner: str, value: object
             Manifest.from_bytes(raw, PATH)
 
 
-def test_a_newer_version_is_told_apart_from_damage() -> None:
+def test_a_newer_version_is_distinguished_from_damage() -> None:
     data = json.loads(MANIFEST.to_bytes())
     data |= {"version": 99, "what comes then": True}
     with pytest.raises(IndexFolderError, match="format version 99, this program reads") as error:

@@ -77,7 +77,7 @@ def test_two_models_are_merged_as_mergekit_does_it(place: Path, dtype: DType, t:
     for method, tensors in wanted.items():
         merged.remix(t, method=method)
         for name, tensor in live(merged).items():
-            inputs = [one[name] for one in hand]
+            inputs = [source[name] for source in hand]
             if dtype == "float32":
                 assert (tensor - tensors[name]).abs().max() < 1e-6
             else:
@@ -94,7 +94,7 @@ def test_many_models_are_merged_as_mergekit_does_it(
         wanted = mergekit(three, method, "bfloat16", weight=list(weights))
         merged.remix(TensorWeights(method, weights))
         for name, tensor in live(merged).items():
-            assert agree(tensor, wanted[name], [one[name] for one in hand]), (method, name)
+            assert agree(tensor, wanted[name], [tensors[name] for tensors in hand]), (method, name)
 
 
 @pytest.mark.parametrize("method", ["slerp", "linear", "multislerp"])
@@ -219,7 +219,7 @@ def test_vocabularies_of_two_sizes(place: Path, keep: int) -> None:
     for t in (0.0, 0.4, 1.0):
         merged.remix(t)
         output = live(merged)["lm_head.weight"]
-        common = min(len(one["lm_head.weight"]) for one in hand)
+        common = min(len(tensors["lm_head.weight"]) for tensors in hand)
         assert output.shape[0] == rows == merged.module.config.vocab_size
         if t in {0.0, 1.0}:
             assert same_bits(output[:common], hand[int(t)]["lm_head.weight"][:common])

@@ -64,7 +64,7 @@ def job_of(recipe: dict[str, Any], **options: Any) -> MergeJob:
 def named(recipe: dict[str, Any]) -> list[Path]:
     """The folders of a recipe's models."""
     slices = [source for each in recipe.get("slices", ()) for source in each["sources"]]
-    return [Path(one["model"]) for one in (*recipe.get("models", ()), *slices)]
+    return [Path(entry["model"]) for entry in (*recipe.get("models", ()), *slices)]
 
 
 def compare(recipe: dict[str, Any], place: Path, **options: Any) -> None:
@@ -154,7 +154,7 @@ def test_slices_that_cover_the_model_give_mergekit_s_tensors(
     a, b = pairs()
     slices = [
         {
-            "sources": [{"model": str(one), "layer_range": [at, at + 1]} for one in (a, b)],
+            "sources": [{"model": str(model), "layer_range": [at, at + 1]} for model in (a, b)],
             "parameters": {"t": t},
         }
         for at, t in enumerate(([0.1, 0.2], BY_PART))
@@ -217,7 +217,7 @@ def test_other_methods_pass_through(more: dict[str, Any], pairs: MakePair, tmp_p
     if recipe.pop("move", False):
         ranges = [(a, [0, 2]), (b, [1, 2]), (a, [0, 1])]
         recipe["slices"] = [
-            {"sources": [{"model": str(one), "layer_range": layers}]} for one, layers in ranges
+            {"sources": [{"model": str(model), "layer_range": layers}]} for model, layers in ranges
         ]
         recipe["parameters"] = {}
     recipe = {key: value for key, value in recipe.items() if value is not None}
@@ -261,7 +261,7 @@ def test_a_tied_model_and_one_that_is_not_make_one_that_is_not(tmp_path: Path) -
 
 def test_slices_that_drop_layers_are_for_mergekit(pairs: MakePair, tmp_path: Path) -> None:
     a, b = pairs()
-    sources = [{"model": str(one), "layer_range": [0, 1]} for one in (a, b)]
+    sources = [{"model": str(model), "layer_range": [0, 1]} for model in (a, b)]
     recipe: dict[str, Any] = {"slices": [{"sources": sources}], "merge_method": "slerp"}
     recipe["base_model"] = str(a)
     recipe["parameters"] = {"t": 0.5}

@@ -98,7 +98,7 @@ def test_no_tensor_is_written_twice(inputs: tuple[Checkpoint, ...]) -> None:
         MergePlan(inputs, (task, task)).check()
 
 
-def test_the_digest_tells_plans_apart(inputs: tuple[Checkpoint, ...]) -> None:
+def test_the_digest_distinguishes_plans(inputs: tuple[Checkpoint, ...]) -> None:
     plan = MergePlan(inputs, (embedding(50, 0.2, 0.3, 0.5),))
     again = tuple(Checkpoint.open(each.folder) for each in inputs)
     assert plan.digest == MergePlan(again, plan.tensors).digest

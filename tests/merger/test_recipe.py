@@ -117,7 +117,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("text", BAD)
-def test_what_cannot_be_used_is_told_with_its_line(text: str, tmp_path: Path) -> None:
+def test_what_cannot_be_used_is_reported_with_its_line(text: str, tmp_path: Path) -> None:
     line, said = BAD[text]
     path = tmp_path / "recipe.yml"
     path.write_text(text, encoding="utf-8")
@@ -188,30 +188,30 @@ def test_models_are_renamed_wherever_they_are_named() -> None:
     names = {ModelRef("A"): "X", ModelRef("B", lora="L"): {"model": {"path": "y+z"}}}
     made = rename_models(data, names)
     assert made["base_model"] == made["tokenizer"]["source"] == "X"
-    assert [one["model"] for one in made["slices"][0]["sources"]] == [
+    assert [source["model"] for source in made["slices"][0]["sources"]] == [
         "X",
         {"model": {"path": "y+z"}},
     ]
 
 
 def test_the_presets_are_the_paper_s_models_and_their_ablations() -> None:
-    names = {one.name for one in list_presets()}
+    names = {preset.name for preset in list_presets()}
     models = ("patientdx-7b", "patientdx-8b", "patientbiodx-8b")
     ablations = ("", "-without-math", "-without-slerp", "-without-both")
     assert names == {f"{model}{ablation}" for model in models for ablation in ablations}
-    for one in list_presets():
-        recipe = parse_recipe(one.text, one.name)
+    for preset in list_presets():
+        recipe = parse_recipe(preset.text, preset.name)
         assert recipe.mergekit_only_feature() is None
-        assert "*inferred*" in one.text
-        without_math, linear = "-math" in one.name, "-slerp" in one.name
-        if one.name.endswith("both"):
+        assert "*inferred*" in preset.text
+        without_math, linear = "-math" in preset.name, "-slerp" in preset.name
+        if preset.name.endswith("both"):
             without_math = linear = True
         assert recipe.method == ("linear" if linear else "slerp")
         # Math is the base, the first: t = 0 is the left end of the paper's figure 1.
         assert recipe.inputs[0] == recipe.base_model
         assert ("dart-math" in recipe.base.path) == (not without_math)
         assert not any("dart-math" in ref.path for ref in recipe.inputs[1:])
-        assert ("*reconstructed*" in one.text) == (without_math or linear)
+        assert ("*reconstructed*" in preset.text) == (without_math or linear)
     assert PUBLISHED in load_preset("patientdx-7b").text
     with pytest.raises(PatientDxError, match="no preset"):
         load_preset("patientdx-70b")

@@ -123,7 +123,7 @@ def test_an_aligned_vocabulary_is_mergekit_s_work(tmp_path: Path) -> None:
 WORDS = {i: f"w{i}" for i in range(10)}
 
 
-def test_rows_that_differ_are_told_and_chosen() -> None:
+def test_rows_that_differ_are_reported_and_chosen() -> None:
     same = Vocabulary(WORDS)
     assert choose_rows(["A", "B"], [10, 10], [same, same], 0).rows == 10
     assert choose_rows(["A", "B"], [16, 16], [same, same], 0).rows == 16, "padding of both stays"

@@ -276,7 +276,7 @@ def test_every_module_s_all_is_true(name: str) -> None:
         assert hasattr(module, public), public
 
 
-def test_the_version_is_said_once() -> None:
+def test_the_version_is_written_once() -> None:
     from indexer.writer import SOFTWARE
 
     assert f"patientdx {patientdx.__version__}" == SOFTWARE

@@ -103,7 +103,7 @@ def answers(module: ModuleType, numbers: list[int], scores: list[float]) -> obje
 
 
 @pytest.mark.parametrize(
-    ("found", "given", "same"),
+    ("numbers", "scores", "same"),
     [
         ([1, 2, 3, 4], [3.0, 2.0, 2.0, 1.0], True),
         ([1, 3, 2, 4], [3.0, 2.0, 2.0, 1.0], True),
@@ -116,10 +116,10 @@ def answers(module: ModuleType, numbers: list[int], scores: list[float]) -> obje
     ],
 )
 def test_same_top_forgives_ties_alone(
-    agreement: ModuleType, found: list[int], given: list[float], same: bool
+    agreement: ModuleType, numbers: list[int], scores: list[float], same: bool
 ) -> None:
     exact = answers(agreement, [1, 2, 3, 4], [3.0, 2.0, 2.0, 1.0])
-    result = agreement.compare(exact, answers(agreement, found, given))
+    result = agreement.compare(exact, answers(agreement, numbers, scores))
     assert result.top10 == float(same)
 
 

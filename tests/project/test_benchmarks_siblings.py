@@ -73,8 +73,8 @@ def test_texts_to_learn_from_and_to_be_judged_by_are_apart(data: Path) -> None:
     assert len(problems.train) == len(problems.held_out) == 90
     assert len(reports.train) + len(reports.held_out) == 200
     assert 3 <= len(reports.held_out) <= 20
-    for found in (problems, reports):
-        assert not {*found.train} & {*found.held_out}
+    for subject in (problems, reports):
+        assert not {*subject.train} & {*subject.held_out}
     assert texts.chosen(reports.train, 5, 1) == texts.chosen(reports.train, 5, 1)
     assert texts.chosen(reports.train, 5, 1) != texts.chosen(reports.train, 5, 2)
 
@@ -91,13 +91,13 @@ def test_packed_rows_are_the_texts_one_after_another() -> None:
 
 @pytest.mark.slow
 def test_each_sibling_learns_its_subject_and_moves_far_enough(made: Path) -> None:
-    found = json.loads((made / "siblings.json").read_text())
-    before = found["perplexity"]["instruct"]
+    report = json.loads((made / "siblings.json").read_text())
+    before = report["perplexity"]["instruct"]
     for subject in ("math", "medical"):
-        assert found["perplexity"][subject][subject] < before[subject]
-        assert found["pairs"][f"instruct-{subject}"]["share_off_fallback"] > 1 / 3
-    assert found["pairs"]["math-medical"]["tensors_off_fallback"].endswith(" of 21")
-    assert "siblings.py" in found["command"]
+        assert report["perplexity"][subject][subject] < before[subject]
+        assert report["pairs"][f"instruct-{subject}"]["share_off_fallback"] > 1 / 3
+    assert report["pairs"]["math-medical"]["tensors_off_fallback"].endswith(" of 21")
+    assert "siblings.py" in report["command"]
 
 
 @pytest.mark.slow
@@ -140,14 +140,14 @@ def test_the_ends_of_the_curve_are_the_siblings(made: Path, data: Path, tmp_path
     pytest.importorskip("matplotlib")
     options = ("--siblings", made, "--data", data, "--into", tmp_path)
     run("lambda_curve.py", *options, "--steps", "2", "--texts", "4")
-    found = json.loads((tmp_path / "curve.json").read_text())
+    report = json.loads((tmp_path / "curve.json").read_text())
     judged = json.loads((made / "siblings.json").read_text())
-    rows = [(row["t"], row["method"]) for row in found["rows"]]
+    rows = [(row["t"], row["method"]) for row in report["rows"]]
     assert rows == [(0.0, "slerp"), (0.5, "slerp"), (0.5, "linear"), (1.0, "slerp")]
-    assert found["rows"][0]["perplexity"] == judged["perplexity"]["math"]
-    assert found["rows"][3]["perplexity"] == judged["perplexity"]["medical"]
+    assert report["rows"][0]["perplexity"] == judged["perplexity"]["math"]
+    assert report["rows"][3]["perplexity"] == judged["perplexity"]["medical"]
     pair = judged["pairs"]["math-medical"]["share_off_fallback"]
-    assert found["share_off_fallback"] == pytest.approx(pair)
+    assert report["share_off_fallback"] == pytest.approx(pair)
     assert (tmp_path / "curve.svg").stat().st_size > 1000
     assert (tmp_path / "curve.png").stat().st_size > 1000
 

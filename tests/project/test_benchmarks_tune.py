@@ -50,17 +50,17 @@ def test_ways_that_differ_are_noticed(tune: ModuleType) -> None:
     rows = np.random.default_rng(0).normal(size=(11, 6)).tolist()
     died = np.arange(6) % 2 == 0
 
-    def found(other: list[list[float]]) -> dict[str, list[dict[str, object]]]:
+    def runs(other: list[list[float]]) -> dict[str, list[dict[str, object]]]:
         sides = {"ours": rows, "written": other}
-        return {name: [{"rows": [{"odds": one} for one in of]}] for name, of in sides.items()}
+        return {name: [{"rows": [{"odds": odds} for odds in of]}] for name, of in sides.items()}
 
-    assert "differ by 0 at most" in tune.compared(found(rows), died, 0.01)
-    inner = [list(one) for one in rows]
+    assert "differ by 0 at most" in tune.compared(runs(rows), died, 0.01)
+    inner = [list(odds) for odds in rows]
     inner[5][2] += 0.02
     with pytest.raises(SystemExit, match="the two ways differ"):
-        tune.compared(found(inner), died, 0.01)
-    assert "(0 at both ends)" in tune.compared(found(inner), died, 0.03)
-    end = [list(one) for one in rows]
+        tune.compared(runs(inner), died, 0.01)
+    assert "(0 at both ends)" in tune.compared(runs(inner), died, 0.03)
+    end = [list(odds) for odds in rows]
     end[10][0] += 1e-6
     with pytest.raises(SystemExit):
-        tune.compared(found(end), died, 0.03)
+        tune.compared(runs(end), died, 0.03)

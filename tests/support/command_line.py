@@ -28,8 +28,8 @@ def walk(command: Any, names: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
     inner = getattr(command, "commands", None)
     if inner is None:
         yield names, command
-    for name, one in (inner or {}).items():
-        yield from walk(one, (*names, name))
+    for name, subcommand in (inner or {}).items():
+        yield from walk(subcommand, (*names, name))
 
 
 COMMANDS = dict(walk(typer.main.get_command(cli.app)))
@@ -81,11 +81,11 @@ def done(*args: object, stdin: bytes | str = b"") -> Outcome:
 SECRET = "Zaphodine"  # a word of notes and queries in tests of bad input
 
 
-def check_refusal(outcome: Outcome, said: str) -> None:
+def check_refusal(outcome: Outcome, message: str) -> None:
     """One line of error that holds `said`, one of hint, and not a word of the notes."""
     assert (outcome.code, outcome.out) == (1, "")
     assert re.fullmatch(r"error: [^\n]+\n\nhint: [^\n]+\n", outcome.err), outcome.err
-    assert said in outcome.err.partition("\n")[0]
+    assert message in outcome.err.partition("\n")[0]
     assert SECRET not in outcome.err
 
 
@@ -124,14 +124,14 @@ def make_two_segments(folder: Path) -> Path:
 def hits(*args: object, stdin: bytes | str = b"") -> list[dict[str, Any]]:
     """The hits of a search, by way of --json."""
     outcome = done(*args, "--json", stdin=stdin)
-    found: list[dict[str, Any]] = outcome.json["hits"]
-    assert outcome.err == ("" if found else "no patient matches\n")
-    return found
+    ranking: list[dict[str, Any]] = outcome.json["hits"]
+    assert outcome.err == ("" if ranking else "no patient matches\n")
+    return ranking
 
 
-def scored(found: list[dict[str, Any]]) -> list[tuple[str, float]]:
+def scored(ranking: list[dict[str, Any]]) -> list[tuple[str, float]]:
     """Hits as (id, score)."""
-    return [(hit["patient_id"], hit["score"]) for hit in found]
+    return [(hit["patient_id"], hit["score"]) for hit in ranking]
 
 
 def sample(name: str) -> list[dict[str, Any]]:
@@ -152,7 +152,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 def rows(*patients: Mapping[str, object]) -> bytes:
     """Patients as JSON lines."""
-    return b"".join(json.dumps(one).encode() + b"\n" for one in patients)
+    return b"".join(json.dumps(patient).encode() + b"\n" for patient in patients)
 
 
 NEW = rows({"_id": "n-1", "text": f"{SECRET} fever"})

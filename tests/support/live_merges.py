@@ -22,7 +22,7 @@ def siblings(
     words = tokenizer()
     vocabulary = len(words) + rows
     start = model(vocabulary=vocabulary, tie_word_embeddings=tied).state_dict()
-    found = []
+    folders = []
     for number in range(count):
         net = model(vocabulary=vocabulary, tie_word_embeddings=tied)
         torch.manual_seed(number)
@@ -30,10 +30,10 @@ def siblings(
             size = 0.005 if NEAR in name else 0.5
             noise = torch.randn_like(tensor) * max(float(start[name].std()), 0.2) * size
             tensor.copy_(start[name] + (noise if number else 0))
-        found.append(folder / f"{dtype}-{tied}-{rows}-{number}")
-        net.to(getattr(torch, dtype)).save_pretrained(found[-1])
-        words.save_pretrained(found[-1])
-    return found
+        folders.append(folder / f"{dtype}-{tied}-{rows}-{number}")
+        net.to(getattr(torch, dtype)).save_pretrained(folders[-1])
+        words.save_pretrained(folders[-1])
+    return folders
 
 
 def plan_of(
@@ -62,7 +62,7 @@ def state(folder: Path) -> dict[str, Any]:
     return dict(load_file(folder / "model.safetensors"))
 
 
-def agree(one: Any, other: Any, inputs: Sequence[Any]) -> bool:
+def agree(ours: Any, theirs: Any, inputs: Sequence[Any]) -> bool:
     """Whether two merges of one dtype differ by no more than one representable number.
 
     Where the inputs cancel to less than a hundredth, float32 has lost those digits: there by no
@@ -70,12 +70,12 @@ def agree(one: Any, other: Any, inputs: Sequence[Any]) -> bool:
     """
     import torch
 
-    assert one.dtype == other.dtype
-    bits = {2: torch.int16, 4: torch.int32}[one.element_size()]
-    apart = (_ordered(one.view(bits)) - _ordered(other.view(bits))).abs()
+    assert ours.dtype == theirs.dtype
+    bits = {2: torch.int16, 4: torch.int32}[ours.element_size()]
+    apart = (_ordered(ours.view(bits)) - _ordered(theirs.view(bits))).abs()
     size = torch.stack([each.float().abs() for each in inputs]).amax(0)
-    small = other.float().abs() < 0.01 * size
-    near = (one.float() - other.float()).abs() <= 1e-4 * size
+    small = theirs.float().abs() < 0.01 * size
+    near = (ours.float() - theirs.float()).abs() <= 1e-4 * size
     return bool(((apart <= 1) | (small & near)).all())
 
 
@@ -86,15 +86,15 @@ def _ordered(bits: Any) -> Any:
     return wide.where(wide >= 0, -wide - low)
 
 
-def same_bits(one: Any, other: Any) -> bool:
+def same_bits(ours: Any, theirs: Any) -> bool:
     """Whether two tensors are equal in type, shape and every bit."""
     import torch
 
-    if one.dtype != other.dtype or one.shape != other.shape:
+    if ours.dtype != theirs.dtype or ours.shape != theirs.shape:
         return False
     return bool(
         torch.equal(
-            one.contiguous().view(-1).view(torch.uint8),
-            other.contiguous().view(-1).view(torch.uint8),
+            ours.contiguous().view(-1).view(torch.uint8),
+            theirs.contiguous().view(-1).view(torch.uint8),
         )
     )

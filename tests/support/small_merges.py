@@ -40,10 +40,12 @@ def save_model(
 
 def save_pair(folder: Path, **options: Any) -> tuple[Path, Path]:
     """Models `a` and `b`, of which half of the tensors are nearly parallel."""
-    one = {key: value for key, value in options.items() if not key.startswith("b_")}
-    two = one | {key[2:]: value for key, value in options.items() if key.startswith("b_")}
-    first = save_model(folder / "a", seed=1, **one)
-    save_model(folder / "b", seed=2, near=first, **two)
+    first_options = {key: value for key, value in options.items() if not key.startswith("b_")}
+    second_options = first_options | {
+        key[2:]: value for key, value in options.items() if key.startswith("b_")
+    }
+    first = save_model(folder / "a", seed=1, **first_options)
+    save_model(folder / "b", seed=2, near=first, **second_options)
     return folder / "a", folder / "b"
 
 
@@ -68,10 +70,10 @@ def tensors(folder: Path) -> dict[str, Any]:
     """All tensors of a folder, by the safetensors library."""
     from safetensors.torch import load_file
 
-    found: dict[str, Any] = {}
+    by_name: dict[str, Any] = {}
     for path in sorted(folder.glob("*.safetensors")):
-        found |= load_file(path)
-    return found
+        by_name |= load_file(path)
+    return by_name
 
 
 def ulps(ours: Any, theirs: Any) -> int:
@@ -100,8 +102,8 @@ def apart(ours: Any, theirs: Any, inputs: list[Any], work: Any = None) -> float:
 
     assert ours.dtype == theirs.dtype
     assert ours.shape == theirs.shape
-    wide = torch.float64 in {one.dtype for one in (ours, *inputs)}
-    terms = sum(one[: len(ours)].double().abs() for one in inputs if len(one) >= len(ours))
+    wide = torch.float64 in {tensor.dtype for tensor in (ours, *inputs)}
+    terms = sum(tensor[: len(ours)].double().abs() for tensor in inputs if len(tensor) >= len(ours))
     x, y = ours.double(), theirs.double()
     about = max((torch.finfo(kind) for kind in (work, ours.dtype) if kind), key=lambda f: f.eps)
     exponent = torch.frexp(y)[1].double() - 1

@@ -110,8 +110,8 @@ def check(hf: HfModel, other: Any) -> None:
     expected = texts(hf.generate(PROMPTS, SETTINGS))
     found = texts(other.generate(PROMPTS, SETTINGS))
     assert len(set(expected)) == len(PROMPTS)
-    for prompt, one, two in zip(PROMPTS, expected, found, strict=True):
-        assert one == two or parts_at_a_near_tie(hf, prompt)
+    for prompt, ours, theirs in zip(PROMPTS, expected, found, strict=True):
+        assert ours == theirs or parts_at_a_near_tie(hf, prompt)
     print(
         "equal texts:", sum(a == b for a, b in zip(expected, found, strict=True)), "of", len(found)
     )
@@ -122,18 +122,18 @@ def test_the_engine_writes_as_transformers_does(hf: HfModel, engine: VllmModel) 
 
 
 def test_the_engine_reads_as_transformers_does(hf: HfModel, engine: VllmModel) -> None:
-    for one, two in zip(hf.logprobs(PAIRS), engine.logprobs(PAIRS), strict=True):
-        assert one == pytest.approx(two, abs=NEAR)
+    for ours, theirs in zip(hf.logprobs(PAIRS), engine.logprobs(PAIRS), strict=True):
+        assert ours == pytest.approx(theirs, abs=NEAR)
 
 
 def test_the_engine_weighs_answers_as_transformers_does(hf: HfModel, engine: VllmModel) -> None:
     """Forms of one token and of several: " survived" is one, "surv" + "ived" are two."""
     answers = ((" yes", "Yes", " 1", "dead"), (" no", "No", " survived", "survived"))
     for place in range(len(PROMPTS)):
-        one, two = (next(model.choose(PROMPTS[place : place + 1], answers))[0]
+        ours, theirs = (next(model.choose(PROMPTS[place : place + 1], answers))[0]
                     for model in (hf, engine))  # fmt: skip
-        assert one.logprobs == pytest.approx(two.logprobs, abs=NEAR)
-        assert (one.tokens, one.cut) == (two.tokens, two.cut)
+        assert ours.logprobs == pytest.approx(theirs.logprobs, abs=NEAR)
+        assert (ours.tokens, ours.cut) == (theirs.tokens, theirs.cut)
 
 
 def test_the_engine_cuts_and_counts_long_notes(engine: VllmModel) -> None:
@@ -156,7 +156,7 @@ def test_the_server_writes_as_transformers_does(hf: HfModel, server: ServerModel
 
 def test_the_server_reads_as_transformers_does(hf: HfModel, server: ServerModel) -> None:
     pairs = [pair for pair in PAIRS if pair[0]]
-    for one, two in zip(hf.logprobs(pairs), server.logprobs(pairs), strict=True):
-        assert one == pytest.approx(two, abs=NEAR)
+    for ours, theirs in zip(hf.logprobs(pairs), server.logprobs(pairs), strict=True):
+        assert ours == pytest.approx(theirs, abs=NEAR)
     with pytest.raises(ModelError, match="without a prompt"):  # SmolLM2 adds no beginning
         server.logprobs([("", NOTES[0])])

@@ -194,7 +194,7 @@ def test_a_measure_that_one_lacks_cannot_be_compared() -> None:
             compare_pair(*pair, "AP" if pair[0] is pair[1] else "nDCG@10")
 
 
-def test_a_baseline_that_is_not_there_is_told() -> None:
+def test_a_baseline_that_is_not_there_is_reported() -> None:
     with pytest.raises(EvaluationError, match="no system `bm52`") as caught:
         compare_systems(made(), baseline="bm52")
     assert caught.value.hint == "systems are bm25, rm3, rrf"

@@ -87,7 +87,7 @@ def test_notes_tell_n_and_what_was_reconstructed() -> None:
             assert note in written
 
 
-def test_the_method_tells_how_comparisons_were_made() -> None:
+def test_the_method_reports_how_comparisons_were_made() -> None:
     method = table_of().method
     for said in (
         "500 permutations, seed 3",
@@ -198,8 +198,8 @@ def test_comparisons_of_other_systems_are_refused() -> None:
 
 
 def test_what_has_no_t_test_is_left_out() -> None:
-    one = {"bm25": evaluation([0.5]), "rm3": evaluation([0.25])}
-    table = build_comparison_table(one, {}, settings=FEW)
+    evaluations = {"bm25": evaluation([0.5]), "rm3": evaluation([0.25])}
+    table = build_comparison_table(evaluations, {}, settings=FEW)
     assert math.isnan(table.comparisons[0].p_t)
     line = next(
         line for line in render_table(table, "text").splitlines() if line.startswith("nDCG")

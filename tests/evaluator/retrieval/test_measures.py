@@ -69,7 +69,7 @@ def test_the_same_measure_twice_is_one() -> None:
         "(" * 300,
     ],
 )
-def test_an_unknown_name_is_told_with_examples(name: str) -> None:
+def test_an_unknown_name_is_reported_with_examples(name: str) -> None:
     with pytest.raises(EvaluationError, match="is not the name of a measure") as caught:
         parse_measures([name])
     assert "nDCG@10" in (caught.value.hint or "")
@@ -99,12 +99,12 @@ def test_a_cutoff_that_is_needed_is_asked_for(name: str) -> None:
         "IPrec@7",
     ],
 )
-def test_a_parameter_out_of_range_is_told(name: str) -> None:
+def test_a_parameter_out_of_range_is_reported(name: str) -> None:
     with pytest.raises(EvaluationError, match="cannot have that"):
         parse_measures([name])
 
 
-def test_a_parameter_that_a_measure_lacks_is_told() -> None:
+def test_a_parameter_that_a_measure_lacks_is_reported() -> None:
     with pytest.raises(EvaluationError, match="takes no `depth`"):
         parse_measures(["P(depth=5)@5"])
 

@@ -76,7 +76,7 @@ def test_no_system_makes_no_table() -> None:
         build_table({}, {})
 
 
-def test_an_unknown_format_is_told_with_those_there_are() -> None:
+def test_an_unknown_format_is_reported_with_those_there_are() -> None:
     with pytest.raises(EvaluationError, match="`html` is not a format") as caught:
         render_table(table_of(), "html")
     assert all(name in (caught.value.hint or "") for name in FORMATS)

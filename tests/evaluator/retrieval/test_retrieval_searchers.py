@@ -18,12 +18,12 @@ class Listed:
 
     def __init__(self, scores: dict[str, dict[str, float]]) -> None:
         self.scores = scores
-        self.asked: list[tuple[list[str], int, Filter | None]] = []
+        self.calls: list[tuple[list[str], int, Filter | None]] = []
 
     def search_many(
         self, queries: Sequence[Query], k: int = 10, where: Filter | None = None
     ) -> list[list[Hit]]:
-        self.asked.append(([query.query_id for query in queries], k, where))
+        self.calls.append(([query.query_id for query in queries], k, where))
         return [ranked(self.scores.get(query.query_id, {}))[:k] for query in queries]
 
 
@@ -63,7 +63,7 @@ def test_the_run_is_cut_after_the_query_itself_is_dropped() -> None:
     searcher = Listed(LONG)
     _, run, _ = evaluate_searcher(searcher, queries("p0"), {"p0": {"p5": 1}}, ["P@5"], depth=5)
     assert [hit.doc_id for hit in run["p0"]] == ["p1", "p2", "p3", "p4", "p5"]
-    assert searcher.asked == [(["p0"], 6, None)]
+    assert searcher.calls == [(["p0"], 6, None)]
 
 
 def test_the_run_is_cut_where_the_query_itself_is_no_hit() -> None:
@@ -80,7 +80,7 @@ def test_the_query_itself_stays_where_asked_to() -> None:
         searcher, queries("p0"), {"p0": {"p0": 1}}, ["RR", "P@5"], depth=5, exclude_self=False
     )
     assert [hit.doc_id for hit in run["p0"]] == ["p0", "p1", "p2", "p3", "p4"]
-    assert searcher.asked == [(["p0"], 5, None)]
+    assert searcher.calls == [(["p0"], 5, None)]
     assert (got.mean("RR"), got.mean("P@5")) == (1.0, 0.2)
 
 
@@ -146,7 +146,7 @@ def test_batches_change_nothing_but_the_progress(batch: int) -> None:
     assert (got, run) == whole[:2]
     assert sum(steps) == 7
     assert max(steps) <= batch
-    assert [len(calls) for calls, _, _ in searcher.asked] == steps
+    assert [len(calls) for calls, _, _ in searcher.calls] == steps
 
 
 def test_a_searcher_and_its_run_score_alike() -> None:
@@ -191,4 +191,4 @@ def test_no_judged_query_is_an_error_before_anything_is_searched() -> None:
     with pytest.raises(EvaluationError, match="none of the queries") as caught:
         evaluate_searcher(searcher, queries("p0"), {"other": {"p1": 1}}, ["RR"])
     assert caught.value.hint
-    assert searcher.asked == []
+    assert searcher.calls == []

@@ -213,7 +213,7 @@ def test_odd_json_is_refused(tmp_path: Path, text: str) -> None:
         read_tuned_settings(path)
 
 
-def test_the_line_of_a_syntax_error_is_told(tmp_path: Path) -> None:
+def test_the_line_of_a_syntax_error_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "tuned.json"
     path.write_text('{"format": 1,\n"b"}', "utf-8")
     with pytest.raises(InputError, match=r"tuned\.json:2: this is not JSON"):

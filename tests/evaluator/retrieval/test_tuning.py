@@ -33,12 +33,12 @@ class Shifted:
 
     def __init__(self, shift: float) -> None:
         self.shift = shift
-        self.asked: list[str] = []
+        self.searched_ids: list[str] = []
 
     def search_many(
         self, queries: Sequence[Query], k: int = 10, where: Filter | None = None
     ) -> list[list[Hit]]:
-        self.asked += [query.query_id for query in queries]
+        self.searched_ids += [query.query_id for query in queries]
         gone = where.exclude_ids if where else frozenset()
         result = [[hit for hit in self._hits(query) if hit.doc_id not in gone] for query in queries]
         return [hits[:k] for hits in result]
@@ -76,7 +76,7 @@ def test_every_candidate_is_made_and_searched_once() -> None:
     ticks: list[int] = []
     tune_searcher(factory, CANDIDATES, QUERIES, QRELS, "nDCG@10", on_progress=ticks.append)
     assert [settings for settings, _ in factory.made] == CANDIDATES
-    assert all(searcher.asked == IDS for _, searcher in factory.made)
+    assert all(searcher.searched_ids == IDS for _, searcher in factory.made)
     assert sum(ticks) == len(CANDIDATES) * len(IDS)
 
 
@@ -224,7 +224,7 @@ def test_what_cannot_be_tuned_is_an_error(
         cross_validate(candidates, evaluations, JUDGED, measure, folds=Folds(2))
 
 
-def test_too_few_queries_are_told_before_anything_is_searched() -> None:
+def test_too_few_queries_are_reported_before_anything_is_searched() -> None:
     factory = Factory()
     with pytest.raises(EvaluationError, match="make no 5 folds"):
         tune_searcher(factory, CANDIDATES, QUERIES, {"q01": {"d1": 1}}, "AP")
@@ -249,7 +249,7 @@ def test_runs_below_a_tuned_fusion_are_searched_once() -> None:
 
     candidates = parameter_grid({"cut": [0, 1, 2]})
     got = tune_searcher(Cut, candidates, QUERIES, QRELS, "nDCG@10")
-    assert below.asked == IDS
+    assert below.searched_ids == IDS
     assert len(set(got.means)) == 3
 
 
@@ -266,7 +266,7 @@ def test_a_remembering_searcher_answers_as_the_one_below() -> None:
         ([], 5, None),
     ):
         assert remembered.search_many(some, k, where) == plain.search_many(some, k, where)
-    assert below.asked == [*IDS[:3], *IDS[3:5], *IDS[:2], *IDS[:2], "q07", "q07"]
+    assert below.searched_ids == [*IDS[:3], *IDS[3:5], *IDS[:2], *IDS[:2], "q07", "q07"]
 
 
 def test_another_query_of_the_same_id_is_asked_anew() -> None:
@@ -275,7 +275,7 @@ def test_another_query_of_the_same_id_is_asked_anew() -> None:
     for query in (QUERIES[0], Query("q00", "other"), Query("q00", "other", {"word": 1.0})):
         remembered.search_many([query])
         remembered.search_many([query])
-    assert below.asked == ["q00"] * 3
+    assert below.searched_ids == ["q00"] * 3
 
 
 def test_a_caller_cannot_change_what_is_remembered() -> None:

@@ -153,7 +153,7 @@ def test_a_candidate_that_fails_is_left_out_whenever_it_does() -> None:
     assert set(result.failed) == {best.chosen, best.trials[0].candidate}
 
 
-def test_everything_failing_is_said() -> None:
+def test_everything_failing_is_reported() -> None:
     evaluator = CandidateEvaluator(
         lambda _: lambda indices: np.full(indices.shape, np.nan),
         Instances.build(range(9), labels=[1] * 3 + [0] * 6),

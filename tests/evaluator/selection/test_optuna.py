@@ -82,7 +82,7 @@ def test_it_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     assert optuna.logging.get_verbosity() == before
 
 
-def test_all_trials_failing_is_said() -> None:
+def test_all_trials_failing_is_reported() -> None:
     evaluator = CandidateEvaluator(
         lambda _: lambda indices: np.full(indices.shape, np.nan),
         Instances.build(range(4), labels=[0, 1, 0, 1]),

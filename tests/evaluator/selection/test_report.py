@@ -53,7 +53,7 @@ def pairs() -> dict[str, Selection]:
 
 
 @pytest.mark.parametrize("form", ["text", "markdown", "latex", "json"])
-def test_the_report_tells_everything_in_every_format(
+def test_the_report_reports_everything_in_every_format(
     pairs: Mapping[str, Selection], form: str
 ) -> None:
     message = render_document(build_selection_report(pairs, {"cohort": "simulated"}), form)

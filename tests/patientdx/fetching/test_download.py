@@ -46,15 +46,15 @@ class Answers(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         bench = self.server
-        asked = self.headers.get("Range")
-        bench.ranges.append(asked)
+        requested_range = self.headers.get("Range")
+        bench.ranges.append(requested_range)
         bench.names |= {name.lower() for name in self.headers}
-        data, start = bench.content, int(re.findall(r"=(\d+)-", asked or "=0-")[0])
+        data, start = bench.content, int(re.findall(r"=(\d+)-", requested_range or "=0-")[0])
         if bench.statuses:
             self.reply(bench.statuses.pop(0), b"", bench.headers)
         elif start and start >= len(data):
             self.reply(416, b"", {"Content-Range": f"bytes */{len(data)}"})
-        elif asked is None or bench.ignores_range:
+        elif requested_range is None or bench.ignores_range:
             self.reply(200, data, {})
         else:
             stated = f"bytes {start + bench.range_shift}-{len(data) - 1}/{len(data)}"
@@ -134,8 +134,8 @@ def test_a_whole_file(bench: Bench) -> None:
 
 def test_a_file_known_by_its_git_blob(bench: Bench) -> None:
     bench.server.content = HELLO
-    found = bench.fetch(Expected(len(HELLO), git_sha1=HELLO_GIT_SHA1))
-    assert found == hashlib.sha256(HELLO).hexdigest()
+    digest = bench.fetch(Expected(len(HELLO), git_sha1=HELLO_GIT_SHA1))
+    assert digest == hashlib.sha256(HELLO).hexdigest()
 
 
 def test_an_empty_file(bench: Bench) -> None:
@@ -253,7 +253,7 @@ def test_an_endless_answer_is_not_taken_whole(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
-def test_a_refusal_is_told_at_once(bench: Bench, status: int) -> None:
+def test_a_refusal_is_reported_at_once(bench: Bench, status: int) -> None:
     bench.server.statuses = [status]
     with pytest.raises(FetchError, match=str(status)):
         bench.fetch()
@@ -261,12 +261,12 @@ def test_a_refusal_is_told_at_once(bench: Bench, status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "waited"),
+    ("header", "waited"),
     [("3", 3.0), ("86400", 60.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 1.0), ("-1", 1.0)],
 )
-def test_a_busy_server_says_how_long_to_wait(bench: Bench, asked: str, waited: float) -> None:
+def test_a_busy_server_says_how_long_to_wait(bench: Bench, header: str, waited: float) -> None:
     bench.server.statuses = [429]
-    bench.server.headers = {"Retry-After": asked}
+    bench.server.headers = {"Retry-After": header}
     bench.fetch()
     bench.assert_whole()
     assert bench.waits == [waited]
@@ -344,7 +344,7 @@ def test_a_disk_that_fills_up(bench: Bench) -> None:
     assert bench.waits == []
 
 
-def test_a_disk_too_small_is_told_before_fetching(
+def test_a_disk_too_small_is_reported_before_fetching(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.leave_part(DATA[:10])

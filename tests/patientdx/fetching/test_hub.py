@@ -51,7 +51,7 @@ class FakeHub(ThreadingHTTPServer):
         self.redirect_to: str | None = None
         self.page = 3  # entries of a page of the listing
 
-    def asked(self, part: str) -> list[str]:
+    def requests_for(self, part: str) -> list[str]:
         return [path for path, _ in self.seen if part in path]
 
     def entries(self) -> list[dict[str, object]]:
@@ -177,7 +177,7 @@ def test_a_whole_fetch(fetch: Fetch, server: FakeHub, folder: Path, waits: list[
     assert waits == []
 
 
-def test_the_source_is_told(fetch: Fetch, server: FakeHub, folder: Path) -> None:
+def test_the_source_is_reported(fetch: Fetch, server: FakeHub, folder: Path) -> None:
     fetch()
     source = json.loads((folder / "SOURCE.json").read_text("utf-8"))
     assert {f["path"]: (f["size"], f["sha256"]) for f in source.pop("files")} == {
@@ -226,11 +226,13 @@ def test_the_patients_come_as_csv_or_json(
     assert _files(folder) == {name: b"invented"}
 
 
-def test_a_missing_file_is_told_before_anything_is_fetched(fetch: Fetch, server: FakeHub) -> None:
+def test_a_missing_file_is_reported_before_anything_is_fetched(
+    fetch: Fetch, server: FakeHub
+) -> None:
     del server.listed["PPR/qrels_dev.tsv"]
     with pytest.raises(FetchError, match=r"qrels_dev\.tsv or .*PPR_dev_qrels\.tsv"):
         fetch()
-    assert server.asked("/resolve/") == []
+    assert server.requests_for("/resolve/") == []
 
 
 def test_another_revision_is_asked_for_by_its_name(fetch: Fetch, server: FakeHub) -> None:
@@ -244,7 +246,7 @@ def test_a_second_run_fetches_nothing(fetch: Fetch, server: FakeHub) -> None:
     server.seen.clear()
     progress: list[tuple[str, int, int]] = []
     second = fetch(on_progress=lambda *step: progress.append(step))
-    assert server.asked("/resolve/") == []
+    assert server.requests_for("/resolve/") == []
     assert [f.fetched for f in second.files] == [False] * len(WANTED)
     assert [f.sha256 for f in second.files] == [f.sha256 for f in first.files]
     assert progress == [(f.path, f.size, f.size) for f in first.files]
@@ -256,7 +258,7 @@ def test_a_changed_file_alone_is_fetched_again(fetch: Fetch, server: FakeHub, fo
     changed.write_bytes(changed.read_bytes().swapcase())
     server.seen.clear()
     assert [f.path for f in fetch().files if f.fetched] == ["PPR/qrels_dev.tsv"]
-    assert len(server.asked("/resolve/")) == 1
+    assert len(server.requests_for("/resolve/")) == 1
     assert _files(folder) == WANTED
 
 
@@ -292,7 +294,7 @@ def test_a_wrong_checksum_leaves_nothing_of_that_file(
     assert not left & {path, f"{path}.part", "SOURCE.json"}
 
 
-def test_a_missing_repository_is_told_at_once(
+def test_a_missing_repository_is_reported_at_once(
     fetch: Fetch, server: FakeHub, waits: list[float]
 ) -> None:
     server.repo = "somebody/else"
@@ -337,7 +339,7 @@ def test_garbage_for_json(fetch: Fetch, server: FakeHub, body: bytes) -> None:
     server.revision_json = body
     with pytest.raises(FetchError):
         fetch()
-    assert server.asked("/tree/") == []
+    assert server.requests_for("/tree/") == []
 
 
 @pytest.mark.parametrize(
@@ -372,7 +374,7 @@ def test_names_that_lead_out_are_refused(
     server.listed[name] = b"x"
     with pytest.raises(FetchError, match="not safe"):
         fetch()
-    assert server.asked("/resolve/") == []
+    assert server.requests_for("/resolve/") == []
     assert list(tmp_path.iterdir()) == []
 
 

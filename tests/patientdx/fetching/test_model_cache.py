@@ -85,7 +85,7 @@ def test_another_model_than_the_pinned_one_is_not_used(
     assert left(tmp_path / "cache") == []
 
 
-def test_without_a_network_a_sentence_is_said(
+def test_without_a_network_a_sentence_is_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offer(tmp_path / "index", monkeypatch)
@@ -97,7 +97,7 @@ def test_without_a_network_a_sentence_is_said(
     assert left(tmp_path / "cache") == []
 
 
-def test_a_folder_that_cannot_be_written_is_told(
+def test_a_folder_that_cannot_be_written_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offer(tmp_path / "index", monkeypatch)
@@ -179,7 +179,7 @@ def test_a_model_of_a_hub_comes_without_pickles_and_code(tmp_path: Path) -> None
     assert left(tmp_path) == sorted([*wanted, "SOURCE.json"])
     assert progress[-1] == sum(len(data) for data in wanted.values())
     assert COMMIT in (place / "SOURCE.json").read_text()
-    assert [one.name for one in list_models(tmp_path)] == ["smollm2", MODEL]
+    assert [model.name for model in list_models(tmp_path)] == ["smollm2", MODEL]
 
 
 def test_a_hub_s_model_of_pickles_only_is_refused(

@@ -175,13 +175,13 @@ def test_agreement_with_the_columns_of_pmc_patients() -> None:
         pytest.skip("the PMC-Patients sample is absent")
     with SAMPLE.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
-    found = [demographics_from_text(row["text"]) for row in rows]
+    demographics = [demographics_from_text(row["text"]) for row in rows]
     ages = [
         years == pytest.approx(age_from_field(row["age"]), rel=0.01)
-        for (years, _), row in zip(found, rows, strict=True)
+        for (years, _), row in zip(demographics, rows, strict=True)
         if years is not None
     ]
-    sexes = [sex == row["gender"] for (_, sex), row in zip(found, rows, strict=True) if sex]
+    sexes = [sex == row["gender"] for (_, sex), row in zip(demographics, rows, strict=True) if sex]
     assert sum(ages) / len(ages) >= 0.97
     assert sum(sexes) / len(sexes) >= 0.97
     assert min(len(ages), len(sexes)) >= 0.97 * len(rows)

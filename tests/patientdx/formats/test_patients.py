@@ -91,17 +91,17 @@ def test_pmc_patients_v2_csv(make: Make) -> None:
         "F",
         "2022-06-30",
     ]
-    (found,) = read_patients(make("V2.csv", as_csv(V2_NAMES, row)))
-    assert found.text == 'Two\nlines, "quoted"'
-    assert (found.age_years, found.sex, found.title, found.derived) == (60.0, "F", "", ())
-    assert found.metadata["pub_date"] == "2022-06-30"
-    assert found.metadata["title"] == "An article"
+    (patient,) = read_patients(make("V2.csv", as_csv(V2_NAMES, row)))
+    assert patient.text == 'Two\nlines, "quoted"'
+    assert (patient.age_years, patient.sex, patient.title, patient.derived) == (60.0, "F", "", ())
+    assert patient.metadata["pub_date"] == "2022-06-30"
+    assert patient.metadata["title"] == "An article"
 
 
 def test_csv_fields_may_be_longer_than_the_csv_module_expects(make: Make) -> None:
     note = "cough " * 60_000
-    (found,) = read_patients(make("long.csv", as_csv(["id", "text"], ["1", note])))
-    assert found.text == note
+    (patient,) = read_patients(make("long.csv", as_csv(["id", "text"], ["1", note])))
+    assert patient.text == note
 
 
 @pytest.mark.parametrize(
@@ -116,11 +116,11 @@ def test_csv_fields_may_be_longer_than_the_csv_module_expects(make: Make) -> Non
 )
 def test_folders_of_beir_and_recds(make: Make, tmp_path: Path, name: str) -> None:
     path = make(name, jsonl({"_id": "1-1", "title": "", "text": NOTE}))
-    (found,) = read_patients(tmp_path)
-    assert found == Patient("1-1", NOTE, age_years=30.0, sex="F", derived=("age_years", "sex"))
+    (patient,) = read_patients(tmp_path)
+    assert patient == Patient("1-1", NOTE, age_years=30.0, sex="F", derived=("age_years", "sex"))
     path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
     path.unlink()
-    assert list(read_patients(tmp_path)) == [found]
+    assert list(read_patients(tmp_path)) == [patient]
 
 
 def test_a_folder_without_a_corpus(tmp_path: Path) -> None:
@@ -133,36 +133,36 @@ def test_beir_rows_keep_title_and_scalars(make: Make) -> None:
     row = {"_id": 7, "title": "T", "text": "He fell.", "ward": "B", "n": 3, "ok": True, "x": None,
            "list": [1], "nested": {"a": 1}, "nan": float("nan"), "age": 61,
            "sex": "male"}  # fmt: skip
-    (found,) = read_patients(make("c.jsonl", jsonl(row)))
-    assert found == Patient("7", "He fell.", "T", 61.0, "M", {"ward": "B", "n": 3, "ok": True})
-    assert found.full_text == "T\nHe fell."
+    (patient,) = read_patients(make("c.jsonl", jsonl(row)))
+    assert patient == Patient("7", "He fell.", "T", 61.0, "M", {"ward": "B", "n": 3, "ok": True})
+    assert patient.full_text == "T\nHe fell."
 
 
 def test_a_field_that_is_not_understood_stays_metadata(make: Make) -> None:
-    (found,) = read_patients(
+    (patient,) = read_patients(
         make("c.jsonl", jsonl({"id": "1", "text": NOTE, "age": "adult", "gender": "?"}))
     )
-    assert found.metadata == {"age": "adult", "gender": "?"}
-    assert (found.age_years, found.sex, found.derived) == (30.0, "F", ("age_years", "sex"))
+    assert patient.metadata == {"age": "adult", "gender": "?"}
+    assert (patient.age_years, patient.sex, patient.derived) == (30.0, "F", ("age_years", "sex"))
 
 
 def test_only_what_is_missing_is_read_from_the_note(make: Make) -> None:
-    (found,) = read_patients(make("c.jsonl", jsonl({"id": "1", "text": NOTE, "sex": "M"})))
-    assert (found.age_years, found.sex, found.derived) == (30.0, "M", ("age_years",))
+    (patient,) = read_patients(make("c.jsonl", jsonl({"id": "1", "text": NOTE, "sex": "M"})))
+    assert (patient.age_years, patient.sex, patient.derived) == (30.0, "M", ("age_years",))
 
 
 @pytest.mark.parametrize("id_name", ["_id", "id", "patient_uid", "patient_id", "doc_id"])
 @pytest.mark.parametrize("text_name", ["text", "patient", "note", "contents"])
 def test_fields_are_guessed(make: Make, id_name: str, text_name: str) -> None:
     rows = as_csv([id_name, "z", text_name], ["1", "y", NOTE])
-    (found,) = read_patients(make("plain.csv", rows))
-    assert (found.patient_id, found.text, found.metadata) == ("1", NOTE, {"z": "y"})
+    (patient,) = read_patients(make("plain.csv", rows))
+    assert (patient.patient_id, patient.text, patient.metadata) == ("1", NOTE, {"z": "y"})
 
 
 def test_fields_are_named(make: Make) -> None:
     path = make("t.tsv", "stay\tsummary\thead\n1\tHe, fell.\tH\n")
-    (found,) = read_patients(path, id_field="stay", text_field="summary", title_field="head")
-    assert (found.patient_id, found.text, found.title) == ("1", "He, fell.", "H")
+    (patient,) = read_patients(path, id_field="stay", text_field="summary", title_field="head")
+    assert (patient.patient_id, patient.text, patient.title) == ("1", "He, fell.", "H")
 
 
 @pytest.mark.parametrize(
@@ -234,8 +234,8 @@ def test_json_round_trip(
 def test_csv_round_trip(make: Make, given_patients: list[Patient]) -> None:
     rows = [[p.patient_id, p.title, p.text, str(p.age_years), p.sex or ""] for p in given_patients]
     path = make("round.csv", as_csv(["_id", "title", "text", "age", "sex"], *rows))
-    found = [[p.patient_id, p.title, p.text, p.sex or ""] for p in read_patients(path)]
-    assert found == [[row[0], row[1], row[2], row[4]] for row in rows]
+    columns = [[p.patient_id, p.title, p.text, p.sex or ""] for p in read_patients(path)]
+    assert columns == [[row[0], row[1], row[2], row[4]] for row in rows]
 
 
 @pytest.mark.shared
@@ -251,11 +251,11 @@ def test_csv_round_trip(make: Make, given_patients: list[Patient]) -> None:
 def test_shared_folders(folder: str, count: int) -> None:
     if not (SHARED / folder).is_dir():
         pytest.skip(f"shared data `{folder}` is absent")
-    found = list(read_patients(SHARED / folder))
-    assert len(found) == len({patient.patient_id for patient in found}) == count
+    patients = list(read_patients(SHARED / folder))
+    assert len(patients) == len({patient.patient_id for patient in patients}) == count
     with gzip.open(corpus_file(SHARED / folder), "rt", encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
-    assert [(p.patient_id, p.title, p.text) for p in found] == [
+    assert [(p.patient_id, p.title, p.text) for p in patients] == [
         (r["_id"], r["title"], r["text"]) for r in rows
     ]
 
@@ -267,10 +267,10 @@ def test_shared_pmc_patients_csv() -> None:
         pytest.skip("the PMC-Patients sample is absent")
     with path.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
-    found = list(read_patients(path))
-    assert [(p.patient_id, p.text, p.sex, p.title, p.derived) for p in found] == [
+    patients = list(read_patients(path))
+    assert [(p.patient_id, p.text, p.sex, p.title, p.derived) for p in patients] == [
         (row["patient_uid"], row["text"], row["gender"], "", ()) for row in rows
     ]
     kept = ("patient_id", "PMID", "file_path", "title", "pub_date")
-    assert [p.metadata for p in found] == [{name: row[name] for name in kept} for row in rows]
-    assert all(patient.age_years is not None for patient in found)
+    assert [p.metadata for p in patients] == [{name: row[name] for name in kept} for row in rows]
+    assert all(patient.age_years is not None for patient in patients)

@@ -104,10 +104,10 @@ def test_layouts(tmp_path: Path, queries: str, qrels: str, corpus: str | None) -
         if name:
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).touch()
-    found = evaluation_files(tmp_path, "test")
-    assert found.queries == tmp_path / queries
-    assert found.qrels == tmp_path / qrels
-    assert found.corpus == (tmp_path / corpus if corpus else None)
+    files = evaluation_files(tmp_path, "test")
+    assert files.queries == tmp_path / queries
+    assert files.qrels == tmp_path / qrels
+    assert files.corpus == (tmp_path / corpus if corpus else None)
     with pytest.raises(InputError, match="of a split `train`") as caught:
         evaluation_files(tmp_path, "train")
     assert caught.value.hint == "splits found: dev, test"
@@ -117,9 +117,9 @@ def test_the_task_folder_of_recds_itself(tmp_path: Path) -> None:
     for name in ("queries/dev_queries.jsonl", "PPR/qrels_dev.tsv", "PPR/corpus.jsonl"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    found = evaluation_files(tmp_path / "PPR", "dev")
-    assert found.queries.samefile(tmp_path / "queries/dev_queries.jsonl")
-    assert found.corpus == tmp_path / "PPR/corpus.jsonl"
+    files = evaluation_files(tmp_path / "PPR", "dev")
+    assert files.queries.samefile(tmp_path / "queries/dev_queries.jsonl")
+    assert files.corpus == tmp_path / "PPR/corpus.jsonl"
 
 
 def test_incomplete_folders(tmp_path: Path) -> None:

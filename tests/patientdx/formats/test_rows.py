@@ -154,8 +154,8 @@ def test_lists_are_read_across_buffers(make: Make) -> None:
 
 
 def test_half_a_surrogate_pair_does_not_reach_the_text(make: Make) -> None:
-    (found,) = read_patients(make("c.jsonl", '{"_id": "a", "text": "x\\ud800y"}\n'))
-    assert found.text == "x?y"
+    (patient,) = read_patients(make("c.jsonl", '{"_id": "a", "text": "x\\ud800y"}\n'))
+    assert patient.text == "x?y"
 
 
 def test_messages_never_hold_the_note(make: Make) -> None:
@@ -204,8 +204,8 @@ def test_any_bytes_give_patients_or_a_sentence(
     path = tmp_path / name
     path.write_bytes(prefix + data)
     try:
-        found = list(read_patients(path, skip_bad=SkippedRows() if skips else None))
-        fine = all(patient.patient_id and patient.text for patient in found)
+        patients = list(read_patients(path, skip_bad=SkippedRows() if skips else None))
+        fine = all(patient.patient_id and patient.text for patient in patients)
     except PatientDxError as error:
         fine = error.message.startswith(str(path))
     assert fine

@@ -80,7 +80,7 @@ def whole(text: str) -> str:
     return text.rstrip("\N{REPLACEMENT CHARACTER}")
 
 
-def parts_at_a_near_tie(four: Four, prompt: str | Prompt, one: str, other: str) -> bool:
+def parts_at_a_near_tie(four: Four, prompt: str | Prompt, first: str, other: str) -> bool:
     """Whether the model itself hardly prefers the token at which two texts part."""
     tokens, _ = four.hf.tokenizer.encode_prompt(prompt, SETTINGS.max_new_tokens)
     with torch.inference_mode():
@@ -97,10 +97,12 @@ def test_all_write_the_same(four: Four) -> None:
     expected = texts(four.hf.generate(inputs, SETTINGS))
     assert len(set(expected)) > 20
     for name, model in four.others.items():
-        for prompt, one, other in zip(
+        for prompt, text, other in zip(
             inputs, expected, texts(model.generate(inputs, SETTINGS)), strict=True
         ):
-            assert whole(one) == whole(other) or parts_at_a_near_tie(four, prompt, one, other), name
+            assert whole(text) == whole(other) or parts_at_a_near_tie(four, prompt, text, other), (
+                name
+            )
 
 
 def test_all_read_the_same(four: Four) -> None:
@@ -110,8 +112,8 @@ def test_all_read_the_same(four: Four) -> None:
     pairs += [(texts[0], "")]
     expected = four.hf.logprobs(pairs)
     for name, model in four.others.items():
-        for one, other in zip(expected, model.logprobs(pairs), strict=True):
-            assert one == pytest.approx(other, abs=NEAR), name
+        for logprobs, other in zip(expected, model.logprobs(pairs), strict=True):
+            assert logprobs == pytest.approx(other, abs=NEAR), name
 
 
 def test_long_texts_are_read_in_stretches(four: Four, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,10 +162,10 @@ def test_llama_cpp_answers_alike_again_and_in_batches(four: Four) -> None:
         four.path, ModelSettings(dtype="float32", threads=1, context=512, batch=3)
     )
     assert many._api.context == 512
-    for prompt, one, other in zip(
+    for prompt, text, other in zip(
         inputs, first, texts(many.generate(inputs, SETTINGS)), strict=True
     ):
-        assert whole(one) == whole(other) or parts_at_a_near_tie(four, prompt, one, other)
+        assert whole(text) == whole(other) or parts_at_a_near_tie(four, prompt, text, other)
     many.close()
 
 
@@ -204,12 +206,16 @@ ANSWERS = (("yes", " yes", "Yes", "1"), ("no", " no", " alive", "0"))
 def test_all_weigh_answers_alike(four: Four) -> None:
     """Reading once with one column of logits, and llama.cpp's forced steps."""
     inputs = [Prompt("Note: ", note, " Dead? Answer:") for note in prompts(4)]
-    told = [
-        {place: one for batch in model.choose(inputs, ANSWERS) for place, one in batch.items()}
+    choices = [
+        {
+            place: choice
+            for batch in model.choose(inputs, ANSWERS)
+            for place, choice in batch.items()
+        }
         for model in (four.hf, four.gguf, four.llama)
     ]
     for place in range(4):
-        first, *others = [one[place] for one in told]
+        first, *others = [choice[place] for choice in choices]
         for other in others:
             assert other.logprobs == pytest.approx(first.logprobs, abs=NEAR)
             assert (other.tokens, other.cut) == (first.tokens, False)

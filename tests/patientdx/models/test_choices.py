@@ -63,7 +63,7 @@ def by_full_softmax(model: HfModel, prompt: Prompt, forms: Any) -> float:
     kept = sorted(set(model.tokenizer.encode_answers(prompt, forms)))
     kept = [
         form for form in kept
-        if not any(form != one and form[: len(one)] == one for one in kept)
+        if not any(form != prefix and form[: len(prefix)] == prefix for prefix in kept)
     ]  # fmt: skip
     total = 0.0
     for form in kept:
@@ -171,7 +171,7 @@ def test_batches_hold_so_many_columns(
     monkeypatch.setattr(answer_scoring, "_CACHED_COLUMNS_ON_CPU", 300)
     model, inputs = wrapped(net, words, RAW), prompts(30)
     sizes = []
-    lengths = [len(model.tokenizer.encode_prompt(one, 2)[0]) for one in inputs]
+    lengths = [len(model.tokenizer.encode_prompt(prompt, 2)[0]) for prompt in inputs]
     before = 10_000
     for batch in model.choose(inputs, ANSWERS):
         widest = max(lengths[place] for place in batch)
@@ -200,9 +200,9 @@ def test_batches_that_are_read_apart_share_what_follows(
         handle.remove()
     assert len(inputs) in widths
     assert len(widths[: widths.index(len(inputs))]) > 1
-    for one, other in zip(results, whole, strict=True):
-        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
-        assert one[1:] == other[1:]
+    for choice, other in zip(results, whole, strict=True):
+        assert choice.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+        assert choice[1:] == other[1:]
     check(model, inputs[:9], new=new)
     check(model, inputs[:1], new=new)
 
@@ -221,9 +221,9 @@ def test_less_memory_makes_smaller_batches(
 
     monkeypatch.setattr(answer_scoring.AnswerScorer, "_score_batch", small)
     results = chosen(wrapped(net, words, RAW, warn=said.append), prompts(9))
-    assert [one.reply for one in results] == [one.reply for one in whole]
-    for one, other in zip(results, whole, strict=True):
-        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+    assert [choice.reply for choice in results] == [choice.reply for choice in whole]
+    for choice, other in zip(results, whole, strict=True):
+        assert choice.logprobs == pytest.approx(other.logprobs, abs=1e-4)
     assert len(said) == 2
     monkeypatch.setattr(answer_scoring.AnswerScorer, "_score_batch", lambda *_: _no_memory())
     with pytest.raises(ModelError, match="memory does not hold"):
@@ -252,7 +252,7 @@ def test_a_long_record_loses_the_middle_of_its_long_sections(net: Any, words: An
     assert results.logprobs[0] == pytest.approx(expected, abs=1e-4)
 
 
-def test_answers_that_cannot_be_told_apart_are_refused(net: Any, words: Any) -> None:
+def test_answers_that_cannot_be_distinguished_are_refused(net: Any, words: Any) -> None:
     model = wrapped(net, words, RAW)
     for answers in ((("yes",), ("yes", "no")), ((" y",), (" yes",))):
         with pytest.raises(ModelError, match="two answers begin with the same"):

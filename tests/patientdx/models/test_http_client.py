@@ -49,7 +49,7 @@ def test_another_machine_needs_leave(url: str) -> None:
     assert address.is_remote
 
 
-def test_the_user_is_told_where_patient_text_goes() -> None:
+def test_the_user_is_warned_where_patient_text_goes() -> None:
     client = JsonClient(ServerAddress.parse("http://192.0.2.1:8000", allow_remote=True))
     warnings: list[str] = []
     entry = {"id": "tiny"}

@@ -83,7 +83,7 @@ def test_an_interrupt_ends_it_at_once(path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [4, 64, 3000, -2000])
-def test_a_damaged_file_is_told(path: Path, tmp_path: Path, kept: int) -> None:
+def test_a_damaged_file_is_reported(path: Path, tmp_path: Path, kept: int) -> None:
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(ModelError, match="cannot load this file") as raised:
@@ -91,7 +91,7 @@ def test_a_damaged_file_is_told(path: Path, tmp_path: Path, kept: int) -> None:
     assert "damaged" in str(raised.value.hint)
 
 
-def test_an_unknown_architecture_is_told(path: Path, tmp_path: Path) -> None:
+def test_an_unknown_architecture_is_reported(path: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.gguf"
     other.write_bytes(path.read_bytes().replace(b"\5\0\0\0\0\0\0\0llama", b"\5\0\0\0\0\0\0\0never"))
     with pytest.raises(ModelError, match="cannot load this file"):

@@ -118,8 +118,9 @@ def test_sections_lose_their_own_middle(words: list[list[str]], room: int) -> No
         return
     assert len(text.split()) <= room
     kept = text[3:-1]
-    shortest = min((one for one in sections if one), key=len)
-    if len(shortest.split()) * len([one for one in sections if one]) < room - 8 - len(sections):
+    filled = [section for section in sections if section]
+    shortest = min(filled, key=len)
+    if len(shortest.split()) * len(filled) < room - 8 - len(sections):
         assert shortest in kept  # short sections stay whole
     for section in sections:  # each begins as it began, or is gone
         assert section == "" or section.split()[0] in kept or GAP in kept

@@ -60,7 +60,7 @@ def refused(spec: object, settings: ModelSettings = DEFAULTS) -> ModelError:
     return raised.value
 
 
-def test_names_that_stand_for_nothing_are_told(tmp_path: Path) -> None:
+def test_names_that_stand_for_nothing_are_reported(tmp_path: Path) -> None:
     assert "no such file or folder" in refused(tmp_path / "none").message
     assert "smollm2" in str(refused(tmp_path / "none").hint)
     missing = refused("smollm2", ModelSettings(cache=tmp_path))
@@ -98,7 +98,7 @@ def test_backends_and_addresses_go_together(tmp_path: Path) -> None:
         open_model("http://127.0.0.1:1", ModelSettings(backend="hf"))
 
 
-def test_a_missing_backend_is_told_with_the_extra(
+def test_a_missing_backend_is_reported_with_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("patientdx.capabilities.find_spec", lambda _: None)

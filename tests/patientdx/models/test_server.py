@@ -56,7 +56,7 @@ def test_what_a_server_is_asked() -> None:
     assert "key" not in repr(model._client) + repr(FAST.__class__(api_key="key"))
 
 
-def test_the_user_is_told_that_weights_are_not_verified() -> None:
+def test_the_user_is_warned_that_weights_are_not_verified() -> None:
     warnings: list[str] = []
     with serving(Script(echo)) as url:
         first = connected(url, warn=warnings.append)
@@ -153,7 +153,7 @@ def test_after_a_failure_the_next_prompts_do_not_wait() -> None:
         assert texts(model.generate(["a", "b"])) == ["up", "again"]
 
 
-def test_a_server_that_went_down_is_told() -> None:
+def test_a_server_that_went_down_is_reported() -> None:
     with serving(Script(echo)) as url:
         model = connected(url)
     with pytest.raises(ReplyError, match="cannot be reached") as raised:
@@ -231,8 +231,8 @@ def tokenized(body: Any) -> Answer:
 
 def scored(tokens: Callable[[list[int]], list[Any]]) -> Callable[[Any], Answer]:
     def answer(body: Any) -> Answer:
-        told = tokens(body["prompt"])
-        return Answer({"choices": [{"text": "", "logprobs": {"token_logprobs": told}}]})
+        warnings = tokens(body["prompt"])
+        return Answer({"choices": [{"text": "", "logprobs": {"token_logprobs": warnings}}]})
 
     return answer
 
@@ -240,7 +240,7 @@ def scored(tokens: Callable[[list[int]], list[Any]]) -> Callable[[Any], Answer]:
 def test_a_server_that_echoes_can_score() -> None:
     script = Script()
     script.paths["/tokenize"] = tokenized
-    script.paths[PLAIN] = scored(lambda ids: [None, *(-one / 8 for one in ids[1:]), -9.0])
+    script.paths[PLAIN] = scored(lambda ids: [None, *(-token / 8 for token in ids[1:]), -9.0])
     with serving(script) as url:
         model = connected(url)
         results = model.logprobs([("ab", "cd"), ("ab", ""), ("", "cd")])
@@ -250,7 +250,7 @@ def test_a_server_that_echoes_can_score() -> None:
 
 
 @pytest.mark.parametrize("lacks", ["/tokenize", PLAIN, "echo", "logprobs"])
-def test_a_server_that_cannot_score_is_told(lacks: str) -> None:
+def test_a_server_that_cannot_score_is_reported(lacks: str) -> None:
     script = Script()
     script.paths["/tokenize"] = tokenized
     script.paths[PLAIN] = scored(lambda _: [-1.0])

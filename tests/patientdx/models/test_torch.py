@@ -148,7 +148,7 @@ def test_a_reply_ends_at_stop_strings_and_numbers(net: Any, words: Any) -> None:
     assert cut[0] != whole[0]
     assert texts(model.generate(inputs, GenerationSettings(max_new_tokens=0))) == [""] * 5
     few = texts(model.generate(inputs, GenerationSettings(max_new_tokens=3)))
-    assert all(len(model.tokenizer.encode(one)) <= 9 for one in few)
+    assert all(len(model.tokenizer.encode(reply)) <= 9 for reply in few)
 
 
 def test_the_template_is_applied_where_there_is_one(net: Any, words: Any) -> None:
@@ -273,14 +273,14 @@ def test_the_batch_is_halved_when_memory_runs_out(net: Any, words: Any) -> None:
     assert texts(narrow.generate(inputs, SHORT)) == texts(
         wrapped(net, words).generate(inputs, SHORT)
     )
-    assert [one.partition(":")[0] for one in warnings] == [
+    assert [values.partition(":")[0] for values in warnings] == [
         "out of memory with 8 prompts at once",
         "out of memory with 4 prompts at once",
     ]
     pairs = [("the patient", f" {word}") for word in tiny_models.WORDS.split()]
     results = narrow.logprobs(pairs)
-    for one, other in zip(results, wrapped(net, words).logprobs(pairs), strict=True):
-        assert one == pytest.approx(other, abs=1e-4)
+    for values, other in zip(results, wrapped(net, words).logprobs(pairs), strict=True):
+        assert values == pytest.approx(other, abs=1e-4)
     with pytest.raises(ModelError, match="single prompt"):
         wrapped(Narrow(net, 0), words).generate(inputs, SHORT)
 
@@ -340,7 +340,7 @@ def test_four_bits_are_asked_of_bitsandbytes(tmp_path: Path) -> None:
     assert len(model.generate(["the patient"], SHORT)) == 1
 
 
-def test_what_cannot_be_loaded_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_what_cannot_be_loaded_is_reported_in_a_sentence(tmp_path: Path) -> None:
     def refused(damage: str) -> None:
         with pytest.raises(ModelError, match="cannot load this model") as raised:
             open_model(str(tmp_path / damage))

@@ -70,6 +70,6 @@ def test_a_damaged_memo_is_no_memo(files: list[Path], tmp_path: Path, damage: by
     assert len(json.loads((cache / "digests.json").read_bytes())) >= 2
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"none\.gguf: cannot be read"):
         digest_files([tmp_path / "none.gguf"], None)

@@ -128,7 +128,7 @@ def test_faults_name_file_and_line(
     assert hint in (caught.value.hint or "")
 
 
-def test_a_cut_file_tells_how_far_it_could_be_read(tmp_path: Path) -> None:
+def test_a_cut_file_reports_how_far_it_could_be_read(tmp_path: Path) -> None:
     path = tmp_path / "cut.gz"
     lines = "".join(f"{os.urandom(20).hex()}\n" for _ in range(40_000))
     path.write_bytes(gzip.compress(lines.encode())[:-500_000])
