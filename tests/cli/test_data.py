@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import digests, done, patientdx, sample
+from command_line import digests, patientdx, run_successfully, sample
 from small_hub import COMMIT, CORPUS, FILES, REPO, serving
 
 
@@ -34,19 +34,21 @@ def test_unknown_data_are_reported(tmp_path: Path) -> None:
 def test_fetched_data_can_be_indexed_and_measured(hub: str, tmp_path: Path) -> None:
     folder, index = tmp_path / "ReCDS", tmp_path / "index"
     command = ("data", "get", "recds", "--into", folder, "--allow-fetch", "--hub", hub)
-    outcome = done(*command)
+    outcome = run_successfully(*command)
     assert outcome.out == ""
     assert f"7 files of {REPO}@{COMMIT[:12]} in {folder} (7 fetched now)" in outcome.err
     assert "licence CC BY-NC-SA 4.0" in outcome.err
     assert f"hint: patientdx index build {folder} --into my-index" in outcome.err
     for name, data in FILES.items():
         assert (folder / name).read_bytes() == data
-    done("index", "build", folder, "--into", index)
-    table = done("evaluate-ir", "--index", index, "--data", folder, "--split", "dev", "--json").json
+    run_successfully("index", "build", folder, "--into", index)
+    table = run_successfully(
+        "evaluate-ir", "--index", index, "--data", folder, "--split", "dev", "--json"
+    ).json
     assert table["rows"][0]["n"] == len(sample("queries.jsonl"))
     assert table["rows"][0]["figures"]["nDCG@10"]["value"] > 0.5
     before = digests(folder)
-    assert "(0 fetched now)" in done(*command).err
+    assert "(0 fetched now)" in run_successfully(*command).err
     assert digests(folder) == before
 
 

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from command_line import done, patientdx, sample
+from command_line import patientdx, run_successfully, sample
 from exact_run import Collection, beir_qrels, beir_rows
 from oracle import tokens_by
 from paths import SHARED
@@ -50,8 +50,10 @@ def test_figures_are_those_of_an_independent_bm25(
 ) -> None:
     options, analysis, (k1, b) = SETTINGS[chosen]
     index = tmp_path / "index"
-    done("index", "build", folder, "--into", index, *options)
-    outcome = done("evaluate-ir", "--index", index, "--data", folder, "--split", split, "--json")
+    run_successfully("index", "build", folder, "--into", index, *options)
+    outcome = run_successfully(
+        "evaluate-ir", "--index", index, "--data", folder, "--split", split, "--json"
+    )
     row = outcome.json["rows"][0]
     judged = beir_qrels(folder / "qrels" / f"{split}.tsv")
     expected = Collection.of(folder, tokens_by(*analysis), k1, b).means(
@@ -69,19 +71,21 @@ def test_figures_are_those_of_an_independent_bm25(
 def test_k1_and_b_may_be_tried_without_building_again(sample_index: Path, tmp_path: Path) -> None:
     command = ("evaluate-ir", "--data", sample_folder(), "--json", "--index")
     other = tmp_path / "other"
-    done("index", "build", sample_folder(), "--into", other, "--k1", "1.2", "--b", "0.75")
-    tried = done(*command, sample_index, "--k1", "1.2", "--b", "0.75").json
-    assert tried["rows"] == done(*command, other).json["rows"]
-    assert tried["rows"] != done(*command, sample_index).json["rows"]
+    run_successfully(
+        "index", "build", sample_folder(), "--into", other, "--k1", "1.2", "--b", "0.75"
+    )
+    tried = run_successfully(*command, sample_index, "--k1", "1.2", "--b", "0.75").json
+    assert tried["rows"] == run_successfully(*command, other).json["rows"]
+    assert tried["rows"] != run_successfully(*command, sample_index).json["rows"]
     assert "k1 1.2, b 0.75" in tried["notes"]["system"]
 
 
 def test_every_format_holds_the_same_figures(sample_index: Path) -> None:
     command = ("evaluate-ir", "--index", sample_index, "--data", sample_folder())
-    figures = done(*command, "--format", "json").json["rows"][0]["figures"]
+    figures = run_successfully(*command, "--format", "json").json["rows"][0]["figures"]
     cells_by_format = {}
     for form, sign in {"text": "  ", "markdown": "|", "latex": "&"}.items():
-        outcome = done(*command, "--format", form)
+        outcome = run_successfully(*command, "--format", form)
         assert outcome.err == ""
         line = next(line for line in outcome.lines if line.strip("| ").startswith("bm25 "))
         cells = line.replace("{[}", "[").strip("| \\").split(sign)
@@ -90,13 +94,16 @@ def test_every_format_holds_the_same_figures(sample_index: Path) -> None:
         assert "not a medical device" in outcome.out
     expected = [f"{f['value']:.4f} [{f['low']:.4f}, {f['high']:.4f}]" for f in figures.values()]
     assert list(cells_by_format.values()) == [["bm25", "40", *expected]] * 3
-    assert done(*command).out == done(*command, "--format", "text").out
-    assert done(*command, "--json").out == done(*command, "--format", "json").out
+    assert run_successfully(*command).out == run_successfully(*command, "--format", "text").out
+    assert (
+        run_successfully(*command, "--json").out
+        == run_successfully(*command, "--format", "json").out
+    )
 
 
 def test_measures_are_chosen_by_name(sample_index: Path) -> None:
     command = ("evaluate-ir", "--index", sample_index, "--data", sample_folder(), "--json")
-    table = done(*command, "--measures", "nDCG@5,P@1 AP").json
+    table = run_successfully(*command, "--measures", "nDCG@5,P@1 AP").json
     assert table["measures"] == ["nDCG@5", "P@1", "AP"]
     assert list(table["rows"][0]["figures"]) == ["nDCG@5", "P@1", "AP"]
 
@@ -104,7 +111,7 @@ def test_measures_are_chosen_by_name(sample_index: Path) -> None:
 def test_values_of_every_query_and_the_run_are_written(sample_index: Path, tmp_path: Path) -> None:
     run, values = tmp_path / "out.trec.gz", tmp_path / "values.csv"
     command = ("evaluate-ir", "--index", sample_index, "--queries", QUERIES, "--qrels", QRELS)
-    table = done(
+    table = run_successfully(
         *command, "--json", "--write-run", run, "--per-query", values, "--depth", "1000"
     ).json
     with values.open(newline="", encoding="utf-8") as stream:
@@ -118,7 +125,7 @@ def test_values_of_every_query_and_the_run_are_written(sample_index: Path, tmp_p
         assert column.keys() == {query["_id"] for query in sample("queries.jsonl")}
         assert sum(column.values()) / len(column) == pytest.approx(figure["value"])
     searched = tmp_path / "searched.trec"
-    done(
+    run_successfully(
         "search", "--queries", QUERIES, "--index", sample_index, "-k", 1000, "--write-run", searched
     )
     assert read_run(run) == read_run(searched)
@@ -129,12 +136,12 @@ def test_queries_without_text_or_judgement_are_reported(sample_index: Path, tmp_
     queries.write_text("a\tfever\nb\trash\nc\tcough\n", encoding="utf-8")
     qrels.write_text("a 0 demo-001 1\nz 0 demo-001 1\n", encoding="utf-8")
     command = ("evaluate-ir", "--index", sample_index, "--queries", queries, "--qrels", qrels)
-    outcome = done(*command)
+    outcome = run_successfully(*command)
     assert outcome.err.splitlines() == [
         "2 queries without judgements: left out",
         "1 judged query without a text: score 0",
     ]
-    assert done(*command, "--quiet").err == ""
+    assert run_successfully(*command, "--quiet").err == ""
 
 
 @pytest.mark.parametrize(
@@ -203,6 +210,6 @@ def test_a_recds_folder_is_measured_in_its_own_spelling(sample_index: Path, tmp_
     shutil.copy(QUERIES, folder / "queries" / "dev_queries.jsonl")
     shutil.copy(QRELS, folder / "PPR" / "PPR_dev_qrels.tsv")
     command = ("evaluate-ir", "--index", sample_index, "--json", "--data")
-    table = done(*command, folder, "--split", "dev").json
-    assert table["rows"] == done(*command, sample_folder()).json["rows"]
+    table = run_successfully(*command, folder, "--split", "dev").json
+    assert table["rows"] == run_successfully(*command, sample_folder()).json["rows"]
     assert json.dumps(table["notes"]).count("ReCDS") == 2

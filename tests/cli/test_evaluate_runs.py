@@ -6,7 +6,7 @@ from pathlib import Path
 
 import ir_measures
 import pytest
-from command_line import done, patientdx
+from command_line import patientdx, run_successfully
 
 from patientdx.sample import sample_folder
 
@@ -21,8 +21,8 @@ def runs(sample_index: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     folder = tmp_path_factory.mktemp("runs")
     plain, expanded = folder / "plain.trec", folder / "rm3.trec"
     search = ("search", "--queries", QUERIES, "--index", sample_index, "-k", 100)
-    done(*search, "--write-run", plain)
-    done(*search, "--expand", "rm3", "--write-run", expanded)
+    run_successfully(*search, "--write-run", plain)
+    run_successfully(*search, "--expand", "rm3", "--write-run", expanded)
     return plain, expanded
 
 
@@ -41,7 +41,7 @@ def reference(run: Path) -> dict[str, float]:
 
 
 def test_a_run_needs_no_index_and_gives_the_values_of_ir_measures(runs: tuple[Path, Path]) -> None:
-    outcome = done(
+    outcome = run_successfully(
         "evaluate-ir", "--run", runs[0], "--qrels", QRELS, "--measures", MEASURES, "--json"
     )
     row = outcome.json["rows"][0]
@@ -51,7 +51,7 @@ def test_a_run_needs_no_index_and_gives_the_values_of_ir_measures(runs: tuple[Pa
 
 
 def test_measures_are_tab_separated_for_pipes(runs: tuple[Path, Path]) -> None:
-    outcome = done(
+    outcome = run_successfully(
         *("evaluate-ir", "--run", runs[0], "--qrels", QRELS, "--measures", MEASURES),
         *("--format", "tsv"),
     )
@@ -62,11 +62,13 @@ def test_measures_are_tab_separated_for_pipes(runs: tuple[Path, Path]) -> None:
 
 
 def test_several_runs_are_compared_with_the_first(runs: tuple[Path, Path]) -> None:
-    outcome = done("evaluate-ir", "--run", runs[0], "--run", runs[1], "--qrels", QRELS, "--json")
+    outcome = run_successfully(
+        "evaluate-ir", "--run", runs[0], "--run", runs[1], "--qrels", QRELS, "--json"
+    )
     names = [row["system"] for row in outcome.json["rows"]]
     assert names == ["plain.trec", "rm3.trec"]
     assert outcome.json["comparisons"]
-    lines = done(
+    lines = run_successfully(
         *("evaluate-ir", "--run", runs[0], "--run", runs[1], "--qrels", QRELS),
         *("--measures", "nDCG@10", "--format", "tsv"),
     ).lines
@@ -77,7 +79,7 @@ def test_several_runs_are_compared_with_the_first(runs: tuple[Path, Path]) -> No
 
 
 def test_values_of_every_query_go_to_standard_output(runs: tuple[Path, Path]) -> None:
-    outcome = done(
+    outcome = run_successfully(
         *("evaluate-ir", "--run", runs[0], "--qrels", QRELS, "--measures", "nDCG@10"),
         *("--per-query", "-"),
     )
@@ -93,14 +95,18 @@ def test_a_shallow_run_and_missing_queries_are_reported(
     lines = runs[0].read_text("utf-8").splitlines(keepends=True)
     first = lines[0].split()[0]
     cut.write_text("".join(line for line in lines if line.split()[0] != first), encoding="utf-8")
-    outcome = done("evaluate-ir", "--run", cut, "--qrels", QRELS, "--measures", "R@1000")
+    outcome = run_successfully(
+        "evaluate-ir", "--run", cut, "--qrels", QRELS, "--measures", "R@1000"
+    )
     assert "1 judged queries are not in this run: score 0" in outcome.err
     assert "at most 100 hits a query, and these measures read 1,000" in outcome.err
 
 
 def test_judgements_may_come_from_a_folder(runs: tuple[Path, Path]) -> None:
-    by_folder = done("evaluate-ir", "--run", runs[0], "--data", sample_folder(), "--json").json
-    by_file = done("evaluate-ir", "--run", runs[0], "--qrels", QRELS, "--json").json
+    by_folder = run_successfully(
+        "evaluate-ir", "--run", runs[0], "--data", sample_folder(), "--json"
+    ).json
+    by_file = run_successfully("evaluate-ir", "--run", runs[0], "--qrels", QRELS, "--json").json
     assert by_folder["rows"] == by_file["rows"]
 
 

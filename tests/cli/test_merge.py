@@ -35,7 +35,7 @@ def run(*args: object) -> Outcome:
     return patientdx(*args, env={"PATIENTDX_CACHE": "cache"})
 
 
-def done(*args: object) -> Outcome:
+def run_successfully(*args: object) -> Outcome:
     outcome = run(*args)
     assert outcome.code == 0, outcome.err
     return outcome
@@ -48,7 +48,7 @@ def front_matter(folder: Path) -> dict[str, Any]:
 
 
 def test_two_models_are_merged_with_all_that_makes_a_folder_a_model(place: Path) -> None:
-    outcome = done(*SLERP, "--into", "out")
+    outcome = run_successfully(*SLERP, "--into", "out")
     assert outcome.out == "out\n"
     assert "where SLERP is linear: 0 of 8 tensors (0.0%), 0.0% of the parameters" in outcome.err
     assert "hint: patientdx merge --verify out" in outcome.err
@@ -63,7 +63,7 @@ def test_two_models_are_merged_with_all_that_makes_a_folder_a_model(place: Path)
 
 
 def test_the_card_and_the_provenance_tell_how_it_was_made(place: Path) -> None:
-    done(*SLERP, "--into", "out")
+    run_successfully(*SLERP, "--into", "out")
     front = front_matter(place / "out")
     assert front == {
         "base_model": ["math-model", "medical-model"],
@@ -91,13 +91,13 @@ def test_the_card_and_the_provenance_tell_how_it_was_made(place: Path) -> None:
 
 
 def test_the_command_of_the_card_makes_the_same_folder(place: Path) -> None:
-    done(*SLERP, "--into", "out")
+    run_successfully(*SLERP, "--into", "out")
     before = digests(place / "out")
     (place / "out").rename(place / "first")
-    done(*SLERP, "--into", "out")
+    run_successfully(*SLERP, "--into", "out")
     assert digests(place / "out") == before
     # So does the recipe that lies in it, but for the command in the card.
-    done("merge", "first/mergekit_config.yml", "--into", "again")
+    run_successfully("merge", "first/mergekit_config.yml", "--into", "again")
     weights = "model.safetensors"
     assert digests(place / "again")[weights] == before[weights]
 
@@ -125,7 +125,7 @@ def test_a_merge_inherits_licences_and_warns_where_they_conflict(
         make(tmp_path / name, tensors, licence=licence)
     out = tmp_path / "out"
     merged = ("merge", "--method", "linear", "--weight", "0.5", tmp_path / "a", tmp_path / "b")
-    outcome = done(*merged, "--into", out)
+    outcome = run_successfully(*merged, "--into", out)
     assert message in outcome.err
     assert front_matter(out).get("license") == expected
     warned = "**Warning:**" in (out / "README.md").read_text(encoding="utf-8")
@@ -155,7 +155,9 @@ def test_ends_give_the_inputs_weights_back(place: Path) -> None:
         for method in ("slerp", "linear"):
             into = f"{method}{weight}"
             models = ("math-model", "medical-model")
-            done("merge", "--method", method, "--weight", weight, *models, "--into", into)
+            run_successfully(
+                "merge", "--method", method, "--weight", weight, *models, "--into", into
+            )
             weights = "model.safetensors"
             assert digests(place / into)[weights] == digests(place / name)[weights]
 
@@ -165,14 +167,14 @@ def test_check_reports_every_tensor_and_writes_nothing(place: Path) -> None:
     make(place / "twin", near(tensors, 3, by=0.001))
     before = digests(place)
     args = ("merge", "--method", "slerp", "--weight", "0.4", "math-model", "twin")
-    report = done(*args, "--check").lines
+    report = run_successfully(*args, "--check").lines
     assert len([line for line in report if "linear  model." in line]) == 8
     assert "8 of 8 tensors (100.0%), 100.0% of the parameters" in report[-2]
-    facts = done(*SLERP, "--check", "--json").json
+    facts = run_successfully(*SLERP, "--check", "--json").json
     assert facts["engine"] == "stream"
     assert facts["summary"]["fallback_tensors"] == 0
     assert len(facts["tensors"]) == 8
-    dry = done(*SLERP, "--dry-run", "--into", "out")
+    dry = run_successfully(*SLERP, "--dry-run", "--into", "out")
     assert dry.lines == ["these models can be merged: 0.00 GB by stream"]
     assert {
         name: digest for name, digest in digests(place).items() if "cache" not in name
@@ -180,8 +182,8 @@ def test_check_reports_every_tensor_and_writes_nothing(place: Path) -> None:
 
 
 def test_verify_finds_what_was_changed(place: Path) -> None:
-    done(*SLERP, "--into", "out")
-    fine = done("merge", "--verify", "out")
+    run_successfully(*SLERP, "--into", "out")
+    fine = run_successfully("merge", "--verify", "out")
     assert (fine.out, fine.err) == ("", "out: 7 files, every byte as merged\n")
     weights = place / "out/model.safetensors"
     data = bytearray(weights.read_bytes())
@@ -201,12 +203,12 @@ def test_verify_finds_what_was_changed(place: Path) -> None:
 
 
 def test_verify_needs_the_inputs_as_they_were(place: Path) -> None:
-    done(*SLERP, "--into", "out")
+    run_successfully(*SLERP, "--into", "out")
     (place / "medical-model").rename(place / "moved")
     lost = run("merge", "--verify", "out")
     assert (lost.code, "medical-model is not at " in lost.err) == (1, True)
     assert "patientdx merge --verify OUT A B" in lost.err
-    done("merge", "--verify", "out", "math-model", "moved")
+    run_successfully("merge", "--verify", "out", "math-model", "moved")
     swapped = run("merge", "--verify", "out", "moved", "math-model")
     assert "is not the one that was merged" in swapped.err
     few = run("merge", "--verify", "out", "moved")
@@ -224,15 +226,17 @@ def test_a_recipe_file_and_a_preset_with_models_given(place: Path) -> None:
         "base_model: math-model\nparameters: {t: [0, 1]}\n",
         encoding="utf-8",
     )
-    outcome = done("merge", recipe, "--into", "out", "--quiet")
+    outcome = run_successfully("merge", recipe, "--into", "out", "--quiet")
     assert (outcome.out, outcome.err) == ("out\n", "")
     kept = (place / "out/mergekit_config.yml").read_text(encoding="utf-8")
     assert kept == recipe.read_text(encoding="utf-8"), "read and written as it is"
     models = ("math-model", "medical-model")
-    facts = done("merge", "--preset", "patientdx-7b", *models, "--into", "dx", "--json").json
+    facts = run_successfully(
+        "merge", "--preset", "patientdx-7b", *models, "--into", "dx", "--json"
+    ).json
     assert (facts["folder"], facts["engine"]) == ("dx", "stream")
     assert front_matter(place / "dx")["base_model"] == list(models)
-    done("merge", "--preset", "patientdx-7b", "--weight", "1", *models, "--into", "end")
+    run_successfully("merge", "--preset", "patientdx-7b", "--weight", "1", *models, "--into", "end")
     assert (
         digests(place / "end")["model.safetensors"]
         == digests(place / "medical-model")["model.safetensors"]
@@ -240,17 +244,19 @@ def test_a_recipe_file_and_a_preset_with_models_given(place: Path) -> None:
 
 
 def test_presets_are_listed_and_shown_and_name_the_published_merge() -> None:
-    listed = done("merge", "--presets")
+    listed = run_successfully("merge", "--presets")
     assert len(listed.lines) == 12
     assert "Jgmorenof/mistral_merged_0_4" in listed.err
-    assert {preset["name"] for preset in done("merge", "--presets", "--json").json} >= {
+    assert {preset["name"] for preset in run_successfully("merge", "--presets", "--json").json} >= {
         "patientdx-8b"
     }
-    shown = done("merge", "--preset", "patientdx-7b", "--show-recipe")
+    shown = run_successfully("merge", "--preset", "patientdx-7b", "--show-recipe")
     assert yaml.safe_load(shown.out)["parameters"] == {"t": 0.4}
     assert "Jgmorenof/mistral_merged_0_4" in shown.out
-    assert "Jgmorenof/mistral_merged_0_4" in done("merge", "--help").out
-    other = done("merge", "--preset", "patientdx-7b", "--weight", "0.7", "--show-recipe")
+    assert "Jgmorenof/mistral_merged_0_4" in run_successfully("merge", "--help").out
+    other = run_successfully(
+        "merge", "--preset", "patientdx-7b", "--weight", "0.7", "--show-recipe"
+    )
     assert yaml.safe_load(other.out)["parameters"] == {"t": 0.7}
 
 
@@ -322,12 +328,12 @@ def test_models_of_a_hub_are_fetched_where_that_is_allowed(
     args = ("merge", "--method", "slerp", "--weight", "0.4", small_hub.MODEL, "medical-model")
     with small_hub.serving() as hub:
         assert "is not here yet" in run(*args, "--into", "out").err
-        done(*args, "--into", "out", "--allow-fetch", "--hub", hub)
-    done(*args, "--into", "again")  # it is here now
+        run_successfully(*args, "--into", "out", "--allow-fetch", "--hub", hub)
+    run_successfully(*args, "--into", "again")  # it is here now
     front = front_matter(place / "out")
     assert front["base_model"] == [small_hub.MODEL, "medical-model"]
     assert front["license"] == "apache-2.0", "its card came along"
     record = json.loads((place / "out/patientdx_merge.json").read_text(encoding="utf-8"))
     source = record["inputs"][0]
     assert (source["repo"], source["revision"]) == (small_hub.MODEL, small_hub.COMMIT)
-    assert done("merge", "--verify", "out").out == ""
+    assert run_successfully("merge", "--verify", "out").out == ""

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import NOWHERE, digests, done, patientdx, rows, sample
+from command_line import NOWHERE, digests, patientdx, rows, run_successfully, sample
 from paths import ROOT
 from typer.testing import CliRunner
 
@@ -19,7 +19,7 @@ IDS = [row["_id"] for row in sample("corpus.jsonl")]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     source = rows({"_id": "a-1", "text": "gout"}, {"_id": "b-1", "text": "gout and fever"})
-    done("index", "build", "-", "--into", tmp_path / "index", stdin=source)
+    run_successfully("index", "build", "-", "--into", tmp_path / "index", stdin=source)
     return tmp_path / "index"
 
 
@@ -36,7 +36,7 @@ def test_demo_indexes_the_sample_in_the_cache_and_searches_it(tmp_path: Path) ->
     before = digests(tmp_path)
     assert patientdx("demo", env=env).out == first.out
     assert digests(tmp_path) == before
-    assert done("index", "info", "--ids", "--index", tmp_path / "demo").lines == IDS
+    assert run_successfully("index", "info", "--ids", "--index", tmp_path / "demo").lines == IDS
 
 
 def test_quiet_demo_prints_ids_only(tmp_path: Path) -> None:
@@ -83,7 +83,9 @@ def test_a_process_of_its_own_returns_its_exit_code(start: tuple[str, ...], fold
 
 
 def test_a_terminal_without_a_character_shows_an_escape(folder: Path) -> None:
-    done("index", "add", "-", "--index", folder, stdin=rows({"_id": "\u65e5", "text": "scurvy"}))
+    run_successfully(
+        "index", "add", "-", "--index", folder, stdin=rows({"_id": "\u65e5", "text": "scurvy"})
+    )
     outcome = subprocess.run(
         [sys.executable, "cli.py", "search", "scurvy", "--index", str(folder)],
         cwd=ROOT,

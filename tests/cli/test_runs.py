@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import Outcome, done, hits, patientdx, rows, sample, scored
+from command_line import Outcome, hits, patientdx, rows, run_successfully, sample, scored
 from oracle import Oracle, to_float32
 
 from indexer.index import Index
@@ -35,7 +35,7 @@ def test_many_queries_make_a_run_that_loses_no_digit(
         source = tmp_path / "queries.tsv"
         source.write_text("".join(f"{q['_id']}\t{q['text']}\n" for q in QUERIES), encoding="utf-8")
     run = tmp_path / "out.trec"
-    outcome = done(
+    outcome = run_successfully(
         *(
             "search",
             "--queries",
@@ -69,7 +69,9 @@ def test_many_queries_make_a_run_that_loses_no_digit(
 
 def test_many_queries_take_filters_too(sample_index: Path) -> None:
     source = sample_folder() / "queries.jsonl"
-    outcome = done("search", "--queries", source, "--index", sample_index, "--sex", "F", "-k", 999)
+    outcome = run_successfully(
+        "search", "--queries", source, "--index", sample_index, "--sex", "F", "-k", 999
+    )
     women = {row["_id"] for row in ROWS if row["sex"] == "F"}
     rankings = runs(outcome, Path("no-such-file"))
     assert {doc_id for hits_of_query in rankings.values() for doc_id, _ in hits_of_query} <= women
@@ -86,7 +88,7 @@ def test_a_patient_is_never_similar_to_themself(sample_index: Path, sample_oracl
     everyone = hits("similar", "demo-001", "--index", sample_index, "-k", 999)
     assert "demo-001" not in {hit["patient_id"] for hit in everyone}
     assert (
-        done("similar", "demo-001", "--index", sample_index, "--json").json["query_id"]
+        run_successfully("similar", "demo-001", "--index", sample_index, "--json").json["query_id"]
         == "demo-001"
     )
 
@@ -97,12 +99,18 @@ def test_other_articles_leaves_out_patients_of_the_same_one(tmp_path: Path) -> N
     index = tmp_path / "index"
     patients: list[dict[str, object]] = [{"_id": i, "text": "gout of the toe"} for i in numbered]
     patients += [{"_id": i, "text": "gout of the toe", "PMID": pmid} for i, pmid in named]
-    done("index", "build", "-", "--into", index, stdin=rows(*patients))
+    run_successfully("index", "build", "-", "--into", index, stdin=rows(*patients))
     asked = ("similar", "77-1", "--index", index, "-q")
-    assert sorted(done(*asked).lines) == ["7-1", "77-2", "770-1", "x", "y", "z"]
-    assert sorted(done(*asked, "--other-articles").lines) == ["7-1", "770-1", "x", "y", "z"]
+    assert sorted(run_successfully(*asked).lines) == ["7-1", "77-2", "770-1", "x", "y", "z"]
+    assert sorted(run_successfully(*asked, "--other-articles").lines) == [
+        "7-1",
+        "770-1",
+        "x",
+        "y",
+        "z",
+    ]
     other_articles = ("similar", "x", "--index", index, "-q", "--other-articles")
-    assert sorted(done(*other_articles).lines) == ["7-1", "77-1", "77-2", "770-1", "z"]
+    assert sorted(run_successfully(*other_articles).lines) == ["7-1", "77-1", "77-2", "770-1", "z"]
 
 
 def test_an_unknown_patient_is_reported_by_id(sample_index: Path) -> None:

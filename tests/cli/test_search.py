@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 import pytest
-from command_line import NOTE, digests, done, hits, rows, sample, scored
+from command_line import NOTE, digests, hits, rows, run_successfully, sample, scored
 from oracle import Oracle
 
 from patientdx.formats import read_patients
@@ -49,7 +49,7 @@ def test_the_note_may_come_from_anywhere(sample_index: Path, tmp_path: Path) -> 
 
 
 def test_a_hit_is_printed_with_its_person_and_passages(sample_index: Path) -> None:
-    outcome = done("search", NOTE, "--index", sample_index, "-k", 2)
+    outcome = run_successfully("search", NOTE, "--index", sample_index, "-k", 2)
     first, second = hits("search", NOTE, "--index", sample_index, "-k", 2)
     assert outcome.lines[0] == (
         f"  1. {first['patient_id']}  {first['score']:.3f}  "
@@ -64,7 +64,7 @@ def test_a_hit_is_printed_with_its_person_and_passages(sample_index: Path) -> No
 
 
 def test_json_holds_the_whole_patient(sample_index: Path) -> None:
-    answer = done("search", NOTE, "--index", sample_index, "--json").json
+    answer = run_successfully("search", NOTE, "--index", sample_index, "--json").json
     assert answer["query_id"] == "query"
     assert "not a medical device" in answer["notice"]
     for hit in answer["hits"]:
@@ -82,10 +82,10 @@ def test_age_and_sex_from_the_note_s_words_are_marked(tmp_path: Path) -> None:
     structured = {"_id": "told", "text": "gout", "age": 44, "sex": "F"}
     read = {"_id": "read", "text": "A 9-month-old boy with gout."}
     nothing = {"_id": "none", "text": "gout and no more"}
-    done("index", "build", "-", "--into", index, stdin=rows(structured, read, nothing))
+    run_successfully("index", "build", "-", "--into", index, stdin=rows(structured, read, nothing))
     shown = {
         line.split()[1]: line.split("  ")[-1]
-        for line in done("search", "gout", "--index", index).lines
+        for line in run_successfully("search", "gout", "--index", index).lines
         if "…" not in line
     }
     assert shown["told"] == "44 years, F"
@@ -116,7 +116,7 @@ def test_explanations_sum_to_the_score(
 def test_explain_prints_the_greatest_shares_and_what_is_left(sample_index: Path) -> None:
     command = ("similar", "demo-001", "--index", sample_index, "-k", 1)
     hit = hits(*command)[0]
-    printed = done(*command, "--explain").lines
+    printed = run_successfully(*command, "--explain").lines
     terms = [line.split() for line in printed if "×" in line]
     assert [cells[0] for cells in terms] == [share["term"] for share in hit["explanation"]][:8]
     assert [float(cells[1]) for cells in terms] == pytest.approx(
@@ -128,7 +128,7 @@ def test_explain_prints_the_greatest_shares_and_what_is_left(sample_index: Path)
 
 
 def test_quiet_prints_ids_only(sample_index: Path) -> None:
-    outcome = done("search", NOTE, "--index", sample_index, "-q", "--explain")
+    outcome = run_successfully("search", NOTE, "--index", sample_index, "-q", "--explain")
     assert outcome.lines == [
         hit["patient_id"] for hit in hits("search", NOTE, "--index", sample_index)
     ]
@@ -142,7 +142,7 @@ def test_quiet_prints_ids_only(sample_index: Path) -> None:
 def test_nobody_found_is_no_failure(
     words: tuple[str, ...], form: tuple[str, ...], sample_index: Path
 ) -> None:
-    outcome = done("search", *words, *form, "--index", sample_index)
+    outcome = run_successfully("search", *words, *form, "--index", sample_index)
     assert outcome.json["hits"] == [] if form == ("--json",) else outcome.out == ""
     assert ("no patient matches" in outcome.err) == (form != ("-q",))
 

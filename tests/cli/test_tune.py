@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 import pytest
-from command_line import NOTE, done, patientdx
+from command_line import NOTE, patientdx, run_successfully
 
 from patientdx.sample import sample_folder
 
@@ -18,13 +18,15 @@ def tuned(sample_index: Path, tmp_path: Path) -> Path:
     into = tmp_path / "tuned.json"
     grid = ("--grid", "k1=0.9,2", "--grid", "b=0.4,0.75", "--grid", "rm3.terms=10,20")
     options = ("--system", "rrf(bm25,rm3)", "--grid", "rrf_k=60,5", *grid)
-    outcome = done("tune-ir", "--index", sample_index, *JUDGED, *options, "--into", into)
+    outcome = run_successfully(
+        "tune-ir", "--index", sample_index, *JUDGED, *options, "--into", into
+    )
     assert f"written to {into}" in outcome.err
     return into
 
 
 def means(index: Path, *args: object) -> dict[str, float]:
-    measured = done("evaluate-ir", "--index", index, *JUDGED, *args, "--json").json
+    measured = run_successfully("evaluate-ir", "--index", index, *JUDGED, *args, "--json").json
     return {row["system"]: row["figures"]["nDCG@10"]["value"] for row in measured["rows"]}
 
 
@@ -48,7 +50,9 @@ def test_the_best_of_the_grid_is_chosen(sample_index: Path, tuned: Path) -> None
 
 def test_the_file_says_what_evaluation_then_measures(sample_index: Path, tuned: Path) -> None:
     written = json.loads(tuned.read_text())
-    outcome = done("evaluate-ir", "--index", sample_index, *JUDGED, "--settings", tuned, "--json")
+    outcome = run_successfully(
+        "evaluate-ir", "--index", sample_index, *JUDGED, "--settings", tuned, "--json"
+    )
     (row,) = outcome.json["rows"]
     assert row["system"].endswith(" [tuned]")
     assert row["figures"]["nDCG@10"]["value"] == pytest.approx(written["mean"], abs=1e-12)
@@ -67,13 +71,15 @@ def test_other_judgements_are_no_cause_for_a_warning(
         "query-id\tcorpus-id\tscore\n" + "".join(f"{doc_id}\tdemo-001\t1\n" for doc_id in ids)
     )
     options = ("--queries", SAMPLE / "queries.jsonl", "--qrels", other)
-    outcome = done("evaluate-ir", "--index", sample_index, *options, "--settings", tuned, "--json")
+    outcome = run_successfully(
+        "evaluate-ir", "--index", sample_index, *options, "--settings", tuned, "--json"
+    )
     assert "flatter" not in outcome.err
     assert "tuning" not in outcome.json["notes"]
 
 
 def test_tuned_and_default_are_compared_on_values_out_of_fold(sample_index: Path) -> None:
-    table = done(
+    table = run_successfully(
         "tune-ir", "--index", sample_index, *JUDGED, "--system", "bm25", "--seed", 3, "--json"
     ).json
     default, tuned = table["rows"]
@@ -92,18 +98,20 @@ def test_searches_use_the_settings(sample_index: Path, tuned: Path, tmp_path: Pa
     content = json.loads(tuned.read_text())
     chosen = content["settings"]
     options = ("search", NOTE, "--index", sample_index, "--json")
-    result = done(*options, "--settings", tuned).json
+    result = run_successfully(*options, "--settings", tuned).json
     weight = float(chosen["weights"].split(":")[1])
     part = "rm3" if weight == 1 else f"{weight:g}*rm3"
     assert result["system"] == f"rrf(bm25,{part})"
-    low = done(*options, "--settings", tuned, "--k1", "0", "--b", "0").json
+    low = run_successfully(*options, "--settings", tuned, "--k1", "0", "--b", "0").json
     assert low["system"] == result["system"]
     assert low["hits"] != result["hits"]
-    similar = done("similar", "demo-001", "--index", sample_index, "--settings", tuned, "--json")
+    similar = run_successfully(
+        "similar", "demo-001", "--index", sample_index, "--settings", tuned, "--json"
+    )
     assert similar.json["system"] == result["system"]
     run = tmp_path / "run.trec"
     many = ("search", "--queries", SAMPLE / "queries.jsonl", "--write-run", run, "-k", 5)
-    done(*many, "--index", sample_index, "--settings", tuned)
+    run_successfully(*many, "--index", sample_index, "--settings", tuned)
     assert f"patientdx-rrf(bm25,{part})" in run.read_text().splitlines()[0]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from command_line import COMMANDS, done, patientdx, sample
+from command_line import COMMANDS, patientdx, run_successfully, sample
 from paths import ROOT
 
 import cli
@@ -48,7 +48,9 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
     assert scores == sorted(scores, reverse=True)
     assert len(scores) == 3
     index = tmp_path / "sample-index"
-    table = done("evaluate-ir", "--index", index, "--data", sample_folder(), "--json").json
+    table = run_successfully(
+        "evaluate-ir", "--index", index, "--data", sample_folder(), "--json"
+    ).json
     value = table["rows"][0]["figures"]["nDCG@10"]["value"]
     assert measured == f"nDCG@10 {round(value, 3)} over {table['rows'][0]['n']} queries"
 

@@ -71,7 +71,7 @@ def patientdx(
     return Outcome(result.exit_code, result.stdout, result.stderr)
 
 
-def done(*args: object, stdin: bytes | str = b"") -> Outcome:
+def run_successfully(*args: object, stdin: bytes | str = b"") -> Outcome:
     """A command that must succeed."""
     outcome = patientdx(*args, stdin=stdin)
     assert outcome.code == 0, outcome.err
@@ -115,15 +115,17 @@ def run_on(index: Path, command: tuple[str, ...]) -> Outcome:
 def make_two_segments(folder: Path) -> Path:
     """An index with a segment that has deletions, and another."""
     old = [{"_id": f"o-{i}", "text": f"{SECRET} gout {'of the toe ' * i}"} for i in range(40)]
-    done("index", "build", "-", "--into", folder, stdin=rows(*old))
-    done("index", "delete", "o-3", "o-5", "--index", folder)
-    done("index", "add", "-", "--index", folder, stdin=rows({"_id": "p-1", "text": "measles"}))
+    run_successfully("index", "build", "-", "--into", folder, stdin=rows(*old))
+    run_successfully("index", "delete", "o-3", "o-5", "--index", folder)
+    run_successfully(
+        "index", "add", "-", "--index", folder, stdin=rows({"_id": "p-1", "text": "measles"})
+    )
     return folder
 
 
 def hits(*args: object, stdin: bytes | str = b"") -> list[dict[str, Any]]:
     """The hits of a search, by way of --json."""
-    outcome = done(*args, "--json", stdin=stdin)
+    outcome = run_successfully(*args, "--json", stdin=stdin)
     ranking: list[dict[str, Any]] = outcome.json["hits"]
     assert outcome.err == ("" if ranking else "no patient matches\n")
     return ranking

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import small_mimic
-from command_line import done
+from command_line import run_successfully
 from recording_monitor import RecordingMonitor
 from small_cohorts import meds, physionet
 
@@ -49,7 +49,7 @@ def test_python_and_the_command_line_build_the_same_cohort(
     assert capsys.readouterr() == ("", "")
     assert monitor.notices[-1] == "writing"
     command = ("cohort", name, tables, "--into", tmp_path / "command.parquet", "--bin-hours", 4)
-    done(*command, *arguments)
+    run_successfully(*command, *arguments)
     ours, theirs = read_cohort(into), read_cohort(tmp_path / "command.parquet")
     assert list(ours) == list(theirs)
     assert ours.meta == theirs.meta
@@ -71,7 +71,9 @@ def test_ids_are_redacted_by_a_key(tmp_path: Path) -> None:
     build_cohort("physionet2012", tables, into, redact_ids=True, key_file=key)
     ids = read_cohort(into).stay_ids
     assert all(len(stay_id) == 32 for stay_id in ids)
-    done("cohort", "physionet2012", tables, "--into", into, "--redact-ids", "--key-file", key)
+    run_successfully(
+        "cohort", "physionet2012", tables, "--into", into, "--redact-ids", "--key-file", key
+    )
     assert read_cohort(into).stay_ids == ids
     assert build_cohort("physionet2012", tables, into, redact_ids=True).redacted
     assert read_cohort(into).stay_ids != ids
@@ -100,7 +102,7 @@ def test_python_and_the_command_line_describe_alike(
     assert list(summary.records) == ["mortality", "mortality-hard"]
     assert summary.records["mortality"].stays == 2
     assert summary.counted_by == "words and marks"
-    shown = done("cohort", "show", path, "--json").json
+    shown = run_successfully("cohort", "show", path, "--json").json
     assert {name: value | {"sections": tuple(value["sections"])}
             for name, value in shown["records"].items()} == {
         name: asdict(records) for name, records in summary.records.items()

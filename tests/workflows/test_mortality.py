@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("pyarrow", reason="needs the extra mortality")
 pytest.importorskip("sklearn", reason="needs the extra mortality")
 
-from command_line import done
+from command_line import run_successfully
 from made_stays import write_stays
 from recording_monitor import RecordingMonitor
 
@@ -123,7 +123,7 @@ def test_python_and_the_command_line_report_alike(cohort: Path, settings: Settin
     evaluation = evaluate_mortality(cohort, resamples=20, sample=30, seed=2, settings=settings)
     arguments = (cohort, "--resamples", 20, "--sample", 30, "--seed", 2)
     for name in ("json", "text", "latex"):
-        printed = done("evaluate-mortality", *arguments, "--format", name).out
+        printed = run_successfully("evaluate-mortality", *arguments, "--format", name).out
         assert printed == evaluation.render(name)
 
 
@@ -144,7 +144,7 @@ def test_python_and_the_command_line_run_models_alike(cohort: Path, tmp_path: Pa
         model_settings=ModelSettings(batch=4),
         answers=tmp_path / "python.sqlite3",
     )
-    printed = done(
+    printed = run_successfully(
         "evaluate-mortality", cohort, "--model", f"tiny={model}", "--lambda", "tiny=0.5",
         "--sections", "mortality-hard", "--sample", 10, "--resamples", 10, "--no-baselines",
         "--batch", 4, "--json", "--answers", tmp_path / "command.sqlite3",

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from command_line import done, patientdx
+from command_line import patientdx, run_successfully
 
 from indexer.analysis import AnalysisSettings
 from indexer.bm25 import BM25Settings
@@ -64,7 +64,7 @@ def test_a_search_returns_what_the_command_prints(
     }
     result = search_patients(index, NOTE, 5, system=system, where=Filter(sex="M"))
     assert capfd.readouterr() == ("", "")
-    printed = done(
+    printed = run_successfully(
         "search", NOTE, "--index", sample_index, "-k", 5, "--sex", "M", "--json", *options[system]
     )
     assert json.loads(json.dumps(result.to_dict()))["hits"] == printed.json["hits"]
@@ -93,7 +93,7 @@ def test_systems_are_measured_as_by_the_command(index: Index, sample_index: Path
     systems = resolve_systems(["bm25", "rm3"], [])
     judged = JudgedQueries(QUERIES, QRELS)
     evaluation = evaluate_systems(index, systems, judged, ["nDCG@10"], monitor=monitor)
-    printed = done(
+    printed = run_successfully(
         *("evaluate-ir", "--index", sample_index, "--data", sample_folder(), "--json"),
         *("--system", "bm25", "--system", "rm3", "--measures", "nDCG@10"),
     ).json
