@@ -94,6 +94,7 @@ def test_the_product_needs_every_package_that_it_declares() -> None:
 def test_development_needs_every_package_that_it_declares() -> None:
     files = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
     files += [ROOT / "hatch_build.py", ROOT / ".ci" / "run", *(ROOT / "tests").glob("*/run")]
+    files += [ROOT / "mkdocs.yml"]
     texts = [path.read_text(encoding="utf-8") for path in files if path != Path(__file__)]
     for name in _table()["dev"]:
         use = re.compile(rf"(?<![\w-]){re.escape(DEVELOPMENT_USES.get(name, name))}(?![\w-])")
