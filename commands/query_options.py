@@ -1,5 +1,6 @@
 """Options of searches: who may be found, which system ranks, which judgements count."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -162,26 +163,29 @@ MODEL_OPTIONS = (
 """Parameters of GeneratorOptions, for rules."""
 
 
-def asks_a_model(*names: str) -> Any:
+Condition = Callable[[Values], bool]
+
+
+def asks_a_model(*names: str) -> Condition:
     """A condition for rules: one of these options names a strategy that asks a language model."""
 
     def condition(values: Values) -> bool:
-        named = " ".join(_words(values[name]) for name in names if values[name])
-        return any(word in named for word in ("keywords", "query2doc", "grounded")) or bool(
-            values.get("settings")
-        )
+        from expander import PROMPTED_STRATEGIES
+
+        return _names_a_strategy(values, names, PROMPTED_STRATEGIES)
 
     return condition
 
 
-def uses_vocabulary(*names: str) -> Any:
+def uses_vocabulary(*names: str) -> Condition:
     """A condition for rules: one of these options names the strategy `synonyms`."""
+    return lambda values: _names_a_strategy(values, names, ("synonyms",))
 
-    def condition(values: Values) -> bool:
-        named = " ".join(_words(values[name]) for name in names if values[name])
-        return "synonyms" in named or bool(values.get("settings"))
 
-    return condition
+def _names_a_strategy(values: Values, names: Iterable[str], strategies: Iterable[str]) -> bool:
+    """Whether an option names one of the strategies, or a settings file may hold one."""
+    text = " ".join(_words(values[name]) for name in names if values[name])
+    return any(strategy in text for strategy in strategies) or bool(values.get("settings"))
 
 
 def _words(value: Any) -> str:

@@ -124,7 +124,7 @@ def evaluate_systems(
 
     Reports the queries that were left out. `keep_runs` also returns the hits of each system.
     """
-    strategies = frozenset().union(*(one.system.strategies for one in systems.values()))
+    strategies = frozenset().union(*(chosen.system.strategies for chosen in systems.values()))
     evaluations: dict[str, Evaluation] = {}
     runs: dict[str, Run] = {}
     total = len(systems) * len(judged.qrels)
