@@ -1,7 +1,7 @@
 """Options of searches: who may be found, which system ranks, which judgements count."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -156,10 +156,7 @@ def check_table_format(name: str, *more: str) -> None:
         )
 
 
-MODEL_OPTIONS = (
-    *("model", "backend", "quantize", "dtype", "prompt_format", "device", "devices"),
-    *("allow_remote", "api_key_file", "timeout", "no_cache"),
-)
+MODEL_OPTIONS = tuple(field.name for field in fields(GeneratorOptions))
 """Parameters of GeneratorOptions, for rules."""
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from console.option_groups import Needs, command, is_set
-from console.output import TableOutput, count_noun
+from console.output import TableOutput
 from patientdx.errors import InputError, UsageError
+from workflows.wording import count_noun
 
 from . import options
 from .hits import show_hits

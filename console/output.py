@@ -106,11 +106,6 @@ def _cell(value: object) -> str:
     return "" if value is None else " ".join(str(value).split())
 
 
-def count_noun(number: int, singular: str, plural: str | None = None) -> str:
-    """A number with its noun: `1 query`, `2 queries`."""
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
-
-
 def use_colour() -> bool:
     """True where emphasis can be shown."""
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ

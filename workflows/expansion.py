@@ -12,6 +12,7 @@ from patientdx.records import Query
 from .generators import GeneratorSettings
 from .monitor import LOG, Monitor, Progress
 from .systems import open_resources
+from .wording import count_noun
 
 
 def expand_query_file(
@@ -41,9 +42,8 @@ def expand_query_file(
         ) as resources:
             expansions = expand_queries(queries, make_strategy(strategy, resources))
             rows = [expansion_row(row, with_reply=with_replies) for row in expansions]
-    noun = "query" if len(rows) == 1 else "queries"
     speed = f", {pace.speed()}" if pace.speed() else ""
-    monitor.notice(f"{len(rows):,} {noun} expanded{speed}")
+    monitor.notice(f"{count_noun(len(rows), 'query', 'queries')} expanded{speed}")
     return rows
 
 

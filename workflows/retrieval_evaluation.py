@@ -38,6 +38,7 @@ from .systems import (
     open_resources,
     uses_generator,
 )
+from .wording import count_noun
 
 DEFAULT_MEASURES = ("RR", "P@10", "nDCG@10", "R@1000")
 PAPER_SYSTEMS = ("bm25", "keywords", "rrf(bm25,keywords)")
@@ -179,7 +180,8 @@ def evaluate_runs(
         _report_shallow_run(name, run, measures, monitor)
         missing = sum(query_id not in run for query_id in qrels)
         if missing:
-            monitor.notice(f"{name}: {missing:,} judged queries are not in this run: score 0")
+            queries = count_noun(missing, "judged query", "judged queries")
+            monitor.notice(f"{name}: {queries} not in this run: score 0")
         evaluations[name] = evaluate_run(qrels, run, measures)
     return RetrievalEvaluation(evaluations, notes, runs)
 
@@ -246,11 +248,11 @@ def _system_notes(
 def _report_left_out(counts: QueryCounts, monitor: Monitor) -> None:
     dropped, missing = counts.unjudged_dropped, counts.missing_queries
     if dropped:
-        noun = "query" if dropped == 1 else "queries"
-        monitor.notice(f"{dropped:,} {noun} without judgements: left out")
+        queries = count_noun(dropped, "query", "queries")
+        monitor.notice(f"{queries} without judgements: left out")
     if missing:
-        noun = "judged query" if missing == 1 else "judged queries"
-        monitor.notice(f"{missing:,} {noun} without a text: score 0")
+        queries = count_noun(missing, "judged query", "judged queries")
+        monitor.notice(f"{queries} without a text: score 0")
 
 
 def _report_shallow_run(name: str, run: Run, measures: Sequence[str], monitor: Monitor) -> None:

@@ -31,6 +31,7 @@ from .systems import (
     open_resources,
     uses_generator,
 )
+from .wording import count_noun
 
 Candidate = Mapping[str, SettingValue]
 """Names and values of one combination that is tried, such as {"k1": 0.9, "b": 0.4}."""
@@ -92,8 +93,9 @@ def tune_system(
     """Choose the numbers of a system by the first of `measures`, and judge them out of fold."""
     parsed, candidates = build_candidates(system, grid_values, index)
     runs = RunCache() if parsed.parts else None
-    noun = "candidate" if len(candidates) == 1 else "candidates"
-    monitor.notice(f"{len(candidates):,} {noun}, {len(judged.qrels):,} judged queries")
+    monitor.notice(
+        f"{count_noun(len(candidates), 'candidate')}, {len(judged.qrels):,} judged queries"
+    )
     with (
         monitor.progress("tuning", len(candidates) * len(judged.qrels)) as report,
         open_resources(
@@ -146,7 +148,7 @@ def _tuning_notes(
         f"queries it was chosen by, {tuning.means[tuning.chosen]:.4f}, flatters it",
         "tuned": "each query under what was chosen without its fold; "
         f"{tuning.folds.number} folds, seed {tuning.folds.seed}, "
-        f"{choices:,} {'choice' if choices == 1 else 'choices'} in all",
+        f"{count_noun(choices, 'choice')} in all",
     }
     if uses_generator(system.strategies):
         notes["model"] = (generator or GeneratorSettings()).describe()

@@ -26,6 +26,7 @@ from patientdx.records import Filter, Query
 
 from .generators import GeneratorSettings, open_generator
 from .monitor import LOG, Monitor
+from .wording import count_noun
 
 FUSION_DEPTH = 1000
 """How many hits a fusion takes of each of its parts."""
@@ -70,9 +71,11 @@ def open_resources(
             where=where,
         )
         if opened is not None and opened.counts.failed:
-            monitor.notice(f"{_count(opened.counts.failed, 'query', 'queries')} went on unexpanded")
+            monitor.notice(
+                f"{count_noun(opened.counts.failed, 'query', 'queries')} went on unexpanded"
+            )
         if opened is not None and opened.counts.truncated:
-            notes = _count(opened.counts.truncated, "note", "notes")
+            notes = count_noun(opened.counts.truncated, "note")
             monitor.notice(f"{notes} cut in the middle to fit the model's context")
 
 
@@ -164,7 +167,3 @@ def index_notes(
 def _phrase_searcher(settings: SystemSettings, index: PatientIndex) -> PhraseSearcher:
     numbers = settings.phrase_settings(index.bm25.k1, index.bm25.b)
     return PhraseSearcher(numbers, searcher=index, corpus=index)
-
-
-def _count(number: int, singular: str, plural: str) -> str:
-    return f"{number:,} {singular if number == 1 else plural}"

@@ -98,7 +98,7 @@ def test_a_shallow_run_and_missing_queries_are_reported(
     outcome = run_successfully(
         "evaluate-ir", "--run", cut, "--qrels", QRELS, "--measures", "R@1000"
     )
-    assert "1 judged queries are not in this run: score 0" in outcome.err
+    assert "1 judged query not in this run: score 0" in outcome.err
     assert "at most 100 hits a query, and these measures read 1,000" in outcome.err
 
 
