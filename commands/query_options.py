@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 K1 = Annotated[float | None, typer.Option("--k1", help="BM25 k1 (default: that of the index).")]
 B = Annotated[float | None, typer.Option("--b", help="BM25 b (default: that of the index).")]
-Depth = Annotated[int, typer.Option("--depth", min=1, help="Number of hits taken a query.")]
+Depth = Annotated[int, typer.Option("--depth", min=1, help="Number of hits per query.")]
 Measures = Annotated[
     str, typer.Option("--measures", help="Measures by their names in ir_measures.")
 ]

@@ -99,12 +99,12 @@ def add_patients(
         index = Index.open(folder)
         replaced: list[str] = []
         new = _check_ids(patients, index, replaced, update=update)
-        kept, merged = choose_segments_to_merge(manifest)
+        unchanged, merged = choose_segments_to_merge(manifest)
         old = _read_patients(folder, manifest, merged)
         # In an update the new notes come first: which old ones they replace must be known.
         notes = chain(new, _skip_replaced(old, replaced)) if update else chain(old, new)
         entry = _write_next_segment(folder, manifest, notes, progress)
-        segments = [manifest.segments[s] for s in kept]
+        segments = [manifest.segments[s] for s in unchanged]
         if replaced:
             segments = delete_from_segments(folder, manifest, segments, replaced)
         names = (*manifest.corpus, *(c for c in corpus if c not in manifest.corpus))

@@ -21,6 +21,39 @@ os.environ["PIP_NO_INDEX"] = "1"
 settings.register_profile("patientdx", deadline=None)
 settings.load_profile("patientdx")
 
+# CI sets it to a file, for the list of test files that skip a test; with all extras installed it
+# runs these files again.
+_SKIPPING_FILES = "PATIENTDX_SKIPPING_FILES"
+
+
+class SkippingFiles:
+    """Lists the test files in which a test was skipped. Lives in the main process of xdist."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._files: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note the file of a skipped test."""
+        if report.skipped and not hasattr(report, "wasxfail"):
+            self._files.add(report.nodeid.partition("::")[0])
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note a file that is skipped as a whole."""
+        if report.skipped:
+            self._files.add(report.nodeid.partition("::")[0])
+
+    def pytest_sessionfinish(self) -> None:
+        """Write the list."""
+        self._path.write_text("".join(f"{name}\n" for name in sorted(self._files)))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """List skipping files where CI wants it."""
+    path = os.environ.get(_SKIPPING_FILES)
+    if path and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(SkippingFiles(Path(path)))
+
 
 @pytest.fixture(scope="session")
 def sample_index(tmp_path_factory: pytest.TempPathFactory) -> Path:

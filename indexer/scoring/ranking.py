@@ -39,8 +39,8 @@ def top_notes(segment: Segment, scored: ScoredNotes, k: int) -> ScoredNotes:
     """The k best notes of a segment, best first."""
     keys = sort_keys(segment, scored)
     if len(keys) > 4 * k:
-        kept = np.argpartition(keys, len(keys) - k)[len(keys) - k :]
-        scored, keys = ScoredNotes(scored.notes[kept], scored.scores[kept]), keys[kept]
+        best = np.argpartition(keys, len(keys) - k)[len(keys) - k :]
+        scored, keys = ScoredNotes(scored.notes[best], scored.scores[best]), keys[best]
     order = np.argsort(keys)[::-1][:k]
     return ScoredNotes(scored.notes[order], scored.scores[order])
 

@@ -1,7 +1,7 @@
 """The tables of a database folder, in any of its layouts, as views under one set of names.
 
 MIMIC's files are csv or csv.gz, in folders of modules (`hosp`, `icu`, in version 1 also `core`)
-or beside each other, in small or capital letters. `chartevents.rebuilt.csv.gz` counts as
+or beside each other, in lower or upper case. `chartevents.rebuilt.csv.gz` counts as
 `chartevents` where that is absent.
 """
 
