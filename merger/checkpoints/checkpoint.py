@@ -5,6 +5,7 @@ import json
 import mmap
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,9 @@ from .values import Bytes, Values
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 CONFIG = "config.json"
+_INDEX_END = ".index.json"
+_EXPLICIT = "transformers_weights"  # of config.json: the name of the file to load
+_SHARDS = "model-*-of-*.safetensors"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -28,38 +32,45 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 class Checkpoint:
     """A folder with `config.json` and weights in one safetensors file or in shards.
 
-    `tensors` are in the order of files and of data within them.
+    `tensors` are in the order of files and of data within them. `unread` are the names of an index
+    and of weights in the folder that transformers would not load either.
     """
 
     folder: Path
     config: Mapping[str, Any]
     tensors: Mapping[str, TensorInfo]
     files: tuple[Path, ...]
+    unread: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, folder: Path | str) -> "Checkpoint":
         """Reads the configuration and the headers, but no weights.
 
-        Raises InputError for a folder without such a model, a missing shard, a damaged or cut
-        file, and for pickled weights, which could run code and are not loaded.
+        A folder with several sets of weights is read as transformers reads it: the file that
+        config.json names, else the single file, else the shards of the index. Raises InputError
+        for a folder without such a model, a missing shard, a damaged or cut file, and for pickled
+        weights, which could run code and are not loaded.
         """
         folder = Path(folder)
         if not folder.is_dir():
             raise InputError(f"`{folder}`: no such folder", hint="name a folder that holds a model")
         config = _read_json(folder / CONFIG)
-        files, listed = _weight_files(folder)
+        # The name of the file is of no use in the config.json of a merge.
+        start = _first_file(folder, config.pop(_EXPLICIT, None))
+        files, listed = _weight_files(start)
         tensors: dict[str, TensorInfo] = {}
         for file in files:
             for info in read_header(file):
-                if listed is None or listed.get(info.name) == file.name:
+                # Like transformers, a tensor that the index leaves out is read all the same.
+                if listed is None or listed.get(info.name, file.name) == file.name:
                     tensors[info.name] = info
         missing = set(listed or {}) - set(tensors)
         if missing:
             raise InputError(
-                f"{folder / INDEX}: tensor `{min(missing)}` is not in the shard it names",
+                f"{start}: tensor `{min(missing)}` is not in the shard it names",
                 hint="copy or fetch the model again",
             )
-        return cls(folder, config, tensors, files)
+        return cls(folder, config, tensors, files, _unread_files(folder, {start, *files}))
 
     def values(self, name: str) -> Values:
         """The numbers of a tensor, which are read when they are used. Raises InputError."""
@@ -127,21 +138,48 @@ def _map_file(file: Path) -> tuple[mmap.mmap, Bytes]:
     return mapped, np.frombuffer(mapped, np.uint8)
 
 
-def _weight_files(folder: Path) -> tuple[tuple[Path, ...], dict[str, str] | None]:
-    """The files with weights, and for shards the name of the file by tensor."""
-    if (folder / INDEX).exists():
-        listed = _weight_map(folder / INDEX)
-        files = tuple(folder / name for name in sorted(set(listed.values())))
-        for file in files:
-            if not file.exists():
-                raise InputError(
-                    f"{file}: this shard is missing ({INDEX} names it)",
-                    hint="copy or fetch the model again",
-                )
-        return files, listed
-    if (folder / SINGLE).exists():
-        return (folder / SINGLE,), None
+def _first_file(folder: Path, explicit: Any) -> Path:
+    """The file with weights or the index that transformers loads."""
+    if explicit is not None:
+        if not isinstance(explicit, str) or Path(explicit).name != explicit:
+            raise InputError(
+                f"{folder / CONFIG}: {_EXPLICIT} is {explicit!r}, which is not the name of a file "
+                "beside it"
+            )
+        if not explicit.endswith((".safetensors", f".safetensors{_INDEX_END}")):
+            raise _without_weights(folder)
+        return folder / explicit
+    for name in (SINGLE, INDEX):
+        if (folder / name).exists():
+            return folder / name
     raise _without_weights(folder)
+
+
+def _weight_files(start: Path) -> tuple[tuple[Path, ...], dict[str, str] | None]:
+    """The files with weights, and for shards the name of the file by tensor."""
+    if not start.name.endswith(_INDEX_END):
+        return (start,), None
+    listed = _weight_map(start)
+    files = tuple(start.parent / name for name in sorted(set(listed.values())))
+    for file in files:
+        if not file.exists():
+            raise InputError(
+                f"{file}: this shard is missing ({start.name} names it)",
+                hint="copy or fetch the model again",
+            )
+    return files, listed
+
+
+def _unread_files(folder: Path, read: set[Path]) -> tuple[str, ...]:
+    """Names of an index and of weights like those `read` that are not among them."""
+    beside = [folder / INDEX, folder / SINGLE, *sorted(folder.glob(_SHARDS))]
+    others = [path for path in beside if path not in read and path.exists()]
+    if others == [folder / INDEX] and {folder / SINGLE} == read:
+        # An index of the single file alone is no second set of weights.
+        with suppress(InputError):
+            if set(_weight_map(folder / INDEX).values()) == {SINGLE}:
+                return ()
+    return tuple(path.name for path in others)
 
 
 def _weight_map(path: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from patientdx.errors import InputError
 
-from .values import SIZES
+from .values import DTYPES, storage_bytes
 
 _LONGEST = 100_000_000  # bytes of a header that the safetensors library accepts
 _REMEDY = "copy or fetch the file again"
@@ -36,7 +36,7 @@ class TensorInfo(NamedTuple):
     @property
     def nbytes(self) -> int:
         """Size in bytes."""
-        return self.numbers * SIZES[self.dtype]
+        return storage_bytes(self.dtype, self.numbers)
 
 
 class Slot(NamedTuple):
@@ -49,7 +49,7 @@ class Slot(NamedTuple):
     @property
     def nbytes(self) -> int:
         """Size in bytes."""
-        return math.prod(self.shape) * SIZES[self.dtype]
+        return storage_bytes(self.dtype, math.prod(self.shape))
 
 
 def read_header(path: Path) -> list[TensorInfo]:
@@ -136,14 +136,22 @@ def _parse_entry(path: Path, name: str, entry: Any, start: int) -> TensorInfo:
         dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
     except (TypeError, KeyError, ValueError):
         raise _damaged(path, f"the entry of tensor `{name}` is incomplete") from None
-    if dtype not in SIZES:
+    if not isinstance(dtype, str) or dtype not in DTYPES:
         raise _damaged(path, f"tensor `{name}` has the unknown dtype {dtype!r}")
     if not isinstance(shape, list) or not all(map(_is_size, [*shape, begin, end])):
         raise _damaged(path, f"tensor `{name}` has sizes that are not whole numbers")
     info = TensorInfo(name, dtype, tuple(shape), path, start + begin)
-    if info.nbytes != end - begin:
+    if not _fills(info, end - begin):
         raise _damaged(path, f"tensor `{name}` has a shape that its data do not fill")
     return info
+
+
+def _fills(info: TensorInfo, nbytes: int) -> bool:
+    """Whether the shape of a tensor takes exactly these bytes."""
+    try:
+        return info.nbytes == nbytes
+    except ValueError:
+        return False
 
 
 def _is_size(number: object) -> bool:

@@ -12,10 +12,15 @@ Bytes = NDArray[np.uint8]
 
 # Bytes per number, by the dtype as safetensors spells it.
 SIZES = {
-    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E5M2": 1, "F8_E4M3": 1, "F8_E8M0": 1,
+    "F64": 8, "F32": 4, "F16": 2, "BF16": 2,
+    "F8_E5M2": 1, "F8_E4M3": 1, "F8_E8M0": 1, "F8_E5M2FNUZ": 1, "F8_E4M3FNUZ": 1,
     "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1,
     "C64": 8,
 }  # fmt: skip
+# Bits per number of the dtypes that put several numbers into a byte, or into three.
+_PACKED_BITS = {"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6}
+DTYPES = frozenset(SIZES) | frozenset(_PACKED_BITS)
+"""All dtypes that a safetensors file can hold."""
 # Dtypes that the kernels compute with, in the order of the kinds in native/merge.h.
 FLOATS = ("BF16", "F16", "F32", "F64")
 
@@ -53,6 +58,16 @@ class Values(NamedTuple):
         dtype = {2: "F16", 4: "F32", 8: "F64"}[array.dtype.itemsize]
         whole = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
         return cls(whole.reshape(-1).view(np.uint8), dtype)
+
+
+def storage_bytes(dtype: str, numbers: int) -> int:
+    """Size of `numbers` values in a file. Raises ValueError if they do not fill whole bytes."""
+    if dtype in SIZES:
+        return numbers * SIZES[dtype]
+    whole, rest = divmod(numbers * _PACKED_BITS[dtype], 8)
+    if rest:
+        raise ValueError(f"{numbers} numbers of {dtype} do not fill whole bytes")
+    return whole
 
 
 def dtype_code(dtype: str) -> int:

@@ -10,6 +10,8 @@ from merger.checkpoints.values import FLOATS
 from merger.checkpoints.vocabulary import choose_rows, read_vocabulary
 from patientdx.errors import MergeError
 
+from .input_guards import guard_inputs
+
 if TYPE_CHECKING:
     from merger.checkpoints.checkpoint import Checkpoint
     from merger.checkpoints.headers import TensorInfo
@@ -54,13 +56,9 @@ def check_inputs(
     `names` are the names of the inputs in messages, `base` is the index of the base. `unsound`
     allows models whose weights do not mean the same thing.
     """
+    remarks = guard_inputs(inputs, names)
     configs = [checkpoint.config for checkpoint in inputs]
-    for name, config in zip(names, configs, strict=True):
-        if config.get("quantization_config"):
-            raise MergeError(
-                f"the weights of {name} are quantised", hint="merge the models it was made from"
-            )
-    remarks = compare_configs(names, configs, base, unsound=unsound)
+    remarks += compare_configs(names, configs, base, unsound=unsound)
     ties = {is_tied(checkpoint.config, frozenset(checkpoint.tensors)) for checkpoint in inputs}
     tied = ties.pop() if len(ties) == 1 else None
     tensors = [_merged_names(checkpoint, tied=tied) for checkpoint in inputs]

@@ -3,19 +3,18 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import prod
 from pathlib import Path
 from typing import Literal
 
 from merger.checkpoints.adapted_inputs import open_with_adapters
 from merger.checkpoints.checkpoint import Checkpoint
 from merger.checkpoints.config_comparison import compare_configs
-from merger.checkpoints.values import SIZES
 from merger.outputs.shards import SHARD_SIZE
 from merger.recipes.recipe import MOVED_LAYERS, MergeRecipe, ModelRef
 from patientdx.errors import MergeError
 
 from .input_checks import Agreement, check_inputs
+from .input_guards import check_files_for_mergekit, guard_inputs
 from .merge_plan import MergePlan
 from .recipe_resolver import plan_merge
 
@@ -67,7 +66,7 @@ class PreparedMerge:
         """Bytes of weights of the merge; an estimate if there is no plan."""
         if self.plan is not None:
             return self.plan.nbytes
-        return sum(prod(info.shape) * SIZES[info.dtype] for info in self.base.tensors.values())
+        return sum(info.nbytes for info in self.base.tensors.values())
 
 
 @contextmanager
@@ -80,7 +79,10 @@ def prepare_merge(job: MergeJob, target: Path) -> Iterator[PreparedMerge]:
     refs = job.recipe.inputs
     models = [(Checkpoint.open(job.folders[ref]), job.adapters.get(ref)) for ref in refs]
     with open_with_adapters(models, target) as inputs:
-        yield _prepare(job, inputs)
+        prepared = _prepare(job, inputs)
+        if prepared.engine == "mergekit":
+            check_files_for_mergekit([base for base, _ in models], [str(ref) for ref in refs])
+        yield prepared
 
 
 def _prepare(job: MergeJob, inputs: tuple[Checkpoint, ...]) -> PreparedMerge:
@@ -89,12 +91,13 @@ def _prepare(job: MergeJob, inputs: tuple[Checkpoint, ...]) -> PreparedMerge:
     base = recipe.inputs.index(recipe.base)
     feature = _mergekit_only_feature(recipe, inputs[base])
     if feature and (recipe.mergekit_keys or recipe.slices):
+        guarded = guard_inputs(inputs, names)
         # The recipe says how vocabularies, layers or modules go together, and MergeKit checks it.
         configs = [dict(checkpoint.config) for checkpoint in inputs]
         for config in configs if recipe.slices or "modules" in recipe.mergekit_keys else ():
             config.pop("num_hidden_layers", None)
         differences = compare_configs(names, configs, base, unsound=job.unsound)
-        remarks = (*_mergekit_remarks(job, feature), *differences)
+        remarks = (*_mergekit_remarks(job, feature), *guarded, *differences)
         return PreparedMerge(inputs, "mergekit", None, None, remarks, base)
     agreement = check_inputs(inputs, names, base, unsound=job.unsound)
     if agreement.tied is None and not feature:

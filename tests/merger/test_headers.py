@@ -101,6 +101,8 @@ DAMAGED = {
     "no offsets": (raw({"a": {"dtype": "F32", "shape": [2]}}), "`a` is incomplete"),
     "one offset": (raw({"a": entry(offsets=[0])}), "`a` is incomplete"),
     "dtype": (raw({"a": entry("F31")}), "unknown dtype 'F31'"),
+    "dtype list": (raw({"a": entry(["F32"])}), "unknown dtype"),
+    "half a byte": (raw({"a": entry("F4", (3,), (0, 1))}, 1), "its data do not fill"),
     "shape": (raw({"a": entry(shape=5)}), "sizes that are not whole numbers"),
     "negative": (raw({"a": entry(shape=(-2,))}), "sizes that are not whole numbers"),
     "bool": (raw({"a": entry(shape=(True, 2))}), "sizes that are not whole numbers"),
