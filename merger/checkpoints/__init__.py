@@ -1,1 +1,1 @@
-"""Models on disk: configuration, tensors and their dtypes, vocabulary and adapters."""
+"""Models on disk: configuration, tensors and their dtypes, and adapters."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from merger.checkpoints.config_comparison import compare_configs, is_tied
 from merger.checkpoints.values import FLOATS
-from merger.checkpoints.vocabulary import choose_rows, read_vocabulary
+from merger.vocabulary.reading import read_vocabulary
+from merger.vocabulary.rows import choose_rows
 from patientdx.errors import MergeError
 
 from .input_guards import guard_inputs

@@ -15,11 +15,12 @@ from small_merges import by_mergekit, logits, save_model, tensors
 from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from merger.checkpoints.vocabulary import Vocabulary, choose_rows
 from merger.execution import MergeResult, merge
 from merger.planning.job import MergeJob
 from merger.recipes.reader import parse_recipe
 from merger.recipes.writer import to_yaml, two_model_recipe
+from merger.vocabulary.reading import Vocabulary
+from merger.vocabulary.rows import choose_rows
 from patientdx.errors import MergeError
 
 TINY: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 16, "head_dim": 4, "context": 32}
@@ -88,6 +89,8 @@ def test_both_engines_trim_alike(tmp_path: Path) -> None:
     a, b = tmp_path / "a", tmp_path / "b"
     save_model(a, seed=1, vocabulary=128, **TINY)
     save_model(b, seed=2, vocabulary=100, **TINY)
+    save_words(a, 100)
+    save_words(b, 100)
     for engine in ("stream", "mergekit"):
         merged(a, b, tmp_path / engine, engine=engine)
     ours, theirs = tensors(tmp_path / "stream"), tensors(tmp_path / "mergekit")
@@ -129,15 +132,50 @@ def test_rows_that_differ_are_reported_and_chosen() -> None:
     assert choose_rows(["A", "B"], [16, 16], [same, same], 0).rows == 16, "padding of both stays"
     assert choose_rows(["A", "B"], [16, 12], [same, same], 0).rows == 12
     assert choose_rows(["A", "B"], [16, 12], [same, same], 1).rows == 12
-    # Ids that config.json speaks of are kept where they have a row.
-    special = Vocabulary(WORDS, special=13)
+    # Ids that a configuration names are kept where they have a row.
+    special = Vocabulary(WORDS, special=(3, 13, 20))
     assert choose_rows(["A", "B"], [16, 12], [special, same], 0).rows == 14
-    nothing = Vocabulary(None)
-    chosen = choose_rows(["A", "B"], [16, 12], [nothing, nothing], 0)
-    assert chosen.rows == 12
-    assert "could not be compared" in chosen.remarks[0]
-    long = Vocabulary(WORDS | {10: "x"})
-    assert "1 ids without a row" in choose_rows(["A", "B"], [10, 10], [long, same], 0).remarks[-1]
+
+
+def test_rows_that_may_be_tokens_are_kept_or_the_merge_is_refused() -> None:
+    none, same = Vocabulary(None), Vocabulary(WORDS)
+    partly = Vocabulary(WORDS, complete=False, files=("qwen.tiktoken",))
+    for unknown in (none, partly):
+        for other in (none, partly, same):
+            assert choose_rows(["A", "B"], [16, 12], [unknown, other], 0).rows == 16
+        with pytest.raises(MergeError, match="rows 12 to 15 of A would be lost"):
+            choose_rows(["A", "B"], [16, 12], [unknown, same], 1)
+    longer = Vocabulary({i: f"w{i}" for i in range(14)})
+    with pytest.raises(MergeError, match="rows 12 to 15 of A would be lost"):
+        choose_rows(["A", "B"], [16, 12], [longer, none], 1)
+    assert choose_rows(["A", "B"], [16, 12], [same, none], 1).rows == 12, "shown to be padding"
+
+
+def test_a_base_whose_tokens_have_no_row_is_refused() -> None:
+    same, longer = Vocabulary(WORDS), Vocabulary(WORDS | {10: "x", 12: "y"})
+    with pytest.raises(MergeError, match=r"tokenizer of A has 3 ids without a row.* `x`"):
+        choose_rows(["A", "B"], [10, 10], [longer, same], 0)
+    assert choose_rows(["A", "B"], [10, 14], [longer, same], 0).rows == 13, "B has the rows"
+
+
+def test_only_what_could_not_be_compared_is_reported_so() -> None:
+    def remarks(*vocabularies: Vocabulary) -> str:
+        names = ["A", "B"]
+        return "\n".join(choose_rows(names, [10, 10], vocabularies, 0).remarks)
+
+    same = Vocabulary(WORDS, files=("tokenizer.json",), digest="tokenizer.json 1")
+    model = Vocabulary(WORDS, files=("tokenizer.model",), digest="tokenizer.model 2")
+    shifted = Vocabulary(None, files=("spiece.model",), digest="3")
+    other = Vocabulary(None, files=("spiece.model",), digest="4")
+    none = Vocabulary(None)
+    assert remarks(same, model) == remarks(shifted, shifted) == ""
+    assert "could not be compared" in remarks(shifted, other)
+    assert "could not be compared" in remarks(same, shifted)
+    assert remarks(same, none) == "B has no tokenizer to compare"
+    assert remarks(none, none) == "A has no tokenizer, so the merge has none"
+    assert remarks(none, same) == (
+        "A has no tokenizer, so the merge has none; B has one: `tokenizer_source: B`"
+    )
 
 
 def test_tokens_are_not_lost_without_a_word() -> None:

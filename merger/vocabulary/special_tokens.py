@@ -1,0 +1,81 @@
+"""Special and added tokens: those that files give ids, and the ids that configurations name."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .token_files import read_json
+from .token_table import TokenTable, damaged, index_tokens
+
+TOKENIZER_CONFIG = "tokenizer_config.json"
+GENERATION_CONFIG = "generation_config.json"
+NAMES = ("bos", "eos", "pad")
+"""The special tokens whose ids `config.json` and `generation_config.json` have."""
+
+_ADDED_TOKENS = "added_tokens.json"
+_TOKENS_MAP = "special_tokens_map.json"
+_ROLES = tuple(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
+_EXTRA = ("extra_special_tokens", "additional_special_tokens")
+
+
+def read_added_tokens(folder: Path) -> list[TokenTable]:
+    """The tokens that were added to a vocabulary, by file. Raises MergeError."""
+    path = folder / _ADDED_TOKENS
+    pairs = ((number, token) for token, number in read_json(path).items())
+    tables = [TokenTable(_ADDED_TOKENS, index_tokens(path, pairs))]
+    path = folder / TOKENIZER_CONFIG
+    decoder = read_json(path).get("added_tokens_decoder")
+    if decoder is not None:
+        tables.append(TokenTable(TOKENIZER_CONFIG, index_tokens(path, _decoded(path, decoder))))
+    return [table for table in tables if table.tokens]
+
+
+def read_special_tokens(folder: Path) -> dict[str, str]:
+    """The special tokens by their role (`pad_token` ...), as transformers reads them.
+
+    Raises MergeError.
+    """
+    config = read_json(folder / TOKENIZER_CONFIG)
+    if "added_tokens_decoder" not in config:  # otherwise transformers passes over this file
+        config |= read_json(folder / _TOKENS_MAP)
+    roles = (*_ROLES, *(key for key, entry in config.items() if key.endswith("_token")
+                        and isinstance(entry, str)))  # such as `image_token`
+    tokens = {role: token for role in roles if (token := _text(config.get(role)))}
+    for key in _EXTRA:
+        extra = config.get(key)
+        if isinstance(extra, dict):
+            tokens |= {str(role): token for role, entry in extra.items() if (token := _text(entry))}
+        elif isinstance(extra, list):
+            tokens |= {
+                f"{key}[{n}]": token for n, entry in enumerate(extra) if (token := _text(entry))
+            }
+    return tokens
+
+
+def special_ids(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The ids of special tokens in a configuration by key, also in its part for text."""
+    ids: dict[str, tuple[int, ...]] = {}
+    text = config.get("text_config")
+    for part in (text if isinstance(text, Mapping) else {}, config):
+        for key in (f"{name}_token_id" for name in NAMES):
+            value = part.get(key)
+            entries = value if isinstance(value, list) else [value]
+            numbers = tuple(n for n in entries if isinstance(n, int) and n >= 0)
+            if numbers:
+                ids[key] = (*ids.get(key, ()), *numbers)
+    return ids
+
+
+def _decoded(path: Path, decoder: Any) -> Iterator[tuple[object, object]]:
+    if not isinstance(decoder, dict):
+        raise damaged(path, "its added tokens are no object")
+    for number, entry in decoder.items():
+        if not number.isascii() or not number.isdigit() or len(number) > 12:
+            raise damaged(path, f"`{number[:20]}` is not the id of a token")
+        yield int(number), entry.get("content") if isinstance(entry, dict) else entry
+
+
+def _text(entry: Any) -> str | None:
+    if isinstance(entry, dict):
+        entry = entry.get("content")
+    return entry if isinstance(entry, str) and entry else None
