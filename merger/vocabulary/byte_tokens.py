@@ -53,7 +53,9 @@ def read_tekken(path: Path) -> TokenTable:
     names = {}
     if isinstance(special, list):
         entries = _objects(path, special)
-        listed = index_tokens(path, ((entry.get("rank"), entry.get("token_str")) for entry in entries))
+        listed = index_tokens(
+            path, ((entry.get("rank"), entry.get("token_str")) for entry in entries)
+        )
         names = {number: listed.get(number, _FILLER.format(number)) for number in range(reserved)}
     tokens = index_tokens(path, [*names.items(), *pairs])
     digest = hashlib.sha256(read_bytes(path)).hexdigest()

@@ -38,8 +38,14 @@ def read_special_tokens(folder: Path) -> dict[str, str]:
     config = read_json(folder / TOKENIZER_CONFIG)
     if "added_tokens_decoder" not in config:  # otherwise transformers passes over this file
         config |= read_json(folder / _TOKENS_MAP)
-    roles = (*_ROLES, *(key for key, entry in config.items() if key.endswith("_token")
-                        and isinstance(entry, str)))  # such as `image_token`
+    roles = (
+        *_ROLES,
+        *(
+            key
+            for key, entry in config.items()
+            if key.endswith("_token") and isinstance(entry, str)
+        ),
+    )  # such as `image_token`
     tokens = {role: token for role in roles if (token := _text(config.get(role)))}
     for key in _EXTRA:
         extra = config.get(key)

@@ -1,4 +1,4 @@
-"""Reads `vocab.json` with `merges.txt` (byte-level BPE before `tokenizer.json`), and `vocab.txt`."""
+"""Reads `vocab.json` with `merges.txt`, as before `tokenizer.json`, and `vocab.txt`."""
 
 import hashlib
 from pathlib import Path
