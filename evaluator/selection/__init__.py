@@ -5,13 +5,14 @@ Independent of any model: a `ScorerFactory` makes a scorer of each candidate.
 
 from .candidate_evaluator import CandidateEvaluator
 from .candidates import LAMBDA, Candidate, lambda_grid
+from .contrasts import Contrast
 from .estimates import CandidateEstimate, Estimate, FoldDeLongTest
+from .evidence import choice_warning, input_contrasts, is_better
 from .instances import Indices, Instances, InstanceScorer, InstanceScores, ScorerFactory
 from .metric_registry import METRIC_KINDS, MetricOptions, build_metric
 from .metrics import AUPRC, AUROC, AUROC_HARD, MORTALITY_METRICS, MeanMetric, Metric, Perplexity
 from .nested_selection import (
     BASELINE_CANDIDATES,
-    Contrast,
     FoldChoice,
     Selection,
     SelectionSettings,
@@ -101,8 +102,11 @@ __all__ = [
     "build_metric",
     "build_selection_report",
     "build_strategy",
+    "choice_warning",
     "choose_privately",
     "equal_weights_candidate",
+    "input_contrasts",
+    "is_better",
     "lambda_grid",
     "model_card_remarks",
     "model_weights",

@@ -26,13 +26,15 @@ from .metrics import Metric, value_to_maximise
 
 
 class Estimate(NamedTuple):
-    """A metric value and its percentile bootstrap interval by patient.
+    """A metric value, its percentile bootstrap interval by patient, and its standard error.
 
-    The interval is None if the metric is defined in no resample.
+    The interval is None if the metric is defined in no resample, the standard error (the standard
+    deviation over the resamples) if it is defined in fewer than two.
     """
 
     value: float
     interval: Interval | None
+    standard_error: float | None = None
 
 
 class CandidateEstimate(NamedTuple):
@@ -83,8 +85,7 @@ def estimate_candidate(
     resampled = np.concatenate(
         [statistic(weights * base) for weights in patient_weights(instances.patients, settings)]
     )
-    estimate = Estimate(value, percentile_interval(resampled, settings.level))
-    return CandidateEstimate(candidate, estimate, indices.size)
+    return CandidateEstimate(candidate, _estimate(value, resampled, settings), indices.size)
 
 
 def mean_over_folds(metric: Metric, instances: Instances, folds: Sequence[FoldScores]) -> Statistic:
@@ -107,6 +108,16 @@ def mean_over_folds(metric: Metric, instances: Instances, folds: Sequence[FoldSc
     return mean
 
 
+def difference_of(ours: Statistic, theirs: Statistic) -> Statistic:
+    """The statistic that is the difference of two."""
+
+    def difference(weights: Floats) -> Floats:
+        differences: Floats = ours(weights) - theirs(weights)
+        return differences
+
+    return difference
+
+
 def estimate_jointly(
     instances: Instances,
     statistics: Mapping[str, Statistic],
@@ -119,9 +130,8 @@ def estimate_jointly(
         for name, statistic in statistics.items():
             resampled[name].append(statistic(weights))
     return {
-        name: Estimate(
-            float(statistic(equal_weights)[0]),
-            percentile_interval(np.concatenate(resampled[name]), settings.level),
+        name: _estimate(
+            float(statistic(equal_weights)[0]), np.concatenate(resampled[name]), settings
         )
         for name, statistic in statistics.items()
     }
@@ -215,6 +225,12 @@ def win_rates(
         counted += values.shape[1]
     shares = (wins / max(1, counted)).tolist()
     return dict(zip(statistics, shares, strict=True))
+
+
+def _estimate(value: float, resampled: Floats, settings: Resampling) -> Estimate:
+    defined = resampled[np.isfinite(resampled)]
+    error = float(defined.std(ddof=1)) if defined.size > 1 else None
+    return Estimate(value, percentile_interval(resampled, settings.level), error)
 
 
 def _smaller_class(labels: npt.NDArray[np.bool_]) -> int:

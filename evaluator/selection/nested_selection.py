@@ -1,31 +1,28 @@
 """Nested selection: λ chosen on one part of the patients and evaluated on the other."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from evaluator.statistics.bootstrap import Floats, Resampling, Statistic
-from evaluator.statistics.significance import Randomisation, holm
+from evaluator.statistics.bootstrap import Resampling, Statistic
 from patientdx.errors import EvaluationError
 
 from .candidate_evaluator import CandidateEvaluator
 from .candidates import Candidate
+from .contrasts import Contrast, Control, build_contrasts
 from .estimates import (
     CandidateEstimate,
     Estimate,
-    FoldDeLongTest,
     FoldScores,
-    delong_test_over_folds,
+    difference_of,
     estimate_candidate,
     estimate_jointly,
     mean_over_folds,
-    randomisation_test_over_folds,
     win_rates,
 )
 from .instances import Indices, Instances
-from .metrics import AUROC, Metric, metric_value
+from .metrics import Metric, metric_value
 from .patient_folds import PatientFolds
 from .strategies.strategy import Strategy, StrategyResult
 
@@ -35,6 +32,9 @@ BASELINE_CANDIDATES: tuple[Candidate, ...] = (
     Candidate.at_lambda(0.5),
 )
 """Both inputs, and the merge in the middle, which needs no search."""
+
+INPUT_CANDIDATES = BASELINE_CANDIDATES[:2]
+"""Those of the baselines that are an input as it is."""
 
 
 @dataclass(frozen=True)
@@ -51,27 +51,6 @@ class FoldChoice:
     deaths: int | None
 
 
-@dataclass(frozen=True)
-class Contrast:
-    """The held-out metric of the choices minus that of one candidate on the same instances.
-
-    `delong` is DeLong's paired test if the metric is AUROC, `randomisation` the paired
-    randomisation test if it is a mean; `holm` is p corrected over all contrasts of the selection.
-    """
-
-    baseline: Candidate
-    difference: Estimate
-    delong: FoldDeLongTest | None
-    holm: float | None
-    randomisation: Randomisation | None = None
-
-    @property
-    def p(self) -> float | None:
-        """The p-value of the test that applies."""
-        test = self.delong or self.randomisation
-        return None if test is None else test.p
-
-
 @dataclass(frozen=True, eq=False)
 class Selection:
     """A choice of λ and estimates of its metric.
@@ -83,6 +62,7 @@ class Selection:
     resample patients and treat the choices as fixed. `wins` is the share of resamples in which
     each candidate is the best, on `search.shared`. `curves` has the candidates' estimates by
     metric; `unit` is the plural noun for what "patients" are: patients, queries or texts.
+    `lower_is_better` is the direction of the metric.
     """
 
     metric: str
@@ -100,6 +80,7 @@ class Selection:
     seed: int
     resampling: Resampling
     unit: str = "patients"
+    lower_is_better: bool = False
 
     @property
     def chosen(self) -> Candidate:
@@ -109,12 +90,16 @@ class Selection:
 
 @dataclass(frozen=True)
 class SelectionSettings:
-    """Folds, intervals, baselines, and further metrics of the curves."""
+    """Folds, intervals, baselines, and further metrics of the curves.
+
+    `baselines` are candidates that need no search; `inputs` names those that are a single model.
+    """
 
     folds: PatientFolds = field(default_factory=PatientFolds)
     resampling: Resampling = field(default_factory=Resampling)
     baselines: tuple[Candidate, ...] = BASELINE_CANDIDATES
     curves: tuple[Metric, ...] = ()
+    inputs: tuple[Candidate, ...] = INPUT_CANDIDATES
 
 
 def select_candidate(
@@ -140,12 +125,16 @@ def select_candidate(
         for choice, fold in zip(choices, folds, strict=True)
     ]
     apparent = [_fold_scores(evaluator, search.chosen, everyone)]
-    baselines = {
-        baseline: [_fold_scores(evaluator, baseline, fold) for fold in folds]
+    controls = [
+        Control(
+            baseline,
+            [_fold_scores(evaluator, baseline, fold) for fold in folds],
+            is_input=baseline in settings.inputs,
+        )
         for baseline in settings.baselines
         if evaluator.score(baseline, everyone) is not None
-    }
-    estimates = _estimates(metric, instances, apparent, held_out, baselines, settings.resampling)
+    ]
+    estimates = _estimates(metric, instances, apparent, held_out, settings.resampling)
     return Selection(
         metric=metric.name,
         search=search,
@@ -156,9 +145,7 @@ def select_candidate(
         apparent=estimates["apparent"],
         held_out=estimates["held out"],
         optimism=estimates["optimism"],
-        contrasts=_contrasts(
-            metric, instances, held_out, baselines, estimates, settings.resampling.seed
-        ),
+        contrasts=build_contrasts(metric, instances, held_out, controls, settings.resampling),
         wins=win_rates(
             evaluator,
             metric,
@@ -173,6 +160,7 @@ def select_candidate(
         seed=settings.folds.seed,
         resampling=settings.resampling,
         unit=instances.unit,
+        lower_is_better=metric.lower_is_better,
     )
 
 
@@ -212,10 +200,9 @@ def _estimates(
     instances: Instances,
     apparent: Sequence[FoldScores],
     held_out: Sequence[FoldScores],
-    baselines: Mapping[Candidate, Sequence[FoldScores]],
     resampling: Resampling,
 ) -> dict[str, Estimate]:
-    """All estimates that are compared, over the same resamples."""
+    """The estimates of the choice, over the same resamples."""
     apparent_mean = mean_over_folds(metric, instances, apparent)
     held_out_mean = mean_over_folds(metric, instances, held_out)
     better, worse = (
@@ -224,43 +211,9 @@ def _estimates(
     statistics: dict[str, Statistic] = {
         "apparent": apparent_mean,
         "held out": held_out_mean,
-        "optimism": partial(_difference, better, worse),
+        "optimism": difference_of(better, worse),
     }
-    for baseline, fold_scores in baselines.items():
-        baseline_mean = mean_over_folds(metric, instances, fold_scores)
-        statistics[baseline.key] = partial(_difference, held_out_mean, baseline_mean)
     return estimate_jointly(instances, statistics, resampling)
-
-
-def _difference(ours: Statistic, theirs: Statistic, weights: Floats) -> Floats:
-    differences: Floats = ours(weights) - theirs(weights)
-    return differences
-
-
-def _contrasts(
-    metric: Metric,
-    instances: Instances,
-    held_out: Sequence[FoldScores],
-    baselines: Mapping[Candidate, Sequence[FoldScores]],
-    estimates: Mapping[str, Estimate],
-    seed: int,
-) -> tuple[Contrast, ...]:
-    is_auroc = metric.name == AUROC.name
-    contrasts = [
-        Contrast(
-            baseline,
-            estimates[baseline.key],
-            delong_test_over_folds(instances, held_out, scores) if is_auroc else None,
-            None,
-            randomisation_test_over_folds(metric, instances, held_out, scores, seed),
-        )
-        for baseline, scores in baselines.items()
-    ]
-    corrected = iter(holm([contrast.p for contrast in contrasts if contrast.p is not None]))
-    return tuple(
-        contrast if contrast.p is None else replace(contrast, holm=next(corrected))
-        for contrast in contrasts
-    )
 
 
 def _curves(

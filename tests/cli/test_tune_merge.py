@@ -58,7 +58,7 @@ def test_the_whole_way(cohort: Path, models: list[Path], tmp_path: Path) -> None
     tables = [("--ablation", tmp_path / f"t.{ending}") for ending in ("json", "csv", "png")]
     table = ("--without-math", third, *chain.from_iterable(tables))
     into = ("--into", tmp_path / "best", "--out", tmp_path / "r.json")
-    run(first, second, *by_stays(cohort, tmp_path), *FAST, *files, *table, *into)
+    outcome = run(first, second, *by_stays(cohort, tmp_path), *FAST, *files, *table, *into)
     report = json.loads((tmp_path / "r.json").read_text())
     (pair,) = report["pairs"].values()
     assert report["notes"]["models"] == "dtype auto, prompt format auto"
@@ -76,6 +76,8 @@ def test_the_whole_way(cohort: Path, models: list[Path], tmp_path: Path) -> None
     record = json.loads(card.split("record of the choice: `")[1].split("`")[0])
     assert record["chosen"] == pair["chosen"]
     assert record["held_out"] == pair["held_out"]
+    assert pair["warning"] in " ".join(outcome.stderr.split())
+    assert pair["warning"] in card
     assert SECRET not in card
     assert "subject-" not in card
     assert f"--weight {pair['chosen']['lambda']:g}" in card

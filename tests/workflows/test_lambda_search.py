@@ -109,9 +109,13 @@ def test_the_chosen_merge_is_published_and_recorded(
     into = tmp_path / "best"
     tuner.publish(tuning.choice, into)
     assert monitor.notices[-1] == f"written to {into}"
+    warning = tuning.choice.warning
+    assert warning is not None  # six texts show no difference
+    assert monitor.warnings == [warning]
     assert "merging (MB)" in monitor.steps
     assert verify_merge(into, settings=settings).different == ()
     card = (into / "README.md").read_text(encoding="utf-8")
+    assert f"Note: Warning: {warning}" in card
     record = json.loads(card.split("record of the choice: `")[1].split("`")[0])
     assert record == json.loads(json.dumps(tuning.choice.record))
     merge(tuning.choice.recipe, tmp_path / "again", settings=settings)
@@ -144,6 +148,7 @@ def test_stays_choose_and_the_choice_may_be_private(
     tuner = MergeTuner(source, QUICK, settings)
     choice = tuner.choose_privately(pair, "1/2")
     assert choice.record["epsilon"] == "1/2"
+    assert choice.warning is None
     assert choice.candidate.weight in {0, 0.5, 1}
     texts = tmp_path / "texts"
     texts.write_text("\n\n".join(TEXTS), encoding="utf-8")

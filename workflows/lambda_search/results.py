@@ -33,6 +33,15 @@ class MergeChoice:
     record: Mapping[str, Any]
 
     @property
+    def warning(self) -> str | None:
+        """A sentence where the choice is no better than the best input beyond chance.
+
+        None for a private choice, which reveals nothing but itself.
+        """
+        warning: str | None = self.record.get("warning")
+        return warning
+
+    @property
     def recipe(self) -> MergeRecipe:
         """The recipe of the candidate; publishing adds the number type to write."""
         return self.models.resolve(self.candidate, None).recipe

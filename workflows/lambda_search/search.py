@@ -54,6 +54,10 @@ class LambdaSearch:
             return BASELINE_CANDIDATES
         return starting_candidates(models.size, models.methods)
 
+    def inputs(self, models: ModelSet) -> "tuple[Candidate, ...]":
+        """Those of the baselines that are a model alone: all but the last, the merge of all."""
+        return self.baselines(models)[:-1]
+
     def _space(self, models: ModelSet) -> SearchSpace:
         if not self.groups:
             return weight_search_space(models.size, models.methods)

@@ -145,8 +145,14 @@ class MergeTuner:
         return MergeAblation(rows, self._notes())
 
     def publish(self, choice: MergeChoice, into: Path | str) -> None:
-        """Write the chosen merge to a new folder; its model card records the choice."""
+        """Write the chosen merge to a new folder; its model card records the choice.
+
+        A choice that is no better than the best input beyond chance is written with a warning,
+        which is also on the card.
+        """
         into = Path(into)
+        if choice.warning is not None:
+            self.monitor.warning(choice.warning)
         merge = choice.models.resolve(choice.candidate, self._dtype(choice.models))
         job = prepare_job(merge, self.settings, self.monitor)
         job = replace(job, command=f"{merge.command} --into {shlex.quote(str(into))}")
@@ -197,6 +203,7 @@ class MergeTuner:
             Resampling(resamples=search.resamples, seed=search.seed),
             search.baselines(models),
             self.source.curves,
+            search.inputs(models),
         )
 
     def _notes(self) -> Mapping[str, str]:

@@ -30,10 +30,15 @@ def private_record(choice: PrivateChoice) -> dict[str, Any]:
     }
 
 
-def model_card_remarks(record: dict[str, Any]) -> tuple[str, str]:
-    """Remarks for a model card: a sentence, and the record itself on one line of Markdown."""
+def model_card_remarks(record: dict[str, Any]) -> tuple[str, ...]:
+    """Remarks for a model card: a warning if there is one, a sentence, and the record.
+
+    The record is on one line of Markdown.
+    """
     shown = json.dumps(record, ensure_ascii=False, allow_nan=False)
-    return _sentence(record), f"record of the choice: `{shown}`"
+    warning = record.get("warning")
+    warnings = () if warning is None else (f"Warning: {warning}",)
+    return (*warnings, _sentence(record), f"record of the choice: `{shown}`")
 
 
 def _sentence(record: dict[str, Any]) -> str:

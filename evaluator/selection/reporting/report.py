@@ -5,8 +5,10 @@ from typing import Any
 
 from evaluator.reporting.documents import Document, DocumentPart
 from evaluator.reporting.text_table import TextTable, one_line
+from evaluator.selection.contrasts import Contrast
 from evaluator.selection.estimates import CandidateEstimate, Estimate
-from evaluator.selection.nested_selection import Contrast, Selection
+from evaluator.selection.evidence import choice_warning, input_contrasts
+from evaluator.selection.nested_selection import Selection
 from evaluator.selection.privacy import bits_leaked
 from patientdx.errors import EvaluationError
 
@@ -15,7 +17,8 @@ _CHOICE = (
     "made without it; optimism: how much better the first looks."
 )
 _CONTRASTS = (
-    "The choices, held out, minus one λ on the same {unit}. {test}; Holm over the rows of a pair."
+    "Value: of a λ that needs no search, on the same folds; difference: the choices, held out, "
+    "minus it. {test}; Holm over the rows of a pair."
 )
 _DELONG = "z and p: DeLong's paired test, variances summed over folds"
 _RANDOMISED = "p: paired randomisation test by {unit}, as the mean over folds counts them"
@@ -44,6 +47,7 @@ def build_selection_report(
         f"{'' if first.deaths is None else ' and outcome'}, seed {first.seed}."
     )
     data = {"pairs": {pair: selection_data(known) for pair, known in selections.items()}}
+    notes = {**notes, **_warning_notes(selections)}
     return Document(f"Search for λ by {first.metric}", tuple(parts), notes, method, data)
 
 
@@ -67,6 +71,7 @@ def selection_data(selection: Selection) -> dict[str, Any]:
             for fold in selection.folds
         ],
         "contrasts": [_contrast_data(contrast) for contrast in selection.contrasts],
+        "warning": choice_warning(selection),
         "wins": [
             {"candidate": dict(candidate.values), "share": share}
             for candidate, share in selection.wins.items()
@@ -137,17 +142,27 @@ def _choices(selections: Mapping[str, Selection]) -> TextTable:
 
 
 def _contrasts(selections: Mapping[str, Selection]) -> TextTable:
-    rows = [
-        [
-            pair,
-            f"λ = {contrast.baseline}",
-            format_estimate(contrast.difference, signed=True),
-            *_test_cells(contrast),
-        ]
-        for pair, selection in selections.items()
-        for contrast in selection.contrasts
-    ]
-    return TextTable.build(["pair", "against", "difference", "z", "p", "p (Holm)"], rows, words=2)
+    rows = []
+    for pair, selection in selections.items():
+        best = next(iter(input_contrasts(selection)), None)
+        for contrast in selection.contrasts:
+            mark = ", best input" if contrast is best else ""
+            value = "-" if contrast.value is None else format_estimate(contrast.value)
+            difference = format_estimate(contrast.difference, signed=True)
+            control = f"λ = {contrast.baseline}{mark}"
+            rows.append([pair, control, value, difference, *_test_cells(contrast)])
+    header = ["pair", "against", "value", "difference", "z", "p", "p (Holm)"]
+    return TextTable.build(header, rows, words=2)
+
+
+def _warning_notes(selections: Mapping[str, Selection]) -> dict[str, str]:
+    """The warning of each choice that has one."""
+    warnings = {pair: choice_warning(selection) for pair, selection in selections.items()}
+    return {
+        f"warning for {pair}" if len(selections) > 1 else "warning": warning
+        for pair, warning in warnings.items()
+        if warning is not None
+    }
 
 
 def _contrasts_title(selections: Mapping[str, Selection]) -> str:
@@ -201,6 +216,8 @@ def _contrast_data(contrast: Contrast) -> dict[str, Any]:
     delong, randomisation = contrast.delong, contrast.randomisation
     return {
         "baseline": dict(contrast.baseline.values),
+        "is_input": contrast.is_input,
+        "value": None if contrast.value is None else estimate_data(contrast.value),
         "difference": estimate_data(contrast.difference),
         "delong": None if delong is None else {"z": _finite(delong.z), "p": delong.p},
         "randomisation": None if randomisation is None else randomisation._asdict(),

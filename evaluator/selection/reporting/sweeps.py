@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from evaluator.reporting.figure_style import PLOT_METADATA, figure_style, plot_format
 from evaluator.reporting.text_table import one_line
 from evaluator.selection.estimates import CandidateEstimate
+from evaluator.selection.evidence import chance_level
 from evaluator.selection.nested_selection import Selection
 from patientdx.capabilities import require_package
 from patientdx.errors import EvaluationError
@@ -122,17 +123,8 @@ def _draw_panel(
         )
     if selection.chosen.weight is not None:
         axes.axvline(selection.chosen.weight, color=_CHOSEN, linewidth=1, linestyle=(0, (5, 3)))
-    chance = _chance_level(selection, metric)
+    chance = chance_level(selection, metric)
     if chance is not None:
         axes.axhline(chance, color=_CHANCE, linewidth=0.8, linestyle=(0, (2, 2)))
     axes.set_xlabel("λ")
     axes.set_ylabel(metric, parse_math=False)
-
-
-def _chance_level(selection: Selection, metric: str) -> float | None:
-    """The metric of random scores; None if it has no such level."""
-    if metric in {"auroc", "auroc-hard"}:
-        return 0.5
-    if metric == "auprc" and selection.deaths is not None:
-        return selection.deaths / selection.n
-    return None

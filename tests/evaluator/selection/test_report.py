@@ -162,7 +162,8 @@ def test_the_ablation_table_has_changes_against_the_full_merge() -> None:
 
 def test_a_card_holds_the_whole_record_without_any_patient(pairs: Mapping[str, Selection]) -> None:
     record = selection_record(pairs["math + medical"])
-    sentence, shown = model_card_remarks(record)
+    *warnings, sentence, shown = model_card_remarks(record)
+    assert warnings == [f"Warning: {record['warning']}"]
     assert json.loads(shown.split("`")[1]) == record
     assert "held out" in sentence
     assert "\n" not in sentence + shown
