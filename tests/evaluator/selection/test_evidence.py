@@ -106,7 +106,7 @@ def test_a_metric_where_less_is_better_has_the_best_input_at_its_least_value() -
     levels = {candidate: 2.0 - 4 * weight * (1 - weight) for candidate, weight in _weights()}
 
     def factory(candidate: Candidate) -> object:
-        return lambda indices: (levels[candidate] + noise + candidate.weight * 0.01)[indices]
+        return lambda indices: (levels[candidate] + noise + 0.01 * (candidate.weight or 0))[indices]
 
     evaluator = CandidateEvaluator(factory, Instances.build(range(60)))  # type: ignore[arg-type]
     loss = MeanMetric("loss", lower_is_better=True)
