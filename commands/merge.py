@@ -18,6 +18,7 @@ from workflows.merge_recipes import (
 )
 from workflows.merges import Engine, check_merge, verify_merge
 from workflows.merges import merge as merge_models
+from workflows.wording import count_noun
 
 from . import options
 
@@ -71,6 +72,16 @@ class RecipeOptions:
         typer.Option(
             "--dtype",
             help="Number type of a merge by --method: bfloat16, float16 or float32.",
+        ),
+    ] = None
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed",
+            min=0,
+            max=2**32 - 1,
+            help="Seed of a method that draws at random, such as dare_ties or della; 0 unless the "
+            "recipe has a `random_seed`.",
         ),
     ] = None
 
@@ -138,7 +149,7 @@ class EngineOptions:
 ShardSize = Annotated[
     float, typer.Option("--shard-size", min=0.001, help="Gigabytes of each file of weights.")
 ]
-_RECIPE = frozenset({"models", "method", "weight", "preset", "dtype", "quiet"})
+_RECIPE = frozenset({"models", "method", "weight", "preset", "dtype", "seed", "quiet"})
 _CHECK = _RECIPE | {"into", "engine", "allow_unsound", "allow_fetch", "hub", "as_json"}
 
 
@@ -184,7 +195,7 @@ def merge(
     if verify is not None:
         _verify(verify, models or [], output)
         return
-    wanted = resolve_merge(recipe.source(models or []), recipe.weight)
+    wanted = resolve_merge(recipe.source(models or []), recipe.weight, recipe.seed)
     if show_recipe:
         output.lines([wanted.recipe.text.rstrip()])
     elif check or dry_run:
@@ -228,13 +239,19 @@ def _show_check(check: "MergeCheck", output: Output) -> None:
 def _verify(folder: Path, models: list[str], output: Output) -> None:
     result = verify_merge(folder, models=models, settings=options.settings(), monitor=output)
     if output.as_json:
-        output.json({"same": list(result.same), "different": list(result.different)})
+        facts = {"same": list(result.same), "different": list(result.different)}
+        output.json(facts | ({"unknown": list(result.unknown)} if result.unknown else {}))
     else:
         output.lines(f"{folder / name}: not as it was merged" for name in result.different)
     if result.different:
         raise MergeError(
             f"{folder}: {len(result.different)} files are not what the recipe gives",
             hint=f"merge again: {result.provenance.command}",
+        )
+    if result.unknown:
+        output.warning(
+            "this merge's seed is unknown, as it was made before seeds were recorded: "
+            f"{count_noun(len(result.unknown), 'file')} of weights could not be compared"
         )
     output.notice(f"{folder}: {len(result.same)} files, every byte as merged")
 

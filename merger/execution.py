@@ -104,6 +104,8 @@ def build_provenance(job: MergeJob, prepared: PreparedMerge, title: str) -> Prov
         unsound=job.unsound,
         command=job.command,
         remarks=prepared.remarks,
+        seed=job.random_seed,
+        torch_threads=job.torch_threads if prepared.engine == "mergekit" else None,
     )
 
 
@@ -155,6 +157,7 @@ def _card_facts(job: MergeJob, provenance: Provenance, summary: CosineSummary | 
         licence=_inherit_licence(job),
         remarks=provenance.remarks,
         cosines=str(summary) if summary else "",
+        seed=provenance.seed,
     )
 
 
@@ -209,6 +212,8 @@ def _merge_by_mergekit(running: _RunningMerge, into: Path) -> MergeResult:
                 adapters=job.adapters,
                 truncate=len(set(rows)) > 1,
                 shard_size=job.shard_size,
+                seed=job.random_seed,
+                threads=job.torch_threads,
             )
             written = Checkpoint.open(staging.model)
             files = _files_beside_mergekit(running, written)

@@ -12,19 +12,26 @@ from patientdx.storage.file_digests import hash_file
 
 from .checkpoints.adapters import adapter_digest
 from .checkpoints.checkpoint import Checkpoint
+from .checkpoints.headers import read_header
 from .execution import Progress, run_merge
 from .metadata.provenance import PROVENANCE_FILE, InputFacts, Provenance, read_provenance
 from .planning.job import Engine, MergeJob, prepare_merge
+from .recipes.mergekit_methods import is_random_method
 from .recipes.reader import parse_recipe
 from .recipes.recipe import ModelRef
 
 
 class Verification(NamedTuple):
-    """Names of the files that came out the same when the merge was repeated, and of the others."""
+    """Names of the files that came out the same when the merge was repeated, and of the others.
+
+    `unknown` are files of weights that hold the right tensors, but were drawn at random from a
+    seed that the merge did not record.
+    """
 
     provenance: Provenance
     same: tuple[str, ...]
     different: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
 
 
 def verify_merge(
@@ -88,6 +95,8 @@ def _job_from_provenance(
         threads=threads,
         cache=cache,
         command=provenance.command,
+        seed=provenance.seed,
+        torch_threads=provenance.torch_threads,
     )
 
 
@@ -122,8 +131,25 @@ def _compare_folders(provenance: Provenance, folder: Path, repeated: Path) -> Ve
     names |= {path.name for path in folder.iterdir() if path.suffix in {".safetensors", ".json"}}
     same: list[str] = []
     different: list[str] = []
+    unknown: list[str] = []
+    method = parse_recipe(provenance.recipe, PROVENANCE_FILE).method
+    seed_unknown = is_random_method(method) and provenance.seed is None
     for name in sorted(names):
         pair = (folder / name, repeated / name)
-        equal = all(path.is_file() for path in pair) and len({hash_file(p) for p in pair}) == 1
-        (same if equal else different).append(name)
-    return Verification(provenance, tuple(same), tuple(different))
+        if not all(path.is_file() for path in pair):
+            different.append(name)
+        elif len({hash_file(path) for path in pair}) == 1:
+            same.append(name)
+        elif seed_unknown and name.endswith(".safetensors") and _same_tensors(*pair):
+            unknown.append(name)
+        else:
+            different.append(name)
+    return Verification(provenance, tuple(same), tuple(different), tuple(unknown))
+
+
+def _same_tensors(first: Path, second: Path) -> bool:
+    """Whether two files of weights hold tensors of the same names, dtypes and shapes."""
+    headers = [
+        [info._replace(file=first) for info in read_header(path)] for path in (first, second)
+    ]
+    return headers[0] == headers[1]

@@ -51,8 +51,10 @@ A string is the name of a preset, or else the path of a recipe.
 """
 
 
-def resolve_merge(source: MergeSource, weight: float | None = None) -> ResolvedMerge:
-    """The recipe of a merge; `weight` replaces the t of a recipe of two models.
+def resolve_merge(
+    source: MergeSource, weight: float | None = None, seed: int | None = None
+) -> ResolvedMerge:
+    """The recipe of a merge; `weight` replaces the t of a recipe of two models, `seed` its seed.
 
     Raises InputError for a recipe that cannot be read, UsageError for a merge that is not one.
     """
@@ -60,13 +62,13 @@ def resolve_merge(source: MergeSource, weight: float | None = None) -> ResolvedM
     from merger.recipes.reader import parse_recipe, read_recipe
 
     if isinstance(source, ResolvedMerge):
-        if weight is None:
+        if weight is None and seed is None:
             return source
         source = source.recipe
     if isinstance(source, str):
         source = _read_name(source)
     if isinstance(source, TwoModelMerge):
-        return _resolve_two_models(source, weight)
+        return _resolve_two_models(source, weight, seed)
     if isinstance(source, PresetMerge):
         recipe = parse_recipe(load_preset(source.name).text, source.name)
         arguments, models = ["--preset", source.name], source.models
@@ -74,9 +76,9 @@ def resolve_merge(source: MergeSource, weight: float | None = None) -> ResolvedM
         recipe, arguments, models = read_recipe(source), [], (str(source),)
     else:
         recipe, arguments, models = source, [], ("mergekit_config.yml",)
-    command = _command(arguments, weight, models)
+    command = _command(arguments, weight, models, seed=seed)
     replacements = models if isinstance(source, PresetMerge) else ()
-    return ResolvedMerge(_change_recipe(recipe, replacements, weight), command)
+    return ResolvedMerge(_change_recipe(recipe, replacements, weight, seed), command)
 
 
 def plain_model(name: str) -> Any:
@@ -96,15 +98,18 @@ def _read_name(name: str) -> Path | PresetMerge:
     return path if path.exists() or path.suffix in _SUFFIXES else PresetMerge(name)
 
 
-def _resolve_two_models(merge: TwoModelMerge, weight: float | None) -> ResolvedMerge:
+def _resolve_two_models(
+    merge: TwoModelMerge, weight: float | None, seed: int | None
+) -> ResolvedMerge:
     from merger.recipes.reader import parse_recipe
-    from merger.recipes.writer import to_yaml, two_model_recipe
+    from merger.recipes.writer import set_seed, to_yaml, two_model_recipe
 
     share = float(merge.weight if weight is None else weight)
     first, second = plain_model(merge.first), plain_model(merge.second)
     data = two_model_recipe(merge.method, first, second, share, merge.dtype)
+    data = data if seed is None else set_seed(data, seed)
     models = (merge.first, merge.second)
-    command = _command(["--method", merge.method], share, models, merge.dtype)
+    command = _command(["--method", merge.method], share, models, merge.dtype, seed=seed)
     return ResolvedMerge(parse_recipe(to_yaml(data), "the command line"), command)
 
 
@@ -113,19 +118,22 @@ def _command(
     weight: float | None,
     models: Sequence[str],
     dtype: str | None = None,
+    *,
+    seed: int | None = None,
 ) -> str:
     words = ["patientdx", "merge", *arguments]
     words += ["--weight", f"{weight:g}"] if weight is not None else []
     words += ["--dtype", dtype] if dtype else []
+    words += ["--seed", str(seed)] if seed is not None else []
     return shlex.join([*words, *models])
 
 
 def _change_recipe(
-    recipe: "MergeRecipe", models: Sequence[str], weight: float | None
+    recipe: "MergeRecipe", models: Sequence[str], weight: float | None, seed: int | None
 ) -> "MergeRecipe":
-    """The recipe with other models, if any, and at another weight; its own text if unchanged."""
+    """The recipe with other models, if any, weight and seed; its own text if unchanged."""
     from merger.recipes.reader import parse_recipe
-    from merger.recipes.writer import rename_models, set_weight, to_yaml
+    from merger.recipes.writer import rename_models, set_seed, set_weight, to_yaml
 
     data = original = recipe.to_dict()
     if models:
@@ -134,6 +142,8 @@ def _change_recipe(
         data = rename_models(data, {ref: plain_model(name) for ref, name in names})
     if weight is not None:
         data = set_weight(data, float(weight))
+    if seed is not None:
+        data = set_seed(data, seed)
     return recipe if data == original else parse_recipe(to_yaml(data), recipe.name)
 
 

@@ -64,6 +64,7 @@ def merge(
     into: Path | str,
     *,
     weight: float | None = None,
+    seed: int | None = None,
     engine: Engine = "stream",
     shard_size: int = SHARD_SIZE,
     allow_unsound: bool = False,
@@ -73,13 +74,14 @@ def merge(
     """Merge models into a new folder, which appears whole or not at all.
 
     `recipe` is a recipe, its path, the name of a preset, a PresetMerge or a TwoModelMerge, and
-    `weight` replaces its t. What the streaming engine cannot do goes to MergeKit, with a notice.
+    `weight` replaces its t, `seed` the seed of a method that draws at random (0 unless the recipe
+    has a `random_seed`). What the streaming engine cannot do goes to MergeKit, with a notice.
     Raises PatientDxError for inputs that cannot be merged and a folder that is not empty.
     """
     from merger.execution import merge as merge_job
 
     into = Path(into)
-    resolved = resolve_merge(recipe, weight)
+    resolved = resolve_merge(recipe, weight, seed)
     job = prepare_job(resolved, settings, monitor)
     command = [resolved.command, "--into", shlex.quote(str(into))]
     command += ["--engine", engine] if engine != "stream" else []
@@ -103,6 +105,7 @@ def check_merge(
     into: Path | str | None = None,
     *,
     weight: float | None = None,
+    seed: int | None = None,
     engine: Engine = "stream",
     allow_unsound: bool = False,
     compare: bool = True,
@@ -118,7 +121,7 @@ def check_merge(
     from merger.planning.job import prepare_merge
 
     target = None if into is None else Path(into)
-    job = prepare_job(resolve_merge(recipe, weight), settings, monitor)
+    job = prepare_job(resolve_merge(recipe, weight, seed), settings, monitor)
     job = replace(job, engine=engine, unsound=allow_unsound)
     if target is not None:
         check_destination(target)

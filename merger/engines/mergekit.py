@@ -8,10 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from merger.recipes.mergekit_methods import is_random_method
 from merger.recipes.recipe import MergeRecipe, ModelRef
 from merger.recipes.writer import rename_models
 from patientdx.capabilities import require_package
 from patientdx.errors import MergeError
+
+from .seeded_methods import seed_recipe, torch_threads
 
 
 def mergekit_version() -> str:
@@ -30,11 +33,15 @@ def run_mergekit(
     adapters: Mapping[ModelRef, Path] | None = None,
     truncate: bool = False,
     shard_size: int = 5_000_000_000,
+    seed: int | None = None,
+    threads: int | None = None,
 ) -> None:
     """Lets MergeKit write the weights and config.json of a merge into a new folder.
 
     `folders` has the folder of each input, `adapters` that of its LoRA adapter if it has one;
     `truncate` cuts vocabularies to the smallest. A tokenizer is written if the recipe sets one.
+    `seed` is that of a random method (None: other numbers each time), `threads` the number of
+    torch's threads (None: as many as torch likes).
     Raises MergeError with MergeKit's message, and ExtraMissingError if it is not installed.
     """
     require_package("mergekit", "merge")
@@ -55,8 +62,11 @@ def run_mergekit(
         _close_inputs(LoaderCache)
         try:
             plain = local_recipe(recipe, folders, adapters or {})
+            if seed is not None and is_random_method(recipe.method):
+                plain = seed_recipe(plain, seed)
             config = MergeConfiguration.model_validate(plain)
-            run_merge(config, str(into), options)
+            with torch_threads(threads):
+                run_merge(config, str(into), options)
         # Its errors have no common base class, but all have a useful message.
         except (RuntimeError, ValueError, TypeError, KeyError, AssertionError, OSError) as error:
             raise _mergekit_error(error, recipe) from error

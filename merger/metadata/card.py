@@ -22,7 +22,7 @@ For research use; not a medical device.
 * Method: `{method}`{base}
 * Inputs:
 {inputs}
-* Engine: `{engine}`{cosines}
+* Engine: `{engine}`{seed}{cosines}
 {remarks}
 ## Licence
 
@@ -49,7 +49,7 @@ Made by
 class CardFacts:
     """The facts on a card: `inputs` as (name, sha256), `base_models` by their names on a hub.
 
-    `cosines` is a sentence, or empty.
+    `cosines` is a sentence, or empty; `seed` is None for methods that draw nothing at random.
     """
 
     title: str
@@ -63,6 +63,7 @@ class CardFacts:
     licence: InheritedLicence
     remarks: Sequence[str] = ()
     cosines: str = ""
+    seed: int | None = None
     language: str | None = None
 
 
@@ -87,6 +88,7 @@ def render_model_card(facts: CardFacts) -> str:
         base=f", base `{facts.base}`" if facts.base else "",
         inputs=inputs,
         engine=facts.engine,
+        seed="" if facts.seed is None else f"\n* Random seed: {facts.seed}",
         cosines=f"\n* {facts.cosines}" if facts.cosines else "",
         remarks="".join(f"* Note: {remark}\n" for remark in facts.remarks),
         licence=licence,

@@ -12,6 +12,7 @@ PROVENANCE_FILE = "patientdx_merge.json"
 RECIPE_FILE = "mergekit_config.yml"
 CARD_FILE = "README.md"
 VERSION = 1
+_OPTIONAL = ("seed", "torch_threads")
 
 _HINT = "name a folder that `patientdx merge` made"
 
@@ -34,7 +35,12 @@ class InputFacts:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Everything needed to repeat a merge; `title` is that of its card, `cosines` a summary."""
+    """Everything needed to repeat a merge; `title` is that of its card, `cosines` a summary.
+
+    `seed` is that of a method that draws at random, `torch_threads` the number of torch's threads
+    in a merge by MergeKit. Both are None where they do not matter, and in merges that were made
+    before they were recorded.
+    """
 
     title: str
     software: str
@@ -46,10 +52,17 @@ class Provenance:
     command: str
     remarks: tuple[str, ...] = ()
     cosines: Mapping[str, Any] | None = None
+    seed: int | None = None
+    torch_threads: int | None = None
 
     def to_bytes(self) -> bytes:
         """The content of the file."""
-        return (json.dumps({"version": VERSION, **asdict(self)}, indent=1) + "\n").encode()
+        fields = asdict(self)
+        # A merge of before these keys is written again without them, byte by byte.
+        for key in _OPTIONAL:
+            if fields[key] is None:
+                del fields[key]
+        return (json.dumps({"version": VERSION, **fields}, indent=1) + "\n").encode()
 
 
 def read_provenance(folder: Path) -> Provenance:

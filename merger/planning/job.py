@@ -10,6 +10,7 @@ from merger.checkpoints.adapted_inputs import open_with_adapters
 from merger.checkpoints.checkpoint import Checkpoint
 from merger.checkpoints.config_comparison import compare_configs
 from merger.outputs.shards import SHARD_SIZE
+from merger.recipes.mergekit_methods import is_random_method
 from merger.recipes.recipe import MOVED_LAYERS, MergeRecipe, ModelRef
 from patientdx.errors import MergeError
 
@@ -20,6 +21,11 @@ from .recipe_resolver import plan_merge
 
 Engine = Literal["stream", "mergekit"]
 
+DEFAULT_SEED = 0
+TORCH_THREADS = 1
+"""Threads of torch in a merge by MergeKit: more of them change the order, and the last bits, of
+sums."""
+
 
 @dataclass(frozen=True)
 class MergeJob:
@@ -28,6 +34,9 @@ class MergeJob:
     What the streaming engine cannot do goes to MergeKit, with a remark. `unsound` allows models
     whose weights do not mean the same thing. `cache` is a folder that keeps digests of files,
     `command` the shell command that repeats the merge, for the model card.
+
+    `seed` comes before the recipe's own for a method that draws at random. `torch_threads` is for
+    MergeKit; None leaves their number to torch, as merges did before it was recorded.
     """
 
     recipe: MergeRecipe
@@ -39,6 +48,16 @@ class MergeJob:
     threads: int = 0
     cache: Path | None = None
     command: str = ""
+    seed: int | None = None
+    torch_threads: int | None = TORCH_THREADS
+
+    @property
+    def random_seed(self) -> int | None:
+        """The seed that the merge draws from; None for a method that draws nothing."""
+        if not is_random_method(self.recipe.method):
+            return None
+        seeds = (self.seed, self.recipe.random_seed, DEFAULT_SEED)
+        return next(seed for seed in seeds if seed is not None)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from merger.methods.method import MergeMethod
 from merger.methods.registry import find_method
 from patientdx.errors import InputError
 
+from .mergekit_methods import SEEDS, is_random_method, random_method_names
 from .recipe import (
     FilteredValue,
     MergeRecipe,
@@ -24,7 +25,7 @@ _LARGEST = 1 << 20  # bytes; recipes have a few hundred
 _MERGEKIT_KEYS = ("modules", "tokenizer", "tokenizer_source", "chat_template")
 _KEYS = (
     *("models", "slices", "merge_method", "base_model", "parameters", "dtype", "out_dtype"),
-    *("name", *_MERGEKIT_KEYS),
+    *("name", "random_seed", *_MERGEKIT_KEYS),
 )
 _DTYPES = ("bfloat16", "float16", "float32", "float64")
 _NUMBER_WORDS = {2: "two"}
@@ -69,6 +70,7 @@ def parse_recipe(text: str, name: str = "recipe") -> MergeRecipe:
         dtype=_dtype(top.get("dtype")),
         out_dtype=_dtype(top.get("out_dtype")),
         mergekit_keys=tuple(key for key in _MERGEKIT_KEYS if key in top),
+        random_seed=_random_seed(top.get("random_seed"), method),
         text=text,
         name=name,
     )
@@ -181,6 +183,22 @@ def _dtype(node: YamlNode | None) -> str | None:
     if name not in _DTYPES:
         raise node.error(f"there is no dtype `{name}`", hint=f"choose one of: {', '.join(_DTYPES)}")
     return name
+
+
+def _random_seed(node: YamlNode | None, method: str) -> int | None:
+    if node is None:
+        return None
+    seed = node.scalar("`random_seed`")
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < SEEDS:
+        raise node.error(
+            f"`random_seed` must be a whole number from 0 to {SEEDS - 1}, not `{seed}`"
+        )
+    if not is_random_method(method):
+        raise node.error(
+            f"`random_seed` has no effect: {method} draws nothing at random",
+            hint=f"remove it; methods that do: {', '.join(random_method_names())}",
+        )
+    return seed
 
 
 def _parameters(node: YamlNode | None, method: str) -> Parameters:

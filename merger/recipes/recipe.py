@@ -93,7 +93,8 @@ class MergeRecipe:
     """A merge as MergeKit's YAML describes it.
 
     Either `models` or `slices` is filled; `mergekit_keys` are the keys that only MergeKit acts on.
-    `text` is the YAML itself, `name` the file it came from.
+    `random_seed` is ours: the seed of a method that draws at random. `text` is the YAML itself,
+    `name` the file it came from.
     """
 
     method: str
@@ -104,6 +105,7 @@ class MergeRecipe:
     dtype: str | None = None
     out_dtype: str | None = None
     mergekit_keys: tuple[str, ...] = ()
+    random_seed: int | None = None
     text: str = field(default="", compare=False)
     name: str = field(default="recipe", compare=False)
 

@@ -6,6 +6,7 @@ from typing import Any
 from merger.methods.registry import find_method, method_names
 from patientdx.errors import UsageError
 
+from .mergekit_methods import SEEDS, is_random_method, random_method_names
 from .recipe import ModelRef
 from .yaml_nodes import yaml_module
 
@@ -123,6 +124,19 @@ def set_weight(data: Mapping[str, Any], weight: float) -> dict[str, Any]:
     ]
     parameters.pop("weight", None)
     return recipe | ({"parameters": parameters} if parameters else {})
+
+
+def set_seed(data: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """A recipe with another seed. Raises UsageError if its method draws nothing at random."""
+    method = data["merge_method"]
+    if not is_random_method(method):
+        raise UsageError(
+            f"--seed has no effect: {method} draws nothing at random",
+            hint=f"methods that do: {', '.join(random_method_names())}",
+        )
+    if not 0 <= seed < SEEDS:
+        raise UsageError(f"--seed must lie between 0 and {SEEDS - 1}, not at {seed}")
+    return dict(data) | {"random_seed": seed}
 
 
 def rename_models(data: Any, names: Mapping[ModelRef, Any], *, is_model: bool = False) -> Any:
