@@ -137,7 +137,7 @@ def _default_count(config: Mapping[str, Any], family: Family, key: KeyPath) -> i
 
 
 def _generic_counts(config: Mapping[str, Any]) -> list[KeyPath]:
-    keys = [(key,) for key in _COUNTS if isinstance(config.get(key), int)]
+    keys: list[KeyPath] = [(key,) for key in _COUNTS if isinstance(config.get(key), int)]
     for name, part in parts_of(config):
         keys += [(name, *key) for key in layer_counts(part)]
     return keys

@@ -158,8 +158,8 @@ def describe_model(model: Any) -> dict[str, Any]:
         keys = [path for path, n in counts.items() if n == length]
         if len(keys) == 1:
             stacks[prefix] = ".".join(keys[0])
-    on_disk = {id(tensor): name for name, tensor in saved.items()}
-    disk_name = {name: on_disk.get(id(tensor), name) for name, tensor in live.items()}
+    on_disk: dict[int, str] = {id(tensor): name for name, tensor in saved.items()}
+    disk_name: dict[str, str] = {name: on_disk.get(id(tensor), name) for name, tensor in live.items()}
     tied = getattr(model, "all_tied_weights_keys", None) or {}
     ignored = getattr(model, "_keys_to_ignore_on_load_unexpected", None) or ()
     masks = {re.escape(name) for name in _MASKS if any(re.search(p, name) for p in ignored)}
