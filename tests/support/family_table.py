@@ -150,7 +150,7 @@ def _configure(default: Any, counts: Mapping[tuple[str, ...], int]) -> Any:
 
 def describe_model(model: Any) -> dict[str, Any]:
     """Stacks, tied and skipped tensors of a model, by its names on disk and in memory."""
-    live = dict(model.state_dict())
+    live: dict[str, Any] = dict(model.state_dict())
     saved = saved_names(model, live)
     counts = counts_in(model.config)
     stacks = {}
@@ -159,7 +159,9 @@ def describe_model(model: Any) -> dict[str, Any]:
         if len(keys) == 1:
             stacks[prefix] = ".".join(keys[0])
     on_disk: dict[int, str] = {id(tensor): name for name, tensor in saved.items()}
-    disk_name: dict[str, str] = {name: on_disk.get(id(tensor), name) for name, tensor in live.items()}
+    disk_name: dict[str, str] = {
+        name: on_disk.get(id(tensor), name) for name, tensor in live.items()
+    }
     tied = getattr(model, "all_tied_weights_keys", None) or {}
     ignored = getattr(model, "_keys_to_ignore_on_load_unexpected", None) or ()
     masks = {re.escape(name) for name in _MASKS if any(re.search(p, name) for p in ignored)}
