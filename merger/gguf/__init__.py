@@ -1,0 +1,1 @@
+"""Merges as GGUF, the one-file format of llama.cpp."""
