@@ -58,7 +58,7 @@ _PRIVATE = "--epsilon shows the choice of one pair, and nothing else"
     Needs(("without_math",), is_set("ablation"), "--without-math MODEL goes with --ablation FILE"),
     Needs(("ablation",), is_set("without_math"), "--ablation FILE goes with --without-math MODEL"),
     Needs(
-        ("curve", "plot", "ablation", "out", "form", "folds", "resamples"),
+        ("curve", "plot", "power", "ablation", "out", "form", "folds", "resamples"),
         lambda values: values["epsilon"] is None,
         _PRIVATE,
     ),
@@ -122,6 +122,7 @@ def _search(
     if files.curve is not None:
         tuning.write_curve(files.curve)
     tuning.plot(files.plot or ())
+    tuning.plot_power(files.power or ())
     if files.ablation:
         tuner.ablate(tuning, files.without_math or ()).write(files.ablation)
     return tuning.choice

@@ -224,6 +224,13 @@ class TuningFileOptions:
     plot: Annotated[
         list[Path] | None, typer.Option("--plot", help="Draw the metrics along λ: .png or .svg.")
     ] = None
+    power: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--power",
+            help="Draw how many patients would distinguish the choice from λ = ½: .png or .svg.",
+        ),
+    ] = None
     without_math: Annotated[
         list[str] | None,
         typer.Option(
@@ -243,6 +250,7 @@ class TuningFileOptions:
 
     def check(self, search: "LambdaSearch", model_sets: "list[ModelSet]") -> None:
         """Raise UsageError for files that cannot be written of these models."""
+        from evaluator.reporting.figure_style import plot_format
         from evaluator.selection import ablation_suffix
         from workflows.lambda_search.results import check_single_lambda
 
@@ -250,5 +258,7 @@ class TuningFileOptions:
             check_single_lambda(search, model_sets)
         if self.ablation and len(self.without_math or ()) != len(model_sets):
             raise UsageError("--ablation FILE goes with one --without-math MODEL for each pair")
+        for path in (*(self.plot or ()), *(self.power or ())):
+            plot_format(path)
         for path in self.ablation or ():
             ablation_suffix(path)

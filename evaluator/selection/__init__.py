@@ -19,6 +19,7 @@ from .nested_selection import (
     select_candidate,
 )
 from .patient_folds import PatientFolds
+from .power import ChoicePower, PowerPoint, choice_power
 from .privacy import (
     ExponentialMechanism,
     PrivateChoice,
@@ -30,6 +31,7 @@ from .queries import query_instances, query_scorer, retrieval_metric, select_jud
 from .reporting.ablation import ABLATION_ROWS, ablation_rows, build_ablation
 from .reporting.ablation_files import ablation_csv, ablation_suffix, plot_ablation, write_ablation
 from .reporting.card import model_card_remarks, private_record, selection_record
+from .reporting.power_plot import plot_power
 from .reporting.report import build_selection_report, selection_data
 from .reporting.sweeps import plot_sweeps, sweep_csv
 from .score_store import ScoreStore
@@ -64,6 +66,7 @@ __all__ = [
     "Candidate",
     "CandidateEstimate",
     "CandidateEvaluator",
+    "ChoicePower",
     "Contrast",
     "Estimate",
     "ExponentialMechanism",
@@ -81,6 +84,7 @@ __all__ = [
     "OptunaSearch",
     "PatientFolds",
     "Perplexity",
+    "PowerPoint",
     "PrivateChoice",
     "Range",
     "ScoreStore",
@@ -102,6 +106,7 @@ __all__ = [
     "build_metric",
     "build_selection_report",
     "build_strategy",
+    "choice_power",
     "choice_warning",
     "choose_privately",
     "equal_weights_candidate",
@@ -112,6 +117,7 @@ __all__ = [
     "model_weights",
     "parse_epsilon",
     "plot_ablation",
+    "plot_power",
     "plot_sweeps",
     "private_record",
     "query_instances",

@@ -168,6 +168,7 @@ def test_groups_of_tensors_have_a_lambda_each(
         (("{0}", "nowhere"), 1, "nowhere"),
         (("{0}", "{1}", "--without-math", "{2}"), 2, "--ablation"),
         (("{0}", "{1}", "--epsilon", "0"), 1, "above zero"),
+        (("{0}", "{1}", "--power", "p.gif"), 1, "png or svg"),
     ],
 )
 def test_what_cannot_be_is_reported(
@@ -210,6 +211,7 @@ STAYS_OPTIONS = "a b --cohort c.parquet"
         ),
         (f"{STAYS_OPTIONS} --epsilon 1 --curve c.csv", "--curve has no effect here"),
         (f"{STAYS_OPTIONS} --epsilon 1 --plot c.png", "--plot has no effect here"),
+        (f"{STAYS_OPTIONS} --epsilon 1 --power c.png", "--power has no effect here"),
         (f"{STAYS_OPTIONS} --epsilon 1 --out o", "--out has no effect here"),
         (f"{STAYS_OPTIONS} --epsilon 1 --format latex", "--format has no effect here"),
         (f"{STAYS_OPTIONS} --epsilon 1 --folds 3", "--folds has no effect here"),

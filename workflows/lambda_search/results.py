@@ -11,6 +11,7 @@ from evaluator.selection import (
     Candidate,
     Selection,
     build_selection_report,
+    plot_power,
     plot_sweeps,
     selection_record,
     sweep_csv,
@@ -83,6 +84,11 @@ class MergeTuning:
         if paths:
             ends = {models.name: models.ends for models in self.model_sets}
             plot_sweeps(self.selections, paths, ends)
+
+    def plot_power(self, paths: Sequence[Path]) -> None:
+        """Draw how many patients would distinguish the choices from the merge without a search."""
+        if paths:
+            plot_power(self.selections, paths)
 
     def _weight_notes(self) -> dict[str, str]:
         """The weight of each model, for choices among more than two."""

@@ -9,6 +9,7 @@ from evaluator.selection.contrasts import Contrast
 from evaluator.selection.estimates import CandidateEstimate, Estimate
 from evaluator.selection.evidence import choice_warning, input_contrasts
 from evaluator.selection.nested_selection import Selection
+from evaluator.selection.power import choice_power, power_data
 from evaluator.selection.privacy import bits_leaked
 from patientdx.errors import EvaluationError
 
@@ -19,6 +20,12 @@ _CHOICE = (
 _CONTRASTS = (
     "Value: of a λ that needs no search, on the same folds; difference: the choices, held out, "
     "minus it. {test}; Holm over the rows of a pair."
+)
+_POWER = (
+    "Whether more {unit} would distinguish the choices, held out, from the merge that needs no "
+    "search. Power of the two-sided test at {alpha:.2g}: Φ(√n |difference| / spread - z), if the "
+    "true difference is the one seen; spread: √n times its standard error. Shown at n: the least "
+    "difference that the n at hand would show with 80 % power."
 )
 _DELONG = "z and p: DeLong's paired test, variances summed over folds"
 _RANDOMISED = "p: paired randomisation test by {unit}, as the mean over folds counts them"
@@ -34,6 +41,7 @@ def build_selection_report(
     parts = [
         DocumentPart("Choice", _choices(selections), _CHOICE.format(unit=first.unit)),
         DocumentPart(_contrasts_title(selections), _contrasts(selections), _contrasts_note(first)),
+        DocumentPart("Power", _power(selections), _power_note(first)),
         *(
             DocumentPart(f"Every λ: {one_line(pair)}", _curve(selection), _curve_note(selection))
             for pair, selection in selections.items()
@@ -72,6 +80,7 @@ def selection_data(selection: Selection) -> dict[str, Any]:
         ],
         "contrasts": [_contrast_data(contrast) for contrast in selection.contrasts],
         "warning": choice_warning(selection),
+        "power": power_data(choice_power(selection)),
         "wins": [
             {"candidate": dict(candidate.values), "share": share}
             for candidate, share in selection.wins.items()
@@ -153,6 +162,34 @@ def _contrasts(selections: Mapping[str, Selection]) -> TextTable:
             rows.append([pair, control, value, difference, *_test_cells(contrast)])
     header = ["pair", "against", "value", "difference", "z", "p", "p (Holm)"]
     return TextTable.build(header, rows, words=2)
+
+
+def _power(selections: Mapping[str, Selection]) -> TextTable:
+    rows = []
+    for pair, selection in selections.items():
+        power = choice_power(selection)
+        if power is None:
+            rows.append([pair, "-", *("-" for _ in range(6))])
+            continue
+        needed = "-" if power.needed is None else f"{power.needed:,}"
+        rows.append(
+            [
+                pair,
+                f"λ = {power.baseline}",
+                f"{power.paired.difference:+.4f}",
+                f"{power.paired.spread:.4f}",
+                f"{power.n:,}",
+                f"{power.seen:.1%}",
+                needed,
+                f"{power.detectable:.4f}",
+            ]
+        )
+    header = ["pair", "against", "difference", "spread", "n", "power", "n for 80 %", "shown at n"]
+    return TextTable.build(header, rows, words=2)
+
+
+def _power_note(selection: Selection) -> str:
+    return _POWER.format(unit=selection.unit, alpha=1 - selection.resampling.level)
 
 
 def _warning_notes(selections: Mapping[str, Selection]) -> dict[str, str]:

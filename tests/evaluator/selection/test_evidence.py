@@ -2,6 +2,8 @@
 
 import json
 import math
+from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -21,15 +23,18 @@ from evaluator.selection import (
     Selection,
     SelectionSettings,
     build_selection_report,
+    choice_power,
     choice_warning,
     input_contrasts,
     is_better,
     model_card_remarks,
+    plot_power,
     select_candidate,
     selection_record,
 )
 from evaluator.statistics.bootstrap import Resampling
 from evaluator.statistics.discrimination import auroc
+from patientdx.errors import EvaluationError
 
 
 def select(cohort: Simulated, metric: Metric = AUROC, resamples: int = 100) -> Selection:
@@ -140,6 +145,52 @@ def test_an_input_that_could_not_be_scored_leaves_the_choice_uncompared() -> Non
     cohort.scores[[0, 10]] = math.nan
     warning = choice_warning(select(cohort))
     assert warning == f"λ = {GRID[4]} could not be compared with an input"
+
+
+def test_the_power_of_a_selection_is_that_of_delongs_test() -> None:
+    result = select(simulated(5, patients=600, deaths=120), resamples=2000)
+    contrast = result.contrasts[-1]
+    power = choice_power(result)
+    assert power is not None
+    assert power.baseline.weight == 0.5
+    assert power.paired.difference == contrast.difference.value != 0
+    assert contrast.delong is not None
+    deviation = contrast.difference.value / contrast.delong.z
+    assert power.paired.spread == pytest.approx(abs(deviation) * math.sqrt(600), rel=0.05)
+    normal, z = NormalDist(), abs(contrast.delong.z)
+    quantile = normal.inv_cdf(0.975)
+    expected = normal.cdf(z - quantile) + normal.cdf(-z - quantile)
+    assert power.seen == pytest.approx(expected, abs=0.05)
+    numbers = [point.n for point in power.curve()]
+    assert numbers == sorted(set(numbers))
+    assert numbers[0] == 60
+    assert numbers[-1] == 2 * max(600, power.needed or 0)
+    data = json.loads(render_document(build_selection_report({"pair": result}, {}), "json"))
+    assert data["pairs"]["pair"]["power"]["needed"] == power.needed
+    assert data["pairs"]["pair"]["power"]["curve"][0] == {"n": 60, "power": power.paired.at(60)}
+
+
+def test_choices_that_are_the_middle_have_no_power(tmp_path: Path) -> None:
+    result = select(peak_at(5, 0.99))
+    assert {fold.chosen.weight for fold in result.folds} == {0.5}
+    assert choice_power(result) is None
+    data = json.loads(render_document(build_selection_report({"pair": result}, {}), "json"))
+    assert data["pairs"]["pair"]["power"] is None
+    with pytest.raises(EvaluationError, match="no power is drawn"):
+        plot_power({"pair": result}, [tmp_path / "power.svg"])
+    assert not (tmp_path / "power.svg").exists()
+
+
+def test_the_figure_of_power_names_the_number_that_is_needed(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib comes with the extra `report`")
+    result = select(simulated(0, patients=300, deaths=60))
+    power = choice_power(result)
+    assert power is not None
+    plot_power({"a $pair": result}, [tmp_path / "p.svg", tmp_path / "p.png"])
+    text = (tmp_path / "p.svg").read_text(encoding="utf-8")
+    assert f">{power.needed:,}<" in text
+    assert "a $pair: choice against λ = 0.5" in text
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
