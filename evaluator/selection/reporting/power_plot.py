@@ -83,8 +83,15 @@ def _draw_panel(axes: "Axes", power: ChoicePower, selection: Selection) -> None:
     axes.set_xlabel(f"number of {selection.unit}")
     axes.set_ylabel(f"power ({selection.metric}, two-sided {1 - paired.level:.2g})")
     # Below the axes, where no curve runs through it.
-    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": 3}
-    axes.legend(**place, frameon=False, fontsize=8, columnspacing=1.2, handlelength=1.8)
+    axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.2),
+        ncols=3,
+        frameon=False,
+        fontsize=8,
+        columnspacing=1.2,
+        handlelength=1.8,
+    )
 
 
 def _note(axes: "Axes", text: str, n: int, height: float, side: str = "left") -> None:
