@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merger.checkpoints.values import FLOATS, SIZES, Values
+from merger.kernels.delta_sums import SumOrWeights
 from merger.kernels.dispatch import (
     chunk_sums,
     combine,
@@ -21,7 +22,6 @@ from merger.kernels.dispatch import (
 from merger.kernels.moments import Moments
 from merger.kernels.numpy_kernels import CHUNK
 from merger.kernels.pair_moments import PairMoments
-from merger.kernels.weighted_sums import SumWeights, WeightedSum
 from merger.methods.method import COPY
 from merger.methods.registry import get_method
 from merger.planning.merge_plan import MergePlan, Piece, TensorTask
@@ -115,7 +115,7 @@ class PartMerger:
     @staticmethod
     def _weights(
         task: TensorTask, piece: Piece, moments: Moments | None, dtypes: Sequence[str]
-    ) -> SumWeights:
+    ) -> SumOrWeights:
         """The factors of the sources of a piece; [1.0] copies the only source."""
         if not piece.merged or task.method == COPY:
             return [1.0]
@@ -124,7 +124,7 @@ class PartMerger:
             return [1.0]
         pairs = PairMoments({} if moments is None else {(0, 1): moments})
         whole = method.compute_sum(task.tensor_weights, pairs, wide="F64" in dtypes)
-        return WeightedSum(tuple(whole.weights[i] for i in piece.sources), whole.divisor)
+        return whole.select(piece.sources)
 
     def _buffer(self, role: str, span: Span, dtype: str) -> Values:
         """This thread's buffer of a role, with room for a part."""

@@ -1,4 +1,4 @@
-"""Sums of products of two tensors, and weighted sums of several, by the fastest kernels there are.
+"""Sums of products of two tensors, and sums that make a new one, by the fastest kernels there are.
 
 All variants of the kernels give the same bits, whatever the number of threads: native/merge.h
 defines the order of additions. Tensors are bytes (`Values`). The arithmetic is float32, or float64
@@ -6,9 +6,10 @@ if an input is float64, and results are rounded once, to the nearest, ties to ev
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,10 @@ from merger.checkpoints.values import Values, dtype_code
 
 from . import numpy_kernels
 from .compiled import kernel_variants, load_native
+from .delta_sums import DeltaSum, SumOrWeights
 from .moments import Moments
 from .numpy_kernels import CHUNK
-from .weighted_sums import SumWeights, as_weighted_sum
+from .weighted_sums import as_weighted_sum
 
 _GRAIN = 4 * CHUNK  # numbers that a thread processes at a time
 
@@ -66,14 +68,14 @@ def squares_in_range(moments: Moments) -> bool:
 
 def combine(
     inputs: Sequence[Values],
-    weights: SumWeights,
+    weights: SumOrWeights,
     out: Values,
     *,
     pool: Executor | None = None,
     variant: str | None = None,
     past_caches: bool = False,
 ) -> bool:
-    """Writes the weighted sum of the inputs into `out`. False if some of it is not finite.
+    """Writes the sum of the inputs into `out`. False if some of it is not finite.
 
     Inputs of weight 0 are not read. A single input of weight 1 with the dtype of `out` is copied.
     With `past_caches` the output bypasses the processor's caches, for large outputs that are not
@@ -86,14 +88,14 @@ def combine(
 
 def combine_many(
     inputs: Sequence[Values],
-    weights: Sequence[SumWeights],
+    weights: Sequence[SumOrWeights],
     outs: Sequence[Values],
     *,
     pool: Executor | None = None,
     variant: str | None = None,
     past_caches: bool = False,
 ) -> bool:
-    """Several weighted sums from one read: `weights[i]` into `outs[i]`, all of one dtype."""
+    """Several sums from one read: `weights[i]` into `outs[i]`, all of one dtype."""
     _check_sizes(*inputs, *outs)
 
     def combine_range(start: int, stop: int) -> bool:
@@ -113,26 +115,62 @@ def _check_sizes(*tensors: Values) -> None:
         raise ValueError("tensors, weights and outputs do not fit together")
 
 
+class _Kernel(NamedTuple):
+    """A kernel that makes sums of inputs, and the positions of these inputs in their order."""
+
+    name: str
+    order: tuple[int, ...]
+
+
 def _combine_part(
     inputs: Sequence[Values],
-    weights: Sequence[SumWeights],
+    weights: Sequence[SumOrWeights],
     outs: Sequence[Values],
     variant: str,
     *,
     past_caches: bool,
 ) -> bool:
-    codes = bytes(dtype_code(values.dtype) for values in inputs)
-    out_code = dtype_code(outs[0].dtype)
     module = load_native()
-    sums = [as_weighted_sum(row) for row in weights]
-    if variant == "numpy" or module is None:
-        finite = [
-            numpy_kernels.combine(inputs, row, out) for row, out in zip(sums, outs, strict=True)
-        ]
+    outdated = any(isinstance(row, DeltaSum) for row in weights) and not hasattr(module, "deltas")
+    if variant == "numpy" or module is None or outdated:
+        finite = [_run_twin(inputs, row, out) for row, out in zip(weights, outs, strict=True)]
         return all(finite)
-    table = np.array([(*row.weights, row.divisor) for row in sums], np.float64)
-    sources, targets = tuple(values.data for values in inputs), tuple(out.data for out in outs)
-    return bool(module.combine(variant, sources, codes, table, targets, out_code, past_caches))
+    calls: dict[_Kernel, list[tuple[Sequence[float], Values]]] = defaultdict(list)
+    for row, out in zip(weights, outs, strict=True):
+        if isinstance(row, DeltaSum):
+            calls[_Kernel("deltas", row.order)].append((row.factors(out.dtype), out))
+        else:
+            whole = as_weighted_sum(row)
+            kernel = _Kernel("combine", tuple(range(len(inputs))))
+            calls[kernel].append(((*whole.weights, whole.divisor), out))
+    finite = [
+        _run_native(kernel, [inputs[i] for i in kernel.order], rows, variant, past_caches)
+        for kernel, rows in calls.items()
+    ]
+    return all(finite)
+
+
+def _run_twin(inputs: Sequence[Values], row: SumOrWeights, out: Values) -> bool:
+    if isinstance(row, DeltaSum):
+        read = [inputs[i] for i in row.order]
+        return numpy_kernels.add_deltas(read, row.factors(out.dtype), out)
+    return numpy_kernels.combine(inputs, as_weighted_sum(row), out)
+
+
+def _run_native(
+    kernel: _Kernel,
+    inputs: Sequence[Values],
+    rows: Sequence[tuple[Sequence[float], Values]],
+    variant: str,
+    past_caches: bool,
+) -> bool:
+    codes = bytes(dtype_code(values.dtype) for values in inputs)
+    table = np.array([factors for factors, _ in rows], np.float64)
+    sources = tuple(values.data for values in inputs)
+    targets = tuple(out.data for _, out in rows)
+    out_code = dtype_code(rows[0][1].dtype)
+    function = getattr(load_native(), kernel.name)
+    return bool(function(variant, sources, codes, table, targets, out_code, past_caches))
 
 
 def _map_ranges(

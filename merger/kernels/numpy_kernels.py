@@ -77,6 +77,30 @@ def combine(inputs: Sequence[Values], row: WeightedSum, out: Values) -> bool:
     return pack(total, out)
 
 
+def add_deltas(inputs: Sequence[Values], row: Sequence[float], out: Values) -> bool:
+    """Writes a base plus weighted differences from it. True if all of it is finite.
+
+    `inputs` begins with the base; `row` has the factors of the others, a divisor (0: none) and a
+    scale, as `DeltaSum.factors` returns them.
+    """
+    wide = any(values.dtype == "F64" for values in (*inputs, out))
+    real: type[Any] = np.float64 if wide else np.float32
+    dtype = "F64" if wide else out.dtype
+    *weights, divisor, scale = row
+    base, *others = (unpack(values).astype(real, copy=False) for values in inputs)
+    total = np.zeros(out.size, real)
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        for numbers, weight in zip(others, weights, strict=True):
+            delta = _round_to(numbers - base, dtype)
+            total = total + _round_to(delta * real(weight), dtype)
+        total = _round_to(total, dtype)
+        if divisor:
+            total = _round_to(total / real(divisor), dtype)
+        if scale != 1:
+            total = _round_to(total * real(scale), dtype)
+        return pack(base + total, out)
+
+
 def fused_multiply_add(
     a: NDArray[np.float32], b: np.float32, c: NDArray[np.float32]
 ) -> NDArray[np.float32]:
@@ -94,6 +118,15 @@ def fused_multiply_add(
     inexact_even = ((error > 0) | (error < 0)) & (bits & 1 == 0)
     bits += np.where(inexact_even, np.where((error > 0) == (total > 0), 1, -1), 0)
     return total.astype(np.float32)
+
+
+def _round_to(numbers: Floats, dtype: str) -> Floats:
+    """Numbers rounded to a dtype that is no wider than theirs."""
+    if dtype in {"F32", "F64"}:
+        return numbers
+    rounded = Values.empty(len(numbers), dtype)
+    pack(numbers, rounded)
+    return unpack(rounded)
 
 
 def _view_as(data: Bytes, dtype: str) -> NDArray[Any]:

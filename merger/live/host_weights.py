@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from merger.checkpoints.values import Values
+from merger.kernels.delta_sums import SumOrWeights, TensorSum
 from merger.kernels.dispatch import combine, combine_many
-from merger.kernels.weighted_sums import SumWeights, WeightedSum
 from patientdx.errors import MergeError
 
 from .live_tensors import LiveTensor
@@ -22,7 +22,7 @@ class _Part(NamedTuple):
 
     tensor: LiveTensor
     out: Values
-    weights: SumWeights
+    weights: SumOrWeights
     start: int
 
 
@@ -40,20 +40,20 @@ class HostWeights:
                 out = self._live[tensor.task.name].part(start, start + rows.size)
                 _mix_into([rows], [1.0], tensor.rounding_steps, out)
 
-    def write(self, weights: Mapping[str, WeightedSum]) -> None:
+    def write(self, weights: Mapping[str, TensorSum]) -> None:
         """Rewrites the named tensors. Raises MergeError for a result that is not finite."""
         parts = [part for name, row in weights.items() for part in self._parts(name, row)]
         for part, finite in zip(parts, self._pool.map(_mix_part, parts), strict=True):
             if not finite:
                 raise _not_finite(part.tensor)
 
-    def _parts(self, name: str, weights: SumWeights) -> list[_Part]:
+    def _parts(self, name: str, weights: SumOrWeights) -> list[_Part]:
         tensor, out = self._tensors[name], self._live[name]
         return [_Part(tensor, out, weights, start) for start in range(0, tensor.size, PART)]
 
 
-def mix_many(tensor: LiveTensor, rows: Sequence[SumWeights], pool: Executor) -> list[Values]:
-    """A tensor by several weighted sums, from one read of the inputs, in the dtype of the plan.
+def mix_many(tensor: LiveTensor, rows: Sequence[SumOrWeights], pool: Executor) -> list[Values]:
+    """A tensor by several sums, from one read of the inputs, in the dtype of the plan.
 
     Raises MergeError for a result that is not finite.
     """
@@ -94,9 +94,9 @@ def _mix_part(part: _Part) -> bool:
 
 
 def _mix_into(
-    inputs: Sequence[Values], weights: SumWeights, steps: Sequence[str], out: Values
+    inputs: Sequence[Values], weights: SumOrWeights, steps: Sequence[str], out: Values
 ) -> bool:
-    """Writes a weighted sum, rounded to the dtypes of `steps` and then to that of `out`.
+    """Writes a sum, rounded to the dtypes of `steps` and then to that of `out`.
 
     False if some of it is not finite.
     """

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from merger.checkpoints.checkpoint import Checkpoint
+from merger.kernels.delta_sums import TensorSum
 from merger.kernels.weighted_sums import WeightedSum
 from merger.methods.method import COPY, TensorWeights
 from merger.methods.registry import compute_sum
@@ -68,7 +69,7 @@ class MergedModel:
         self._digests = [checkpoint.digest(settings.cache) for checkpoint in plan.inputs]
         self._digests.append(tokenizer_digest(tokenizer))
         self._weights: dict[str, TensorWeights] = {}
-        self._sums: dict[str, WeightedSum] = {}
+        self._sums: dict[str, TensorSum] = {}
         self._model = HfModel.wrap(
             model, tokenizer, digest="", name=name, settings=settings, warn=warn
         )
@@ -121,9 +122,9 @@ class MergedModel:
     def remix(self, point: MergePoint, *, method: str | None = None) -> "MergedModel":
         """Merges every tensor again, in place, and returns the model. Raises MergeError.
 
-        A single number is MergeKit's t of two inputs, where 0 is the base; `MergePoint` has the
-        other forms: one weight per input, or a point per tensor. Tensors whose weights stay the
-        same are not rewritten.
+        A single number is MergeKit's t of two inputs, where 0 is the base, or the weight of every
+        difference from the base; `MergePoint` has the other forms: one weight per input, or a point
+        per tensor. Tensors whose weights stay the same are not rewritten.
         """
         self._rewrite({name: self._resolve(name, point, method) for name in self._tensors})
         return self
@@ -187,7 +188,7 @@ class MergedModel:
         """Name for caches, which changes with the weights of any tensor."""
         tasks = {name: tensor.task for name, tensor in self._tensors.items()}
         tensors = [
-            (name, tasks[name].shape, tasks[name].dtype, tasks[name].work, *weights)
+            (name, tasks[name].shape, tasks[name].dtype, tasks[name].work, *_facts(weights))
             for name, weights in sorted(self._weights.items())
         ]
         facts = (self._model.digest, self._digests, self._plan.base, tensors)
@@ -254,7 +255,7 @@ class MergedModel:
         self._sums = {**before, **sums}
         self._weights = dict(weights)
 
-    def _compute_sum(self, name: str, weights: TensorWeights) -> WeightedSum:
+    def _compute_sum(self, name: str, weights: TensorWeights) -> TensorSum:
         tensor = self._tensors[name]
         if tensor.fixed:
             return WeightedSum((1.0,))
@@ -269,7 +270,7 @@ class MergedModel:
 class _Writer(Protocol):
     """Rewrites the live weights."""
 
-    def write(self, weights: Mapping[str, WeightedSum]) -> None: ...
+    def write(self, weights: Mapping[str, TensorSum]) -> None: ...
 
 
 def _choose_writer(
@@ -280,6 +281,11 @@ def _choose_writer(
         values = {name: to_values(tensor) for name, tensor in live.items()}
         return HostWeights(values, tensors, pool)
     return DeviceWeights(live, tensors)
+
+
+def _facts(weights: TensorWeights) -> tuple[object, ...]:
+    """What the digest has of weights: without differences, what it had before there were any."""
+    return tuple(weights) if weights.deltas else tuple(weights)[:3]
 
 
 def _output_form(task: TensorTask | None) -> object:

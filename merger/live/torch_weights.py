@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from merger.checkpoints.values import Values
+from merger.kernels.delta_sums import DeltaSum, TensorSum
 from merger.kernels.weighted_sums import WeightedSum
 from patientdx.errors import MergeError
 
@@ -106,7 +107,7 @@ class DeviceWeights:
                 copied = _copy_to_device(rows, target.device)
                 target.copy_(_round_to(copied, tensor.rounding_steps))
 
-    def write(self, weights: Mapping[str, WeightedSum]) -> None:
+    def write(self, weights: Mapping[str, TensorSum]) -> None:
         """Rewrites the named tensors. Raises MergeError for a result that is not finite."""
         import torch
 
@@ -115,7 +116,7 @@ class DeviceWeights:
             name = next(name for name, is_finite in finite.items() if not bool(is_finite))
             raise MergeError(f"tensor `{name}` would hold NaN or infinity")
 
-    def _write(self, name: str, row: WeightedSum) -> Any:
+    def _write(self, name: str, row: TensorSum) -> Any:
         """Rewrites a tensor; returns, on the device, whether the result is finite."""
         inputs, steps = self._inputs[name], self._tensors[name].rounding_steps
         out = self._live[name].view(-1)[: inputs[0].numel()]
@@ -124,8 +125,31 @@ class DeviceWeights:
             return out.isfinite().all()
         parts = (values.split(_PART) for values in inputs)
         for target, *sources in zip(out.split(_PART), *parts, strict=True):
-            target.copy_(_round_to(_weighted_sum(sources, row), steps))
+            target.copy_(_round_to(_make_sum(sources, row, steps[0]), steps))
         return out.isfinite().all()
+
+
+def _make_sum(inputs: Sequence[Any], row: TensorSum, dtype: str) -> Any:
+    if isinstance(row, DeltaSum):
+        return _delta_sum(inputs, row, dtype)
+    return _weighted_sum(inputs, row)
+
+
+def _delta_sum(inputs: Sequence[Any], row: DeltaSum, dtype: str) -> Any:
+    """The base plus weighted differences, in torch's arithmetic of a dtype, as MergeKit has it."""
+    import torch
+
+    real = getattr(torch, _TORCH_NAMES[dtype])
+    *weights, divisor, scale = row.factors(dtype)
+    base, *others = (inputs[i].to(real) for i in row.order)
+    total = torch.zeros_like(base, dtype=torch.float64 if dtype == "F64" else torch.float32)
+    for values, weight in zip(others, weights, strict=True):
+        total += values.sub(base).mul_(weight)
+    total = total.to(real)
+    if divisor:
+        # On a GPU, torch turns a plain number as divisor into a factor, which gives other bits.
+        total /= torch.full((), divisor, dtype=real, device=total.device)
+    return base + (total.mul_(scale) if scale != 1 else total)
 
 
 def _weighted_sum(inputs: Sequence[Any], row: WeightedSum) -> Any:

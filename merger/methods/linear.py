@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from merger.kernels.pair_moments import PairMoments
-from merger.kernels.weighted_sums import WeightedSum
+from merger.kernels.weighted_sums import WeightedSum, sum_in_lanes
 
 from .method import (
     COPY,
@@ -16,8 +14,6 @@ from .method import (
     simplify_weights,
 )
 
-_LANES = 4
-
 
 def linear_sum(
     weights: Sequence[float], *, divided: bool = True, wide: bool = False
@@ -27,17 +23,8 @@ def linear_sum(
     Weights are rounded to float32 and added in the order in which torch adds up to seven numbers;
     `wide` is for float64.
     """
-    real = np.float64 if wide else np.float32
-    rounded = [real(weight) for weight in weights]
-    whole = len(rounded) // _LANES * _LANES
-    lanes = [real(0)] * _LANES
-    for position, weight in enumerate(rounded):
-        lane = position % _LANES if position < whole else 0
-        lanes[lane] = real(lanes[lane] + weight)
-    total = lanes[0]
-    for lane_sum in lanes[1:]:
-        total = real(total + lane_sum)
-    return WeightedSum(tuple(map(float, weights)), float(total) if divided else 1.0)
+    divisor = sum_in_lanes(weights, wide=wide) if divided else 1.0
+    return WeightedSum(tuple(map(float, weights)), divisor)
 
 
 def _resolve_weights(parameters: TensorParameters) -> TensorWeights:

@@ -1,15 +1,22 @@
-"""What a merge method is: what recipes may say of it, and the weighted sum that it computes."""
+"""What a merge method is: what recipes may say of it, and the sum that it computes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from merger.kernels.delta_sums import TensorSum
 from merger.kernels.pair_moments import PairMoments
-from merger.kernels.weighted_sums import WeightedSum
 from patientdx.errors import MergeError
 
 COPY = "copy"
 """In place of a method's name: the tensor of one input as it is."""
+
+
+class DeltaOptions(NamedTuple):
+    """What a sum of differences needs beside weights: the base, and a factor of the whole sum."""
+
+    base: int
+    scale: float = 1.0
 
 
 class TensorWeights(NamedTuple):
@@ -18,11 +25,14 @@ class TensorWeights(NamedTuple):
     `linear`: the factors of the inputs, and whether the sum is `divided` by the sum of the factors.
     `slerp`: 1 - t for the base and t for the other input. `multislerp`: weights that add up to 1
     unless the recipe turns that off. `copy`: 1 for the input that is copied, 0 for the others.
+    `task_arithmetic`: 1 for the base, and the factor of the difference of each other input from
+    it; `deltas` then has the base.
     """
 
     method: str
     weights: tuple[float, ...]
     divided: bool = True
+    deltas: DeltaOptions | None = None
 
 
 class TensorParameters(Protocol):
@@ -48,8 +58,13 @@ class TensorParameters(Protocol):
         """The input that is the base model."""
         ...
 
-    def number(self, parameter: str, source: int | None = None) -> float:
-        """Value of a parameter, of one source where given. Raises MergeError if it is not set."""
+    def number(
+        self, parameter: str, source: int | None = None, default: float | None = None
+    ) -> float:
+        """Value of a parameter, of one source where given, or the default.
+
+        Raises MergeError if it is not set and has no default.
+        """
         ...
 
     def switch(self, parameter: str) -> bool | None:
@@ -60,19 +75,20 @@ class TensorParameters(Protocol):
 class SumFunction(Protocol):
     """The factors of the inputs, from the weights of a tensor and the moments of the inputs."""
 
-    def __call__(self, tensor: TensorWeights, moments: PairMoments, *, wide: bool) -> WeightedSum:
+    def __call__(self, tensor: TensorWeights, moments: PairMoments, *, wide: bool) -> TensorSum:
         """The factors; `wide` is for arithmetic in float64."""
         ...
 
 
 @dataclass(frozen=True)
 class MergeMethod:
-    """A merge method whose result is a weighted sum of the inputs.
+    """A merge method whose result is a sum over the inputs.
 
     `name` is its name in recipes (`merge_method`), `inputs` the exact number of inputs (None: any
     number). `streams` says that the streaming engine writes it to disk; other methods are for live
     merges, and MergeKit writes them. `needs_moments` says that the sum depends on the norms and
-    cosines of the inputs.
+    cosines of the inputs. `sums_deltas` says that the weights are factors of differences from the
+    base, which need not add up to 1.
 
     Recipes: `lambda_parameter` is the parameter that holds λ for the whole recipe (None: each model
     has a `weight`); its values must lie between 0 and 1. `base_role` explains why a `base_model`
@@ -90,6 +106,7 @@ class MergeMethod:
     inputs: int | None = None
     streams: bool = True
     needs_moments: bool = False
+    sums_deltas: bool = False
     lambda_parameter: str | None = None
     base_role: str | None = None
     allows_base: bool = True
@@ -113,6 +130,15 @@ def simplify_weights(method: str, weights: Sequence[float]) -> TensorWeights:
     """
     is_copy = sorted(weights, key=abs) == [0.0] * (len(weights) - 1) + [1.0]
     return TensorWeights(COPY if is_copy else method, tuple(weights))
+
+
+def simplify_deltas(tensor: TensorWeights) -> TensorWeights:
+    """A sum of differences as a copy of its base where no difference counts."""
+    assert tensor.deltas is not None
+    base = tensor.deltas.base
+    if tensor.deltas.scale and any(w for i, w in enumerate(tensor.weights) if i != base):
+        return tensor
+    return TensorWeights(COPY, tuple(float(i == base) for i in range(len(tensor.weights))))
 
 
 def read_model_weights(parameters: TensorParameters, switch: str) -> tuple[list[float], bool]:

@@ -11,13 +11,15 @@ To add a method whose result is a weighted sum of the inputs:
 The streaming engine measures moments of two inputs only, so a method that `needs_moments` and
 takes more inputs is for live merges (`streams=False`).
 
-A method whose result is not a weighted sum also needs a kernel: a function in
-`merger/kernels/native`, its twin in `merger/kernels/numpy_kernels.py` and its dispatch, and a
-branch in `merger/engines/parts.py` and `merger/live/`, where sums are computed.
+A method whose result is a sum of differences from a base (`sums_deltas`) returns a `DeltaSum`
+instead, as task_arithmetic does. A method of another form also needs a kernel: a function in
+`merger/kernels/native`, its twin in `merger/kernels/numpy_kernels.py`, a class for its factors
+beside `DeltaSum`, and a branch in `merger/kernels/dispatch.py` and `merger/live/torch_weights.py`.
 """
 
 from types import MappingProxyType
 
+from merger.kernels.delta_sums import TensorSum
 from merger.kernels.pair_moments import PairMoments
 from merger.kernels.weighted_sums import WeightedSum
 from patientdx.errors import MergeError
@@ -26,8 +28,11 @@ from .linear import LINEAR
 from .method import COPY, MergeMethod, TensorWeights, simplify_weights
 from .multislerp import MULTISLERP
 from .slerp import SLERP
+from .task_arithmetic import TASK_ARITHMETIC
 
-_METHODS = MappingProxyType({method.name: method for method in (LINEAR, SLERP, MULTISLERP)})
+_METHODS = MappingProxyType(
+    {method.name: method for method in (LINEAR, SLERP, TASK_ARITHMETIC, MULTISLERP)}
+)
 
 
 def method_names(*, streaming_only: bool = False) -> tuple[str, ...]:
@@ -48,8 +53,8 @@ def get_method(name: str) -> MergeMethod:
     return method
 
 
-def compute_sum(tensor: TensorWeights, moments: PairMoments, *, wide: bool = False) -> WeightedSum:
-    """The weighted sum of all inputs that makes a tensor. An input of weight 1 is copied.
+def compute_sum(tensor: TensorWeights, moments: PairMoments, *, wide: bool = False) -> TensorSum:
+    """The sum of all inputs that makes a tensor. An input of weight 1, alone, is copied.
 
     Raises MergeError where the method has no result, such as multislerp of tensors that cancel.
     """

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from merger.checkpoints.checkpoint import Checkpoint
 from merger.checkpoints.headers import Slot, TensorInfo
 from merger.checkpoints.values import FLOATS
-from merger.methods.method import COPY, TensorWeights
+from merger.methods.method import COPY, DeltaOptions, TensorWeights
 from merger.methods.registry import get_method
 from patientdx.errors import MergeError
 
@@ -22,7 +22,8 @@ class TensorTask(NamedTuple):
     """One tensor of the output.
 
     `weights` has one number per input, see `TensorWeights`: the factors of `linear`, whose sum is
-    `divided` by theirs; 1 - t and t (base first or not) of `slerp`; 1 for the one input of `copy`.
+    `divided` by theirs; 1 - t and t (base first or not) of `slerp`; 1 for the one input of `copy`;
+    1 for the base of `task_arithmetic`, which `deltas` names, and a factor for each other input.
     Inputs of weight 0 need not have the tensor. `dtype` is that of the output, as safetensors
     spells it. If `work` is set, inputs are rounded to that dtype first, and the result is rounded
     to it before it is rounded to `dtype` (MergeKit's `dtype` and `out_dtype`).
@@ -38,6 +39,7 @@ class TensorTask(NamedTuple):
     weights: tuple[float, ...]
     work: str = ""
     divided: bool = True
+    deltas: DeltaOptions | None = None
 
     @property
     def slot(self) -> Slot:
@@ -47,7 +49,7 @@ class TensorTask(NamedTuple):
     @property
     def tensor_weights(self) -> TensorWeights:
         """The method and its weights."""
-        return TensorWeights(self.method, self.weights, self.divided)
+        return TensorWeights(self.method, self.weights, self.divided, self.deltas)
 
 
 class Piece(NamedTuple):
@@ -129,6 +131,10 @@ def _check_task(task: TensorTask, inputs: tuple[Checkpoint, ...]) -> None:
             f"tensor `{task.name}`: {task.method} merges {get_method(task.method).inputs} inputs, "
             f"not {len(inputs)}"
         )
+    elif get_method(task.method).sums_deltas and (
+        task.deltas is None or task.deltas.base not in used
+    ):
+        raise MergeError(f"tensor `{task.name}`: {task.method} needs a base, of weight 1")
     for i in used:
         info = inputs[i].tensors.get(task.name)
         if info is None:

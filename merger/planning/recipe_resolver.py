@@ -90,9 +90,9 @@ def _plan_tensor(
             f"{name}: tensors of dtype {dtype} cannot be merged",
             hint="convert the weights to BF16, F16 or F32 first",
         )
-    method, shares, divided = schedule.weights_of(name)
+    method, shares, divided, deltas = schedule.weights_of(name)
     work, out = _choose_dtypes([info.dtype for info in infos], recipe)
-    return TensorTask(name, out, shape, method, shares, work, divided)
+    return TensorTask(name, out, shape, method, shares, work, divided, deltas)
 
 
 def _choose_dtypes(dtypes: Sequence[str], recipe: MergeRecipe) -> tuple[str, str]:

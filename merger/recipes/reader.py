@@ -85,20 +85,18 @@ def _check_models(recipe: MergeRecipe, method: MergeMethod, root: YamlNode) -> N
     bases = [part.base_model or recipe.base_model for part in recipe.slices] or [recipe.base_model]
     if method.base_role is not None and None in bases:
         raise root.error(f"{method.name} needs a `base_model`", hint=f"it is {method.base_role}")
-    if method.inputs is None:
-        return
     groups = [{*(source.model for source in recipe.models), recipe.base_model}]
     if recipe.slices:
         groups = [{source.model for source in part.sources} for part in recipe.slices]
     for models in groups:
-        if len(models) != method.inputs:
+        if method.inputs is not None and len(models) != method.inputs:
             number = _NUMBER_WORDS.get(method.inputs, method.inputs)
             raise root.error(
                 f"{method.name} merges {number} models, not {len(models)}",
                 hint="use multislerp, or linear",
             )
     for models, base in zip(groups, bases, strict=False):
-        if base not in models:
+        if method.base_role is not None and base not in models:
             raise root.error(f"the base `{base}` is not in every slice")
 
 

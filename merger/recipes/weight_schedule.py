@@ -89,11 +89,18 @@ class _SliceParameters:
         base = self._slice.base_model or self._recipe.base_model
         return None if base is None else self._recipe.inputs.index(base)
 
-    def number(self, parameter: str, source: int | None = None) -> float:
-        """Value of a parameter, of one source where given. Raises MergeError if it is not set."""
+    def number(
+        self, parameter: str, source: int | None = None, default: float | None = None
+    ) -> float:
+        """Value of a parameter, of one source where given, or the default.
+
+        Raises MergeError if it is not set and has no default.
+        """
         own = () if source is None else (self._sources[source].parameters,)
         scopes = (*own, self._slice.parameters, self._recipe.parameters)
         value = _resolve_parameter(parameter, scopes, self.tensor, self._position, _parse_number)
+        if value is None:
+            value = default
         if value is not None:
             return value
         target = self.tensor

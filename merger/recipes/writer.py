@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from merger.methods.registry import find_method, method_names
+from merger.methods.registry import find_method, get_method, method_names
 from patientdx.errors import UsageError
 
 from .mergekit_methods import SEEDS, is_random_method, random_method_names
@@ -34,7 +34,7 @@ def two_model_recipe(
 ) -> dict[str, Any]:
     """The recipe of a merge of two models; the first is the base, `weight` is MergeKit's t."""
     check_weight(weight)
-    names = method_names(streaming_only=True)
+    names = [name for name in method_names(streaming_only=True) if not get_method(name).sums_deltas]
     if method not in names:
         raise UsageError(
             f"--method is one of {', '.join(names)}, not `{method}`",

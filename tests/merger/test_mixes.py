@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from merger.checkpoints.values import Values
+from merger.kernels.delta_sums import TensorSum
 from merger.kernels.dispatch import measure_moments
 from merger.kernels.pair_moments import PairMoments
 from merger.kernels.weighted_sums import WeightedSum
@@ -60,7 +61,8 @@ def multislerp(some: list[Vector], weights: list[float]) -> Vector:
     return np.asarray(mean * math.cos(size) + step * (math.sin(size) / size)) * float(norms @ w)
 
 
-def summed(some: list[Vector], total: WeightedSum) -> Vector:
+def summed(some: list[Vector], total: TensorSum) -> Vector:
+    assert isinstance(total, WeightedSum)
     terms = [weight * vector for weight, vector in zip(total.weights, some, strict=True)]
     return np.asarray(np.sum(terms, axis=0))
 

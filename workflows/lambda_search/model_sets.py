@@ -158,7 +158,7 @@ def _is_searchable(method: str, number: int) -> bool:
     Two models are published by the streaming engine, more by the weights of a live merge.
     """
     known = find_method(method)
-    if known is None:
+    if known is None or known.sums_deltas:
         return False
     return known.streams if number == 2 else known.inputs is None
 

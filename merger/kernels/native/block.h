@@ -5,6 +5,7 @@
 
 typedef Floats (*Load)(const uint8_t *);
 typedef Words (*Store)(uint8_t *, Floats);
+typedef Floats (*Round)(Floats);
 
 INLINE Floats load_ahead(Load load, const uint8_t *in)
 {
@@ -80,8 +81,6 @@ INLINE int combine_with(Load load, Store store, int64_t size, const uint8_t *a, 
     return any_high(magnitudes);
 }
 
-INLINE Words round_word(Words u) { return u + 0x7fffu + ((u >> 16) & 1u); }
-
 INLINE Words words_at(const uint8_t *in)
 {
     Words words;
@@ -156,6 +155,68 @@ static int combine_bf16(const uint8_t *a, const uint8_t *b, float wa, float wb, 
     return combine_words(a, b, wa, wb, divisor, out, count, past_caches);
 }
 
+/* A sum of weighted differences, divided and scaled, every result rounded. */
+INLINE Floats finish_deltas(Round round, Floats sum, float divisor, float scale)
+{
+    sum = round(sum);
+    if (divisor != 0.0f)
+        sum = round(sum / divisor);
+    return scale != 1.0f ? round(sum * scale) : sum;
+}
+
+INLINE int deltas_with(Load load, Store store, Round round, int64_t size, const uint8_t *const *in,
+                       int others, const float *row, uint8_t *out, int64_t count)
+{
+    Words magnitudes = {0};
+    for (int64_t at = 0; at < count * size; at += WIDTH * size) {
+        Floats base = load_ahead(load, in[0] + at), sum = {0};
+        for (int i = 0; i < others; i++) {
+            Floats delta = round(load_ahead(load, in[i + 1] + at) - base);
+            sum = sum + round(delta * row[i]);
+        }
+        sum = finish_deltas(round, sum, row[others], row[others + 1]);
+        magnitudes |= store(out + at, base + sum);
+    }
+    return any_high(magnitudes);
+}
+
+/* `deltas_with` of bfloat16, two numbers per word as in `combine_words`. */
+INLINE int deltas_words(const uint8_t *const *in, int others, const float *row, uint8_t *out,
+                        int64_t count, int past_caches)
+{
+    float divisor = row[others], scale = row[others + 1];
+    Words magnitudes = {0};
+    for (int64_t at = 0; at < count * 2; at += 4 * WIDTH) {
+        Words word = words_at(in[0] + at);
+        Floats low_base = number(word << 16), high_base = number(word & UPPER);
+        Floats low = {0}, high = {0};
+        for (int i = 0; i < others; i++) {
+            word = words_at(in[i + 1] + at);
+            low = low + round_bf16(round_bf16(number(word << 16) - low_base) * row[i]);
+            high = high + round_bf16(round_bf16(number(word & UPPER) - high_base) * row[i]);
+        }
+        low = low_base + finish_deltas(round_bf16, low, divisor, scale);
+        high = high_base + finish_deltas(round_bf16, high, divisor, scale);
+        magnitudes |= (bits(low) & 0x7fffffffu) + BIAS_ROUNDED;
+        magnitudes |= (bits(high) & 0x7fffffffu) + BIAS_ROUNDED;
+        word = round_word(bits(low)) >> 16 | (round_word(bits(high)) & UPPER);
+        put_words(out + at, word, past_caches);
+    }
+    if (past_caches)
+        FENCE();
+    return any_high(magnitudes);
+}
+
+static int deltas_bf16(const uint8_t *const *in, int others, const float *row, uint8_t *out,
+                       int64_t count, int past_caches)
+{
+    if (others == 1)
+        return deltas_words(in, 1, row, out, count, past_caches);
+    if (others == 2)
+        return deltas_words(in, 2, row, out, count, past_caches);
+    return deltas_words(in, others, row, out, count, past_caches);
+}
+
 INLINE void weigh_with(Load load, int64_t size, const uint8_t *in, float weight, int how,
                        float *sum, int64_t count)
 {
@@ -192,6 +253,15 @@ INLINE int pack_with(Store store, int64_t size, const float *in, uint8_t *out, i
         return pack_with(store_##kind, size, in, out, count);                                      \
     }
 
+#define DELTAS(kind, size)                                                                         \
+    static int deltas_##kind(const uint8_t *const *in, int others, const float *row, uint8_t *out, \
+                             int64_t count, int past_caches)                                       \
+    {                                                                                              \
+        (void)past_caches;                                                                         \
+        return deltas_with(load_##kind, store_##kind, round_##kind, size, in, others, row, out,    \
+                           count);                                                                 \
+    }
+
 #define KERNELS(kind, size)                                                                        \
     static int combine_##kind(const uint8_t *a, const uint8_t *b, float wa, float wb,              \
                               float divisor, uint8_t *out, int64_t count, int past_caches)         \
@@ -199,6 +269,7 @@ INLINE int pack_with(Store store, int64_t size, const float *in, uint8_t *out, i
         (void)past_caches;                                                                         \
         return combine_with(load_##kind, store_##kind, size, a, b, wa, wb, divisor, out, count);   \
     }                                                                                              \
+    DELTAS(kind, size)                                                                             \
     MOST_KERNELS(kind, size)
 
 MOST_KERNELS(bf16, 2)
@@ -208,5 +279,8 @@ KERNELS(f32, 4)
 #define TABLE(name)                                                                                \
     {                                                                                              \
         name, {moments_bf16, moments_f16, moments_f32}, {combine_bf16, combine_f16, combine_f32},  \
-            {weigh_bf16, weigh_f16, weigh_f32}, { pack_bf16, pack_f16, pack_f32 }                  \
+            {deltas_bf16, deltas_f16, deltas_f32}, {weigh_bf16, weigh_f16, weigh_f32},             \
+        {                                                                                          \
+            pack_bf16, pack_f16, pack_f32                                                          \
+        }                                                                                          \
     }

@@ -101,9 +101,75 @@ static int block_combine(const Variant *v, const Numbers *in, int inputs, const 
     return pack_any(v, sum, out, kind, count);
 }
 
+/* Rounds numbers to a kind and back. */
+static void round_numbers(const Variant *v, int kind, float *numbers, int64_t count)
+{
+    uint8_t rounded[BLOCK * 4];
+    if (kind == F32)
+        return;
+    v->pack[kind](numbers, rounded, count);
+    v->weigh[kind](rounded, 1.0f, FIRST, numbers, count);
+}
+
+/* The sum of deltas of inputs that have not all the output's kind. */
+static int mixed_deltas(const Variant *v, const Numbers *in, int inputs, const double *row,
+                        uint8_t *out, int kind, int64_t count)
+{
+    float base[BLOCK], x[BLOCK], sum[BLOCK];
+    float divisor = (float)row[inputs - 1], scale = (float)row[inputs];
+    memset(sum, 0, sizeof sum);
+    v->weigh[in[0].kind](in[0].data, 1.0f, FIRST, base, count);
+    for (int i = 1; i < inputs; i++) {
+        float weight = (float)row[i - 1];
+        v->weigh[in[i].kind](in[i].data, 1.0f, FIRST, x, count);
+        for (int64_t n = 0; n < count; n++)
+            x[n] -= base[n];
+        round_numbers(v, kind, x, count);
+        for (int64_t n = 0; n < count; n++)
+            x[n] *= weight;
+        round_numbers(v, kind, x, count);
+        for (int64_t n = 0; n < count; n++)
+            sum[n] += x[n];
+    }
+    round_numbers(v, kind, sum, count);
+    for (int64_t n = 0; divisor != 0.0f && n < count; n++)
+        sum[n] /= divisor;
+    round_numbers(v, kind, sum, count);
+    for (int64_t n = 0; scale != 1.0f && n < count; n++)
+        sum[n] *= scale;
+    round_numbers(v, kind, sum, count);
+    for (int64_t n = 0; n < count; n++)
+        sum[n] += base[n];
+    return v->pack[kind](sum, out, count);
+}
+
+static int block_deltas(const Variant *v, const Numbers *in, int inputs, const double *row,
+                        uint8_t *out, int kind, int64_t count, int past_caches)
+{
+    const uint8_t *data[MAX_INPUTS];
+    float narrow[MAX_INPUTS + 1];
+    int alike = 1;
+    if (kind == F64 || any_wide(in, inputs))
+        return deltas_wide(v, in, inputs, row, out, kind, count);
+    for (int i = 0; i < inputs; i++) {
+        alike = alike && in[i].kind == kind;
+        data[i] = in[i].data;
+    }
+    if (!alike)
+        return mixed_deltas(v, in, inputs, row, out, kind, count);
+    for (int i = 0; i <= inputs; i++)
+        narrow[i] = (float)row[i];
+    return v->deltas[kind](data, inputs - 1, narrow, out, count,
+                           past_caches && (uintptr_t)out % LINE == 0);
+}
+
+typedef int (*BlockFunction)(const Variant *v, const Numbers *in, int inputs, const double *row,
+                             uint8_t *out, int kind, int64_t count, int past_caches);
+
 /* Fewer numbers than LANES at the end are padded with zeros. */
-int combine(const Variant *v, const Numbers *in, int inputs, const double *sums, int outputs,
-            uint8_t *const *outs, int kind, int64_t count, int past_caches)
+static int run_blocks(BlockFunction function, const Variant *v, const Numbers *in, int inputs,
+                      const double *sums, int outputs, uint8_t *const *outs, int kind,
+                      int64_t count, int past_caches)
 {
     Numbers block[MAX_INPUTS];
     uint8_t padded[LANES * 8 * MAX_INPUTS], last[LANES * 8];
@@ -118,12 +184,24 @@ int combine(const Variant *v, const Numbers *in, int inputs, const double *sums,
         }
         for (int o = 0; o < outputs; o++) {
             uint8_t *out = outs[o] + start * sizes[kind];
-            bad |= block_combine(v, block, inputs, sums + o * (inputs + 1), partial ? last : out,
-                                 kind, partial ? LANES : size, past_caches && !partial);
+            bad |= function(v, block, inputs, sums + o * (inputs + 1), partial ? last : out, kind,
+                            partial ? LANES : size, past_caches && !partial);
             if (partial)
                 memcpy(out, last, (size_t)(left * sizes[kind]));
         }
         start += partial ? left : size;
     }
     return bad;
+}
+
+int combine(const Variant *v, const Numbers *in, int inputs, const double *sums, int outputs,
+            uint8_t *const *outs, int kind, int64_t count, int past_caches)
+{
+    return run_blocks(block_combine, v, in, inputs, sums, outputs, outs, kind, count, past_caches);
+}
+
+int deltas(const Variant *v, const Numbers *in, int inputs, const double *sums, int outputs,
+           uint8_t *const *outs, int kind, int64_t count, int past_caches)
+{
+    return run_blocks(block_deltas, v, in, inputs, sums, outputs, outs, kind, count, past_caches);
 }

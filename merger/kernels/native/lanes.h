@@ -98,6 +98,14 @@ INLINE Floats number(Words x)
 
 INLINE Words select_words(Words mask, Words yes, Words no) { return (mask & yes) | (~mask & no); }
 
+INLINE Words round_word(Words u) { return u + 0x7fffu + ((u >> 16) & 1u); }
+
+/* Rounds numbers to a narrower kind, as float32. NaN stays NaN unless it has a payload in its lower
+ * half, which no 16-bit number has. */
+INLINE Floats round_bf16(Floats x) { return number(round_word(bits(x)) & UPPER); }
+
+INLINE Floats round_f32(Floats x) { return x; }
+
 INLINE Floats load_f32(const uint8_t *in)
 {
     Floats numbers;
@@ -168,5 +176,24 @@ INLINE Words store_f16(uint8_t *out, Floats x)
     half = select_words(MASK(magnitude > 0x7f800000u), 0x7e00u | (half & 0u), half);
     PUT_HALVES(out, half | ((u >> 16) & 0x8000u));
     return half + BIAS_F16;
+}
+#endif
+
+#if WIDTH == 16
+INLINE Floats round_f16(Floats x)
+{
+    return (Floats)_mm512_cvtph_ps(_mm512_cvtps_ph((__m512)x, _MM_FROUND_TO_NEAREST_INT));
+}
+#elif WIDTH == 8
+INLINE Floats round_f16(Floats x)
+{
+    return (Floats)_mm256_cvtph_ps(_mm256_cvtps_ph((__m256)x, _MM_FROUND_TO_NEAREST_INT));
+}
+#else
+INLINE Floats round_f16(Floats x)
+{
+    uint8_t half[2];
+    store_f16(half, x);
+    return load_f16(half);
 }
 #endif

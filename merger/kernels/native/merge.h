@@ -1,4 +1,5 @@
-/* The compiled merge kernels: sums of products of two tensors, and weighted sums of several.
+/* The compiled merge kernels: sums of products of two tensors, weighted sums of several, and a base
+ * with weighted differences from it.
  *
  * C11 over bytes that Python owns, as in a safetensors file: little-endian numbers at any address.
  * Every variant gives the same bits, and so does NumPy (numpy_kernels.py), because the order of
@@ -14,6 +15,11 @@
  * SLERP does. With any other divisor it begins with +0, adds every product unrounded (a fused
  * multiply-add) and is divided at the end, as MergeKit's linear method does. If an input is
  * float64, so is all arithmetic, and every product is rounded.
+ *
+ * A sum of deltas is what MergeKit's task arithmetic computes. Every difference from the base, every
+ * product of a difference and a weight, their sum, the sum divided and the sum scaled are rounded to
+ * the output's kind, then base and sum are added. The sum itself begins with +0 and is float32. If
+ * an input or the output is float64, all of it is float64.
  */
 #ifndef PATIENTDX_MERGE_H
 #define PATIENTDX_MERGE_H
@@ -74,6 +80,8 @@ typedef struct {
     void (*moments[3])(const uint8_t *a, const uint8_t *b, double *sums);
     int (*combine[3])(const uint8_t *a, const uint8_t *b, float wa, float wb, float divisor,
                       uint8_t *out, int64_t count, int past_caches);
+    int (*deltas[3])(const uint8_t *const *in, int others, const float *row, uint8_t *out,
+                     int64_t count, int past_caches);
     void (*weigh[3])(const uint8_t *in, float weight, int how, float *sum, int64_t count);
     int (*pack[3])(const float *in, uint8_t *out, int64_t count);
 } Variant;
@@ -98,11 +106,17 @@ void moments(const Variant *v, Numbers a, Numbers b, int64_t count, double *sums
  * outputs bypass the caches, as they are not read soon. */
 int combine(const Variant *v, const Numbers *in, int inputs, const double *sums, int outputs,
             uint8_t *const *outs, int kind, int64_t count, int past_caches);
+/* The same, where in[0] is the base, and a row has the weights of the other inputs, a divisor (0:
+ * none) and a scale (1: none), all of the output's kind but the scale. */
+int deltas(const Variant *v, const Numbers *in, int inputs, const double *sums, int outputs,
+           uint8_t *const *outs, int kind, int64_t count, int past_caches);
 
 /* wide.c: the same for one block in float64; `pack_wide` needs no multiple of LANES. */
 void unpack_wide(const Variant *v, Numbers in, int64_t count, double *out);
 void moments_wide(const Variant *v, Numbers a, Numbers b, int64_t count, double *sums);
 int combine_wide(const Variant *v, const Numbers *in, int inputs, const double *row,
                  uint8_t *out, int kind, int64_t count);
+int deltas_wide(const Variant *v, const Numbers *in, int inputs, const double *row, uint8_t *out,
+                int kind, int64_t count);
 int pack_wide(const Variant *v, const double *in, uint8_t *out, int kind, int64_t count);
 #endif

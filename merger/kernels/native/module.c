@@ -5,6 +5,9 @@
 
 #include "merge.h"
 
+/* Raised when functions of this module change; merger/kernels/compiled.py holds the same number. */
+#define API_VERSION 2
+
 #define MAX_VIEWS (2 * MAX_INPUTS)
 
 #if HAVE_AVX
@@ -164,12 +167,12 @@ static int prepare(Combination *work)
     return sound;
 }
 
-/* combine(variant, inputs, kinds bytes, sums f8 (outputs, inputs + 1), outputs, kind, past_caches): a row
- * has the weights of the inputs and a divisor, see merge.h
- * -> True if everything that was written is finite */
-static PyObject *combine_py(PyObject *module, PyObject *args)
+typedef int (*Driver)(const Variant *v, const Numbers *in, int inputs, const double *sums,
+                      int outputs, uint8_t *const *outs, int kind, int64_t count, int past_caches);
+
+/* The arguments are those of `combine` and `deltas` below. */
+static PyObject *drive(Driver driver, PyObject *args)
 {
-    (void)module;
     const char *name;
     PyObject *inputs, *kinds, *weights, *outputs;
     Combination work = {.held = 0};
@@ -187,8 +190,8 @@ static PyObject *combine_py(PyObject *module, PyObject *args)
     int taken = take(&work, inputs, 0, &work.inputs) && take(&work, outputs, 1, &work.outputs);
     if (taken && (sound = prepare(&work))) {
         Py_BEGIN_ALLOW_THREADS
-        bad = combine(variant, work.in, work.inputs, work.weights.buf, work.outputs, work.outs,
-                      work.kind, work.count, past_caches);
+        bad = driver(variant, work.in, work.inputs, work.weights.buf, work.outputs, work.outs,
+                     work.kind, work.count, past_caches);
         Py_END_ALLOW_THREADS
     }
     release(work.views, work.held);
@@ -199,13 +202,36 @@ static PyObject *combine_py(PyObject *module, PyObject *args)
     return PyBool_FromLong(!bad);
 }
 
+/* combine(variant, inputs, kinds bytes, sums f8 (outputs, inputs + 1), outputs, kind, past_caches): a row
+ * has the weights of the inputs and a divisor, see merge.h
+ * -> True if everything that was written is finite */
+static PyObject *combine_py(PyObject *module, PyObject *args)
+{
+    (void)module;
+    return drive(combine, args);
+}
+
+/* deltas(...): the same, but the first input is the base, and a row has the weights of the others, a
+ * divisor and a scale */
+static PyObject *deltas_py(PyObject *module, PyObject *args)
+{
+    (void)module;
+    return drive(deltas, args);
+}
+
 static PyMethodDef functions[] = {
     {"variants", variants_py, METH_NOARGS, "Names of the variants that run here, fastest first."},
     {"moments", moments_py, METH_VARARGS, "Sums of a*a, b*b and a*b of each chunk."},
     {"combine", combine_py, METH_VARARGS, "Weighted sums of tensors, rounded once."},
+    {"deltas", deltas_py, METH_VARARGS, "A base with sums of weighted differences from it."},
     {NULL, NULL, 0, NULL}};
 
-static PyModuleDef_Slot slots[] = {{0, NULL}};
+static int add_constants(PyObject *module)
+{
+    return PyModule_AddIntMacro(module, API_VERSION);
+}
+
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)add_constants}, {0, NULL}};
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "_native", "The merge kernels; see native/merge.h.", 0, functions,

@@ -70,3 +70,21 @@ int combine_wide(const Variant *v, const Numbers *in, int inputs, const double *
         sum[n] /= divisor;
     return pack_wide(v, sum, out, kind, count);
 }
+
+int deltas_wide(const Variant *v, const Numbers *in, int inputs, const double *row, uint8_t *out,
+                int kind, int64_t count)
+{
+    double base[BLOCK], x[BLOCK], sum[BLOCK], divisor = row[inputs - 1], scale = row[inputs];
+    memset(sum, 0, sizeof sum);
+    unpack_wide(v, in[0], count, base);
+    for (int i = 1; i < inputs; i++) {
+        unpack_wide(v, in[i], count, x);
+        for (int64_t n = 0; n < count; n++)
+            sum[n] += (x[n] - base[n]) * row[i - 1];
+    }
+    for (int64_t n = 0; n < count; n++) {
+        double delta = divisor != 0.0 ? sum[n] / divisor : sum[n];
+        sum[n] = base[n] + (scale != 1.0 ? delta * scale : delta);
+    }
+    return pack_wide(v, sum, out, kind, count);
+}
