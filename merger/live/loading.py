@@ -9,8 +9,10 @@ from typing import Any
 from merger.planning.merge_plan import MergePlan
 from patientdx.errors import ModelError
 from patientdx.models.settings import ModelSettings
-from patientdx.models.torch.loading import LoadedModel, load
+from patientdx.models.torch.loading import LoadedModel, load, load_without_weights
 
+from .conversion import Shapes
+from .live_parameters import embedding_rows, find_live_parameters
 from .torch_weights import copy_mapped_weights
 
 _WEIGHTS = (".safetensors", ".safetensors.index.json")
@@ -21,18 +23,25 @@ def load_live_model(
 ) -> LoadedModel:
     """The base of a plan as transformers loads it, with the vocabulary rows of the output.
 
-    `files` replace those of the base, except for config.json. Raises ModelError.
+    `files` replace those of the base, except for config.json. Before the weights are loaded, the
+    places of all tensors are looked up in the model without weights. Raises ModelError, and
+    MergeError where the model needs other tensors than the plan makes.
     """
     if settings.quantize != "none":
         raise ModelError(
             "the weights of a quantized model cannot be swapped",
             hint="leave the quantisation out, or write the merge and load that",
         )
+    shapes = {task.name: task.shape for task in plan.tensors}
+    base = plan.inputs[plan.base].folder
+    empty = load_without_weights(base)
+    _resize(empty, shapes)
+    find_live_parameters(empty, shapes)
     with tempfile.TemporaryDirectory(prefix="patientdx-live-") as scratch:
         folder = Path(scratch)
-        _lay_out(plan.inputs[plan.base].folder, files, folder)
+        _lay_out(base, files, folder)
         loaded = load(folder, settings)
-        _resize(loaded.model, {task.name: task.shape for task in plan.tensors})
+        _resize(loaded.model, shapes)
         copy_mapped_weights(loaded.model)
     return loaded
 
@@ -49,10 +58,8 @@ def _lay_out(base: Path, files: Mapping[str, bytes], into: Path) -> None:
             (into / name).write_bytes(content)
 
 
-def _resize(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
+def _resize(model: Any, shapes: Shapes) -> None:
     """Resizes the embeddings to the rows of the merge, tied or not; values are written later."""
-    rows = model.get_input_embeddings().weight
-    for name, tensor in model.named_parameters():
-        if tensor is rows and name in shapes and shapes[name][0] != rows.shape[0]:
-            model.resize_token_embeddings(shapes[name][0], mean_resizing=False)
-            return
+    rows = embedding_rows(model, shapes)
+    if rows not in {None, model.get_input_embeddings().weight.shape[0]}:
+        model.resize_token_embeddings(rows, mean_resizing=False)

@@ -34,9 +34,10 @@ from patientdx.protocols import (
 )
 
 from .host_weights import HostWeights, mix_many
+from .live_parameters import find_live_parameters
 from .live_tensors import LiveTensor, measure_pairs, open_live_tensors
 from .points import MergePoint, resolve_point, tensor_point
-from .torch_weights import DeviceWeights, match_live_tensors, to_tensor, to_values, tokenizer_digest
+from .torch_weights import DeviceWeights, to_tensor, to_values, tokenizer_digest
 
 
 class MergedModel:
@@ -61,11 +62,16 @@ class MergedModel:
         self._method = next((t.method for t in plan.tensors if t.method != COPY), "slerp")
         self._pool = ThreadPoolExecutor(settings.threads or available_cores())
         shapes = {task.name: task.shape for task in plan.tensors}
-        live = match_live_tensors(model, shapes)
-        tensors = [tensor for tensor in open_live_tensors(plan) if tensor.task.name in live]
+        self._live = find_live_parameters(model, shapes)
+        places = self._live.places
+        if unused := self._live.unexpected:
+            warn(
+                f"transformers passes over {len(unused):,} of the tensors, the first is {unused[0]}"
+            )
+        tensors = [tensor for tensor in open_live_tensors(plan) if tensor.task.name in places]
         self._tensors = {tensor.task.name: tensor for tensor in tensors}
         self._pairs = measure_pairs(tensors, self._pool)
-        self._writer = _choose_writer(live, tensors, self._pool)
+        self._writer = _choose_writer(places, tensors, self._pool)
         self._digests = [checkpoint.digest(settings.cache) for checkpoint in plan.inputs]
         self._digests.append(tokenizer_digest(tokenizer))
         self._weights: dict[str, TensorWeights] = {}
@@ -252,6 +258,7 @@ class MergedModel:
         changed = {name: row for name, row in sums.items() if row != self._sums.get(name)}
         before, self._sums = self._sums, {}
         self._writer.write(changed)
+        self._live.settle(changed)
         self._sums = {**before, **sums}
         self._weights = dict(weights)
 

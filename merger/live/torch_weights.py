@@ -20,29 +20,6 @@ _DTYPES = {
 _TORCH_NAMES = {safetensors: torch_name for torch_name, safetensors in _DTYPES.items()}
 
 
-def match_live_tensors(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """The tensors of a model to be rewritten, by names of `shapes`; a tied one comes once.
-
-    Names that the model does not have are left out, as when it is loaded. Raises MergeError for a
-    tensor of the model that is not in `shapes` or has another shape.
-    """
-    state = dict(model.state_dict(keep_vars=True))
-    names: dict[int, str] = {}  # by identity of the tensor
-    for name, tensor in state.items():
-        if name in shapes:
-            names.setdefault(id(tensor), name)
-    for name, tensor in state.items():
-        if id(tensor) not in names:
-            raise MergeError(f"tensor `{name}` of the live model is not in the merge")
-    for name in names.values():
-        if tuple(state[name].shape) != shapes[name]:
-            raise MergeError(
-                f"tensor `{name}`: its shape is {list(state[name].shape)} in the live model "
-                f"and {list(shapes[name])} in the merge"
-            )
-    return {name: state[name].detach() for name in names.values()}
-
-
 def copy_mapped_weights(model: Any) -> None:
     """Copies weights that are mapped from a file into memory.
 

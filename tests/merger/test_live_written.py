@@ -13,9 +13,10 @@ from live_merges import plan_of, same_bits, siblings
 
 from merger.checkpoints.checkpoint import Checkpoint
 from merger.engines.stream import write_merge
+from merger.live.live_parameters import find_live_parameters
 from merger.live.live_tensors import measure_pairs, open_live_tensors
 from merger.live.merged_model import MergedModel
-from merger.live.torch_weights import DeviceWeights, match_live_tensors
+from merger.live.torch_weights import DeviceWeights
 from merger.methods.method import TensorWeights
 from merger.methods.registry import compute_sum
 from merger.planning.merge_plan import MergePlan
@@ -105,7 +106,8 @@ def test_the_path_of_a_gpu_gives_the_same_bits(tmp_path: Path) -> None:
     plan = plan_of(folders, "linear", (0.2, 0.3, 0.5))
     merged = MergedModel.load(plan, settings=ModelSettings(dtype="float32"))
     other = MergedModel.load(plan, settings=ModelSettings(dtype="float32")).remix((1, 0, 0))
-    live = match_live_tensors(other.module, {task.name: task.shape for task in plan.tensors})
+    shapes = {task.name: task.shape for task in plan.tensors}
+    live = find_live_parameters(other.module, shapes).places
     some = list(open_live_tensors(plan))
     device = DeviceWeights(live, some)
     with ThreadPoolExecutor(1) as pool:

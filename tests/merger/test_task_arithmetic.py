@@ -13,9 +13,10 @@ from live_merges import same_bits, siblings, state
 from merger.checkpoints.checkpoint import Checkpoint
 from merger.execution import merge
 from merger.live.live_tensors import open_live_tensors
+from merger.live.live_parameters import find_live_parameters
 from merger.live.merged_model import MergedModel
 from merger.live.points import resolve_point
-from merger.live.torch_weights import DeviceWeights, match_live_tensors
+from merger.live.torch_weights import DeviceWeights
 from merger.methods.method import DeltaOptions, TensorWeights
 from merger.methods.registry import compute_sum
 from merger.planning.job import MergeJob
@@ -261,7 +262,8 @@ def test_the_path_of_a_gpu_gives_the_same_bits(tmp_path: Path) -> None:
     live = MergedModel.from_recipe(read, ModelSettings(dtype="float32"))
     other = MergedModel.from_recipe(read, ModelSettings(dtype="float32")).remix(0.0)
     plan = live.plan
-    tensors = match_live_tensors(other.module, {task.name: task.shape for task in plan.tensors})
+    shapes = {task.name: task.shape for task in plan.tensors}
+    tensors = find_live_parameters(other.module, shapes).places
     device = DeviceWeights(tensors, list(open_live_tensors(plan)))
     for divided in (False, True):
         options = DeltaOptions(plan.base, 0.7)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
@@ -12,6 +13,7 @@ from patientdx.errors import ModelError
 from patientdx.models.settings import ModelSettings
 
 _PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
+_OTHER_TASK = re.compile(r"For(?!CausalLM|ConditionalGeneration)")  # such as BertForMaskedLM
 
 
 class LoadedModel(NamedTuple):
@@ -55,6 +57,28 @@ def load(path: Path, settings: ModelSettings) -> LoadedModel:
     return LoadedModel(model.eval(), tokenizer, str(dtype).removeprefix("torch."), device)
 
 
+def load_without_weights(folder: Path) -> Any:
+    """The model of a folder on torch's meta device: names and shapes, no numbers.
+
+    Raises ModelError for a model that does not continue text, or that transformers cannot read.
+    """
+    require_package("torch", "hf")
+    require_package("transformers", "hf")
+    import torch
+    from transformers import AutoConfig
+
+    with _silence_transformers(), _explain_failures(folder):
+        config = AutoConfig.from_pretrained(str(folder), **_source_options(folder)[1])
+        kinds = [kind for kind in config.architectures or [] if _OTHER_TASK.search(kind)]
+        if kinds or getattr(config, "is_encoder_decoder", False):
+            raise ModelError(
+                f"{folder}: {kinds[0] if kinds else config.model_type} does not continue text",
+                hint="only models that do can be run (…ForCausalLM)",
+            )
+        with torch.device("meta"):
+            return _model_class(config).from_config(config, trust_remote_code=False)
+
+
 def _no_weights(path: Path, files: list[Path]) -> ModelError:
     if any(file.suffix in _PICKLED for file in files):
         return ModelError(
@@ -95,7 +119,7 @@ def _load_tokenizer(path: Path) -> Any:
 
 
 def _load_model(path: Path, settings: ModelSettings, device: str, dtype: Any) -> Any:
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     folder, options = _source_options(path)
     if settings.quantize == "nf4":
@@ -103,9 +127,24 @@ def _load_model(path: Path, settings: ModelSettings, device: str, dtype: Any) ->
     if settings.quantize == "nf4" or device != "cpu":  # quantized weights cannot be moved later
         require_package("accelerate", "hf")
         options["device_map"] = {"": device}
-    if path.is_dir():
-        options["use_safetensors"] = True
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
+    if not path.is_dir():
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
+    model_class = _model_class(AutoConfig.from_pretrained(folder, **_source_options(path)[1]))
+    return model_class.from_pretrained(folder, dtype=dtype, use_safetensors=True, **options)
+
+
+def _model_class(config: Any) -> Any:
+    """The class that loads a model: for models of text and images that of both."""
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    )
+
+    kind = type(config)
+    for_both = kind in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    only_both = for_both and kind not in MODEL_FOR_CAUSAL_LM_MAPPING
+    return AutoModelForImageTextToText if only_both else AutoModelForCausalLM
 
 
 def _source_options(path: Path) -> tuple[str, dict[str, Any]]:
