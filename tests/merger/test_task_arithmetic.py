@@ -12,8 +12,8 @@ from live_merges import same_bits, siblings, state
 
 from merger.checkpoints.checkpoint import Checkpoint
 from merger.execution import merge
-from merger.live.live_tensors import open_live_tensors
 from merger.live.live_parameters import find_live_parameters
+from merger.live.live_tensors import open_live_tensors
 from merger.live.merged_model import MergedModel
 from merger.live.points import resolve_point
 from merger.live.torch_weights import DeviceWeights
