@@ -8,6 +8,7 @@ from typing import Any
 from .family import Family, KeyPath
 from .table import find_family
 
+_NO_TEXT = re.compile(r"vision|visual|image|audio|speech|qformer|perceiver|resampler")
 _NUMBERED = re.compile(r"(.+?)\.(\d+)\.")
 # Keys that count layers, for families that the table lacks; the first one present is the main one.
 _COUNTS = (
@@ -54,7 +55,7 @@ def layer_counts(config: Mapping[str, Any]) -> dict[KeyPath, int]:
 
 
 def layer_stacks(config: Mapping[str, Any], names: Iterable[str]) -> tuple[ModelStack, ...]:
-    """The stacks of layers among tensors, the one with most tensors first.
+    """The stacks of layers among tensors, that of the text first, then by number of tensors.
 
     A prefix is looked up in the family, then in the families of the parts of the configuration
     (a vision-language model may hold any text model); for others it is a stack if its length is
@@ -73,7 +74,12 @@ def layer_stacks(config: Mapping[str, Any], names: Iterable[str]) -> tuple[Model
         key = _count_key(config, prefix, len(numbers))
         if key is not None and key in counts:
             stacks.append(ModelStack(prefix, key, counts[key], frozenset(numbers)))
-    return tuple(sorted(stacks, key=lambda stack: -sum(tensors[stack.prefix].values())))
+
+    def rank(stack: ModelStack) -> tuple[bool, int]:
+        outer = stack.count[0] if len(stack.count) > 1 else stack.prefix
+        return bool(_NO_TEXT.search(outer)), -sum(tensors[stack.prefix].values())
+
+    return tuple(sorted(stacks, key=rank))
 
 
 def per_layer_lists(config: Mapping[str, Any]) -> dict[KeyPath, KeyPath]:

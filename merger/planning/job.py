@@ -17,7 +17,7 @@ from patientdx.errors import MergeError
 from .input_checks import Agreement, check_inputs
 from .input_guards import check_files_for_mergekit, guard_inputs
 from .merge_plan import MergePlan
-from .recipe_resolver import plan_merge
+from .recipe_resolver import main_layers, plan_merge
 
 Engine = Literal["stream", "mergekit"]
 
@@ -139,7 +139,7 @@ def _mergekit_only_feature(recipe: MergeRecipe, base: Checkpoint) -> str | None:
     """What only MergeKit can merge, including slices that do not cover the layers of the base."""
     ranges = [part.sources[0].layers or (0, 0) for part in recipe.slices]
     covered = sum(stop - start for start, stop in ranges)
-    if recipe.slices and covered != base.config.get("num_hidden_layers"):
+    if recipe.slices and covered != main_layers(base):
         return MOVED_LAYERS
     return recipe.mergekit_only_feature()
 

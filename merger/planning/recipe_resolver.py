@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from merger.families.layers import layer_stacks
+from merger.families.tensors import unread_tensors
 from merger.methods.method import COPY
 from merger.recipes.recipe import MergeRecipe
 from merger.recipes.weight_schedule import WeightSchedule
@@ -41,12 +43,28 @@ def plan_merge(
     common = agreement or check_inputs(inputs, names, base, unsound=unsound)
     if common.tied is None:
         raise mergekit_only_error("a tied model with one that is not")
-    layers = inputs[base].config.get("num_hidden_layers")
-    if not isinstance(layers, int):
-        raise MergeError(f"{names[base]}: config.json has no num_hidden_layers")
-    schedule = WeightSchedule(recipe, layers)
+    schedule = _schedule(recipe, inputs[base], names[base])
     tasks = [_plan_tensor(name, recipe, schedule, inputs, base, common) for name in common.names]
     return MergePlan(tuple(inputs), tuple(tasks), base)
+
+
+def main_layers(model: "Checkpoint") -> int | None:
+    """The length of the stack of layers with most tensors; None if none is known."""
+    stacks = layer_stacks(model.config, model.tensors)
+    return stacks[0].length if stacks else None
+
+
+def _schedule(recipe: MergeRecipe, base: "Checkpoint", name: str) -> WeightSchedule:
+    """The weights of all tensors. Raises MergeError if layers matter and are not known."""
+    stacks = {stack.prefix: stack.length for stack in layer_stacks(base.config, base.tensors)}
+    if not stacks and (recipe.slices or recipe.has_gradients):
+        raise MergeError(
+            f"{name}: config.json has no number of layers that fits the tensors",
+            hint="give each parameter one value for all layers, and name the models by `models:`",
+        )
+    layers = next(iter(stacks.values()), 0)
+    beyond = unread_tensors(base.config, base.tensors)
+    return WeightSchedule(recipe, layers, stacks, beyond=beyond)
 
 
 def mergekit_only_error(feature: str) -> MergeError:

@@ -34,6 +34,15 @@ def no_parameters() -> Parameters:
     return MappingProxyType({})
 
 
+def _is_gradient(value: ParameterValue) -> bool:
+    if not isinstance(value, tuple):
+        return False
+    inner = [item.value for item in value if isinstance(item, FilteredValue)]
+    return any(isinstance(part, tuple) and len(part) > 1 for part in inner) or (
+        not inner and len(value) > 1
+    )
+
+
 @dataclass(frozen=True)
 class ModelRef:
     """A model as recipes name it: `path@revision+lora`, where path is a folder or a hub name."""
@@ -120,6 +129,13 @@ class MergeRecipe:
     def base(self) -> ModelRef:
         """The model whose configuration and tokenizer the merge gets: base or first input."""
         return self.base_model or self.inputs[0]
+
+    @property
+    def has_gradients(self) -> bool:
+        """Whether a parameter has several values that are spread over the layers."""
+        scopes = [self.parameters, *(part.parameters for part in self.slices)]
+        scopes += [source.parameters for source in self._sources()]
+        return any(_is_gradient(value) for scope in scopes for value in scope.values())
 
     def _sources(self) -> Iterator[Source]:
         yield from self.models

@@ -8,7 +8,7 @@ layer; in a model with a single layer, the layer takes the last value.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from merger.methods.method import TensorWeights
@@ -30,37 +30,75 @@ _FALSE = ("false", "no", "off", "f", "n", "0")
 class WeightSchedule:
     """The weights of all tensors by a recipe, for models of `layers` layers.
 
-    Raises MergeError for slices that do not cover these layers.
+    `stacks` are the numbers of layers by prefix, for models that have several stacks (an encoder
+    and a decoder, text and vision) or other numbered modules: a gradient then runs over each
+    stack. Without it any number in a name is that of a layer. Tensors `beyond` the layers, such as
+    those of layers that predict further tokens, are outside of them. Raises MergeError for slices
+    that do not cover these layers, and for slices of a model with several stacks, which MergeKit
+    has no rule for either.
     """
 
-    def __init__(self, recipe: MergeRecipe, layers: int) -> None:
+    def __init__(
+        self,
+        recipe: MergeRecipe,
+        layers: int,
+        stacks: Mapping[str, int] | None = None,
+        *,
+        beyond: Collection[str] = (),
+    ) -> None:
         self._recipe = recipe
-        self._slices = list(_slices(recipe, layers))
-        self._positions: list[tuple[Slice, float]] = []  # by layer: slice, position in it (0 to 1)
-        for part in self._slices:
-            start, stop = part.sources[0].layers or (0, 0)
-            for layer in range(stop - start):
-                position = layer / (stop - start - 1) if stop - start > 1 else 1.0
-                self._positions.append((part, position))
-        if len(self._positions) != layers:
+        self._stacks = stacks
+        self._beyond = beyond
+        if recipe.slices and stacks and len(stacks) > 1:
             raise MergeError(
-                f"the recipe's slices have {len(self._positions)} layers, the models {layers}",
-                hint="--engine mergekit can leave layers out",
+                f"the recipe has `slices`, and the models have {len(stacks)} stacks of layers: "
+                f"{', '.join(stacks)}",
+                hint="merge all of their layers: put the models under `models:`",
             )
+        lengths = {layers, *(stacks or {}).values()}
+        self._layers = {length: _slice_positions(recipe, length) for length in lengths}
+        self._slices = list(_slices(recipe, layers))
 
     def weights_of(self, tensor: str) -> TensorWeights:
         """The weights of a tensor. Raises MergeError if the recipe does not set them."""
-        layer = layer_number(tensor)
-        if layer is None:
+        place = None if tensor in self._beyond else self._place(tensor)
+        if place is None:
             part, position = self._slices[0 if _BEFORE_LAYERS.search(tensor) else -1], 0.0
-        elif layer < len(self._positions):
-            part, position = self._positions[layer]
         else:
-            raise MergeError(
-                f"{tensor}: beyond the {len(self._positions)} layers that config.json has"
-            )
+            layer, positions = place
+            if layer >= len(positions):
+                raise MergeError(
+                    f"{tensor}: beyond the {len(positions)} layers that config.json has"
+                )
+            part, position = positions[layer]
         parameters = _SliceParameters(self._recipe, part, tensor, position)
         return get_method(self._recipe.method).resolve_weights(parameters)
+
+    def _place(self, tensor: str) -> tuple[int, list[tuple[Slice, float]]] | None:
+        """The layer of a tensor and the positions of its stack; None outside of layers."""
+        match = _LAYER.search(tensor)
+        if match is None:
+            return None
+        number = int(match.group(1))
+        if self._stacks is None:
+            return number, next(iter(self._layers.values()))
+        length = self._stacks.get(tensor[: match.start()])
+        return None if length is None else (number, self._layers[length])
+
+
+def _slice_positions(recipe: MergeRecipe, layers: int) -> list[tuple[Slice, float]]:
+    """The slice of each layer, and the layer's position in it from 0 to 1."""
+    positions: list[tuple[Slice, float]] = []
+    for part in _slices(recipe, layers):
+        start, stop = part.sources[0].layers or (0, 0)
+        last = stop - start - 1
+        positions += [(part, layer / last if last > 0 else 1.0) for layer in range(stop - start)]
+    if len(positions) != layers:
+        raise MergeError(
+            f"the recipe's slices have {len(positions)} layers, the models {layers}",
+            hint="--engine mergekit can leave layers out",
+        )
+    return positions
 
 
 class _SliceParameters:
@@ -116,12 +154,6 @@ class _SliceParameters:
         scopes = (self._slice.parameters, self._recipe.parameters)
         value = _resolve_parameter(parameter, scopes, self.tensor, 0.0, _parse_bool)
         return None if value is None else bool(value)
-
-
-def layer_number(tensor: str) -> int | None:
-    """Number of the layer that a tensor belongs to; None outside the layers."""
-    match = _LAYER.search(tensor)
-    return int(match.group(1)) if match else None
 
 
 def _slices(recipe: MergeRecipe, layers: int) -> Iterator[Slice]:

@@ -94,7 +94,8 @@ def test_stacks_of_text_and_vision_in_both_spellings() -> None:
             *in_layers("vision_tower.encoder.layers", 4),
             "multi_modal_projector.linear_1.weight",
         ]
-        stacks = layer_stacks(config, names)
+        more = in_layers("vision_tower.encoder.layers", 4, "c.weight", "d.weight")
+        stacks = layer_stacks(config, [*names, *more])
         assert [(stack.prefix, stack.length, len(stack.numbers)) for stack in stacks] == [
             (text, 3, 3),
             ("vision_tower.encoder.layers", 4, 4),

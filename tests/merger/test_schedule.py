@@ -158,3 +158,31 @@ def test_a_base_that_is_no_input_takes_part() -> None:
     slerp = {"models": [{"model": "A"}], "merge_method": "slerp", "base_model": "B"}
     schedule = WeightSchedule(parse_recipe(to_yaml(slerp | {"parameters": {"t": 0.25}})), 1)
     assert schedule.weights_of("x") == TensorWeights("slerp", (0.25, 0.75))
+
+
+def test_a_gradient_runs_over_each_stack() -> None:
+    recipe = {
+        "models": [{"model": "A"}, {"model": "B"}],
+        "merge_method": "slerp",
+        "base_model": "A",
+        "parameters": {"t": [0, 1]},
+    }
+    stacks = {"encoder.block": 3, "decoder.block": 5}
+    extra = "decoder.block.5.wo.weight"
+    schedule = WeightSchedule(parse_recipe(to_yaml(recipe)), 3, stacks, beyond={extra})
+
+    def t(name: str) -> float:
+        return schedule.weights_of(name).weights[1]
+
+    assert [t(f"encoder.block.{n}.wo.weight") for n in range(3)] == [0, 0.5, 1]
+    assert [t(f"decoder.block.{n}.wo.weight") for n in range(5)] == [0, 0.25, 0.5, 0.75, 1]
+    assert t("projector.steps.7.weight") == t(extra) == t("shared.weight") == 0
+    with pytest.raises(MergeError, match="beyond the 3 layers"):
+        t("encoder.block.3.wo.weight")
+
+
+def test_slices_of_several_stacks_are_refused() -> None:
+    source = [{"model": model, "layer_range": [0, 2]} for model in "AB"]
+    recipe = {"slices": [{"sources": source}], "merge_method": "linear"}
+    with pytest.raises(MergeError, match="2 stacks of layers"):
+        WeightSchedule(parse_recipe(to_yaml(recipe)), 2, {"encoder.block": 2, "decoder.block": 2})
