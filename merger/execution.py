@@ -140,7 +140,7 @@ def _files_beside_weights(running: _RunningMerge, cosines: Mapping[str, float]) 
         dtypes = {task.dtype for task in tasks}
         dtype = job.recipe.out_dtype or job.recipe.dtype or _widest_float(dtypes, prepared)
         config = output_config(prepared.base.config, prepared.agreement, dtype)
-        files |= read_companion_files(job.folders[job.recipe.base]) | {CONFIG: _to_json(config)}
+        files |= read_companion_files(prepared.base.folder) | {CONFIG: _to_json(config)}
     return files
 
 
@@ -230,7 +230,7 @@ def _files_beside_mergekit(running: _RunningMerge, written: Checkpoint) -> dict[
     files = _files_beside_weights(running, {})
     if running.prepared.agreement is None:
         files |= {CONFIG: _to_json(_config_with_vocab_size(written))}
-        base = running.job.folders[running.job.recipe.base]
+        base = running.prepared.base.folder
         for name, content in read_companion_files(base).items():
             if not (written.folder / name).exists():
                 files[name] = content

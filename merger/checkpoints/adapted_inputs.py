@@ -15,8 +15,9 @@ from patientdx.storage.durable import rename_folder, sync_file
 
 from .adapters import adapter_digest, apply_adapter
 from .checkpoint import Checkpoint
+from .companion_files import read_companion_files, read_tokenizer_files
 
-_EDITION = 1  # of the arithmetic: raised when the same adapter would give other bytes
+_EDITION = 2  # of the arithmetic: raised when the same adapter would give other bytes
 _LOCK = "lock"
 
 
@@ -45,7 +46,13 @@ def open_with_adapters(
 
 
 def _key(base: Checkpoint, adapter: Path) -> str:
-    facts = (_EDITION, base.fingerprint, dict(base.config), adapter_digest(adapter))
+    beside = (read_companion_files(base.folder), read_tokenizer_files(adapter))
+    files = [
+        (name, hashlib.sha256(content).hexdigest())
+        for part in beside
+        for name, content in part.items()
+    ]
+    facts = (_EDITION, base.fingerprint, dict(base.config), adapter_digest(adapter), files)
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,12 @@ from merger.kernels.numpy_kernels import unpack
 from patientdx.errors import InputError, MergeError
 from patientdx.storage.file_digests import hash_file
 
+from .adapter_vocabulary import (
+    adapted_companion_files,
+    adapted_config,
+    has_vocabulary_rows,
+    resized_rows,
+)
 from .checkpoint import CONFIG, INDEX, Checkpoint
 from .headers import Slot, TensorInfo, compose_header, read_header
 from .values import Values
@@ -29,6 +35,7 @@ from .values import Values
 _CONFIG = "adapter_config.json"
 _WEIGHTS = "adapter_model.safetensors"
 _PREFIX = "base_model.model."
+_OUTPUT = "lm_head.weight"
 _PART = re.compile(r"(.+)\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B)(?:\.weight)?")
 # Options of kinds of LoRA whose weights need more than A and B.
 _UNSUPPORTED_OPTIONS = (
@@ -69,6 +76,13 @@ class Delta:
         return np.ascontiguousarray(scaled.T if self.transposed else scaled)
 
 
+class WholeWeight(NamedTuple):
+    """A weight that an adapter saves whole, in place of the base's."""
+
+    values: Values
+    shape: tuple[int, ...]
+
+
 def apply_adapter(base: Checkpoint, adapter: Path, into: Path) -> Checkpoint:
     """Adds a LoRA adapter to the base, in a new folder `into` that links the files of the base.
 
@@ -76,7 +90,11 @@ def apply_adapter(base: Checkpoint, adapter: Path, into: Path) -> Checkpoint:
     that belongs to another model.
     """
     deltas, replaced = _read_adapter(adapter)
+    _drop_copy_of_embeddings(base, replaced)
     _check(base, adapter, deltas, replaced)
+    shapes = {name: weight.shape for name, weight in replaced.items()}
+    config = adapted_config(base.config, resized_rows(base, adapter, shapes))
+    files = adapted_companion_files(base, adapter, shapes)
     try:
         into.mkdir()
         links = {file: f"base-{at}.safetensors" for at, file in enumerate(base.files)}
@@ -86,7 +104,9 @@ def apply_adapter(base: Checkpoint, adapter: Path, into: Path) -> Checkpoint:
         listed = {name: links[info.file] for name, info in base.tensors.items()}
         listed |= dict.fromkeys((*deltas, *replaced), "adapted.safetensors")
         (into / INDEX).write_text(json.dumps({"weight_map": listed}), encoding="utf-8")
-        (into / CONFIG).write_text(json.dumps(dict(base.config)), encoding="utf-8")
+        (into / CONFIG).write_text(json.dumps(config), encoding="utf-8")
+        for name, content in files.items():
+            (into / name).write_bytes(content)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise MergeError(f"{into}: cannot be written: {reason}", hint="free some space") from error
@@ -106,11 +126,11 @@ def adapter_digest(adapter: Path) -> str:
     return digest.hexdigest()
 
 
-def _read_adapter(adapter: Path) -> tuple[dict[str, Delta], dict[str, Values]]:
+def _read_adapter(adapter: Path) -> tuple[dict[str, Delta], dict[str, WholeWeight]]:
     """The changes of weights by name, and the weights that are replaced."""
     config = _read_config(adapter)
     pairs: dict[str, dict[str, NDArray[np.float32]]] = {}
-    replaced: dict[str, Values] = {}
+    replaced: dict[str, WholeWeight] = {}
     for info in read_header(_weights_file(adapter)):
         name = info.name.removeprefix(_PREFIX)
         match = _PART.fullmatch(name)
@@ -121,7 +141,8 @@ def _read_adapter(adapter: Path) -> tuple[dict[str, Delta], dict[str, Values]]:
         elif "lora_" in name:
             raise _unsupported(adapter, f"the tensor {info.name}")
         else:
-            replaced[name.replace(".modules_to_save", "").replace(".base_layer", "")] = values
+            weight = name.replace(".modules_to_save", "").replace(".base_layer", "")
+            replaced[weight] = WholeWeight(values, info.shape)
     deltas = {f"{module}.weight": _delta(adapter, module, pair, config)
               for module, pair in pairs.items()}  # fmt: skip
     return deltas, replaced
@@ -185,8 +206,24 @@ def _by_pattern(patterns: Any, module: str, default: float) -> float:
     return float(default)
 
 
+def _drop_copy_of_embeddings(base: Checkpoint, replaced: dict[str, WholeWeight]) -> None:
+    """Drops an output layer that is tied in the base, and that PEFT saved beside the embeddings."""
+    output = replaced.get(_OUTPUT)
+    if output is None or _OUTPUT in base.tensors:
+        return
+    for name, weight in replaced.items():
+        if name != _OUTPUT and has_vocabulary_rows(base, name):
+            same = np.array_equal(weight.values.data, output.values.data)
+            if same and weight.shape == output.shape:
+                del replaced[_OUTPUT]
+                return
+
+
 def _check(
-    base: Checkpoint, adapter: Path, deltas: Mapping[str, Delta], replaced: Mapping[str, Values]
+    base: Checkpoint,
+    adapter: Path,
+    deltas: Mapping[str, Delta],
+    replaced: Mapping[str, WholeWeight],
 ) -> None:
     for name in (*deltas, *replaced):
         info = base.tensors.get(name)
@@ -195,10 +232,10 @@ def _check(
                 f"{adapter}: adapts {name}, which {base.folder} does not have",
                 hint="name the model that the adapter was trained on",
             )
-        fits = info.shape == deltas[name].shape if name in deltas else (
-            info.numbers == replaced[name].size
-        )  # fmt: skip
-        if not fits:
+        whole = replaced[name].shape if name in replaced else info.shape
+        rows = 1 if has_vocabulary_rows(base, name) else 0  # these may be more or fewer
+        adapted = deltas[name].shape if name in deltas else whole
+        if whole[rows:] != info.shape[rows:] or adapted != whole:
             raise MergeError(
                 f"{adapter}: does not fit the shape of {name} in {base.folder}",
                 hint="name the model that the adapter was trained on",
@@ -206,10 +243,16 @@ def _check(
 
 
 def _write(
-    base: Checkpoint, deltas: Mapping[str, Delta], replaced: Mapping[str, Values], path: Path
+    base: Checkpoint,
+    deltas: Mapping[str, Delta],
+    replaced: Mapping[str, WholeWeight],
+    path: Path,
 ) -> None:
     names = [*deltas, *(name for name in replaced if name not in deltas)]
-    slots = [Slot(name, base.tensors[name].dtype, base.tensors[name].shape) for name in names]
+    slots = [
+        Slot(name, base.tensors[name].dtype, (replaced if name in replaced else deltas)[name].shape)
+        for name in names
+    ]
     head, _ = compose_header(slots, {"format": "pt"})
     with path.open("xb") as stream:
         stream.write(head)
@@ -219,13 +262,13 @@ def _write(
 
 
 def _parts(
-    base: Checkpoint, name: str, delta: Delta | None, replaced: Values | None
+    base: Checkpoint, name: str, delta: Delta | None, replaced: WholeWeight | None
 ) -> Iterator[Values]:
     """The new numbers of a weight, in blocks of rows."""
     original = base.values(name)
     if replaced is not None:
-        original = Values.empty(original.size, original.dtype)
-        combine([replaced], [1.0], original)
+        original = Values.empty(replaced.values.size, original.dtype)
+        combine([replaced.values], [1.0], original)
     if delta is None:
         yield original
         return

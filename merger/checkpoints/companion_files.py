@@ -4,25 +4,40 @@ from pathlib import Path
 
 from patientdx.errors import MergeError
 
-_NAMES = (
+TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json"),
     *("added_tokens.json", "vocab.json", "merges.txt", "vocab.txt"),
-    *("chat_template.jinja", "chat_template.json", "generation_config.json"),
+    *("chat_template.jinja", "chat_template.json", "tekken.json", "tiktoken.model"),
+    *("spiece.model", "spm.model", "sentencepiece.model", "sentencepiece.bpe.model"),
+    *("source.spm", "target.spm", "spm_char.model", "prophetnet.tokenizer"),
 )
+"""Names of the files of tokenizers; Qwen's first ones are called `*.tiktoken`."""
+
+GENERATION_CONFIG = "generation_config.json"
+_TIKTOKEN = "*.tiktoken"
 _LARGEST = 1 << 28  # bytes
 
 
-def read_companion_files(base: Path) -> dict[str, bytes]:
+def read_companion_files(folder: Path) -> dict[str, bytes]:
     """Contents of these files by name, as far as they exist. Raises MergeError if unreadable."""
-    files: dict[str, bytes] = {}
-    for name in _NAMES:
-        path = base / name
-        if not path.is_file():
-            continue
-        try:
-            if path.stat().st_size <= _LARGEST:
-                files[name] = path.read_bytes()
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise MergeError(f"{path}: cannot be read: {reason}", hint="check the base") from error
-    return files
+    generation = folder / GENERATION_CONFIG
+    files = {generation.name: _read(generation)} if generation.is_file() else {}
+    return read_tokenizer_files(folder) | files
+
+
+def read_tokenizer_files(folder: Path) -> dict[str, bytes]:
+    """Contents of the tokenizer files of a folder by name. Raises MergeError if unreadable."""
+    paths = [*(folder / name for name in TOKENIZER_FILES), *sorted(folder.glob(_TIKTOKEN))]
+    return {path.name: _read(path) for path in paths if path.is_file()}
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise MergeError(
+                f"{path}: too large for a file beside weights", hint="fetch the model again"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise MergeError(f"{path}: cannot be read: {reason}", hint="check the base") from error
