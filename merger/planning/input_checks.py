@@ -9,6 +9,7 @@ from merger.checkpoints.config_comparison import compare_configs, is_tied
 from merger.checkpoints.values import FLOATS
 from merger.vocabulary.reading import read_vocabulary
 from merger.vocabulary.rows import choose_rows
+from merger.vocabulary.special_tokens import drop_ids_without_row
 from patientdx.errors import MergeError
 
 from .input_guards import guard_inputs
@@ -86,9 +87,8 @@ def output_config(
     """
     merged = dict(config)
     if agreement.rows:
+        merged = drop_ids_without_row(merged, agreement.rows)
         merged["vocab_size"] = agreement.rows
-        if isinstance(merged.get("pad_token_id"), int) and merged["pad_token_id"] >= agreement.rows:
-            merged["pad_token_id"] = None  # transformers refuses a padding id without a row
     if dtype:
         merged["torch_dtype" if "torch_dtype" in merged else "dtype"] = dtype
     if agreement.tied is None:

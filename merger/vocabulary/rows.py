@@ -52,6 +52,11 @@ def choose_rows(
             f"first is `{own.tokens[first]}`",
             hint="take these tokens out of its tokenizer files, or list another input first",
         )
+    remarks += [
+        f"the special token {number} of {names[base]} has no row and is not in the merge"
+        for number in own.special
+        if number >= chosen
+    ]
     if len(set(rows)) > 1:
         counts = ", ".join(f"{count:,} in {name}" for name, count in zip(names, rows, strict=True))
         remarks.append(f"vocabulary rows: {counts}; the merge has {chosen:,}")

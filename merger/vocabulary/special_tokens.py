@@ -1,5 +1,6 @@
 """Special and added tokens: those that files give ids, and the ids that configurations name."""
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,34 @@ def special_ids(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
             if numbers:
                 ids[key] = (*ids.get(key, ()), *numbers)
     return ids
+
+
+def drop_ids_without_row(config: Mapping[str, Any], rows: int) -> dict[str, Any]:
+    """A configuration without the ids of special tokens that have no vocabulary row.
+
+    A single id becomes None; transformers refuses a padding id without a row.
+    """
+    kept = dict(config)
+    for key in (f"{name}_token_id" for name in NAMES):
+        value = config.get(key)
+        if isinstance(value, list):
+            kept[key] = [n for n in value if not isinstance(n, int) or n < rows] or None
+        elif isinstance(value, int) and value >= rows:
+            kept[key] = None
+    if isinstance(config.get("text_config"), Mapping):
+        kept["text_config"] = drop_ids_without_row(config["text_config"], rows)
+    return kept
+
+
+def drop_generation_ids(content: bytes, rows: int) -> bytes:
+    """A generation_config.json without such ids; the same bytes if it has none."""
+    try:
+        config = json.loads(content)
+    except ValueError:
+        return content
+    if not isinstance(config, dict) or drop_ids_without_row(config, rows) == config:
+        return content
+    return (json.dumps(drop_ids_without_row(config, rows), indent=2) + "\n").encode()
 
 
 def _decoded(path: Path, decoder: Any) -> Iterator[tuple[object, object]]:
