@@ -13,7 +13,6 @@ from patientdx.errors import MergeError
 
 from .checkpoints.adapters import adapter_digest
 from .checkpoints.checkpoint import CONFIG, Checkpoint
-from .checkpoints.companion_files import read_companion_files
 from .checkpoints.values import FLOATS
 from .engines.mergekit import mergekit_version, run_mergekit
 from .kernels.dispatch import measure_moments
@@ -32,7 +31,9 @@ from .outputs.staging import open_staging, write_error
 from .planning.input_checks import VOCABULARY_TENSOR, output_config
 from .planning.job import MergeJob, PreparedMerge, prepare_merge
 from .planning.recipe_resolver import promote_dtypes, torch_dtype_name
+from .planning.tokenizer_checks import TOKENIZER_KEYS
 from .similarity import CosineSummary, summarize_cosines
+from .vocabulary.output_tokenizer import BuiltTokenizer, drop_files_of_base, files_of_base
 
 Progress = Callable[[int, int], None]
 """Gets the number of bytes that are written, and the number that will be."""
@@ -140,7 +141,8 @@ def _files_beside_weights(running: _RunningMerge, cosines: Mapping[str, float]) 
         dtypes = {task.dtype for task in tasks}
         dtype = job.recipe.out_dtype or job.recipe.dtype or _widest_float(dtypes, prepared)
         config = output_config(prepared.base.config, prepared.agreement, dtype)
-        files |= read_companion_files(prepared.base.folder) | {CONFIG: _to_json(config)}
+        rows, template = prepared.agreement.rows, prepared.chat_template
+        files |= files_of_base(prepared.base.folder, rows, template) | {CONFIG: _to_json(config)}
     return files
 
 
@@ -228,13 +230,16 @@ def _merge_by_mergekit(running: _RunningMerge, into: Path) -> MergeResult:
 def _files_beside_mergekit(running: _RunningMerge, written: Checkpoint) -> dict[str, bytes]:
     """The files to put beside MergeKit's weights; a tokenizer that MergeKit wrote is kept."""
     files = _files_beside_weights(running, {})
-    if running.prepared.agreement is None:
-        files |= {CONFIG: _to_json(_config_with_vocab_size(written))}
-        base = running.prepared.base.folder
-        for name, content in read_companion_files(base).items():
-            if not (written.folder / name).exists():
-                files[name] = content
-    return files
+    if running.prepared.agreement is not None:
+        return files
+    base, template = running.prepared.base, running.prepared.chat_template
+    config = _config_with_vocab_size(written)
+    if not set(TOKENIZER_KEYS) & set(running.job.recipe.mergekit_keys):
+        rows = config.get("vocab_size", 0)
+        return files | files_of_base(base.folder, rows, template) | {CONFIG: _to_json(config)}
+    drop_files_of_base(written.folder, base.folder)
+    built = BuiltTokenizer(written.folder, base.folder, base.config)
+    return files | built.files(template) | {CONFIG: _to_json(built.realign(config))}
 
 
 def _config_with_vocab_size(written: Checkpoint) -> dict[str, Any]:

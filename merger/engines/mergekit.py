@@ -68,7 +68,7 @@ def run_mergekit(
             with torch_threads(threads):
                 run_merge(config, str(into), options)
         # Its errors have no common base class, but all have a useful message.
-        except (RuntimeError, ValueError, TypeError, KeyError, AssertionError, OSError) as error:
+        except (RuntimeError, ValueError, TypeError, LookupError, AssertionError, OSError) as error:
             raise _mergekit_error(error, recipe) from error
         finally:
             _close_inputs(LoaderCache)
@@ -78,7 +78,10 @@ def run_mergekit(
 def local_recipe(
     recipe: MergeRecipe, folders: Mapping[ModelRef, Path], adapters: Mapping[ModelRef, Path]
 ) -> dict[str, Any]:
-    """The recipe with folders in place of names, so that no hub is contacted."""
+    """The recipe with folders in place of names, so that no hub is contacted.
+
+    The chat template is left out: it is set afterwards, whether MergeKit writes a tokenizer or not.
+    """
     replacements = {
         ref: ModelRef(
             str(folder.absolute()),
@@ -86,7 +89,8 @@ def local_recipe(
         ).to_yaml_value()
         for ref, folder in folders.items()
     }
-    return dict(rename_models(recipe.to_dict(), replacements))
+    plain = {key: value for key, value in recipe.to_dict().items() if key != "chat_template"}
+    return dict(rename_models(plain, replacements))
 
 
 def _close_inputs(cache: Any) -> None:
@@ -112,8 +116,21 @@ def _silence() -> Iterator[None]:
     silent = logging.NullHandler()  # without a handler, the first message installs a printing one
     root.addHandler(silent)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _silent_transformers():
             warnings.simplefilter("ignore")
             yield
     finally:
         root.removeHandler(silent)
+
+
+@contextmanager
+def _silent_transformers() -> Iterator[None]:
+    """Keep warnings of transformers, which has a handler of its own, off the terminal."""
+    from transformers.utils import logging as transformers_logging
+
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)

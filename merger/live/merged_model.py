@@ -19,7 +19,9 @@ from merger.methods.registry import compute_sum
 from merger.methods.slerp import COSINE_THRESHOLD
 from merger.planning.merge_plan import MergePlan, TensorTask
 from merger.planning.recipe_resolver import plan_merge
+from merger.planning.tokenizer_checks import find_chat_template
 from merger.recipes.recipe import MergeRecipe
+from merger.vocabulary.output_tokenizer import files_of_base
 from patientdx.errors import MergeError
 from patientdx.models.settings import DEFAULTS, ModelSettings, Warn, ignore_warning
 from patientdx.models.torch.model import HfModel
@@ -123,7 +125,9 @@ class MergedModel:
             )
         inputs = [Checkpoint.open(ref.path) for ref in recipe.inputs]
         plan = plan_merge(recipe, inputs, live=True)
-        return cls.load(plan, settings=settings, name=name, warn=warn)
+        template = find_chat_template(recipe, inputs)
+        files = files_of_base(inputs[plan.base].folder, 0, template) if template else {}
+        return cls.load(plan, files, settings, name=name, warn=warn)
 
     def remix(self, point: MergePoint, *, method: str | None = None) -> "MergedModel":
         """Merges every tensor again, in place, and returns the model. Raises MergeError.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +18,7 @@ from .input_checks import Agreement, check_inputs
 from .input_guards import check_files_for_mergekit, guard_inputs
 from .merge_plan import MergePlan
 from .recipe_resolver import main_layers, plan_merge
+from .tokenizer_checks import check_tokenizers, find_chat_template
 
 Engine = Literal["stream", "mergekit"]
 
@@ -65,7 +66,8 @@ class PreparedMerge:
     """A job whose inputs are open and checked.
 
     `plan` is None if MergeKit works the tensors out; `agreement` is None if the recipe itself says
-    how vocabularies, layers or modules that differ go together.
+    how vocabularies, layers or modules that differ go together. `chat_template` is the text of the
+    template that the recipe sets, or empty.
     """
 
     inputs: tuple[Checkpoint, ...]
@@ -74,6 +76,7 @@ class PreparedMerge:
     plan: MergePlan | None
     remarks: tuple[str, ...]
     base_index: int = 0
+    chat_template: str = ""
 
     @property
     def base(self) -> Checkpoint:
@@ -99,6 +102,7 @@ def prepare_merge(job: MergeJob, target: Path) -> Iterator[PreparedMerge]:
     models = [(Checkpoint.open(job.folders[ref]), job.adapters.get(ref)) for ref in refs]
     with open_with_adapters(models, target) as inputs:
         prepared = _prepare(job, inputs)
+        prepared = replace(prepared, chat_template=find_chat_template(job.recipe, inputs))
         if prepared.engine == "mergekit":
             check_files_for_mergekit([base for base, _ in models], [str(ref) for ref in refs])
         yield prepared
@@ -116,6 +120,7 @@ def _prepare(job: MergeJob, inputs: tuple[Checkpoint, ...]) -> PreparedMerge:
         for config in configs if recipe.slices or "modules" in recipe.mergekit_keys else ():
             config.pop("num_hidden_layers", None)
         differences = compare_configs(names, configs, base, unsound=job.unsound)
+        differences += check_tokenizers(recipe, inputs, names)
         remarks = (*_mergekit_remarks(job, feature), *guarded, *differences)
         return PreparedMerge(inputs, "mergekit", None, None, remarks, base)
     agreement = check_inputs(inputs, names, base, unsound=job.unsound)

@@ -7,6 +7,7 @@ from typing import Any
 
 from merger.methods.method import MergeMethod
 from merger.methods.registry import find_method
+from merger.vocabulary.chat_templates import AUTO, SHIPPED, is_template_text
 from patientdx.errors import InputError
 
 from .mergekit_methods import SEEDS, is_random_method, random_method_names
@@ -22,10 +23,10 @@ from .recipe import (
 from .yaml_nodes import REMEDY, YamlNode, parse_yaml
 
 _LARGEST = 1 << 20  # bytes; recipes have a few hundred
-_MERGEKIT_KEYS = ("modules", "tokenizer", "tokenizer_source", "chat_template")
+_MERGEKIT_KEYS = ("modules", "tokenizer", "tokenizer_source")
 _KEYS = (
     *("models", "slices", "merge_method", "base_model", "parameters", "dtype", "out_dtype"),
-    *("name", "random_seed", *_MERGEKIT_KEYS),
+    *("name", "random_seed", "chat_template", *_MERGEKIT_KEYS),
 )
 _DTYPES = ("bfloat16", "float16", "float32", "float64")
 _NUMBER_WORDS = {2: "two"}
@@ -70,6 +71,7 @@ def parse_recipe(text: str, name: str = "recipe") -> MergeRecipe:
         dtype=_dtype(top.get("dtype")),
         out_dtype=_dtype(top.get("out_dtype")),
         mergekit_keys=tuple(key for key in _MERGEKIT_KEYS if key in top),
+        chat_template=_chat_template(top.get("chat_template")),
         random_seed=_random_seed(top.get("random_seed"), method),
         text=text,
         name=name,
@@ -197,6 +199,18 @@ def _random_seed(node: YamlNode | None, method: str) -> int | None:
             hint=f"remove it; methods that do: {', '.join(random_method_names())}",
         )
     return seed
+
+
+def _chat_template(node: YamlNode | None) -> str:
+    if node is None:
+        return ""
+    value = node.text("`chat_template`")
+    if value not in (AUTO, *SHIPPED) and not is_template_text(value):
+        raise node.error(
+            f"there is no chat template `{value}`",
+            hint=f"choose one of: {', '.join((AUTO, *SHIPPED))}, or write one in Jinja",
+        )
+    return value
 
 
 def _parameters(node: YamlNode | None, method: str) -> Parameters:

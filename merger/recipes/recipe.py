@@ -101,7 +101,8 @@ class Slice:
 class MergeRecipe:
     """A merge as MergeKit's YAML describes it.
 
-    Either `models` or `slices` is filled; `mergekit_keys` are the keys that only MergeKit acts on.
+    Either `models` or `slices` is filled; `mergekit_keys` are the keys that only MergeKit acts on,
+    `chat_template` is the value of that key, or empty.
     `random_seed` is ours: the seed of a method that draws at random. `text` is the YAML itself,
     `name` the file it came from.
     """
@@ -114,6 +115,7 @@ class MergeRecipe:
     dtype: str | None = None
     out_dtype: str | None = None
     mergekit_keys: tuple[str, ...] = ()
+    chat_template: str = ""
     random_seed: int | None = None
     text: str = field(default="", compare=False)
     name: str = field(default="recipe", compare=False)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ class Vocabulary:
 
     `padding` is the token that fills batches, `digest` that of what turns text into ids,
     `special` the ids of special tokens in config.json and generation_config.json. `complete` is
-    False if the tokenizer has tokens that no file names, `files` names the files.
+    False if the tokenizer has tokens that no file names, `files` names the files, `roles` has the
+    special tokens by role, such as `eos_token`.
     """
 
     tokens: Mapping[int, str] | None
@@ -41,6 +42,7 @@ class Vocabulary:
     special: tuple[int, ...] = ()
     complete: bool = True
     files: tuple[str, ...] = ()
+    roles: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -79,7 +81,8 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any]) -> Vocabulary:
     complete = any(table.complete for table in tables)
     files = (*(table.file for table in tables), *shifted)
     digest_of_rules = f"{first.file} {first.rules}"
-    return Vocabulary(tokens, roles.get("pad_token"), digest_of_rules, special, complete, files)
+    padding = roles.get("pad_token")
+    return Vocabulary(tokens, padding, digest_of_rules, special, complete, files, roles)
 
 
 def _read_tables(folder: Path) -> list[TokenTable]:

@@ -33,10 +33,7 @@ def choose_rows(
     the base has tokens without a row.
     """
     own = vocabularies[base]
-    remarks = tokenizer_remarks(names, vocabularies, base)
-    for i, other in enumerate(vocabularies):
-        if i != base:
-            remarks += _compare(names[base], own, names[i], other, rows[i])
+    remarks = compare_vocabularies(names, rows, vocabularies, base)
     chosen = _row_count(rows, own, base)
     for i, other in enumerate(vocabularies):
         if rows[i] > chosen and not _is_padding_beyond(chosen, own, other):
@@ -61,6 +58,18 @@ def choose_rows(
         counts = ", ".join(f"{count:,} in {name}" for name, count in zip(names, rows, strict=True))
         remarks.append(f"vocabulary rows: {counts}; the merge has {chosen:,}")
     return VocabularyRows(chosen, tuple(remarks))
+
+
+def compare_vocabularies(
+    names: Sequence[str], rows: Sequence[int], vocabularies: Sequence[Vocabulary], base: int
+) -> list[str]:
+    """Remarks on the tokens of the inputs. Raises MergeError if they do not go together."""
+    own = vocabularies[base]
+    remarks = tokenizer_remarks(names, vocabularies, base)
+    for i, other in enumerate(vocabularies):
+        if i != base:
+            remarks += _compare(names[base], own, names[i], other, rows[i])
+    return remarks
 
 
 def tokenizer_remarks(

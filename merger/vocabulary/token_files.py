@@ -24,7 +24,7 @@ def read_text(path: Path) -> str:
     try:
         return read_bytes(path).decode("utf-8")
     except UnicodeDecodeError:
-        raise damaged(path, "not UTF-8 text") from None
+        raise damaged(path, "cannot be read: not UTF-8 text") from None
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(read_text(path))
     except (ValueError, RecursionError):
-        raise damaged(path, "not JSON") from None
+        raise damaged(path, "cannot be read: not JSON") from None
     if not isinstance(content, dict):
-        raise damaged(path, "not a JSON object")
+        raise damaged(path, "is not a JSON object")
     return content

@@ -72,7 +72,7 @@ def test_an_adapter_does_not_hide_other_tokens(tmp_path: Path) -> None:
     save_words(tmp_path / "b", [*words(20), *reversed(words(60)[20:])])
     lora = save_lora(tmp_path / "b", tmp_path / "lora")
     for adapters in ((None, None), (None, lora)):
-        with pytest.raises(MergeError, match="other tokens than .* at 40 ids, the first at 20"):
+        with pytest.raises(MergeError, match=r"other tokens than .* at 40 ids, the first at 20"):
             merged(tmp_path / "a", tmp_path / "b", tmp_path / "out", adapters=adapters)
     assert not (tmp_path / "out").exists()
 
@@ -95,7 +95,7 @@ def test_an_adapter_does_not_hide_added_tokens(weight: float, tmp_path: Path) ->
         assert torch.equal(rows[60:], tensors(chat)[name][60:62])
         assert torch.equal(rows, tensors(chat)[name][:62]) == (weight == 0)
     assert not verify_merge(tmp_path / "out").different
-    with pytest.raises(MergeError, match="2 tokens that .* lacks"):
+    with pytest.raises(MergeError, match=r"2 tokens that .* lacks"):
         merged(plain, chat, tmp_path / "other", adapters=(None, lora))
 
 
@@ -105,7 +105,7 @@ def test_rows_that_an_adapter_adds_come_with_its_tokenizer(tmp_path: Path) -> No
         save_model(folder, seed=seed, vocabulary=60, **TINY)
         save_words(folder, words(60))
     lora = save_lora(a, tmp_path / "lora", rows=62)
-    with pytest.raises(MergeError, match="changes the vocabulary rows of .* has no tokenizer"):
+    with pytest.raises(MergeError, match=r"changes the vocabulary rows of .* has no tokenizer"):
         merged(a, b, tmp_path / "out", adapters=(lora,))
     save_words(lora, words(60, "<|im_end|>", "<|im_start|>"))
     merged(a, b, tmp_path / "out", 0.0, adapters=(lora,))

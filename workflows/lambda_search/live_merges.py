@@ -10,6 +10,7 @@ from typing import Any
 from evaluator.selection import Candidate, Indices, InstanceScorer
 from merger.live.merged_model import MergedModel
 from merger.planning.job import prepare_merge
+from merger.vocabulary.output_tokenizer import files_of_base
 from patientdx.errors import UsageError
 from patientdx.models import ModelSettings
 from patientdx.settings import Settings
@@ -70,8 +71,10 @@ def open_live_merge(
     with TemporaryDirectory() as scratch, prepare_merge(job, Path(scratch) / "live") as ready:
         if ready.plan is None:
             raise UsageError("λ is searched for models merged by slerp, linear or multislerp")
+        template = ready.chat_template
+        files = files_of_base(ready.base.folder, 0, template) if template else {}
         model = MergedModel.load(
-            ready.plan, settings=model_settings, name=models.name, warn=monitor.warning
+            ready.plan, files, model_settings, name=models.name, warn=monitor.warning
         )
         with closing(model):
             yield model

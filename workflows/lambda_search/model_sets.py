@@ -73,10 +73,10 @@ class ModelSet:
         searchable = _is_searchable(method, number)
         if number == 2 and (searchable or method not in method_names()):
             return cls(path.stem, path, recipe, (method,))
-        if not searchable or recipe.slices or recipe.mergekit_keys:
+        if not searchable or recipe.slices or recipe.mergekit_keys or recipe.chat_template:
             raise UsageError(
                 "weights of more than two models are searched for linear and multislerp only, "
-                "without slices",
+                "without slices and chat template",
                 hint=_FITTING,
             )
         return cls._many(path.stem, _base_first(recipe), (method,), recipe.dtype)
