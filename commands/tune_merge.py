@@ -13,6 +13,7 @@ from .report_options import ONE_FORMAT, ReportOptions
 from .tune_merge_options import (
     LiveModelOptions,
     ModelSetOptions,
+    RetentionOptions,
     SearchOptions,
     SourceOptions,
     TuningFileOptions,
@@ -58,10 +59,22 @@ _PRIVATE = "--epsilon shows the choice of one pair, and nothing else"
     Needs(("without_math",), is_set("ablation"), "--without-math MODEL goes with --ablation FILE"),
     Needs(("ablation",), is_set("without_math"), "--ablation FILE goes with --without-math MODEL"),
     Needs(
-        ("curve", "plot", "power", "ablation", "out", "form", "folds", "resamples"),
+        (
+            "curve",
+            "plot",
+            "power",
+            "pareto",
+            "retention_text",
+            "ablation",
+            "out",
+            "form",
+            "folds",
+            "resamples",
+        ),
         lambda values: values["epsilon"] is None,
         _PRIVATE,
     ),
+    Needs(("pareto",), is_set("retention_text"), "--pareto FILE goes with --retention-text FILE"),
     ONE_FORMAT,
 )
 def tune_merge(
@@ -70,6 +83,7 @@ def tune_merge(
     model_sets: ModelSetOptions,
     source: SourceOptions,
     search: SearchOptions,
+    retention: RetentionOptions,
     epsilon: Epsilon = None,
     live: LiveModelOptions,
     into: Into = None,
@@ -98,6 +112,7 @@ def tune_merge(
         live.model_settings(),
         live.answers,
         report,
+        tuple(retention.measures()),
     )
     if epsilon is None:
         choice = _search(tuner, sets, files, report)
@@ -123,6 +138,7 @@ def _search(
         tuning.write_curve(files.curve)
     tuning.plot(files.plot or ())
     tuning.plot_power(files.power or ())
+    tuning.plot_pareto(files.pareto or ())
     if files.ablation:
         tuner.ablate(tuning, files.without_math or ()).write(files.ablation)
     return tuning.choice

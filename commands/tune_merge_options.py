@@ -14,7 +14,13 @@ from .query_options import Depth, DevJudgementOptions
 
 if TYPE_CHECKING:
     from patientdx.models import ModelSettings
-    from workflows.lambda_search import InstanceSource, LambdaSearch, ModelSet, QuerySource
+    from workflows.lambda_search import (
+        InstanceSource,
+        LambdaSearch,
+        ModelSet,
+        QuerySource,
+        RetentionMeasure,
+    )
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,25 @@ class SourceOptions(DevJudgementOptions):
 
 
 @dataclass(frozen=True)
+class RetentionOptions:
+    """What else is measured of every λ, beside the metric that decides."""
+
+    retention_text: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--retention-text",
+            help="Also measure the perplexity of this file at every λ; may be repeated.",
+        ),
+    ] = None
+
+    def measures(self) -> "list[RetentionMeasure]":
+        """The measures that are named."""
+        from workflows.lambda_search import RetentionMeasure
+
+        return [RetentionMeasure.from_texts(path) for path in self.retention_text or ()]
+
+
+@dataclass(frozen=True)
 class SearchOptions:
     """How λ is searched for, and how the choice is judged."""
 
@@ -231,6 +256,13 @@ class TuningFileOptions:
             help="Draw how many patients would distinguish the choice from λ = ½: .png or .svg.",
         ),
     ] = None
+    pareto: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--pareto",
+            help="Draw the metric against retention, with the Pareto front: .png or .svg.",
+        ),
+    ] = None
     without_math: Annotated[
         list[str] | None,
         typer.Option(
@@ -258,7 +290,7 @@ class TuningFileOptions:
             check_single_lambda(search, model_sets)
         if self.ablation and len(self.without_math or ()) != len(model_sets):
             raise UsageError("--ablation FILE goes with one --without-math MODEL for each pair")
-        for path in (*(self.plot or ()), *(self.power or ())):
+        for path in (*(self.plot or ()), *(self.power or ()), *(self.pareto or ())):
             plot_format(path)
         for path in self.ablation or ():
             ablation_suffix(path)

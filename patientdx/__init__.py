@@ -41,6 +41,7 @@ _MODULES = {
     "Query": "patientdx.records",
     "QuerySource": "workflows.lambda_search",
     "RRF": "expander",
+    "RetentionMeasure": "workflows.lambda_search",
     "RetrievalEvaluation": "workflows.retrieval_evaluation",
     "Run": "patientdx.records",
     "ScriptedModel": "patientdx.models",

@@ -59,6 +59,7 @@ from workflows.lambda_search import LambdaSearch as LambdaSearch
 from workflows.lambda_search import MergeTuning as MergeTuning
 from workflows.lambda_search import ModelSet as ModelSet
 from workflows.lambda_search import QuerySource as QuerySource
+from workflows.lambda_search import RetentionMeasure as RetentionMeasure
 from workflows.lambda_search import StaySource as StaySource
 from workflows.lambda_search import TextSource as TextSource
 from workflows.lambda_search import tune_merge as tune_merge
@@ -106,6 +107,7 @@ __all__ = [
     "Qrels",
     "Query",
     "QuerySource",
+    "RetentionMeasure",
     "RetrievalEvaluation",
     "Run",
     "ScriptedModel",

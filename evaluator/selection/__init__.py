@@ -18,6 +18,7 @@ from .nested_selection import (
     SelectionSettings,
     select_candidate,
 )
+from .pareto import ParetoPoint, best_retaining_input, pareto_points, retention_candidates
 from .patient_folds import PatientFolds
 from .power import ChoicePower, PowerPoint, choice_power
 from .privacy import (
@@ -31,9 +32,11 @@ from .queries import query_instances, query_scorer, retrieval_metric, select_jud
 from .reporting.ablation import ABLATION_ROWS, ablation_rows, build_ablation
 from .reporting.ablation_files import ablation_csv, ablation_suffix, plot_ablation, write_ablation
 from .reporting.card import model_card_remarks, private_record, selection_record
+from .reporting.pareto_plot import plot_pareto
 from .reporting.power_plot import plot_power
 from .reporting.report import build_selection_report, selection_data
 from .reporting.sweeps import plot_sweeps, sweep_csv
+from .retention import RetentionCurve, measure_retention
 from .score_store import ScoreStore
 from .strategies.grid import GridSearch
 from .strategies.halving import HalvingRound, SuccessiveHalving
@@ -82,11 +85,13 @@ __all__ = [
     "Metric",
     "MetricOptions",
     "OptunaSearch",
+    "ParetoPoint",
     "PatientFolds",
     "Perplexity",
     "PowerPoint",
     "PrivateChoice",
     "Range",
+    "RetentionCurve",
     "ScoreStore",
     "ScorerFactory",
     "SearchSpace",
@@ -101,6 +106,7 @@ __all__ = [
     "ablation_csv",
     "ablation_rows",
     "ablation_suffix",
+    "best_retaining_input",
     "bits_leaked",
     "build_ablation",
     "build_metric",
@@ -113,16 +119,20 @@ __all__ = [
     "input_contrasts",
     "is_better",
     "lambda_grid",
+    "measure_retention",
     "model_card_remarks",
     "model_weights",
+    "pareto_points",
     "parse_epsilon",
     "plot_ablation",
+    "plot_pareto",
     "plot_power",
     "plot_sweeps",
     "private_record",
     "query_instances",
     "query_scorer",
     "read_texts",
+    "retention_candidates",
     "retrieval_metric",
     "select_candidate",
     "select_judged_queries",

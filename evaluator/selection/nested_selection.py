@@ -24,6 +24,7 @@ from .estimates import (
 from .instances import Indices, Instances
 from .metrics import Metric, metric_value
 from .patient_folds import PatientFolds
+from .retention import RetentionCurve
 from .strategies.strategy import Strategy, StrategyResult
 
 BASELINE_CANDIDATES: tuple[Candidate, ...] = (
@@ -62,7 +63,8 @@ class Selection:
     resample patients and treat the choices as fixed. `wins` is the share of resamples in which
     each candidate is the best, on `search.shared`. `curves` has the candidates' estimates by
     metric; `unit` is the plural noun for what "patients" are: patients, queries or texts.
-    `lower_is_better` is the direction of the metric.
+    `lower_is_better` is the direction of the metric. `retention` are figures that were measured
+    beside it.
     """
 
     metric: str
@@ -81,6 +83,7 @@ class Selection:
     resampling: Resampling
     unit: str = "patients"
     lower_is_better: bool = False
+    retention: tuple[RetentionCurve, ...] = ()
 
     @property
     def chosen(self) -> Candidate:

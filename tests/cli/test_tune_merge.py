@@ -212,6 +212,8 @@ STAYS_OPTIONS = "a b --cohort c.parquet"
         (f"{STAYS_OPTIONS} --epsilon 1 --curve c.csv", "--curve has no effect here"),
         (f"{STAYS_OPTIONS} --epsilon 1 --plot c.png", "--plot has no effect here"),
         (f"{STAYS_OPTIONS} --epsilon 1 --power c.png", "--power has no effect here"),
+        (f"{STAYS_OPTIONS} --epsilon 1 --retention-text t", "--retention-text has no effect here"),
+        (f"{STAYS_OPTIONS} --pareto p.png", "--pareto has no effect here"),
         (f"{STAYS_OPTIONS} --epsilon 1 --out o", "--out has no effect here"),
         (f"{STAYS_OPTIONS} --epsilon 1 --format latex", "--format has no effect here"),
         (f"{STAYS_OPTIONS} --epsilon 1 --folds 3", "--folds has no effect here"),

@@ -18,12 +18,13 @@ from made_stays import write_stays
 from recording_monitor import RecordingMonitor
 
 from evaluator.selection import Candidate
-from patientdx.errors import EvaluationError, UsageError
+from patientdx.errors import EvaluationError, PatientDxError, UsageError
 from patientdx.settings import Settings, default_settings
 from workflows.lambda_search import (
     LambdaSearch,
     MergeTuner,
     ModelSet,
+    RetentionMeasure,
     StaySource,
     TextSource,
     tune_merge,
@@ -132,6 +133,53 @@ def test_curves_and_plots_are_written_on_request(
     tuning.plot([tmp_path / "curve.svg"])
     assert len((tmp_path / "curve.csv").read_text(encoding="utf-8").splitlines()) == 1 + 3
     assert (tmp_path / "curve.svg").stat().st_size > 0
+
+
+def test_retention_on_texts_is_what_a_search_by_them_measures(
+    pair: ModelSet, stays: Path, texts: Path, settings: Settings, tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib comes with the extra `report`")
+    other = tmp_path / "other.txt"
+    other.write_text("\n\n".join(TEXTS[:2]), encoding="utf-8")
+    measures = [RetentionMeasure.from_texts(path) for path in (texts, other)]
+    source = StaySource.read(stays)
+    answers = tmp_path / "answers"
+    tuning = tune_merge(pair, source, QUICK, retention=measures, store=answers, settings=settings)
+    (selection,) = tuning.selections.values()
+    assert [curve.name for curve in selection.retention] == [
+        "perplexity of texts.txt",
+        "perplexity of other.txt",
+    ]
+    assert tuning.notes["retention"] == (
+        "perplexity of texts.txt (6 texts); perplexity of other.txt (2 texts)"
+    )
+    (by_text,) = tune_merge(
+        pair, TextSource.read(texts), QUICK, settings=settings
+    ).selections.values()
+    expected = {point.candidate: point.estimate.value for point in by_text.curves["perplexity"]}
+    measured = {point.candidate: point.estimate.value for point in selection.retention[0].points}
+    assert measured == pytest.approx(expected, rel=1e-12)
+    tuning.plot_pareto([tmp_path / "pareto.svg"])
+    args = (*pair.models, "--cohort", stays, "--step", 0.5, "--resamples", 20, "--answers", answers)
+    more = ("--retention-text", texts, "--retention-text", other, "--pareto", tmp_path / "p.png")
+    printed = command(*args, *more, "--json", cache=tmp_path / "other")
+    assert json.loads(tuning.render("json")) == printed
+    assert (tmp_path / "p.png").stat().st_size > 0
+
+
+def test_retention_that_cannot_be_measured_ends_before_the_search(
+    pair: ModelSet, stays: Path, settings: Settings, tmp_path: Path
+) -> None:
+    long = tmp_path / "long.txt"
+    long.write_text("fever " * 2000, encoding="utf-8")
+    source = StaySource.read(stays)
+    measure = RetentionMeasure.from_texts(long)
+    monitor = RecordingMonitor()
+    with pytest.raises(PatientDxError, match="too long"):
+        tune_merge(pair, source, QUICK, retention=[measure], settings=settings, monitor=monitor)
+    assert not monitor.steps
+    with pytest.raises(UsageError, match="twice"):
+        tune_merge(pair, source, QUICK, retention=[measure, measure], settings=settings)
 
 
 def test_stays_choose_and_the_choice_may_be_private(

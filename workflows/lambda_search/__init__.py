@@ -8,6 +8,7 @@ from .live_merges import LiveMerge
 from .model_sets import ModelSet
 from .query_source import QuerySource
 from .results import MergeAblation, MergeChoice, MergeTuning
+from .retention import RetentionMeasure
 from .search import LambdaSearch
 from .sources import InstanceSource
 from .stay_source import StaySource
@@ -24,6 +25,7 @@ __all__ = [
     "MergeTuning",
     "ModelSet",
     "QuerySource",
+    "RetentionMeasure",
     "StaySource",
     "TextSource",
     "tune_merge",

@@ -11,6 +11,7 @@ from evaluator.selection import (
     Candidate,
     Selection,
     build_selection_report,
+    plot_pareto,
     plot_power,
     plot_sweeps,
     selection_record,
@@ -89,6 +90,11 @@ class MergeTuning:
         """Draw how many patients would distinguish the choices from the merge without a search."""
         if paths:
             plot_power(self.selections, paths)
+
+    def plot_pareto(self, paths: Sequence[Path]) -> None:
+        """Draw the metric of every candidate against what it retains, with the Pareto front."""
+        if paths:
+            plot_pareto(self.selections, paths)
 
     def _weight_notes(self) -> dict[str, str]:
         """The weight of each model, for choices among more than two."""

@@ -19,6 +19,7 @@ from evaluator.selection import (
     model_card_remarks,
     parse_epsilon,
     private_record,
+    retention_candidates,
     select_candidate,
 )
 from evaluator.selection.privacy import private_candidates
@@ -37,6 +38,7 @@ from workflows.monitor import LOG, Monitor
 from .live_merges import LiveMerge, open_live_merge
 from .model_sets import ModelSet
 from .results import MergeAblation, MergeChoice, MergeTuning
+from .retention import RetentionMeasure, require_distinct_names
 from .search import LambdaSearch
 from .sources import InstanceSource
 
@@ -46,6 +48,7 @@ def tune_merge(
     source: InstanceSource,
     search: LambdaSearch | None = None,
     *,
+    retention: Sequence[RetentionMeasure] = (),
     model_settings: ModelSettings | None = None,
     store: Path | None = None,
     settings: Settings | None = None,
@@ -54,6 +57,8 @@ def tune_merge(
     """Choose the weights of a merge on one part of the instances and judge them on the other.
 
     Nothing is trained: the models are merged in memory at each candidate and scored on the source.
+    `retention` is measured of every candidate beside the metric of the source.
+
     Scores are kept in `store`, or in the cache folder, so that an interrupted search goes on
     where it stopped. Raises PatientDxError for what cannot be searched, before models are loaded.
     """
@@ -64,6 +69,7 @@ def tune_merge(
         model_settings=model_settings,
         store=store,
         monitor=monitor,
+        retention=tuple(retention),
     )
     return tuner.tune([models] if isinstance(models, ModelSet) else models)
 
@@ -73,7 +79,8 @@ class MergeTuner:
     """Searches weights of merges by one source of instances.
 
     `model_settings` say how merges are run, by transformers in any case. `store` is the file that
-    keeps answers and scores; None puts it into the cache folder.
+    keeps answers and scores; None puts it into the cache folder. `retention` is measured of every
+    candidate beside the metric of the source.
     """
 
     source: InstanceSource
@@ -82,11 +89,13 @@ class MergeTuner:
     model_settings: ModelSettings | None = None
     store: Path | None = None
     monitor: Monitor = LOG
+    retention: tuple[RetentionMeasure, ...] = ()
 
     def check(self, model_sets: Sequence[ModelSet]) -> None:
         """Raise PatientDxError for what cannot be searched, before anything costly begins."""
         if not model_sets or len({models.name for models in model_sets}) < len(model_sets):
             raise UsageError("no pair named, or two by the same name", hint="tune-merge A B")
+        require_distinct_names(self.retention)
         for models in model_sets:
             self.search.build_strategy(models)
         folds = self._selection_settings(model_sets[0]).folds
@@ -102,11 +111,19 @@ class MergeTuner:
 
     def select(self, models: ModelSet, method: str | None = None) -> Selection:
         """Search for the weights of some models, by one method or by those of the set."""
-        strategy = self.search.build_strategy(models)
-        with self._open_evaluator(models, method) as evaluator:
-            selection = select_candidate(
-                strategy, evaluator, self.source.metric, self._selection_settings(models)
-            )
+        strategy, settings = self.search.build_strategy(models), self._selection_settings(models)
+        # An ablation, which names the method, is about the metric alone.
+        measures = self.retention if method is None else ()
+        with self._open_live(models, method) as live:
+            for measure in measures:
+                measure.check(live)
+            with self.source.open_evaluator(live) as evaluator:
+                selection = select_candidate(strategy, evaluator, self.source.metric, settings)
+            candidates = retention_candidates(selection)
+            curves = [
+                measure.measure(live, candidates, settings.resampling) for measure in measures
+            ]
+            selection = replace(selection, retention=tuple(curves))
         methods = method or ", ".join(models.methods)
         self.monitor.notice(
             f"{models.name} ({methods}): λ = {selection.chosen}, {self.source.metric.name} "
@@ -121,7 +138,10 @@ class MergeTuner:
         """
         budget, strategy = parse_epsilon(epsilon), self.search.build_strategy(models)
         private_candidates(strategy, self._closed_evaluator(), self.source.metric)
-        with self._open_evaluator(models, None) as evaluator:
+        with (
+            self._open_live(models, None) as live,
+            self.source.open_evaluator(live) as evaluator,
+        ):
             choice = choose_privately(strategy, evaluator, self.source.metric, budget)
         return MergeChoice(models, choice.chosen, private_record(choice))
 
@@ -165,11 +185,11 @@ class MergeTuner:
         self.monitor.notice(f"written to {into}")
 
     @contextmanager
-    def _open_evaluator(self, models: ModelSet, method: str | None) -> Iterator[CandidateEvaluator]:
-        """An evaluator over the live merge of some models."""
+    def _open_live(self, models: ModelSet, method: str | None) -> Iterator[LiveMerge]:
+        """The live merge of some models."""
         settings = self._model_settings()
         with open_live_merge(models, settings, self.settings, self.monitor) as model:
-            live = LiveMerge(
+            yield LiveMerge(
                 model=model,
                 models=models,
                 method=method,
@@ -179,8 +199,6 @@ class MergeTuner:
                 cache=self.settings.cache,
                 monitor=self.monitor,
             )
-            with self.source.open_evaluator(live) as evaluator:
-                yield evaluator
 
     def _closed_evaluator(self) -> CandidateEvaluator:
         """An evaluator that scores nothing, for checks before a model is loaded."""
@@ -208,7 +226,9 @@ class MergeTuner:
 
     def _notes(self) -> Mapping[str, str]:
         model = describe_model(self._model_settings().describe())
-        return {**self.source.notes(), "models": model}
+        retention = "; ".join(measure.note for measure in self.retention)
+        notes = {"retention": retention} if retention else {}
+        return {**self.source.notes(), **notes, "models": model}
 
     def _dtype(self, models: ModelSet) -> str | None:
         """The number type of the base's weights, as torch calls it."""

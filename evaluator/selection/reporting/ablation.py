@@ -10,7 +10,8 @@ from evaluator.selection.estimates import Estimate
 from evaluator.selection.nested_selection import Selection
 from patientdx.errors import EvaluationError
 
-from .report import format_estimate, selection_data
+from .estimate_format import format_estimate
+from .report import selection_data
 
 FULL = "full"
 ABLATION_ROWS = (FULL, "without Math", "without SLERP", "without both")

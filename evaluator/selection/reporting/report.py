@@ -6,12 +6,15 @@ from typing import Any
 from evaluator.reporting.documents import Document, DocumentPart
 from evaluator.reporting.text_table import TextTable, one_line
 from evaluator.selection.contrasts import Contrast
-from evaluator.selection.estimates import CandidateEstimate, Estimate
+from evaluator.selection.estimates import CandidateEstimate
 from evaluator.selection.evidence import choice_warning, input_contrasts
 from evaluator.selection.nested_selection import Selection
 from evaluator.selection.power import choice_power, power_data
 from evaluator.selection.privacy import bits_leaked
 from patientdx.errors import EvaluationError
+
+from .estimate_format import estimate_data, format_estimate
+from .retention_tables import retention_data, retention_part
 
 _CHOICE = (
     "Apparent: on all {unit}, which chose it; held out: mean over folds, each judged by the choice "
@@ -45,6 +48,11 @@ def build_selection_report(
         *(
             DocumentPart(f"Every λ: {one_line(pair)}", _curve(selection), _curve_note(selection))
             for pair, selection in selections.items()
+        ),
+        *(
+            retention_part(pair, selection, curve)
+            for pair, selection in selections.items()
+            for curve in selection.retention
         ),
     ]
     resampling = first.resampling
@@ -81,6 +89,7 @@ def selection_data(selection: Selection) -> dict[str, Any]:
         "contrasts": [_contrast_data(contrast) for contrast in selection.contrasts],
         "warning": choice_warning(selection),
         "power": power_data(choice_power(selection)),
+        "retention": [retention_data(selection, curve) for curve in selection.retention],
         "wins": [
             {"candidate": dict(candidate.values), "share": share}
             for candidate, share in selection.wins.items()
@@ -107,22 +116,6 @@ def revealed_bits(selection: Selection) -> float:
     all possible candidates count, not only those tried.
     """
     return bits_leaked(selection.search.possible)
-
-
-def estimate_data(estimate: Estimate) -> dict[str, float | None]:
-    """An estimate as plain values."""
-    low, high = estimate.interval or (None, None)
-    return {"value": estimate.value, "low": low, "high": high}
-
-
-def format_estimate(estimate: Estimate, *, signed: bool = False) -> str:
-    """An estimate as text, such as `0.5123 [0.4012, 0.6234]`."""
-    sign = "+" if signed else ""
-    value = f"{estimate.value:{sign}.4f}"
-    if estimate.interval is None:
-        return value
-    low, high = estimate.interval
-    return f"{value} [{low:{sign}.4f}, {high:{sign}.4f}]"
 
 
 def _choices(selections: Mapping[str, Selection]) -> TextTable:

@@ -1,0 +1,150 @@
+"""The metric against retention: every candidate as a point, and the Pareto front through the best.
+
+A row of panels for each pair, a panel for each retention figure.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evaluator.reporting.figure_style import PLOT_METADATA, figure_style, plot_format
+from evaluator.reporting.point_labels import label_points
+from evaluator.reporting.text_table import one_line
+from evaluator.selection.candidates import Candidate
+from evaluator.selection.nested_selection import Selection
+from evaluator.selection.pareto import ParetoPoint, pareto_points
+from evaluator.selection.retention import RetentionCurve
+from patientdx.capabilities import require_package
+from patientdx.errors import EvaluationError
+from patientdx.formats import atomic_writer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe & Ito 2008.
+_MERGE, _INPUT, _CHOSEN, _FRONT, _INTERVAL = "#0072B2", "#D55E00", "#009E73", "#666666", "#BBBBBB"
+_PANEL = (5.0, 4.0)  # inches
+_INTERVALS = 12
+"""Up to this many points have their intervals drawn; more would hide one another."""
+
+
+def plot_pareto(selections: Mapping[str, Selection], paths: Sequence[Path | str]) -> None:
+    """Draws every candidate's metric against its retention, as PNG or SVG by the suffix.
+
+    Raises ExtraMissingError without matplotlib, EvaluationError for another suffix and where no
+    retention was measured.
+    """
+    formats = [plot_format(path) for path in paths]
+    if not any(selection.retention for selection in selections.values()):
+        raise EvaluationError(
+            "a Pareto front needs a measure of retention", hint="--retention-text FILE"
+        )
+    require_package("matplotlib", "report")
+    with figure_style():
+        figure = _figure(selections)
+        for path, form in zip(paths, formats, strict=True):
+            with atomic_writer(path, "wb") as out:
+                figure.savefig(out, format=form, metadata=PLOT_METADATA[form])
+
+
+def _figure(selections: Mapping[str, Selection]) -> "Figure":
+    """The figure, made without pyplot, which would keep it in memory and need a display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = max(len(selection.retention) for selection in selections.values())
+    size = (_PANEL[0] * columns, _PANEL[1] * len(selections))
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(len(selections), columns, squeeze=False)
+    drawn = []
+    for row, (pair, selection) in zip(panels, selections.items(), strict=True):
+        for axes in row[len(selection.retention) :]:
+            axes.set_visible(False)
+        for axes, curve in zip(row, selection.retention, strict=False):
+            points = pareto_points(selection, curve)
+            _draw_panel(axes, selection, curve, points)
+            title = f"{one_line(pair)}: n = {selection.n:,}, labels are λ"
+            axes.set_title(title, loc="left", parse_math=False)
+            drawn.append((axes, points))
+    for axes, points in drawn:  # when the layout of all panels is final
+        places = [(point.retention.value, point.metric.value) for point in points]
+        label_points(axes, places, [_label(point.candidate) for point in points])
+    return figure
+
+
+def _label(candidate: Candidate) -> str:
+    """The λ of a candidate, or its values alone, in the order of their names."""
+    if candidate.weight is not None:
+        return str(candidate)
+    values = (value for _, value in candidate.values)
+    return ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
+
+
+def _draw_panel(
+    axes: "Axes", selection: Selection, curve: RetentionCurve, points: Sequence[ParetoPoint]
+) -> None:
+    if len(points) <= _INTERVALS:
+        for point in points:
+            _draw_interval(axes, point)
+    front = sorted(
+        (point for point in points if point.on_front), key=lambda point: point.retention.value
+    )
+    axes.plot(
+        [point.retention.value for point in front],
+        [point.metric.value for point in front],
+        color=_FRONT,
+        linewidth=1.2,
+        label="Pareto front",
+    )
+    inputs = {contrast.baseline for contrast in selection.contrasts if contrast.is_input}
+    merges = [point for point in points if point.candidate not in inputs]
+    chosen = [point for point in points if point.candidate == selection.chosen]
+    _scatter(axes, merges, "merge", color=_MERGE, marker="o", size=5)
+    singles = [point for point in points if point.candidate in inputs]
+    _scatter(axes, singles, "input", color=_INPUT, marker="D", size=6)
+    _scatter(axes, chosen, "chosen", color="none", marker="o", size=11, edge=_CHOSEN)
+    _set_axes(axes, selection, curve)
+
+
+def _scatter(
+    axes: "Axes",
+    points: Sequence[ParetoPoint],
+    label: str,
+    *,
+    color: str,
+    marker: str,
+    size: float,
+    edge: str | None = None,
+) -> None:
+    if points:
+        axes.plot(
+            [point.retention.value for point in points],
+            [point.metric.value for point in points],
+            linestyle="none",
+            marker=marker,
+            markersize=size,
+            markerfacecolor=color,
+            markeredgecolor=edge or color,
+            markeredgewidth=1.6 if edge else 0.5,
+            label=label,
+        )
+
+
+def _draw_interval(axes: "Axes", point: ParetoPoint) -> None:
+    if point.metric.interval is not None:
+        places = [point.retention.value] * 2
+        axes.plot(places, list(point.metric.interval), color=_INTERVAL, linewidth=0.7, zorder=0)
+
+
+def _set_axes(axes: "Axes", selection: Selection, curve: RetentionCurve) -> None:
+    """Labels, a legend below the axes, and directions: better is always right and up."""
+    axes.set_xlabel(f"{one_line(curve.name)} (right is better)", parse_math=False)
+    axes.set_ylabel(f"{selection.metric} (up is better)", parse_math=False)
+    if curve.lower_is_better:
+        axes.invert_xaxis()
+    if selection.lower_is_better:
+        axes.invert_yaxis()
+    axes.margins(0.09)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=4, frameon=False, fontsize=8)
