@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+Box = tuple[float, float, float, float]
+"""Left, bottom, right and top, in pixels."""
+
 _SIDES = (
     (5, 4, "left", "bottom"),
     (-5, 4, "right", "bottom"),
@@ -47,7 +50,7 @@ def label_points(
     boxes = [(x - _MARKER, y - _MARKER, x + _MARKER, y + _MARKER) for x, y in pixels]
     frame = _extents(axes.bbox)
     for point, label in zip(points, labels, strict=True):
-        trials = []
+        trials: list[tuple[float, int, Any, Box]] = []
         for x, y, horizontal, vertical in _SIDES:
             text = axes.annotate(
                 label,
@@ -70,9 +73,6 @@ def label_points(
             if trial is not best:
                 trial[2].remove()
         boxes.append(best[3])
-
-
-Box = tuple[float, float, float, float]
 
 
 def _extents(bounds: Any) -> Box:
