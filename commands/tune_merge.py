@@ -45,6 +45,7 @@ def _uses_method(values: Any) -> bool:
 
 
 _JUDGED = is_set("data", "queries", "qrels")
+_FIGURES = ("curve", "plot", "power", "pareto")
 _PRIVATE = "--epsilon shows the choice of one pair, and nothing else"
 
 
@@ -59,18 +60,7 @@ _PRIVATE = "--epsilon shows the choice of one pair, and nothing else"
     Needs(("without_math",), is_set("ablation"), "--without-math MODEL goes with --ablation FILE"),
     Needs(("ablation",), is_set("without_math"), "--ablation FILE goes with --without-math MODEL"),
     Needs(
-        (
-            "curve",
-            "plot",
-            "power",
-            "pareto",
-            "retention_text",
-            "ablation",
-            "out",
-            "form",
-            "folds",
-            "resamples",
-        ),
+        (*_FIGURES, "retention_text", "ablation", "out", "form", "folds", "resamples"),
         lambda values: values["epsilon"] is None,
         _PRIVATE,
     ),
