@@ -16,7 +16,7 @@ from workflows.merge_recipes import (
     TwoModelMerge,
     resolve_merge,
 )
-from workflows.merges import Engine, check_merge, verify_merge
+from workflows.merges import Engine, GgufType, check_merge, verify_merge
 from workflows.merges import merge as merge_models
 from workflows.wording import count_noun
 
@@ -131,6 +131,14 @@ class EngineOptions:
         bool, typer.Option("--allow-fetch", help="Allow this command to ask a hub for models.")
     ] = False
     hub: Annotated[str | None, typer.Option("--hub", help="Address of the hub.")] = None
+    gguf: Annotated[
+        GgufType | None,
+        typer.Option(
+            "--gguf",
+            help="Also write the merge as one file for llama.cpp, of this type: F16, Q8_0 (half "
+            "the size) or Q4_K_M (a quarter).",
+        ),
+    ] = None
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of the workflows."""
@@ -138,6 +146,7 @@ class EngineOptions:
         return {
             "engine": self.engine,
             "allow_unsound": self.allow_unsound,
+            "gguf": self.gguf,
             "settings": replace(
                 settings,
                 allow_fetch=self.allow_fetch or settings.allow_fetch,
@@ -150,7 +159,7 @@ ShardSize = Annotated[
     float, typer.Option("--shard-size", min=0.001, help="Gigabytes of each file of weights.")
 ]
 _RECIPE = frozenset({"models", "method", "weight", "preset", "dtype", "seed", "quiet"})
-_CHECK = _RECIPE | {"into", "engine", "allow_unsound", "allow_fetch", "hub", "as_json"}
+_CHECK = _RECIPE | {"into", "engine", "allow_unsound", "allow_fetch", "hub", "gguf", "as_json"}
 
 
 def _may_fetch(values: Any) -> bool:
@@ -218,6 +227,8 @@ def _show_result(result: "MergeResult", output: Output) -> None:
     output.lines([folder])
     if cosines:
         output.notice(str(cosines))
+    if result.gguf:
+        output.notice(f"for llama.cpp: {result.folder / result.gguf}")
     output.notice(f"{result.nbytes / 1e9:.2f} GB by {result.engine}; {RESEARCH}")
     output.hint(f"patientdx merge --verify {shlex.quote(folder)}")
 

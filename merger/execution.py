@@ -15,6 +15,7 @@ from .checkpoints.adapters import adapter_digest
 from .checkpoints.checkpoint import CONFIG, Checkpoint
 from .checkpoints.values import FLOATS
 from .engines.mergekit import mergekit_version, run_mergekit
+from .gguf.writer import encoder_version, gguf_file_name, gguf_nbytes, write_gguf
 from .kernels.dispatch import measure_moments
 from .metadata.card import CardFacts, hub_name, render_model_card
 from .metadata.licences import InheritedLicence, inherit_licence, read_licence
@@ -41,13 +42,17 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class MergeResult:
-    """A finished merge: its folder, the engine, bytes of weights, remarks and cosines."""
+    """A finished merge: its folder, the engine, bytes of weights, remarks and cosines.
+
+    `gguf` is the name of the GGUF file in the folder.
+    """
 
     folder: Path
     engine: str
     nbytes: int
     remarks: tuple[str, ...]
     cosines: CosineSummary | None
+    gguf: str | None = None
 
 
 def merge(
@@ -72,15 +77,15 @@ def run_merge(
     provenance: Provenance | None = None,
 ) -> MergeResult:
     """Merges inputs that are open; `provenance` is that of an earlier merge to be repeated."""
-    check_destination(into, prepared.nbytes)
+    check_destination(into, prepared.nbytes + gguf_nbytes(prepared.gguf))
     with ThreadPoolExecutor(1) as pool:
         # Digests are computed while tensors are merged, as both read the same bytes.
         future = pool.submit(
             lambda: provenance or build_provenance(job, prepared, into.absolute().name)
         )
-        running = _RunningMerge(job, prepared, future)
+        running = _RunningMerge(job, prepared, future, progress)
         if prepared.engine == "stream":
-            return _merge_by_stream(running, into, progress)
+            return _merge_by_stream(running, into)
         return _merge_by_mergekit(running, into)
 
 
@@ -90,6 +95,26 @@ class _RunningMerge(NamedTuple):
     job: MergeJob
     prepared: PreparedMerge
     provenance: Future[Provenance]
+    progress: Progress
+
+    @property
+    def gguf(self) -> str | None:
+        """The name of the GGUF file."""
+        wanted = self.job.gguf
+        return gguf_file_name(self.provenance.result().title, wanted) if wanted else None
+
+    def complete(self, folder: Path) -> None:
+        """Adds the GGUF file to the finished folder, if one is wanted."""
+        if self.job.gguf is not None and self.gguf is not None:
+            before = self.prepared.nbytes
+            write_gguf(
+                folder,
+                folder / self.gguf,
+                self.job.gguf,
+                title=self.provenance.result().title,
+                threads=self.job.threads,
+                progress=lambda done: self.progress(before + done, before + done),
+            )
 
 
 def build_provenance(job: MergeJob, prepared: PreparedMerge, title: str) -> Provenance:
@@ -107,6 +132,8 @@ def build_provenance(job: MergeJob, prepared: PreparedMerge, title: str) -> Prov
         remarks=prepared.remarks,
         seed=job.random_seed,
         torch_threads=job.torch_threads if prepared.engine == "mergekit" else None,
+        gguf=job.gguf,
+        quantizer=encoder_version(prepared.gguf) if prepared.gguf else None,
     )
 
 
@@ -128,7 +155,7 @@ def _files_beside_weights(running: _RunningMerge, cosines: Mapping[str, float]) 
 
     Configuration and tokenizer are left out if MergeKit has to write them.
     """
-    job, prepared, future = running
+    job, prepared, future, _ = running
     summary = summarize_cosines(cosines, prepared.plan) if prepared.plan is not None else None
     provenance = replace(future.result(), cosines=summary.to_dict() if summary else None)
     files = {
@@ -159,6 +186,7 @@ def _card_facts(job: MergeJob, provenance: Provenance, summary: CosineSummary | 
         licence=_inherit_licence(job),
         remarks=provenance.remarks,
         cosines=str(summary) if summary else "",
+        gguf=gguf_file_name(provenance.title, job.gguf) if job.gguf else None,
         seed=provenance.seed,
     )
 
@@ -181,10 +209,10 @@ def _widest_float(dtypes: set[str], prepared: PreparedMerge) -> str | None:
     return torch_dtype_name(promote_dtypes(sorted(floats))) if floats else None
 
 
-def _merge_by_stream(running: _RunningMerge, into: Path, progress: Progress) -> MergeResult:
+def _merge_by_stream(running: _RunningMerge, into: Path) -> MergeResult:
     from .engines.stream import write_merge
 
-    job, prepared, _ = running
+    job, prepared, _, progress = running
     assert prepared.plan is not None
     report = write_merge(
         prepared.plan,
@@ -193,14 +221,15 @@ def _merge_by_stream(running: _RunningMerge, into: Path, progress: Progress) -> 
         shard_size=job.shard_size,
         threads=job.threads or None,
         progress=lambda done: progress(done, prepared.nbytes),
+        complete=running.complete,
     )
     summary = summarize_cosines(report.cosines, prepared.plan)
-    return MergeResult(into, "stream", report.nbytes, _all_remarks(running), summary)
+    return MergeResult(into, "stream", report.nbytes, _all_remarks(running), summary, running.gguf)
 
 
 def _merge_by_mergekit(running: _RunningMerge, into: Path) -> MergeResult:
     """Lets MergeKit write into the staging folder, from scratch, as it cannot resume."""
-    job, prepared, provenance = running
+    job, prepared, provenance, _ = running
     _check_finite(prepared)
     rows = prepared.agreement.input_rows if prepared.agreement else ()
     target = Path(os.path.realpath(into))
@@ -220,11 +249,12 @@ def _merge_by_mergekit(running: _RunningMerge, into: Path) -> MergeResult:
             written = Checkpoint.open(staging.model)
             files = _files_beside_mergekit(running, written)
             staging.sync()
-            staging.finish(files)
+            staging.finish(files, running.complete)
     except OSError as error:
         raise write_error(into, error) from error
     nbytes = sum(info.nbytes for info in written.tensors.values())
-    return MergeResult(into, provenance.result().engine, nbytes, _all_remarks(running), None)
+    engine = provenance.result().engine
+    return MergeResult(into, engine, nbytes, _all_remarks(running), None, running.gguf)
 
 
 def _files_beside_mergekit(running: _RunningMerge, written: Checkpoint) -> dict[str, bytes]:

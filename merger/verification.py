@@ -97,6 +97,7 @@ def _job_from_provenance(
         command=provenance.command,
         seed=provenance.seed,
         torch_threads=provenance.torch_threads,
+        gguf=provenance.gguf,
     )
 
 

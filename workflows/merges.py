@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from merger.verification import Verification
 
 Engine = Literal["stream", "mergekit"]
+GgufType = Literal["Q8_0", "Q4_K_M", "F16"]
 SHARD_SIZE = 5_000_000_000
 """Bytes of a file of weights."""
 
@@ -68,6 +69,7 @@ def merge(
     engine: Engine = "stream",
     shard_size: int = SHARD_SIZE,
     allow_unsound: bool = False,
+    gguf: GgufType | None = None,
     settings: Settings | None = None,
     monitor: Monitor = LOG,
 ) -> "MergeResult":
@@ -76,6 +78,7 @@ def merge(
     `recipe` is a recipe, its path, the name of a preset, a PresetMerge or a TwoModelMerge, and
     `weight` replaces its t, `seed` the seed of a method that draws at random (0 unless the recipe
     has a `random_seed`). What the streaming engine cannot do goes to MergeKit, with a notice.
+    With `gguf` the merge is also written as one file of this type for llama.cpp.
     Raises PatientDxError for inputs that cannot be merged and a folder that is not empty.
     """
     from merger.execution import merge as merge_job
@@ -86,11 +89,13 @@ def merge(
     command = [resolved.command, "--into", shlex.quote(str(into))]
     command += ["--engine", engine] if engine != "stream" else []
     command += ["--allow-unsound"] if allow_unsound else []
+    command += ["--gguf", gguf] if gguf else []
     job = replace(
         job,
         engine=engine,
         unsound=allow_unsound,
         shard_size=shard_size,
+        gguf=gguf,
         command=" ".join(command),
     )
     with show_megabytes(monitor, "merging (MB)") as on_progress:
@@ -108,6 +113,7 @@ def check_merge(
     seed: int | None = None,
     engine: Engine = "stream",
     allow_unsound: bool = False,
+    gguf: GgufType | None = None,
     compare: bool = True,
     settings: Settings | None = None,
     monitor: Monitor = LOG,
@@ -117,12 +123,13 @@ def check_merge(
     With `compare` the weights of the inputs are read and compared. Raises PatientDxError where
     the merge is not possible, also for an `into` that cannot be written.
     """
+    from merger.gguf.writer import gguf_nbytes
     from merger.outputs.destination import check_destination
     from merger.planning.job import prepare_merge
 
     target = None if into is None else Path(into)
     job = prepare_job(resolve_merge(recipe, weight, seed), settings, monitor)
-    job = replace(job, engine=engine, unsound=allow_unsound)
+    job = replace(job, engine=engine, unsound=allow_unsound, gguf=gguf)
     if target is not None:
         check_destination(target)
     with (
@@ -130,7 +137,7 @@ def check_merge(
         prepare_merge(job, Path(scratch) / "check") as prepared,
     ):
         if target is not None:
-            check_destination(target, prepared.nbytes)
+            check_destination(target, prepared.nbytes + gguf_nbytes(prepared.gguf))
         check = MergeCheck(
             engine=prepared.engine,
             inputs=tuple(map(str, job.recipe.inputs)),

@@ -35,6 +35,9 @@ Progress = Callable[[int], None]
 Cosines = Mapping[str, float]
 """The cosine of the inputs by tensor, where the method needed it."""
 
+Completion = Callable[[Path], None]
+"""Adds to the finished folder before it gets its name."""
+
 CompanionFiles = Mapping[str, bytes] | Callable[[Cosines], Mapping[str, bytes]]
 """Files beside the weights, by name; or a function that makes them once all is merged."""
 
@@ -61,8 +64,11 @@ def write_merge(
     shard_size: int = SHARD_SIZE,
     threads: int | None = None,
     progress: Progress | None = None,
+    complete: Completion = lambda _folder: None,
 ) -> WriteReport:
     """Carries out a plan: writes its tensors and `files` into a new folder.
+
+    `complete` may add to the folder once all of them are there, before it gets its name.
 
     A run that was killed is resumed by the same plan. Raises InputError if the folder is not
     empty; MergeError if the inputs do not fit the plan or hold numbers that are not finite, if
@@ -84,7 +90,7 @@ def write_merge(
         cosines = output.cosines(plan)
         beside = files(cosines) if callable(files) else files or {}
         _check_names(beside, shards)
-        staging.finish({**beside, **compose_index(shards)})
+        staging.finish({**beside, **compose_index(shards)}, complete)
     names = tuple(shard.name for shard in shards)
     return WriteReport(target, names, plan.nbytes, cosines, output.resumed(plan))
 

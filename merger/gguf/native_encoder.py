@@ -50,7 +50,7 @@ class NativeEncoder:
         return target.raw
 
 
-def encoder_version() -> str:
+def native_version() -> str:
     """The package and its version."""
     return f"{PACKAGE} {version(PACKAGE)}"
 

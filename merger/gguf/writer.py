@@ -16,7 +16,7 @@ from patientdx.processors import available_cores
 from patientdx.storage.durable import sync_data
 
 from .mixtures import GgufType
-from .native_encoder import NativeEncoder
+from .native_encoder import NativeEncoder, native_version
 from .plan import GgufPlan, Source, plan_gguf
 from .tensor_types import Encoder, Floats, TensorType, encode_plain
 
@@ -38,6 +38,21 @@ def choose_encoder(plan: GgufPlan) -> Encoder:
         return encode_plain(rows, into) if plain else native(rows, into)
 
     return encode
+
+
+def encoder_version(plan: GgufPlan) -> str | None:
+    """The package that writes the numbers of a plan, with its version; None for our own code."""
+    return native_version() if plan.needs_llama_cpp else None
+
+
+def gguf_file_name(title: str, wanted: GgufType) -> str:
+    """The name of the file for a merge with this title."""
+    return f"{title}-{wanted}.gguf"
+
+
+def gguf_nbytes(plan: GgufPlan | None) -> int:
+    """The size of the file; 0 without one."""
+    return plan.lay_out().size if plan is not None else 0
 
 
 def write_gguf(

@@ -22,7 +22,7 @@ For research use; not a medical device.
 * Method: `{method}`{base}
 * Inputs:
 {inputs}
-* Engine: `{engine}`{seed}{cosines}
+* Engine: `{engine}`{seed}{cosines}{gguf}
 {remarks}
 ## Licence
 
@@ -49,7 +49,8 @@ Made by
 class CardFacts:
     """The facts on a card: `inputs` as (name, sha256), `base_models` by their names on a hub.
 
-    `cosines` is a sentence, or empty; `seed` is None for methods that draw nothing at random.
+    `cosines` is a sentence, or empty; `seed` is None for methods that draw nothing at random,
+    `gguf` the name of a GGUF file.
     """
 
     title: str
@@ -64,6 +65,7 @@ class CardFacts:
     remarks: Sequence[str] = ()
     cosines: str = ""
     seed: int | None = None
+    gguf: str | None = None
     language: str | None = None
 
 
@@ -88,6 +90,7 @@ def render_model_card(facts: CardFacts) -> str:
         base=f", base `{facts.base}`" if facts.base else "",
         inputs=inputs,
         engine=facts.engine,
+        gguf=f"\n* In one file for llama.cpp: `{facts.gguf}`" if facts.gguf else "",
         seed="" if facts.seed is None else f"\n* Random seed: {facts.seed}",
         cosines=f"\n* {facts.cosines}" if facts.cosines else "",
         remarks="".join(f"* Note: {remark}\n" for remark in facts.remarks),

@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from merger.gguf.mixtures import GgufType
 from patientdx.errors import MergeError
 
 PROVENANCE_FILE = "patientdx_merge.json"
 RECIPE_FILE = "mergekit_config.yml"
 CARD_FILE = "README.md"
 VERSION = 1
-_OPTIONAL = ("seed", "torch_threads")
+_OPTIONAL = ("seed", "torch_threads", "gguf", "quantizer")
 
 _HINT = "name a folder that `patientdx merge` made"
 
@@ -38,8 +39,9 @@ class Provenance:
     """Everything needed to repeat a merge; `title` is that of its card, `cosines` a summary.
 
     `seed` is that of a method that draws at random, `torch_threads` the number of torch's threads
-    in a merge by MergeKit. Both are None where they do not matter, and in merges that were made
-    before they were recorded.
+    in a merge by MergeKit, `gguf` the type of the GGUF file, and `quantizer` the package that
+    wrote its numbers, if it was not ours. All are None where they do not matter, and in merges that
+    were made before they were recorded.
     """
 
     title: str
@@ -54,6 +56,8 @@ class Provenance:
     cosines: Mapping[str, Any] | None = None
     seed: int | None = None
     torch_threads: int | None = None
+    gguf: GgufType | None = None
+    quantizer: str | None = None
 
     def to_bytes(self) -> bytes:
         """The content of the file."""

@@ -7,7 +7,7 @@ the next merge into the same target, whatever its engine.
 """
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -45,6 +45,7 @@ class Staging(NamedTuple):
             shutil.rmtree(self.model, ignore_errors=True)
             finished = {}
         self.model.mkdir(exist_ok=True)
+        self._remove_all_but(shards)
         begin_journal(self.journal, key, finished)
         return finished
 
@@ -58,11 +59,21 @@ class Staging(NamedTuple):
         for path in self.model.iterdir():
             sync_file(path)
 
-    def finish(self, files: Mapping[str, bytes]) -> None:
-        """Adds small files and renames the output to the target."""
+    def finish(
+        self, files: Mapping[str, bytes], complete: Callable[[Path], None] = lambda _folder: None
+    ) -> None:
+        """Adds small files, lets `complete` add to the folder, and renames it to the target."""
         for name, content in files.items():
             write_synced(self.model / name, content)
+        complete(self.model)
         rename_folder(self.model, self.target)
+
+    def _remove_all_but(self, shards: list[Shard]) -> None:
+        """Removes files that an earlier run wrote beside the weights: they may be half written."""
+        names = {shard.name for shard in shards}
+        for path in self.model.iterdir():
+            if path.name not in names:
+                path.unlink()
 
     def _is_complete(self, shard: Shard) -> bool:
         path = self.model / shard.name

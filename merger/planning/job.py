@@ -9,12 +9,15 @@ from typing import Literal
 from merger.checkpoints.adapted_inputs import open_with_adapters
 from merger.checkpoints.checkpoint import Checkpoint
 from merger.checkpoints.config_comparison import compare_configs
+from merger.gguf.mixtures import GgufType
+from merger.gguf.plan import GgufPlan, plan_gguf
+from merger.gguf.writer import choose_encoder
 from merger.outputs.shards import SHARD_SIZE
 from merger.recipes.mergekit_methods import is_random_method
 from merger.recipes.recipe import MOVED_LAYERS, MergeRecipe, ModelRef
 from patientdx.errors import MergeError
 
-from .input_checks import Agreement, check_inputs
+from .input_checks import Agreement, check_inputs, output_config
 from .input_guards import check_files_for_mergekit, guard_inputs
 from .merge_plan import MergePlan
 from .recipe_resolver import main_layers, plan_merge
@@ -38,6 +41,8 @@ class MergeJob:
 
     `seed` comes before the recipe's own for a method that draws at random. `torch_threads` is for
     MergeKit; None leaves their number to torch, as merges did before it was recorded.
+
+    `gguf` is the type of a GGUF file to write beside the weights.
     """
 
     recipe: MergeRecipe
@@ -51,6 +56,7 @@ class MergeJob:
     command: str = ""
     seed: int | None = None
     torch_threads: int | None = TORCH_THREADS
+    gguf: GgufType | None = None
 
     @property
     def random_seed(self) -> int | None:
@@ -67,7 +73,8 @@ class PreparedMerge:
 
     `plan` is None if MergeKit works the tensors out; `agreement` is None if the recipe itself says
     how vocabularies, layers or modules that differ go together. `chat_template` is the text of the
-    template that the recipe sets, or empty.
+    template that the recipe sets, or empty. `gguf` is the plan of the GGUF file, where one is
+    written.
     """
 
     inputs: tuple[Checkpoint, ...]
@@ -77,6 +84,7 @@ class PreparedMerge:
     remarks: tuple[str, ...]
     base_index: int = 0
     chat_template: str = ""
+    gguf: GgufPlan | None = None
 
     @property
     def base(self) -> Checkpoint:
@@ -105,7 +113,7 @@ def prepare_merge(job: MergeJob, target: Path) -> Iterator[PreparedMerge]:
         prepared = replace(prepared, chat_template=find_chat_template(job.recipe, inputs))
         if prepared.engine == "mergekit":
             check_files_for_mergekit([base for base, _ in models], [str(ref) for ref in refs])
-        yield prepared
+        yield _plan_gguf(job, prepared)
 
 
 def _prepare(job: MergeJob, inputs: tuple[Checkpoint, ...]) -> PreparedMerge:
@@ -132,6 +140,25 @@ def _prepare(job: MergeJob, inputs: tuple[Checkpoint, ...]) -> PreparedMerge:
     engine: Engine = "mergekit" if feature else job.engine
     remarks = (*_mergekit_remarks(job, feature), *agreement.remarks)
     return PreparedMerge(inputs, engine, agreement, plan, remarks, base)
+
+
+def _plan_gguf(job: MergeJob, prepared: PreparedMerge) -> PreparedMerge:
+    """With the plan of the GGUF file, if one is wanted. Raises PatientDxError if it cannot be."""
+    if job.gguf is None:
+        return prepared
+    base, agreement = prepared.base, prepared.agreement
+    tensors = dict(base.tensors)
+    config = base.config
+    if agreement is not None:
+        tensors = {
+            name: base.tensors[name]._replace(shape=agreement.shape(name, base.tensors[name].shape))
+            for name in agreement.names
+        }
+        config = output_config(config, agreement, None)
+    tokenizer = job.folders[job.recipe.base]
+    plan = plan_gguf(config, tensors, tokenizer, job.gguf, tokenizer.name)
+    choose_encoder(plan)  # which may be missing
+    return replace(prepared, gguf=plan, remarks=(*prepared.remarks, *plan.remarks))
 
 
 def _mergekit_remarks(job: MergeJob, feature: str | None) -> list[str]:
