@@ -168,7 +168,7 @@ def test_quantising_needs_llama_cpp(place: Path, monkeypatch: pytest.MonkeyPatch
         check_merge(PAIR, "out", compare=False, gguf="Q4_K_M")
     assert "patientdx[local]" in str(caught.value.hint)
     for wanted in ("F16", "Q8_0"):
-        check_merge(PAIR, "out", compare=False, gguf=wanted)  # type: ignore[arg-type]
+        check_merge(PAIR, "out", compare=False, gguf=wanted)
 
 
 def test_a_library_without_its_functions_is_refused(
