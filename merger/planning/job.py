@@ -14,6 +14,7 @@ from merger.gguf.plan import GgufPlan, plan_gguf
 from merger.gguf.writer import choose_encoder
 from merger.outputs.shards import SHARD_SIZE
 from merger.recipes.mergekit_methods import is_random_method
+from merger.recipes.parameter_checks import check_filters
 from merger.recipes.recipe import MOVED_LAYERS, MergeRecipe, ModelRef
 from patientdx.errors import MergeError
 
@@ -118,6 +119,9 @@ def prepare_merge(job: MergeJob, target: Path) -> Iterator[PreparedMerge]:
 
 def _prepare(job: MergeJob, inputs: tuple[Checkpoint, ...]) -> PreparedMerge:
     recipe = job.recipe
+    tensors = {name for checkpoint in inputs for name in checkpoint.tensors}
+    # MergeKit writes an output layer, and works out its parameters, also where it is tied.
+    check_filters(recipe.text, recipe.name, tensors | {"lm_head.weight"})
     names = [str(ref) for ref in recipe.inputs]
     base = recipe.inputs.index(recipe.base)
     feature = _mergekit_only_feature(recipe, inputs[base])

@@ -11,6 +11,8 @@ from merger.vocabulary.chat_templates import AUTO, SHIPPED, is_template_text
 from patientdx.errors import InputError
 
 from .mergekit_methods import SEEDS, is_random_method, random_method_names
+from .model_nodes import read_model
+from .parameter_checks import check_parameters
 from .recipe import (
     FilteredValue,
     MergeRecipe,
@@ -62,12 +64,13 @@ def parse_recipe(text: str, name: str = "recipe") -> MergeRecipe:
     if len(kinds) != 1:
         raise root.error("exactly one of `models`, `slices` and `modules` must be there")
     method = top["merge_method"].text("merge_method")
+    check_parameters(top)
     recipe = MergeRecipe(
         method=method,
-        models=tuple(_sources(top["models"], method)) if "models" in top else (),
-        slices=tuple(_slices(top["slices"], method)) if "slices" in top else (),
-        base_model=_model(top["base_model"]) if "base_model" in top else None,
-        parameters=_parameters(top.get("parameters"), method),
+        models=tuple(_sources(top["models"])) if "models" in top else (),
+        slices=tuple(_slices(top["slices"])) if "slices" in top else (),
+        base_model=read_model(top["base_model"]) if "base_model" in top else None,
+        parameters=_parameters(top.get("parameters")),
         dtype=_dtype(top.get("dtype")),
         out_dtype=_dtype(top.get("out_dtype")),
         mergekit_keys=tuple(key for key in _MERGEKIT_KEYS if key in top),
@@ -102,7 +105,7 @@ def _check_models(recipe: MergeRecipe, method: MergeMethod, root: YamlNode) -> N
             raise root.error(f"the base `{base}` is not in every slice")
 
 
-def _sources(node: YamlNode, method: str, *, sliced: bool = False) -> Iterator[Source]:
+def _sources(node: YamlNode, *, sliced: bool = False) -> Iterator[Source]:
     known = ("model", "parameters", *(("layer_range",) if sliced else ()))
     seen: set[ModelRef] = set()
     entries = node.items("`sources`" if sliced else "`models`")
@@ -112,26 +115,26 @@ def _sources(node: YamlNode, method: str, *, sliced: bool = False) -> Iterator[S
         fields = entry.fields("a model", known)
         if "model" not in fields:
             raise entry.error("`model` is missing")
-        model = _model(fields["model"])
+        model = read_model(fields["model"])
         # Passthrough may repeat a model in other slices; merging a model with itself is a mistake.
         if model in seen:
             raise entry.error(f"`{model}` is listed twice")
         seen.add(model)
         layers = _layers(fields.get("layer_range"), entry) if sliced else None
-        yield Source(model, _parameters(fields.get("parameters"), method), layers)
+        yield Source(model, _parameters(fields.get("parameters")), layers)
 
 
-def _slices(node: YamlNode, method: str) -> Iterator[Slice]:
-    known = ("sources", "base_model", "parameters", "residual_weight")
+def _slices(node: YamlNode) -> Iterator[Slice]:
+    known = ("sources", "base_model", "parameters")
     for entry in node.items("`slices`"):
         fields = entry.fields("a slice", known)
         if "sources" not in fields:
             raise entry.error("`sources` is missing")
-        base = _model(fields["base_model"]) if "base_model" in fields else None
-        sources = tuple(_sources(fields["sources"], method, sliced=True))
+        base = read_model(fields["base_model"]) if "base_model" in fields else None
+        sources = tuple(_sources(fields["sources"], sliced=True))
         if len({b - a for a, b in (source.layers or (0, 0) for source in sources)}) != 1:
             raise entry.error("the inputs of a slice must have the same number of layers")
-        yield Slice(sources, _parameters(fields.get("parameters"), method), base)
+        yield Slice(sources, _parameters(fields.get("parameters")), base)
 
 
 def _layers(node: YamlNode | None, entry: YamlNode) -> tuple[int, int]:
@@ -142,38 +145,6 @@ def _layers(node: YamlNode | None, entry: YamlNode) -> tuple[int, int]:
     if len(values) != 2 or len(whole) != 2 or not 0 <= whole[0] < whole[1]:
         raise node.error("`layer_range` must be two whole numbers, the first below the second")
     return whole[0], whole[1]
-
-
-def _model(node: YamlNode) -> ModelRef:
-    """A model, as MergeKit's `path@revision+lora` or as a mapping."""
-    if not node.is_map:
-        text = node.text("a model")
-        if text.count("+") > 1 or any(part.count("@") > 1 for part in text.split("+")):
-            raise node.error(f"`{text}` is not a model: it must be path@revision+lora")
-        base, _, lora = text.partition("+")
-        return ModelRef(*_split_revision(base), *(_split_revision(lora) if lora else (None, None)))
-    fields = node.fields("a model", ("model", "lora", "override_architecture"))
-    if "model" not in fields:
-        raise node.error("`model` is missing")
-    if "override_architecture" in fields:
-        raise fields["override_architecture"].error("`override_architecture` is not supported")
-    base_path = _read_path(fields["model"])
-    return ModelRef(*base_path, *(_read_path(fields["lora"]) if "lora" in fields else (None, None)))
-
-
-def _read_path(node: YamlNode) -> tuple[str, str | None]:
-    if not node.is_map:
-        return _split_revision(node.text("a model"))
-    fields = node.fields("a model", ("path", "revision"))
-    if "path" not in fields:
-        raise node.error("`path` is missing")
-    revision = fields["revision"].text("a revision") if "revision" in fields else None
-    return fields["path"].text("a path"), revision
-
-
-def _split_revision(text: str) -> tuple[str, str | None]:
-    path, _, revision = text.partition("@")
-    return path, revision or None
 
 
 def _dtype(node: YamlNode | None) -> str | None:
@@ -213,17 +184,13 @@ def _chat_template(node: YamlNode | None) -> str:
     return value
 
 
-def _parameters(node: YamlNode | None, method: str) -> Parameters:
+def _parameters(node: YamlNode | None) -> Parameters:
     if node is None:
         return MappingProxyType({})
     fields = node.fields("`parameters`")
     values: Mapping[str, ParameterValue] = {
         name: _parameter_value(field, name) for name, field in fields.items()
     }
-    merge_method = find_method(method)
-    share = merge_method.lambda_parameter if merge_method else None
-    if share is not None and share in fields:
-        _check_share(fields[share], share)
     return MappingProxyType(dict(values))
 
 
@@ -248,23 +215,3 @@ def _filtered_value(node: YamlNode, name: str) -> FilteredValue:
     else:
         content = value.scalar(f"`{name}`")
     return FilteredValue(content, fields["filter"].text("a filter") if "filter" in fields else None)
-
-
-def _check_share(node: YamlNode, name: str) -> None:
-    """Raises InputError for values of the parameter that holds λ outside [0, 1]."""
-    if node.is_map:
-        _check_share(node.fields(f"`{name}`")["value"], name)
-    elif node.is_list:
-        for item in node.items(f"`{name}`"):
-            _check_share(item, name)
-    else:
-        value = node.value()
-        try:
-            inside = 0 <= float(value) <= 1
-        except ValueError:
-            raise node.error(f"{name} must be a number, not `{value}`") from None
-        if not inside:
-            raise node.error(
-                f"{name} must lie between 0 and 1, not at {value}",
-                hint="0 gives the base model, 1 the other one",
-            )

@@ -70,13 +70,18 @@ class YamlNode:
             key = YamlNode(key_node, self._loader, self._name)
             name = str(key.value()) if key_node.id == "scalar" else ""
             if known is not None and name not in known:
-                raise key.error(f"{what} has no key `{name}`", hint=_suggest(name, known))
+                raise key.error(f"{what} has no key `{name}`", hint=nearest_name(name, known))
             if name in fields:
                 raise key.error(f"`{name}` appears twice in {what}")
             field = YamlNode(node, self._loader, self._name)
             if node.id != "scalar" or field.value() is not None:
                 fields[name] = field
         return fields
+
+    def key(self, name: str) -> "YamlNode":
+        """The key of a mapping, which may stand on a line before its value."""
+        keys = [node for node, _ in self._node.value if str(node.value) == name]
+        return YamlNode(keys[0] if keys else self._node, self._loader, self._name)
 
     def scalar(self, what: str) -> Scalar:
         """A number, a word or a truth value."""
@@ -95,7 +100,8 @@ class YamlNode:
         return value
 
 
-def _suggest(name: str, known: tuple[str, ...]) -> str:
+def nearest_name(name: str, known: tuple[str, ...]) -> str:
+    """A hint for a name that is not known: the nearest of those that are, or all of them."""
     matches = difflib.get_close_matches(name, known, 1)
     return f"did you mean `{matches[0]}`?" if matches else f"known: {', '.join(known)}"
 

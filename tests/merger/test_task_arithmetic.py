@@ -135,11 +135,9 @@ def test_slices_with_bases_of_their_own_give_mergekit_s_bits(
     names = [str(folder) for folder in family[:3]]
     slices = [
         {
-            "sources": [
-                {"model": name, "layer_range": [layer, layer + 1], "parameters": {"weight": 0.3}}
-                for name in names
-            ],
+            "sources": [{"model": name, "layer_range": [layer, layer + 1]} for name in names],
             "base_model": names[layer],
+            "parameters": {"weight": 0.3},
         }
         for layer in range(2)
     ]
