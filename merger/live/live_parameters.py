@@ -8,7 +8,7 @@ from patientdx.errors import MergeError
 
 from .conversion import Composition, Shapes, compose_parameters
 
-_HINT = "write the merge instead: patientdx merge … --into FOLDER"
+WRITE_INSTEAD = "write the merge instead: patientdx merge … --into FOLDER"
 
 
 class LiveParameters:
@@ -103,7 +103,7 @@ def _own_memory(
         raise MergeError(
             f"transformers cannot compose `{part.parameter}` of the {_family(model)} model from "
             f"`{part.tensors[0]}` and the like of the merge",
-            hint=_HINT,
+            hint=WRITE_INSTEAD,
         )
     like = {"dtype": parameter.dtype, "device": parameter.device}
     return {name: torch.empty(shapes[name], **like) for name in part.tensors}, list(made)
@@ -131,7 +131,7 @@ def _check_filled(model: Any, state: Mapping[str, Any], filled: Collection[int])
             continue
         raise MergeError(
             f"the live {_family(model)} model needs `{name}`, which the merge does not have",
-            hint=_HINT,
+            hint=WRITE_INSTEAD,
         )
 
 

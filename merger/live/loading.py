@@ -12,7 +12,7 @@ from patientdx.models.settings import ModelSettings
 from patientdx.models.torch.loading import LoadedModel, load, load_without_weights
 
 from .conversion import Shapes
-from .live_parameters import embedding_rows, find_live_parameters
+from .live_parameters import WRITE_INSTEAD, embedding_rows, find_live_parameters
 from .torch_weights import copy_mapped_weights
 
 _WEIGHTS = (".safetensors", ".safetensors.index.json")
@@ -34,7 +34,7 @@ def load_live_model(
         )
     shapes = {task.name: task.shape for task in plan.tensors}
     base = plan.inputs[plan.base].folder
-    empty = load_without_weights(base)
+    empty = _load_empty(base)
     _resize(empty, shapes)
     find_live_parameters(empty, shapes)
     with tempfile.TemporaryDirectory(prefix="patientdx-live-") as scratch:
@@ -44,6 +44,13 @@ def load_live_model(
         _resize(loaded.model, shapes)
         copy_mapped_weights(loaded.model)
     return loaded
+
+
+def _load_empty(base: Path) -> Any:
+    try:
+        return load_without_weights(base)
+    except ModelError as error:
+        raise ModelError(str(error), hint=WRITE_INSTEAD) from error
 
 
 def _lay_out(base: Path, files: Mapping[str, bytes], into: Path) -> None:

@@ -101,7 +101,7 @@ FAMILIES: dict[str, Family] = {
     "bert": Family("BertForMaskedLM", _BERT, adapted=("query", "value")),
     "bloom": Family("BloomForCausalLM", _GPT | {"hidden_size": 64}, adapted=("query_key_value",),
                     plain=False),
-    "cohere": Family("CohereForCausalLM"),
+    "cohere": Family("CohereForCausalLM", {"use_qk_norm": True}),
     "cohere2": Family("Cohere2ForCausalLM", {"sliding_window": 64}),
     "deepseek_v3": Family(
         "DeepseekV3ForCausalLM", _EXPERTS | _ROUTED | _LATENT | _ONE_HEAD_SIZE,
@@ -112,8 +112,11 @@ FAMILIES: dict[str, Family] = {
                                   "max_position_embeddings": 256, "initializer_range": 0.2},
         adapted=("q_lin", "v_lin"), plain=False,
     ),
-    "falcon": Family("FalconForCausalLM", {"new_decoder_architecture": True, "num_kv_heads": 2},
-                     adapted=("query_key_value",)),
+    "falcon": Family(
+        "FalconForCausalLM",
+        {"new_decoder_architecture": True, "num_kv_heads": 2, "tie_word_embeddings": False},
+        adapted=("query_key_value",),
+    ),
     "gemma": Family("GemmaForCausalLM", {"head_dim": 16}),
     "gemma2": Family("Gemma2ForCausalLM", {"head_dim": 16, "sliding_window": 64}),
     "gemma3_text": Family("Gemma3ForCausalLM", {"head_dim": 16, "sliding_window": 64}),
