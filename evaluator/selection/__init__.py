@@ -7,7 +7,11 @@ from .candidate_evaluator import CandidateEvaluator
 from .candidates import LAMBDA, Candidate, lambda_grid
 from .contrasts import Contrast
 from .estimates import CandidateEstimate, Estimate, FoldDeLongTest
-from .evidence import choice_warning, input_contrasts, is_better
+from .evidence.pareto import ParetoPoint, best_retaining_input, pareto_points, retention_candidates
+from .evidence.power import ChoicePower, PowerPoint, choice_power
+from .evidence.proxies import ANSWER_ENTROPY, ProxyCorrelation, correlate_proxies
+from .evidence.retention import RetentionCurve, measure_retention
+from .evidence.verdict import choice_warning, input_contrasts, is_better
 from .instances import Indices, Instances, InstanceScorer, InstanceScores, ScorerFactory
 from .metric_registry import METRIC_KINDS, MetricOptions, build_metric
 from .metrics import AUPRC, AUROC, AUROC_HARD, MORTALITY_METRICS, MeanMetric, Metric, Perplexity
@@ -18,9 +22,7 @@ from .nested_selection import (
     SelectionSettings,
     select_candidate,
 )
-from .pareto import ParetoPoint, best_retaining_input, pareto_points, retention_candidates
 from .patient_folds import PatientFolds
-from .power import ChoicePower, PowerPoint, choice_power
 from .privacy import (
     ExponentialMechanism,
     PrivateChoice,
@@ -36,7 +38,6 @@ from .reporting.pareto_plot import plot_pareto
 from .reporting.power_plot import plot_power
 from .reporting.report import build_selection_report, selection_data
 from .reporting.sweeps import plot_sweeps, sweep_csv
-from .retention import RetentionCurve, measure_retention
 from .score_store import ScoreStore
 from .strategies.grid import GridSearch
 from .strategies.halving import HalvingRound, SuccessiveHalving
@@ -56,6 +57,7 @@ from .texts import Text, read_texts, text_instances, text_scorer, token_counts
 
 __all__ = [
     "ABLATION_ROWS",
+    "ANSWER_ENTROPY",
     "AUPRC",
     "AUROC",
     "AUROC_HARD",
@@ -90,6 +92,7 @@ __all__ = [
     "Perplexity",
     "PowerPoint",
     "PrivateChoice",
+    "ProxyCorrelation",
     "Range",
     "RetentionCurve",
     "ScoreStore",
@@ -115,6 +118,7 @@ __all__ = [
     "choice_power",
     "choice_warning",
     "choose_privately",
+    "correlate_proxies",
     "equal_weights_candidate",
     "input_contrasts",
     "is_better",

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from evaluator.selection.evidence.proxies import ProxyCorrelation
+from evaluator.selection.evidence.retention import RetentionCurve
 from evaluator.statistics.bootstrap import Resampling, Statistic
 from patientdx.errors import EvaluationError
 
@@ -24,7 +26,6 @@ from .estimates import (
 from .instances import Indices, Instances
 from .metrics import Metric, metric_value
 from .patient_folds import PatientFolds
-from .retention import RetentionCurve
 from .strategies.strategy import Strategy, StrategyResult
 
 BASELINE_CANDIDATES: tuple[Candidate, ...] = (
@@ -64,7 +65,7 @@ class Selection:
     each candidate is the best, on `search.shared`. `curves` has the candidates' estimates by
     metric; `unit` is the plural noun for what "patients" are: patients, queries or texts.
     `lower_is_better` is the direction of the metric. `retention` are figures that were measured
-    beside it.
+    beside it, `proxies` how far cheap figures rank the candidates alike.
     """
 
     metric: str
@@ -84,6 +85,7 @@ class Selection:
     unit: str = "patients"
     lower_is_better: bool = False
     retention: tuple[RetentionCurve, ...] = ()
+    proxies: tuple[ProxyCorrelation, ...] = ()
 
     @property
     def chosen(self) -> Candidate:

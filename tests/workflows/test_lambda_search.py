@@ -150,6 +150,11 @@ def test_retention_on_texts_is_what_a_search_by_them_measures(
         "perplexity of texts.txt",
         "perplexity of other.txt",
     ]
+    assert [proxy.name for proxy in selection.proxies] == [
+        "entropy of yes/no",
+        "perplexity of texts.txt",
+        "perplexity of other.txt",
+    ]
     assert tuning.notes["retention"] == (
         "perplexity of texts.txt (6 texts); perplexity of other.txt (2 texts)"
     )

@@ -51,6 +51,7 @@ class QuerySource:
     metric: Metric
 
     curves = ()
+    proxies = ()
 
     @classmethod
     def read(

@@ -22,6 +22,11 @@ class InstanceSource(Protocol):
         ...
 
     @property
+    def proxies(self) -> "tuple[Metric, ...]":
+        """Figures of the same scores that need no labels, whose ranking of λ is compared."""
+        ...
+
+    @property
     def instances(self) -> Instances:
         """The instances that are split into folds; sizes may be missing before a model is open."""
         ...

@@ -12,6 +12,7 @@ from evaluator.mortality.answering import answer_questions
 from evaluator.mortality.predictions import prediction_from_answers
 from evaluator.mortality.question import PAPER_QUESTION
 from evaluator.selection import (
+    ANSWER_ENTROPY,
     MORTALITY_METRICS,
     Candidate,
     CandidateEvaluator,
@@ -66,6 +67,11 @@ class StaySource:
     def curves(self) -> tuple[Metric, ...]:
         """See InstanceSource."""
         return tuple(MORTALITY_METRICS.values())
+
+    @property
+    def proxies(self) -> tuple[Metric, ...]:
+        """See InstanceSource."""
+        return (ANSWER_ENTROPY,)
 
     @property
     def instances(self) -> Instances:

@@ -35,6 +35,7 @@ class TextSource:
     metric: Metric
 
     curves = ()
+    proxies = ()
 
     @classmethod
     def read(cls, path: Path | str, metric: str | None = None) -> "TextSource":

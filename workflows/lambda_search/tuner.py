@@ -16,6 +16,7 @@ from evaluator.selection import (
     Selection,
     SelectionSettings,
     choose_privately,
+    correlate_proxies,
     model_card_remarks,
     parse_epsilon,
     private_record,
@@ -123,7 +124,15 @@ class MergeTuner:
             curves = [
                 measure.measure(live, candidates, settings.resampling) for measure in measures
             ]
-            selection = replace(selection, retention=tuple(curves))
+        proxies = correlate_proxies(
+            evaluator,
+            self.source.metric,
+            selection.search,
+            self.source.proxies,
+            curves,
+            settings.resampling,
+        )
+        selection = replace(selection, retention=tuple(curves), proxies=proxies)
         methods = method or ", ".join(models.methods)
         self.monitor.notice(
             f"{models.name} ({methods}): λ = {selection.chosen}, {self.source.metric.name} "

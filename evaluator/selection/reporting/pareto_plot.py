@@ -11,9 +11,9 @@ from evaluator.reporting.figure_style import PLOT_METADATA, figure_style, plot_f
 from evaluator.reporting.point_labels import label_points
 from evaluator.reporting.text_table import one_line
 from evaluator.selection.candidates import Candidate
+from evaluator.selection.evidence.pareto import ParetoPoint, pareto_points
+from evaluator.selection.evidence.retention import RetentionCurve
 from evaluator.selection.nested_selection import Selection
-from evaluator.selection.pareto import ParetoPoint, pareto_points
-from evaluator.selection.retention import RetentionCurve
 from patientdx.capabilities import require_package
 from patientdx.errors import EvaluationError
 from patientdx.formats import atomic_writer

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from evaluator.reporting.figure_style import PLOT_METADATA, figure_style, plot_format
 from evaluator.reporting.text_table import one_line
+from evaluator.selection.evidence.power import ChoicePower, choice_power
 from evaluator.selection.nested_selection import Selection
-from evaluator.selection.power import ChoicePower, choice_power
 from evaluator.statistics.power import TARGET_POWER, PairedPower
 from patientdx.capabilities import require_package
 from patientdx.errors import EvaluationError

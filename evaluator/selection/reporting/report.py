@@ -7,13 +7,14 @@ from evaluator.reporting.documents import Document, DocumentPart
 from evaluator.reporting.text_table import TextTable, one_line
 from evaluator.selection.contrasts import Contrast
 from evaluator.selection.estimates import CandidateEstimate
-from evaluator.selection.evidence import choice_warning, input_contrasts
+from evaluator.selection.evidence.power import choice_power, power_data
+from evaluator.selection.evidence.verdict import choice_warning, input_contrasts
 from evaluator.selection.nested_selection import Selection
-from evaluator.selection.power import choice_power, power_data
 from evaluator.selection.privacy import bits_leaked
 from patientdx.errors import EvaluationError
 
 from .estimate_format import estimate_data, format_estimate
+from .proxy_tables import proxy_data, proxy_part
 from .retention_tables import retention_data, retention_part
 
 _CHOICE = (
@@ -54,6 +55,7 @@ def build_selection_report(
             for pair, selection in selections.items()
             for curve in selection.retention
         ),
+        *([proxy_part(selections)] if any(known.proxies for known in selections.values()) else []),
     ]
     resampling = first.resampling
     method = (
@@ -90,6 +92,7 @@ def selection_data(selection: Selection) -> dict[str, Any]:
         "warning": choice_warning(selection),
         "power": power_data(choice_power(selection)),
         "retention": [retention_data(selection, curve) for curve in selection.retention],
+        "proxies": [proxy_data(proxy) for proxy in selection.proxies],
         "wins": [
             {"candidate": dict(candidate.values), "share": share}
             for candidate, share in selection.wins.items()

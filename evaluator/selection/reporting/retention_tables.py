@@ -4,9 +4,9 @@ from typing import Any
 
 from evaluator.reporting.documents import DocumentPart
 from evaluator.reporting.text_table import TextTable, one_line
+from evaluator.selection.evidence.pareto import best_retaining_input, pareto_points
+from evaluator.selection.evidence.retention import RetentionCurve
 from evaluator.selection.nested_selection import Selection
-from evaluator.selection.pareto import best_retaining_input, pareto_points
-from evaluator.selection.retention import RetentionCurve
 
 from .estimate_format import estimate_data, format_estimate
 

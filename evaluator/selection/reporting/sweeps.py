@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from evaluator.reporting.figure_style import PLOT_METADATA, figure_style, plot_format
 from evaluator.reporting.text_table import one_line
 from evaluator.selection.estimates import CandidateEstimate
-from evaluator.selection.evidence import chance_level
+from evaluator.selection.evidence.verdict import chance_level
 from evaluator.selection.nested_selection import Selection
 from patientdx.capabilities import require_package
 from patientdx.errors import EvaluationError

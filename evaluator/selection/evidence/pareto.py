@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .candidates import Candidate
-from .estimates import Estimate
-from .nested_selection import Selection
+from evaluator.selection.candidates import Candidate
+from evaluator.selection.estimates import Estimate
+from evaluator.selection.nested_selection import Selection
+
 from .retention import RetentionCurve
 
 

@@ -6,9 +6,9 @@ has no test by an interval of the difference that excludes 0. (Berger 1982: a te
 several hypotheses are false needs no further correction.)
 """
 
-from .contrasts import Contrast
-from .metrics import AUPRC, AUROC, AUROC_HARD
-from .nested_selection import Selection
+from evaluator.selection.contrasts import Contrast
+from evaluator.selection.metrics import AUPRC, AUROC, AUROC_HARD
+from evaluator.selection.nested_selection import Selection
 
 
 def input_contrasts(selection: Selection) -> list[Contrast]:

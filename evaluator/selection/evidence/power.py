@@ -4,10 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from evaluator.selection.candidates import Candidate
+from evaluator.selection.nested_selection import Selection
 from evaluator.statistics.power import TARGET_POWER, PairedPower
-
-from .candidates import Candidate
-from .nested_selection import Selection
 
 CURVE_POINTS = 13
 """Points of the curve in data files; figures draw more."""

@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from evaluator.selection.candidate_evaluator import CandidateEvaluator
+from evaluator.selection.candidates import Candidate
+from evaluator.selection.estimates import CandidateEstimate, Estimate, estimate_candidate
+from evaluator.selection.metrics import Metric
 from evaluator.statistics.bootstrap import Resampling
-
-from .candidate_evaluator import CandidateEvaluator
-from .candidates import Candidate
-from .estimates import CandidateEstimate, Estimate, estimate_candidate
-from .metrics import Metric
 
 
 @dataclass(frozen=True)
