@@ -43,7 +43,12 @@ def save_pieces(folder: Path, kind: str = "bpe", **options: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     text = folder / "text.txt"
     text.write_text("\n".join(LINES * 50), "utf-8")
-    settings = {"vocab_size": 80, "model_type": kind, "hard_vocab_limit": False, "minloglevel": 3}
+    settings: dict[str, Any] = {
+        "vocab_size": 80,
+        "model_type": kind,
+        "hard_vocab_limit": False,
+        "minloglevel": 3,
+    }
     sentencepiece.SentencePieceTrainer.train(
         input=str(text), model_prefix=str(folder / "tokenizer"), **(settings | options)
     )
