@@ -5,6 +5,7 @@ vocabulary; tokenizer.json lists the merges in order instead. The two are the sa
 has all its merges, next to each other: then a token's score is minus the place of its merges.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -108,23 +109,24 @@ def _describe(table: TokenTable, rows: int, *, prefix: bool) -> Metadata:
 def _scores_of_merges(
     vocabulary: Mapping[str, int], merges: Sequence[tuple[str, ...]], whole: set[str]
 ) -> dict[int, float]:
-    """Scores by id. Raises MergeError where scores cannot stand for the merges."""
+    """Scores by id. Raises MergeError where scores cannot stand for the merges.
+
+    `whole` are tokens that are found before: no merge begins with them.
+    """
     places: dict[str, int] = {}
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     last = ""
     for left, right in merges:
         union = left + right
         if union != last and union in places:
             raise _unlike("the merges of a token are apart")
         places.setdefault(union, len(places))
-        counts[union] = counts.get(union, 0) + 1
+        counts[union] += not {left, right} & whole
         last = union
-    for token in vocabulary:
-        if token in _BYTES or token in whole:
-            continue
-        splits = range(1, len(token))
-        possible = sum(token[:i] in vocabulary and token[i:] in vocabulary for i in splits)
-        if possible != counts.get(token, 0):
+    parts = vocabulary.keys() - whole
+    for token in parts - _BYTES:
+        possible = sum(token[:i] in parts and token[i:] in parts for i in range(1, len(token)))
+        if possible != counts[token]:
             raise _unlike(f"the merges of `{token}` are not all there")
     return {vocabulary[token]: -float(place) for token, place in places.items()}
 

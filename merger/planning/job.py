@@ -159,8 +159,7 @@ def _plan_gguf(job: MergeJob, prepared: PreparedMerge) -> PreparedMerge:
             for name in agreement.names
         }
         config = output_config(config, agreement, None)
-    tokenizer = job.folders[job.recipe.base]
-    plan = plan_gguf(config, tensors, tokenizer, job.gguf, tokenizer.name)
+    plan = plan_gguf(config, tensors, base.folder, job.gguf, base.folder.name)
     choose_encoder(plan)  # which may be missing
     return replace(prepared, gguf=plan, remarks=(*prepared.remarks, *plan.remarks))
 

@@ -1,6 +1,5 @@
 """Little random models of the families that are written as GGUF, with tokenizers of each kind."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -69,30 +68,80 @@ def save_model(folder: Path, name: str, words: Any, *, seed: int = 0, **settings
     return folder
 
 
-def byte_level(regex: str | None = None, **settings: Any) -> Any:
-    """Byte-level BPE with the words of GPT-2, or those of a regular expression."""
-    from tokenizers import Regex, Tokenizer, pre_tokenizers
-
-    words = tiny_models.tokenizer()
-    if regex is not None:
-        state = json.loads(words.backend_tokenizer.to_str())
-        inner = Tokenizer.from_str(json.dumps(state))
-        inner.pre_tokenizer = pre_tokenizers.Sequence(
-            [
-                pre_tokenizers.Split(Regex(regex), "isolated"),
-                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-            ]
-        )
-        words = _wrap(inner, **settings)
-    return words
+TEXTS = (
+    "The patient, aged 67, had fever (39.5 degrees) for 12345 days; it's NOT what we'd like.",
+    "Pain in the chest\n\n\n  and   chills\t\ttoday.\r\nDon'T you'LL?",
+    "Die Überweisung für Straße 7½: à bientôt, ñandú - naïve",
+    "患者发烧 3 天。 Пациент болен 😀 café",
+    "2024-01-31T12:00:00 1,000.50 mg/dl ((x)) ... !!! ??",
+) * 4
+"""Texts to train tokenizers on."""
 
 
-def _wrap(inner: Any, **settings: Any) -> Any:
+def byte_level(
+    *steps: Any, ignore_merges: bool = False, normalizer: Any = None, size: int = 600
+) -> Any:
+    """Byte-level BPE with the steps of a pre-tokenizer; with GPT-2's words if there are none."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    inner = Tokenizer(models.BPE(ignore_merges=ignore_merges))
+    if normalizer is not None:
+        inner.normalizer = normalizer
+    words = steps or (pre_tokenizers.ByteLevel(add_prefix_space=False),)
+    inner.pre_tokenizer = pre_tokenizers.Sequence(list(words)) if steps else words[0]
+    inner.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=tiny_models.SPECIAL,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    inner.train_from_iterator([*TEXTS, *[tiny_models.WORDS] * 20], trainer)
+    bos, _, eos, unk = tiny_models.SPECIAL
+    return wrap(inner, bos_token=bos, eos_token=eos, unk_token=unk)
+
+
+def regex_steps(regex: str) -> list[Any]:
+    """The steps of a pre-tokenizer that cuts texts by a regular expression."""
+    from tokenizers import Regex, pre_tokenizers
+
+    return [
+        pre_tokenizers.Split(Regex(regex), "isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+    ]
+
+
+def wrap(inner: Any, **tokens: Any) -> Any:
+    """A tokenizer of transformers with a chat template."""
     from transformers import PreTrainedTokenizerFast
 
-    bos, eos, unk = tiny_models.SPECIAL[0], tiny_models.SPECIAL[2], tiny_models.SPECIAL[3]
-    words = PreTrainedTokenizerFast(
-        tokenizer_object=inner, bos_token=bos, eos_token=eos, unk_token=unk, **settings
-    )
+    words = PreTrainedTokenizerFast(tokenizer_object=inner, **tokens)
     words.chat_template = tiny_models.TEMPLATE
     return words
+
+
+def save_sentencepiece(folder: Path, **options: Any) -> Path:
+    """tokenizer.model of BPE of SentencePiece, as Llama 2 has it, in a new folder."""
+    import sentencepiece
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "texts.txt").write_text("\n".join(TEXTS), encoding="utf-8")
+    settings: dict[str, Any] = {
+        "model_type": "bpe",
+        "vocab_size": 420,
+        "byte_fallback": True,
+        "character_coverage": 0.98,
+        "normalization_rule_name": "identity",
+        "remove_extra_whitespaces": False,
+        "split_digits": True,
+        "allow_whitespace_only_pieces": True,
+        "minloglevel": 2,
+    }
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(folder / "texts.txt"),
+        model_prefix=str(folder / "tokenizer"),
+        **{**settings, **options},
+    )
+    (folder / "texts.txt").unlink()
+    (folder / "tokenizer.vocab").unlink()
+    return folder / "tokenizer.model"
