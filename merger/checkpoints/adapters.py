@@ -22,6 +22,7 @@ from merger.kernels.numpy_kernels import unpack
 from patientdx.errors import InputError, MergeError
 from patientdx.storage.file_digests import hash_file
 
+from .adapter_names import match_adapted_tensors
 from .adapter_vocabulary import (
     adapted_companion_files,
     adapted_config,
@@ -90,6 +91,9 @@ def apply_adapter(base: Checkpoint, adapter: Path, into: Path) -> Checkpoint:
     that belongs to another model.
     """
     deltas, replaced = _read_adapter(adapter)
+    names = match_adapted_tensors([*deltas, *replaced], base.tensors)
+    deltas = {names[name]: delta for name, delta in deltas.items()}
+    replaced = {names[name]: weight for name, weight in replaced.items()}
     _drop_copy_of_embeddings(base, replaced)
     _check(base, adapter, deltas, replaced)
     shapes = {name: weight.shape for name, weight in replaced.items()}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from merger.checkpoints.headers import TensorInfo
 
 VOCABULARY_TENSOR = re.compile(
-    r"(?:^|\.)(?:embed_tokens|lm_head|wte|embed_in|embed_out|word_embeddings)\."
+    r"(?:^|\.)(?:embed_tokens|lm_head|wte|embed_in|embed_out|word_embeddings)\.(?:weight|bias)$"
 )
 """Matches the names of tensors that have one row per token."""
 

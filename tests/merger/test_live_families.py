@@ -11,8 +11,9 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from live_merges import plan_of, same_bits
-from tiny_families import change_tensors, save_family_pair
+from tiny_families import change_tensors, save_family_pair, vocabulary
 
+from merger.checkpoints.checkpoint import Checkpoint
 from merger.engines.stream import write_merge
 from merger.live import loading
 from merger.live.live_parameters import find_live_parameters
@@ -21,6 +22,7 @@ from merger.live.merged_model import MergedModel
 from merger.live.torch_weights import DeviceWeights
 from merger.methods.method import TensorWeights
 from merger.methods.registry import compute_sum
+from merger.planning.input_checks import check_inputs
 from merger.planning.merge_plan import MergePlan
 from patientdx.errors import MergeError, ModelError
 from patientdx.models.settings import DType, ModelSettings
@@ -161,6 +163,15 @@ def test_what_cannot_be_merged_in_memory_is_refused_before_any_work(
     with pytest.raises((MergeError, ModelError), match=message) as refused:
         MergedModel.load(plan_of(folders))
     assert refused.value.hint
+
+
+def test_a_head_with_a_dense_layer_has_no_rows_of_tokens_there(tmp_path: Path) -> None:
+    """RoBERTa's `lm_head.dense.weight` is as wide as the model, whatever the vocabulary."""
+    inputs = [Checkpoint.open(folder) for folder in save_family_pair(tmp_path, "roberta")]
+    agreement = check_inputs(inputs, ["a", "b"], 0)
+    shape = inputs[0].tensors["lm_head.dense.weight"].shape
+    assert agreement.shape("lm_head.dense.weight", shape) == shape == (64, 64)
+    assert agreement.rows == vocabulary()
 
 
 def test_experts_of_another_shape_are_refused(tmp_path: Path) -> None:
