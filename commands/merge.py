@@ -1,5 +1,6 @@
 """`merge`: two or more models into one, by a recipe, a preset or on the command line."""
 
+import math
 import shlex
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from workflows.merges import merge as merge_models
 from workflows.wording import count_noun
 
 from . import options
+from .merge_arguments import check_arguments
 
 if TYPE_CHECKING:
     from merger.execution import MergeResult
@@ -85,18 +87,14 @@ class RecipeOptions:
         ),
     ] = None
 
-    def source(self, models: list[str]) -> MergeSource:
+    def source(self, models: list[str], into: Path | None) -> MergeSource:
         """The merge that the options name. Raises UsageError where they name none."""
+        check_arguments(models, into, self.method, self.preset)
         if self.method:
             return self._two_models(models, self.method)
         if self.preset:
             return PresetMerge(self.preset, tuple(models))
-        if len(models) == 1:
-            return Path(models[0])
-        raise UsageError(
-            "a recipe, --preset or --method is needed",
-            hint="patientdx merge --method slerp --weight 0.4 A B --into OUT",
-        )
+        return Path(models[0])
 
     def _two_models(self, models: list[str], method: str) -> TwoModelMerge:
         if len(models) != 2:
@@ -156,7 +154,8 @@ class EngineOptions:
 
 
 ShardSize = Annotated[
-    float, typer.Option("--shard-size", min=0.001, help="Gigabytes of each file of weights.")
+    float,
+    typer.Option("--shard-size", min=0.001, max=1e6, help="Gigabytes of each file of weights."),
 ]
 _RECIPE = frozenset({"models", "method", "weight", "preset", "dtype", "seed", "quiet"})
 _CHECK = _RECIPE | {"into", "engine", "allow_unsound", "allow_fetch", "hub", "gguf", "as_json"}
@@ -204,7 +203,7 @@ def merge(
     if verify is not None:
         _verify(verify, models or [], output)
         return
-    wanted = resolve_merge(recipe.source(models or []), recipe.weight, recipe.seed)
+    wanted = resolve_merge(recipe.source(models or [], into), recipe.weight, recipe.seed)
     if show_recipe:
         output.lines([wanted.recipe.text.rstrip()])
     elif check or dry_run:
@@ -213,6 +212,8 @@ def merge(
     elif into is None:
         raise UsageError("no folder named to merge into", hint="give --into FOLDER")
     else:
+        if math.isnan(shard_size):
+            raise UsageError("--shard-size is a number of gigabytes, not nan")
         size = int(shard_size * 1e9)
         result = merge_models(wanted, into, shard_size=size, monitor=output, **engine.arguments())
         _show_result(result, output)

@@ -26,6 +26,7 @@ Engine = Literal["stream", "mergekit"]
 GgufType = Literal["Q8_0", "Q4_K_M", "F16"]
 SHARD_SIZE = 5_000_000_000
 """Bytes of a file of weights."""
+_LARGEST_SHARD = 10**15  # a million gigabytes
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ def merge(
     from merger.execution import merge as merge_job
 
     into = Path(into)
+    _check_shard_size(shard_size)
     resolved = resolve_merge(recipe, weight, seed)
     job = prepare_job(resolved, settings, monitor)
     command = [resolved.command, "--into", shlex.quote(str(into))]
@@ -103,6 +105,15 @@ def merge(
     for remark in result.remarks:
         monitor.notice(f"note: {remark}")
     return result
+
+
+def _check_shard_size(nbytes: int) -> None:
+    """Raises UsageError unless the size of a file is a whole number of bytes in sensible bounds."""
+    if not isinstance(nbytes, int) or not 1 <= nbytes <= _LARGEST_SHARD:
+        raise UsageError(
+            f"shard_size is a number of bytes from 1 to {_LARGEST_SHARD}, not {nbytes}",
+            hint="5_000_000_000 is that of MergeKit",
+        )
 
 
 def check_merge(

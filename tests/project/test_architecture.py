@@ -174,7 +174,7 @@ def runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
 
 def test_workflows_print_nothing_and_commands_do_not_import_commands() -> None:
     shared = {"options", "model_options", "query_options", "report_options", "hits"}
-    shared |= {"cohort_options", "tune_merge_options"}
+    shared |= {"cohort_options", "merge_arguments", "tune_merge_options"}
     for path in (ROOT / "commands").glob("*.py"):
         for level, module in imports(TREES[path]):
             if level == 1 and module:
