@@ -12,6 +12,7 @@ from patientdx.storage.file_digests import hash_file
 
 from .checkpoints.adapters import adapter_digest
 from .checkpoints.checkpoint import Checkpoint
+from .checkpoints.companion_files import is_optional
 from .checkpoints.headers import read_header
 from .execution import Progress, run_merge
 from .metadata.provenance import PROVENANCE_FILE, InputFacts, Provenance, read_provenance
@@ -130,6 +131,7 @@ def _scratch_folder(folder: Path) -> Iterator[Path]:
 def _compare_folders(provenance: Provenance, folder: Path, repeated: Path) -> Verification:
     names = {path.name for path in repeated.iterdir()}
     names |= {path.name for path in folder.iterdir() if path.suffix in {".safetensors", ".json"}}
+    names -= {name for name in names if is_optional(name) and not (folder / name).exists()}
     same: list[str] = []
     different: list[str] = []
     unknown: list[str] = []

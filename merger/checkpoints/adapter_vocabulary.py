@@ -11,7 +11,7 @@ from typing import Any
 from patientdx.errors import MergeError
 
 from .checkpoint import Checkpoint
-from .companion_files import GENERATION_CONFIG, read_companion_files, read_tokenizer_files
+from .companion_files import read_companion_files, read_tokenizer_files
 
 _ROWS = "vocab_size"
 
@@ -62,7 +62,8 @@ def adapted_companion_files(base: Checkpoint, adapter: Path, whole: Shapes) -> d
     own = read_tokenizer_files(adapter) if saves_rows else {}
     if not own:
         return files
-    return own | {name: content for name, content in files.items() if name == GENERATION_CONFIG}
+    replaced = read_tokenizer_files(base.folder)
+    return own | {name: content for name, content in files.items() if name not in replaced}
 
 
 def _part_with_rows(config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,5 +1,6 @@
-"""The files beside the weights that a merge takes from its base: tokenizer and generation."""
+"""The files beside the weights that a merge takes from its base: tokenizer, generation, images."""
 
+from fnmatch import fnmatch
 from pathlib import Path
 
 from patientdx.errors import MergeError
@@ -15,14 +16,27 @@ TOKENIZER_FILES = (
 
 GENERATION_CONFIG = "generation_config.json"
 _TIKTOKEN = "*.tiktoken"
+_PROCESSORS = (
+    "preprocessor_config.json",
+    "processor_config.json",
+    "video_preprocessor_config.json",
+)
+# Merges of before these files were copied hold a tokenizer.json in their place, or none of them.
+_COPIED_LATER = ("tekken.json", _TIKTOKEN, "*.model", "*.spm", *_PROCESSORS)
 _LARGEST = 1 << 28  # bytes
 
 
 def read_companion_files(folder: Path) -> dict[str, bytes]:
     """Contents of these files by name, as far as they exist. Raises MergeError if unreadable."""
-    generation = folder / GENERATION_CONFIG
-    files = {generation.name: _read(generation)} if generation.is_file() else {}
-    return read_tokenizer_files(folder) | files
+    paths = [folder / name for name in (GENERATION_CONFIG, *_PROCESSORS)]
+    return read_tokenizer_files(folder) | {
+        path.name: _read(path) for path in paths if path.is_file()
+    }
+
+
+def is_optional(name: str) -> bool:
+    """Whether a merge of an earlier version may lack a file that a new one copies from the base."""
+    return name != "tokenizer.model" and any(fnmatch(name, form) for form in _COPIED_LATER)
 
 
 def read_tokenizer_files(folder: Path) -> dict[str, bytes]:

@@ -30,8 +30,7 @@ def check_tokenizers(
     base = recipe.inputs.index(recipe.base)
     vocabularies = [read_vocabulary(checkpoint.folder, checkpoint.config) for checkpoint in inputs]
     if set(TOKENIZER_KEYS) & set(recipe.mergekit_keys):
-        _check_aligned(recipe, names, vocabularies)
-        return []
+        return _check_aligned(recipe, names, vocabularies)
     rows = [_vocabulary_rows(checkpoint) for checkpoint in inputs]
     if not all(rows):
         return tokenizer_remarks(names, vocabularies, base)
@@ -57,7 +56,8 @@ def find_chat_template(recipe: MergeRecipe, inputs: Sequence["Checkpoint"]) -> s
 
 def _check_aligned(
     recipe: MergeRecipe, names: Sequence[str], vocabularies: Sequence[Vocabulary]
-) -> None:
+) -> list[str]:
+    """A remark on tokens of the chosen tokenizer that no input has. Raises MergeError."""
     for name, vocabulary in zip(names, vocabularies, strict=True):
         if not vocabulary.has_files:
             raise MergeError(
@@ -65,12 +65,19 @@ def _check_aligned(
                 hint="copy the tokenizer that it was trained with into its folder",
             )
     source = _tokenizer_source(recipe)
-    known = {"union", "base", *map(str, recipe.inputs)}
-    if isinstance(source, str) and source not in known and not Path(source).is_dir():
+    if not isinstance(source, str) or source in {"union", "base", *map(str, recipe.inputs)}:
+        return []
+    if not Path(source).is_dir():
         raise MergeError(
             f"the tokenizer is to be that of {source}, which is neither an input nor a folder",
             hint="name one of the inputs, `base` or `union`",
         )
+    tokens = set((read_vocabulary(Path(source), {}).tokens or {}).values())
+    for vocabulary in vocabularies:
+        tokens -= set((vocabulary.tokens or {}).values())
+    if not tokens:
+        return []
+    return [f"{len(tokens):,} tokens of {source} are in no input, so their rows are zero"]
 
 
 def _tokenizer_source(recipe: MergeRecipe) -> Any:

@@ -46,12 +46,17 @@ class BuiltTokenizer:
         self._after = read_vocabulary(written, {})
 
     def files(self, template: str) -> dict[str, bytes]:
-        """The files to write beside MergeKit's: the base's generation settings, a chat template.
+        """The files to write beside MergeKit's: the base's settings, and a chat template.
 
-        No other tokenizer file of the base is among them.
+        No tokenizer file of the base is among them.
         """
-        files = {}
-        if (self._base / GENERATION_CONFIG).is_file():
+        replaced = read_tokenizer_files(self._base)
+        files = {
+            name: content
+            for name, content in read_companion_files(self._base).items()
+            if name not in replaced
+        }
+        if GENERATION_CONFIG in files:
             settings = read_json(self._base / GENERATION_CONFIG)
             files[GENERATION_CONFIG] = _to_json(self.realign(settings))
         if template:

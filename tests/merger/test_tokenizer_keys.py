@@ -59,8 +59,9 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def merged(a: Path, b: Path, into: Path, more: str, method: str = "linear") -> MergeResult:
     """The mean of two models, by a recipe with further keys."""
     half = "    parameters: {weight: 0.5}\n"
+    own = half if method == "linear" else ""
     recipe = parse_recipe(
-        f"models:\n  - model: {a}\n{half}  - model: {b}\n{half}merge_method: {method}\n"
+        f"models:\n  - model: {a}\n{own}  - model: {b}\n{half}merge_method: {method}\n"
         f"base_model: {a}\n{more}"
     )
     folders = {ref: a if str(ref) == str(a) else b for ref in recipe.inputs}
@@ -168,7 +169,7 @@ MERGES = [
     ("linear", ""),
     ("slerp", ""),
     ("linear", "tokenizer_source: base\n"),
-    ("task_arithmetic", "dtype: bfloat16\n"),
+    ("ties", "dtype: bfloat16\n"),
 ]
 
 
@@ -281,3 +282,50 @@ def test_a_base_without_tokenizer_is_reported_with_the_input_that_has_one(
     assert f"{bare} has no tokenizer to compare" in other_way.remarks
     both = save_mistral_like(tmp_path / "model", chatml=False, fast=False)
     assert "could not be compared" not in str(merged(plain, both, tmp_path / "all", "").remarks)
+
+
+def test_tokens_of_a_folder_that_no_input_has_are_reported(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder = save_pieces(tmp_path / "words")
+    size = read_vocabulary(folder, {}).size
+    add_tokens(folder, {"<a>": size, "<b>": size + 1, CHATML[0]: size + 2}, "decoder")
+    done = merged(*pair, tmp_path / "out", f"tokenizer_source: {folder}\n")
+    assert f"2 tokens of {folder} are in no input, so their rows are zero" in done.remarks
+    rows = tensors(tmp_path / "out")["lm_head.weight"]
+    assert not rows[size : size + 2].any()
+    assert rows[size + 2].any()
+
+
+def test_files_that_earlier_merges_lack_are_no_difference(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    chat, plain = pair
+    for folder in (chat, plain):
+        write_json(folder / "processor_config.json", {})
+    try:
+        merged(chat, plain, tmp_path / "out", "")
+    finally:
+        for folder in (chat, plain):
+            (folder / "processor_config.json").unlink()
+    assert (tmp_path / "out" / "processor_config.json").exists()
+    assert verify_merge(tmp_path / "out").different == ("processor_config.json",)
+    (tmp_path / "out" / "processor_config.json").unlink()
+    write_json(chat / "processor_config.json", {})
+    assert not verify_merge(tmp_path / "out").different
+    (chat / "processor_config.json").unlink()
+
+
+def test_a_live_merge_speaks_by_the_template_of_the_recipe(pair: tuple[Path, Path]) -> None:
+    from merger.live.merged_model import MergedModel
+
+    plain = pair[1]
+    recipe = parse_recipe(
+        f"models:\n  - model: {plain}\n    parameters: {{weight: 1}}\nmerge_method: linear\n"
+        f"chat_template: {json.dumps(TEMPLATE)}\n"
+    )
+    model = MergedModel.from_recipe(recipe)
+    try:
+        assert model.tokenizer.chat_template == TEMPLATE
+    finally:
+        model.close()
