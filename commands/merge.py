@@ -14,6 +14,7 @@ from patientdx.errors import MergeError, UsageError
 from workflows.merge_recipes import (
     MergeSource,
     PresetMerge,
+    TaskArithmeticMerge,
     TwoModelMerge,
     resolve_merge,
 )
@@ -57,12 +58,25 @@ class RecipeOptions:
     """Which merge is wanted, beside the models."""
 
     method: Annotated[
-        str | None, typer.Option("--method", help="Merge two models by slerp or linear.")
+        str | None,
+        typer.Option(
+            "--method",
+            help="Merge two models by slerp or linear, or models on a --base by task_arithmetic.",
+        ),
+    ] = None
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--base",
+            help="The model that the others were trained from, for task_arithmetic.",
+        ),
     ] = None
     weight: Annotated[
         float | None,
         typer.Option(
-            "--weight", help="MergeKit's t: 0 is the first model (the base), 1 the second."
+            "--weight",
+            help="MergeKit's t: 0 is the first model (the base), 1 the second. With --base, the "
+            "factor of every difference from it.",
         ),
     ] = None
     preset: Annotated[
@@ -89,14 +103,22 @@ class RecipeOptions:
 
     def source(self, models: list[str], into: Path | None) -> MergeSource:
         """The merge that the options name. Raises UsageError where they name none."""
-        check_arguments(models, into, self.method, self.preset)
+        if self.base is None:
+            check_arguments(models, into, self.method, self.preset)
         if self.method:
-            return self._two_models(models, self.method)
+            return self._named_models(models, self.method)
         if self.preset:
             return PresetMerge(self.preset, tuple(models))
         return Path(models[0])
 
-    def _two_models(self, models: list[str], method: str) -> TwoModelMerge:
+    def _named_models(self, models: list[str], method: str) -> MergeSource:
+        if self.base is not None:
+            return self._models_on_base(models, method, self.base)
+        if _needs_base(method):
+            raise UsageError(
+                f"{method} needs a --base, the model that the others were trained from",
+                hint=f"patientdx merge --method {method} --base B --weight 0.4 A C",
+            )
         if len(models) != 2:
             raise UsageError(
                 f"--method merges two models, and {len(models)} are named",
@@ -107,6 +129,20 @@ class RecipeOptions:
                 "no --weight named", hint="0 is the first model, 1 the second: --weight 0.4"
             )
         return TwoModelMerge(models[0], models[1], self.weight, method, self.dtype)
+
+    def _models_on_base(self, models: list[str], method: str, base: str) -> TaskArithmeticMerge:
+        if not models:
+            raise UsageError("no model named but the base", hint="name one or more: A C")
+        if self.weight is None:
+            raise UsageError("no --weight named", hint="0 is the base: --weight 0.4")
+        return TaskArithmeticMerge(base, models, self.weight, method, self.dtype)
+
+
+def _needs_base(method: str) -> bool:
+    from merger.methods.registry import find_method
+
+    known = find_method(method)
+    return known is not None and known.sums_deltas
 
 
 @dataclass(frozen=True)
@@ -157,7 +193,7 @@ ShardSize = Annotated[
     float,
     typer.Option("--shard-size", min=0.001, max=1e6, help="Gigabytes of each file of weights."),
 ]
-_RECIPE = frozenset({"models", "method", "weight", "preset", "dtype", "seed", "quiet"})
+_RECIPE = frozenset({"models", "method", "base", "weight", "preset", "dtype", "seed", "quiet"})
 _CHECK = _RECIPE | {"into", "engine", "allow_unsound", "allow_fetch", "hub", "gguf", "as_json"}
 
 
@@ -173,6 +209,7 @@ def _may_fetch(values: Any) -> bool:
     Mode("show_recipe", _RECIPE),
     Mode("check", _CHECK),
     Mode("dry_run", _CHECK),
+    Needs(("base",), is_set("method"), "--base goes with --method task_arithmetic"),
     Needs(("dtype",), is_set("method"), "--dtype goes with --method; a recipe has its own `dtype`"),
     Needs(("hub",), _may_fetch, "--hub goes with --allow-fetch"),
 )

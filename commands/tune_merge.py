@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from console.option_groups import Needs, command, is_set
+from console.option_groups import Excludes, Needs, command, is_set
 from patientdx.errors import UsageError
 
 from . import options
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 Models = Annotated[
     list[str] | None,
     typer.Argument(
-        help="A recipe (MergeKit YAML), or two models, Math first; with optuna also more models.",
+        help="A recipe (MergeKit YAML), or two models, Math first; with optuna also more models; "
+        "with --base one or more.",
         show_default=False,
     ),
 ]
@@ -41,7 +42,7 @@ Epsilon = Annotated[
 
 
 def _uses_method(values: Any) -> bool:
-    return len(values["models"] or ()) != 1 or bool(values["pair"])
+    return len(values["models"] or ()) != 1 or bool(values["pair"]) or values["base"] is not None
 
 
 _JUDGED = is_set("data", "queries", "qrels")
@@ -51,6 +52,8 @@ _PRIVATE = "--epsilon shows the choice of one pair, and nothing else"
 
 @command(
     Needs(("method",), _uses_method, "a recipe has its own method"),
+    Excludes(("base", "pair")),
+    Needs(("max_lambda",), is_set("base"), "--max-lambda goes with --base"),
     Needs(("sections", "sample"), is_set("cohort"), "--sections and --sample go with --cohort"),
     Needs(("split",), is_set("data"), "--split goes with --data"),
     Needs(("index", "system", "depth"), _JUDGED, "name judged queries: --data ReCDS"),
@@ -82,7 +85,8 @@ def tune_merge(
 ) -> None:
     """Choose λ on one part of the patients, judge it on the other; nothing is trained.
 
-    λ is MergeKit's t: 0 is the first model, 1 the second. Answers are kept as they come, so that
+    λ is MergeKit's t: 0 is the first model, 1 the second; with --base, 0 is the base and λ the
+    factor of the differences of all other models from it. Answers are kept as they come, so that
     a command that was killed goes on where it stopped.
 
     Example:

@@ -36,11 +36,19 @@ class ModelSetOptions:
         typer.Option(
             "--method",
             help="Method of merging: slerp, linear, and multislerp for more than two models "
-            "(default: slerp, or linear for more than two); a list has optuna choose. A recipe "
-            "has its own.",
+            "(default: slerp, or linear for more than two); a list has optuna choose. With --base "
+            "it is task_arithmetic. A recipe has its own.",
             show_default=False,
         ),
     ] = ""
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--base",
+            help="The model that the others were trained from: λ weighs their differences from it. "
+            "Grid and halving search one λ for all models, optuna one for each.",
+        ),
+    ] = None
 
     def model_sets(self, models: list[str]) -> "list[ModelSet]":
         """All models that are merged, the first ones first. Raises UsageError for none."""
@@ -48,7 +56,9 @@ class ModelSetOptions:
 
         methods = tuple(name.strip() for name in self.method.split(",")) if self.method else ()
         sets = []
-        if len(models) == 1:
+        if self.base is not None:
+            sets.append(ModelSet.from_models(models, methods, base=self.base))
+        elif len(models) == 1:
             sets.append(ModelSet.from_recipe(Path(models[0])))
         elif models:
             sets.append(ModelSet.from_models(models, methods))
@@ -179,6 +189,15 @@ class SearchOptions:
     step: Annotated[float, typer.Option("--step", help="Grid spacing of λ (grid and halving).")] = (
         0.1
     )
+    max_lambda: Annotated[
+        float,
+        typer.Option(
+            "--max-lambda",
+            min=1,
+            help="Highest λ that is tried, with --base: beyond 1 more than the whole differences "
+            "are added.",
+        ),
+    ] = 1.0
     share: Annotated[
         float, typer.Option("--share", help="Share of the grid's scores that halving spends.")
     ] = 0.3
@@ -214,6 +233,7 @@ class SearchOptions:
             self.folds,
             self.resamples,
             self.seed,
+            self.max_lambda,
         )
 
 
@@ -288,6 +308,8 @@ class TuningFileOptions:
 
         if self.plot or self.curve or self.ablation:
             check_single_lambda(search, model_sets)
+        if self.ablation and any(models.has_base for models in model_sets):
+            raise UsageError("the ablation table is of pairs merged by slerp and linear")
         if self.ablation and len(self.without_math or ()) != len(model_sets):
             raise UsageError("--ablation FILE goes with one --without-math MODEL for each pair")
         for path in (*(self.plot or ()), *(self.power or ()), *(self.pareto or ())):

@@ -49,6 +49,7 @@ _MODULES = {
     "StaySource": "workflows.lambda_search",
     "StrategyResources": "expander",
     "SystemSettings": "expander",
+    "TaskArithmeticMerge": "workflows.merge_recipes",
     "TextSource": "workflows.lambda_search",
     "TwoModelMerge": "workflows.merge_recipes",
     "add_patients": "indexer.writer",

@@ -63,6 +63,7 @@ from workflows.lambda_search import RetentionMeasure as RetentionMeasure
 from workflows.lambda_search import StaySource as StaySource
 from workflows.lambda_search import TextSource as TextSource
 from workflows.lambda_search import tune_merge as tune_merge
+from workflows.merge_recipes import TaskArithmeticMerge as TaskArithmeticMerge
 from workflows.merge_recipes import TwoModelMerge as TwoModelMerge
 from workflows.merges import check_merge as check_merge
 from workflows.merges import merge as merge
@@ -115,6 +116,7 @@ __all__ = [
     "StaySource",
     "StrategyResources",
     "SystemSettings",
+    "TaskArithmeticMerge",
     "TextSource",
     "TwoModelMerge",
     "add_patients",

@@ -1,4 +1,4 @@
-"""Which merge is wanted: a recipe, a preset or two models, resolved into one MergeRecipe."""
+"""Which merge is wanted: a recipe, a preset or named models, resolved into one MergeRecipe."""
 
 import shlex
 from collections.abc import Sequence
@@ -37,6 +37,21 @@ class TwoModelMerge:
 
 
 @dataclass(frozen=True)
+class TaskArithmeticMerge:
+    """A base plus the weighted differences of models that were trained from it.
+
+    `weight` is the factor of every difference: 0 gives the base. `dtype` is that of the result:
+    bfloat16, float16 or float32.
+    """
+
+    base: str
+    models: Sequence[str]
+    weight: float
+    method: str = "task_arithmetic"
+    dtype: str | None = None
+
+
+@dataclass(frozen=True)
 class ResolvedMerge:
     """A recipe, and the shell command that merges by it but for `--into`."""
 
@@ -44,7 +59,9 @@ class ResolvedMerge:
     command: str
 
 
-MergeSource: TypeAlias = "str | Path | MergeRecipe | PresetMerge | TwoModelMerge | ResolvedMerge"
+MergeSource: TypeAlias = (
+    "str | Path | MergeRecipe | PresetMerge | TwoModelMerge | TaskArithmeticMerge | ResolvedMerge"
+)
 """A merge in any of the forms that workflows take.
 
 A string is the name of a preset, or else the path of a recipe.
@@ -54,7 +71,7 @@ A string is the name of a preset, or else the path of a recipe.
 def resolve_merge(
     source: MergeSource, weight: float | None = None, seed: int | None = None
 ) -> ResolvedMerge:
-    """The recipe of a merge; `weight` replaces the t of a recipe of two models, `seed` its seed.
+    """The recipe of a merge; `weight` replaces its t or its weights, `seed` its seed.
 
     Raises InputError for a recipe that cannot be read, UsageError for a merge that is not one.
     """
@@ -69,6 +86,8 @@ def resolve_merge(
         source = _read_name(source)
     if isinstance(source, TwoModelMerge):
         return _resolve_two_models(source, weight, seed)
+    if isinstance(source, TaskArithmeticMerge):
+        return _resolve_task_arithmetic(source, weight, seed)
     if isinstance(source, PresetMerge):
         recipe = parse_recipe(load_preset(source.name).text, source.name)
         arguments, models = ["--preset", source.name], source.models
@@ -110,6 +129,21 @@ def _resolve_two_models(
     data = data if seed is None else set_seed(data, seed)
     models = (merge.first, merge.second)
     command = _command(["--method", merge.method], share, models, merge.dtype, seed=seed)
+    return ResolvedMerge(parse_recipe(to_yaml(data), "the command line"), command)
+
+
+def _resolve_task_arithmetic(
+    merge: TaskArithmeticMerge, weight: float | None, seed: int | None
+) -> ResolvedMerge:
+    from merger.recipes.reader import parse_recipe
+    from merger.recipes.writer import delta_recipe, set_seed, to_yaml
+
+    factor = float(merge.weight if weight is None else weight)
+    base, models = plain_model(merge.base), [plain_model(name) for name in merge.models]
+    data = delta_recipe(merge.method, base, models, [factor] * len(models), merge.dtype)
+    data = data if seed is None else set_seed(data, seed)
+    arguments = ["--method", merge.method, "--base", merge.base]
+    command = _command(arguments, factor, merge.models, merge.dtype, seed=seed)
     return ResolvedMerge(parse_recipe(to_yaml(data), "the command line"), command)
 
 

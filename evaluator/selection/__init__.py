@@ -39,6 +39,7 @@ from .reporting.power_plot import plot_power
 from .reporting.report import build_selection_report, selection_data
 from .reporting.sweeps import plot_sweeps, sweep_csv
 from .score_store import ScoreStore
+from .strategies.delta_weights import delta_baselines, delta_search_space, delta_weights
 from .strategies.grid import GridSearch
 from .strategies.halving import HalvingRound, SuccessiveHalving
 from .strategies.model_weights import (
@@ -119,6 +120,9 @@ __all__ = [
     "choice_warning",
     "choose_privately",
     "correlate_proxies",
+    "delta_baselines",
+    "delta_search_space",
+    "delta_weights",
     "equal_weights_candidate",
     "input_contrasts",
     "is_better",

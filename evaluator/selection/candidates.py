@@ -57,12 +57,19 @@ class Candidate:
         )
 
 
-def lambda_grid(step: float = 0.1) -> tuple[Candidate, ...]:
-    """λ = 0, `step`, 2 `step` ... 1 (the paper: 0.1). Raises EvaluationError if that misses 1."""
+def lambda_grid(step: float = 0.1, highest: float = 1.0) -> tuple[Candidate, ...]:
+    """λ = 0, `step`, 2 `step` ... 1 (the paper: 0.1), or up to another `highest` λ.
+
+    Raises EvaluationError if that misses 1 or the highest λ.
+    """
     number = round(1 / step) if 0 < step <= 1 else 0
     if not number or abs(number * step - 1) > 1e-9:
         raise EvaluationError(f"a step of λ divides 1, which {step} does not")
-    return tuple(Candidate.at_lambda(index / number) for index in range(number + 1))
+    last = round(highest * number)
+    if last < 1 or abs(last / number - highest) > 1e-9:
+        raise EvaluationError(f"a step of λ divides the highest λ, {highest:g}: {step} does not")
+    values = (round(index / number, _DIGITS) for index in range(last + 1))
+    return tuple(Candidate.from_values({LAMBDA: value}) for value in values)
 
 
 def require_distinct(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:

@@ -31,7 +31,7 @@ from .slerp import SLERP
 from .task_arithmetic import TASK_ARITHMETIC
 
 _METHODS = MappingProxyType(
-    {method.name: method for method in (LINEAR, SLERP, TASK_ARITHMETIC, MULTISLERP)}
+    {method.name: method for method in (LINEAR, SLERP, MULTISLERP, TASK_ARITHMETIC)}
 )
 
 

@@ -1,5 +1,6 @@
 """Recipes as dicts and lists: composed for models and weights, changed, and written as YAML."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,7 +38,7 @@ def two_model_recipe(
     names = [name for name in method_names(streaming_only=True) if not get_method(name).sums_deltas]
     if method not in names:
         raise UsageError(
-            f"--method is one of {', '.join(names)}, not `{method}`",
+            f"--method is one of {', '.join(names)}, with --base task_arithmetic, not `{method}`",
             hint="write a recipe for the other methods of MergeKit: patientdx merge RECIPE.yml",
         )
     recipe: dict[str, Any] = {"models": [{"model": first}, {"model": second}]}
@@ -67,13 +68,43 @@ def many_model_recipe(
     return recipe | ({"dtype": dtype} if dtype else {}) | ({"out_dtype": out} if out else {})
 
 
+def delta_recipe(
+    method: str,
+    base: Any,
+    models: Sequence[Any],
+    weights: Sequence[float],
+    dtype: str | None = None,
+) -> dict[str, Any]:
+    """The recipe of a base plus the weighted differences of models from it.
+
+    Raises UsageError for a method that is not made of such differences.
+    """
+    known = find_method(method)
+    if known is None or not known.sums_deltas:
+        names = [name for name in method_names() if get_method(name).sums_deltas]
+        raise UsageError(
+            f"models are merged on a base by {' or '.join(names)}, not `{method}`",
+            hint="leave --base out, or write a recipe",
+        )
+    for weight in weights:
+        _check_finite(weight)
+    if base in models:
+        raise UsageError(f"the base `{base}` is also one of the models", hint="name it once")
+    sources = [
+        {"model": model, "parameters": {"weight": weight}}
+        for model, weight in zip(models, weights, strict=True)
+    ]
+    recipe: dict[str, Any] = {"models": sources, "merge_method": method, "base_model": base}
+    return recipe | ({"dtype": dtype} if dtype else {})
+
+
 def set_group_weights(
     data: Mapping[str, Any], values: Mapping[str, float], rest: str, method: str
 ) -> dict[str, Any]:
-    """A recipe of two models with one t per group of tensors.
+    """A recipe of two models, or of models on a base, with one t per group of tensors.
 
     A group holds the tensors whose names contain its name; `rest` is the name of the group of all
-    others. t is the share of the model that is not the base.
+    others. t is the share of the model that is not the base, or the weight of every difference.
     """
     recipe = dict(data) | {"merge_method": method}
     parameters = dict(recipe.pop("parameters", None) or {})
@@ -87,8 +118,9 @@ def set_group_weights(
     models = []
     for model in recipe["models"]:
         own = {k: v for k, v in (model.get("parameters") or {}).items() if k != "weight"}
-        if share is None:
-            own["weight"] = _filtered_values(values, rest, is_base=str(model["model"]) == base)
+        is_base = str(model["model"]) == base
+        if share is None and not (is_base and known is not None and known.sums_deltas):
+            own["weight"] = _filtered_values(values, rest, is_base=is_base)
         plain = {k: v for k, v in model.items() if k != "parameters"}
         models.append(plain | ({"parameters": own} if own else {}))
     return recipe | {"models": models} | ({"parameters": parameters} if parameters else {})
@@ -103,16 +135,21 @@ def _filtered_values(
 
 
 def set_weight(data: Mapping[str, Any], weight: float) -> dict[str, Any]:
-    """A recipe of two models at another t. Raises UsageError for a recipe without such a t."""
-    check_weight(weight)
+    """A recipe of two models at another t, or of models on a base at another weight of them all.
+
+    Raises UsageError for a recipe without such a number.
+    """
     recipe, models = dict(data), list(data.get("models") or ())
     parameters = dict(recipe.get("parameters") or {})
     method = find_method(recipe["merge_method"])
+    if method is not None and method.sums_deltas and models:
+        return _set_delta_weight(recipe, weight)
+    check_weight(weight)
     if method is not None and method.lambda_parameter is not None:
         return recipe | {"parameters": parameters | {method.lambda_parameter: weight}}
     if method is None or not method.streams or len(models) != 2:
         raise UsageError(
-            "--weight needs a recipe of two models, merged by slerp or linear",
+            "--weight needs a recipe of two models by slerp or linear, or by task_arithmetic",
             hint="write the weights into the recipe",
         )
     shares = (1 - weight, weight)
@@ -124,6 +161,20 @@ def set_weight(data: Mapping[str, Any], weight: float) -> dict[str, Any]:
     ]
     parameters.pop("weight", None)
     return recipe | ({"parameters": parameters} if parameters else {})
+
+
+def _set_delta_weight(recipe: Mapping[str, Any], weight: float) -> dict[str, Any]:
+    _check_finite(weight)
+    base = str(recipe.get("base_model"))
+    models = []
+    for model in recipe["models"]:
+        own = {k: v for k, v in (model.get("parameters") or {}).items() if k != "weight"}
+        own |= {"weight": weight} if str(model["model"]) != base else {}
+        plain = {k: v for k, v in model.items() if k != "parameters"}
+        models.append(plain | ({"parameters": own} if own else {}))
+    parameters = {k: v for k, v in (recipe.get("parameters") or {}).items() if k != "weight"}
+    rest = {k: v for k, v in recipe.items() if k not in {"models", "parameters"}}
+    return {"models": models, **rest} | ({"parameters": parameters} if parameters else {})
 
 
 def set_seed(data: Mapping[str, Any], seed: int) -> dict[str, Any]:
@@ -177,3 +228,8 @@ def check_weight(weight: float) -> None:
             f"--weight must lie between 0 and 1, not at {weight}",
             hint="0 gives the first model, 1 the second",
         )
+
+
+def _check_finite(weight: float) -> None:
+    if not math.isfinite(weight):
+        raise UsageError(f"--weight must be a finite number, not {weight}", hint="--weight 0.4")

@@ -74,11 +74,11 @@ def write_collection(folder: Path) -> None:
 
 
 def write_models(folder: Path) -> None:
-    """Two tiny models that can be merged, and the recipe that the guide shows."""
+    """Tiny models that can be merged, and the recipe that the guide shows."""
     from live_merges import siblings
 
-    names = ("math-model", "medical-model")
-    for path, name in zip(siblings(folder, 2), names, strict=True):
+    names = ("math-model", "medical-model", "base-model")
+    for path, name in zip(siblings(folder, 3), names, strict=True):
         path.rename(folder / name)
     (recipe,) = code_blocks(GUIDES / "ml-engineer.md", "yaml")
     (folder / "recipe.yml").write_text(recipe, encoding="utf-8")

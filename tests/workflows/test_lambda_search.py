@@ -225,7 +225,7 @@ def test_an_ablation_searches_all_rows(
 @pytest.mark.parametrize(
     ("names", "methods", "said"),
     [
-        ("ab", ["ties"], "--method is of linear, slerp, multislerp, not `ties`"),
+        ("ab", ["ties"], "--method is of linear, slerp, multislerp, task_arithmetic, not `ties`"),
         ("ab", ["slerp", "slerp"], "not `slerp,slerp`"),
         ("ab", ["multislerp"], "not searched for 2 models"),
         ("abc", ["slerp"], "not searched for 3 models"),

@@ -63,7 +63,7 @@ class MergeTuning:
         models = self.model_sets[0]
         selection = self.selections[models.name]
         record = selection_record(selection)
-        if models.size > 2:
+        if models.has_weights(selection.chosen):
             record["weights"] = models.weights_of(selection.chosen)
         return MergeChoice(models, selection.chosen, record)
 
@@ -100,7 +100,7 @@ class MergeTuning:
         """The weight of each model, for choices among more than two."""
         notes = {}
         for models in self.model_sets:
-            if models.size > 2:
+            if models.has_weights(self.selections[models.name].chosen):
                 weights = models.weights_of(self.selections[models.name].chosen).items()
                 shares = (f"{Path(name).name} {weight:.4g}" for name, weight in weights)
                 notes[f"weights of {models.name}"] = ", ".join(shares)

@@ -31,13 +31,14 @@ class StrategyOptions:
 
     `step` is the grid spacing of λ (grid and halving), `share` the share of the grid's scores
     that halving spends, `trials` the number of candidates that Optuna tries. `seed` drives
-    everything random.
+    everything random. `highest` is the last λ of the grid.
     """
 
     step: float = 0.1
     share: float = 0.3
     trials: int = 25
     seed: int = 0
+    highest: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,12 @@ def build_strategy(
 
 
 def _build_grid(options: StrategyOptions, _: SearchSpace) -> Strategy:
-    return GridSearch(lambda_grid(options.step))
+    return GridSearch(lambda_grid(options.step, options.highest))
 
 
 def _build_halving(options: StrategyOptions, _: SearchSpace) -> Strategy:
-    return SuccessiveHalving(lambda_grid(options.step), share=options.share, seed=options.seed)
+    grid = lambda_grid(options.step, options.highest)
+    return SuccessiveHalving(grid, share=options.share, seed=options.seed)
 
 
 def _build_optuna(options: StrategyOptions, space: SearchSpace) -> Strategy:
