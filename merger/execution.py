@@ -14,7 +14,9 @@ from patientdx.errors import MergeError
 from .checkpoints.adapters import adapter_digest
 from .checkpoints.checkpoint import CONFIG, Checkpoint
 from .checkpoints.values import FLOATS
-from .engines.mergekit import mergekit_version, run_mergekit
+from .engines.mergekit import MergekitSettings, mergekit_version, run_mergekit
+from .engines.mergekit_layout import MergekitLayout
+from .families.vocabulary_size import set_vocabulary_size, vocabulary_size
 from .gguf.writer import encoder_version, gguf_file_name, gguf_nbytes, write_gguf
 from .kernels.dispatch import measure_moments
 from .metadata.card import CardFacts, hub_name, render_model_card
@@ -29,7 +31,7 @@ from .metadata.provenance import (
 )
 from .outputs.destination import check_destination
 from .outputs.staging import open_staging, write_error
-from .planning.input_checks import VOCABULARY_TENSOR, output_config
+from .planning.input_checks import VOCABULARY_TENSOR, output_config, set_dtype
 from .planning.job import MergeJob, PreparedMerge, prepare_merge
 from .planning.recipe_resolver import promote_dtypes, torch_dtype_name
 from .planning.tokenizer_checks import TOKENIZER_KEYS
@@ -241,10 +243,10 @@ def _merge_by_mergekit(running: _RunningMerge, into: Path) -> MergeResult:
                 job.folders,
                 staging.model,
                 adapters=job.adapters,
-                truncate=len(set(rows)) > 1,
-                shard_size=job.shard_size,
-                seed=job.random_seed,
-                threads=job.torch_threads,
+                settings=MergekitSettings(
+                    len(set(rows)) > 1, job.shard_size, job.random_seed, job.torch_threads
+                ),
+                shape=_mergekit_layout(prepared),
             )
             written = Checkpoint.open(staging.model)
             files = _files_beside_mergekit(running, written)
@@ -257,26 +259,38 @@ def _merge_by_mergekit(running: _RunningMerge, into: Path) -> MergeResult:
     return MergeResult(into, engine, nbytes, _all_remarks(running), None, running.gguf)
 
 
+def _mergekit_layout(prepared: PreparedMerge) -> MergekitLayout | None:
+    shape = prepared.shape
+    if shape is None:
+        return None
+    moved = tuple(layers[0][1] for layers in shape.moved)
+    return MergekitLayout(shape.layout, shape.config, moved, shape.ends)
+
+
 def _files_beside_mergekit(running: _RunningMerge, written: Checkpoint) -> dict[str, bytes]:
     """The files to put beside MergeKit's weights; a tokenizer that MergeKit wrote is kept."""
     files = _files_beside_weights(running, {})
     if running.prepared.agreement is not None:
         return files
     base, template = running.prepared.base, running.prepared.chat_template
-    config = _config_with_vocab_size(written)
+    config = _config_of_written(running, written)
     if not set(TOKENIZER_KEYS) & set(running.job.recipe.mergekit_keys):
-        rows = config.get("vocab_size", 0)
+        rows = vocabulary_size(config) or 0
         return files | files_of_base(base.folder, rows, template) | {CONFIG: _to_json(config)}
     drop_files_of_base(written.folder, base.folder)
     built = BuiltTokenizer(written.folder, base.folder, base.config)
     return files | built.files(template) | {CONFIG: _to_json(built.realign(config))}
 
 
-def _config_with_vocab_size(written: Checkpoint) -> dict[str, Any]:
-    """MergeKit's config.json with the vocabulary size that the weights have."""
+def _config_of_written(running: _RunningMerge, written: Checkpoint) -> dict[str, Any]:
+    """The config.json with the vocabulary size and the dtype that the weights have."""
     tensors = written.tensors.items()
     rows = {info.shape[0] for name, info in tensors if VOCABULARY_TENSOR.search(name)}
-    return dict(written.config) | ({"vocab_size": rows.pop()} if len(rows) == 1 else {})
+    dtypes = {info.dtype for info in written.tensors.values()}
+    recipe = running.job.recipe
+    dtype = recipe.out_dtype or recipe.dtype or _widest_float(dtypes, running.prepared)
+    config = set_dtype(written.config, dtype)
+    return set_vocabulary_size(config, rows.pop()) if len(rows) == 1 else config
 
 
 def _check_finite(prepared: PreparedMerge) -> None:

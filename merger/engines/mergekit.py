@@ -1,10 +1,12 @@
 """The MergeKit engine: runs MergeKit through its Python API, on folders and offline."""
 
+import json
 import logging
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,22 @@ from merger.recipes.writer import rename_models
 from patientdx.capabilities import require_package
 from patientdx.errors import MergeError
 
+from .mergekit_layout import MergekitLayout, choose_architecture
 from .seeded_methods import seed_recipe, torch_threads
+
+
+@dataclass(frozen=True)
+class MergekitSettings:
+    """How MergeKit runs: `truncate` cuts vocabularies to the smallest, `shard_size` is in bytes.
+
+    `seed` is that of a random method (None: other numbers each time), `threads` the number of
+    torch's threads (None: as many as torch likes).
+    """
+
+    truncate: bool = False
+    shard_size: int = 5_000_000_000
+    seed: int | None = None
+    threads: int | None = None
 
 
 def mergekit_version() -> str:
@@ -31,20 +48,18 @@ def run_mergekit(
     into: Path,
     *,
     adapters: Mapping[ModelRef, Path] | None = None,
-    truncate: bool = False,
-    shard_size: int = 5_000_000_000,
-    seed: int | None = None,
-    threads: int | None = None,
+    settings: MergekitSettings | None = None,
+    shape: MergekitLayout | None = None,
 ) -> None:
     """Lets MergeKit write the weights and config.json of a merge into a new folder.
 
-    `folders` has the folder of each input, `adapters` that of its LoRA adapter if it has one;
-    `truncate` cuts vocabularies to the smallest. A tokenizer is written if the recipe sets one.
-    `seed` is that of a random method (None: other numbers each time), `threads` the number of
-    torch's threads (None: as many as torch likes).
+    `folders` has the folder of each input, `adapters` that of its LoRA adapter if it has one. A
+    tokenizer is written if the recipe sets one. With a `shape` the tensors are those that it has,
+    and the configuration is its own; without it MergeKit derives both.
     Raises MergeError with MergeKit's message, and ExtraMissingError if it is not installed.
     """
     require_package("mergekit", "merge")
+    settings = settings or MergekitSettings()
     with _silence():
         from mergekit.config import MergeConfiguration
         from mergekit.io.tasks import LoaderCache
@@ -55,24 +70,50 @@ def run_mergekit(
             copy_tokenizer=False,
             write_model_card=False,
             quiet=True,
-            unsafe_truncate_embeddings=truncate,
-            out_shard_size=shard_size,
+            unsafe_truncate_embeddings=settings.truncate,
+            out_shard_size=settings.shard_size,
             lora_merge_cache=str(into / ".adapters"),
         )
         _close_inputs(LoaderCache)
         try:
             plain = local_recipe(recipe, folders, adapters or {})
-            if seed is not None and is_random_method(recipe.method):
-                plain = seed_recipe(plain, seed)
+            if settings.seed is not None and is_random_method(recipe.method):
+                plain = seed_recipe(plain, settings.seed)
             config = MergeConfiguration.model_validate(plain)
-            with torch_threads(threads):
-                run_merge(config, str(into), options)
-        # Its errors have no common base class, but all have a useful message.
-        except (RuntimeError, ValueError, TypeError, LookupError, AssertionError, OSError) as error:
+            with torch_threads(settings.threads):
+                if shape is None:
+                    run_merge(config, str(into), options)
+                else:
+                    _run_layout(config, into, options, shape)
+        # Its errors have no common base class, nor have those of transformers' configurations.
+        except Exception as error:
             raise _mergekit_error(error, recipe) from error
         finally:
             _close_inputs(LoaderCache)
             shutil.rmtree(into / ".adapters", ignore_errors=True)
+
+
+def _run_layout(config: Any, into: Path, options: Any, shape: MergekitLayout) -> None:
+    """What MergeKit's `run_merge` does, with an architecture and a configuration of our own."""
+    from mergekit.graph import Executor
+    from mergekit.io.tasks import LoaderCache
+    from mergekit.plan import MergePlanner
+    from mergekit.tokenizer import TokenizerInfo
+
+    base = (config.base_model or config.referenced_models()[0]).config()
+    out_config = type(base).from_dict(dict(shape.config))
+    architecture = choose_architecture(shape, base, out_config)
+    LoaderCache().setup(options=options)
+    planner = MergePlanner(config, architecture, options=options, out_model_config=out_config)
+    executor = Executor(
+        targets=planner.plan_to_disk(out_path=str(into)),
+        math_device=options.device,
+        storage_device=options.device if options.low_cpu_memory else "cpu",
+    )
+    for _, value in executor.run(quiet=True):
+        if isinstance(value, TokenizerInfo):
+            value.tokenizer.save_pretrained(into, safe_serialization=True)
+    (into / "config.json").write_text(json.dumps(dict(shape.config)), encoding="utf-8")
 
 
 def local_recipe(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from merger.checkpoints.config_comparison import compare_configs, is_tied
 from merger.checkpoints.values import FLOATS
+from merger.families.vocabulary_size import set_vocabulary_size
 from merger.vocabulary.reading import read_vocabulary
 from merger.vocabulary.rows import choose_rows
 from merger.vocabulary.special_tokens import drop_ids_without_row
@@ -88,12 +89,17 @@ def output_config(
     merged = dict(config)
     if agreement.rows:
         merged = drop_ids_without_row(merged, agreement.rows)
-        merged["vocab_size"] = agreement.rows
-    if dtype:
-        merged["torch_dtype" if "torch_dtype" in merged else "dtype"] = dtype
+        merged = set_vocabulary_size(merged, agreement.rows)
+    merged = set_dtype(merged, dtype)
     if agreement.tied is None:
         merged["tie_word_embeddings"] = False
     return merged
+
+
+def set_dtype(config: Mapping[str, Any], dtype: str | None) -> dict[str, Any]:
+    """A configuration with another dtype, as torch names it; None keeps its own."""
+    key = "torch_dtype" if "torch_dtype" in config else "dtype"
+    return {**config, key: dtype} if dtype else dict(config)
 
 
 def _merged_names(checkpoint: "Checkpoint", *, tied: bool | None) -> list[str]:

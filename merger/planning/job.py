@@ -9,6 +9,7 @@ from typing import Literal
 from merger.checkpoints.adapted_inputs import open_with_adapters
 from merger.checkpoints.checkpoint import Checkpoint
 from merger.checkpoints.config_comparison import compare_configs
+from merger.families.layers import layer_counts
 from merger.gguf.mixtures import GgufType
 from merger.gguf.plan import GgufPlan, plan_gguf
 from merger.gguf.writer import choose_encoder
@@ -21,6 +22,7 @@ from patientdx.errors import MergeError
 from .input_checks import Agreement, check_inputs, output_config
 from .input_guards import check_files_for_mergekit, guard_inputs
 from .merge_plan import MergePlan
+from .output_shape import OutputShape, shape_output
 from .recipe_resolver import main_layers, plan_merge
 from .tokenizer_checks import check_tokenizers, find_chat_template
 
@@ -75,7 +77,8 @@ class PreparedMerge:
     `plan` is None if MergeKit works the tensors out; `agreement` is None if the recipe itself says
     how vocabularies, layers or modules that differ go together. `chat_template` is the text of the
     template that the recipe sets, or empty. `gguf` is the plan of the GGUF file, where one is
-    written.
+    written. `shape` is what the output has to hold; None if
+    MergeKit merges the parts of a model by `modules`.
     """
 
     inputs: tuple[Checkpoint, ...]
@@ -86,6 +89,7 @@ class PreparedMerge:
     base_index: int = 0
     chat_template: str = ""
     gguf: GgufPlan | None = None
+    shape: OutputShape | None = None
 
     @property
     def base(self) -> Checkpoint:
@@ -130,11 +134,14 @@ def _prepare(job: MergeJob, inputs: tuple[Checkpoint, ...]) -> PreparedMerge:
         # The recipe says how vocabularies, layers or modules go together, and MergeKit checks it.
         configs = [dict(checkpoint.config) for checkpoint in inputs]
         for config in configs if recipe.slices or "modules" in recipe.mergekit_keys else ():
-            config.pop("num_hidden_layers", None)
+            for count in layer_counts(config):
+                config.pop(count[0] if len(count) == 1 else "", None)
         differences = compare_configs(names, configs, base, unsound=job.unsound)
         differences += check_tokenizers(recipe, inputs, names)
+        shape = None if "modules" in recipe.mergekit_keys else shape_output(recipe, inputs, base)
         remarks = (*_mergekit_remarks(job, feature), *guarded, *differences)
-        return PreparedMerge(inputs, "mergekit", None, None, remarks, base)
+        remarks += shape.remarks if shape else ()
+        return PreparedMerge(inputs, "mergekit", None, None, remarks, base, shape=shape)
     agreement = check_inputs(inputs, names, base, unsound=job.unsound)
     if agreement.tied is None and not feature:
         feature = "a tied model with one that is not"
@@ -143,7 +150,8 @@ def _prepare(job: MergeJob, inputs: tuple[Checkpoint, ...]) -> PreparedMerge:
     plan = None if feature else plan_merge(recipe, inputs, agreement=agreement)
     engine: Engine = "mergekit" if feature else job.engine
     remarks = (*_mergekit_remarks(job, feature), *agreement.remarks)
-    return PreparedMerge(inputs, engine, agreement, plan, remarks, base)
+    shape = shape_output(recipe, inputs, base, agreement.names)
+    return PreparedMerge(inputs, engine, agreement, plan, remarks, base, shape=shape)
 
 
 def _plan_gguf(job: MergeJob, prepared: PreparedMerge) -> PreparedMerge:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 
+from merger.families.layout import BEFORE_LAYERS
 from merger.methods.method import TensorWeights
 from merger.methods.registry import get_method
 from patientdx.errors import MergeError
@@ -22,7 +23,6 @@ ScalarParser = Callable[[Scalar], float]
 """Reads a scalar of a recipe: `_parse_number`, or `_parse_bool`, which returns a bool."""
 
 _LAYER = re.compile(r"\.(\d+)\.")
-_BEFORE_LAYERS = re.compile(r"embed(?!_out)|\bwte\b|\bwpe\b")
 _TRUE = ("true", "yes", "on", "t", "y", "1")
 _FALSE = ("false", "no", "off", "f", "n", "0")
 
@@ -63,7 +63,7 @@ class WeightSchedule:
         """The weights of a tensor. Raises MergeError if the recipe does not set them."""
         place = None if tensor in self._beyond else self._place(tensor)
         if place is None:
-            part, position = self._slices[0 if _BEFORE_LAYERS.search(tensor) else -1], 0.0
+            part, position = self._slices[0 if BEFORE_LAYERS.search(tensor) else -1], 0.0
         else:
             layer, positions = place
             if layer >= len(positions):
