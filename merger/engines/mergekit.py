@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from merger.checkpoints.full_config import configuration_errors
 from merger.recipes.mergekit_methods import is_random_method
 from merger.recipes.recipe import MergeRecipe, ModelRef
 from merger.recipes.writer import rename_models
@@ -85,8 +86,8 @@ def run_mergekit(
                     run_merge(config, str(into), options)
                 else:
                     _run_layout(config, into, options, shape)
-        # Its errors have no common base class, nor have those of transformers' configurations.
-        except Exception as error:
+        # Its errors have no common base class, but all have a useful message.
+        except configuration_errors() as error:
             raise _mergekit_error(error, recipe) from error
         finally:
             _close_inputs(LoaderCache)

@@ -5,9 +5,9 @@ Both engines write by it, and the final gate compares what they wrote with it.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from merger.checkpoints.full_config import read_full_config
 from merger.families.layout import TensorLayout, read_layout
 from merger.recipes.recipe import MergeRecipe
 from patientdx.errors import MergeError
@@ -79,21 +79,6 @@ def shape_output(
         else ()
     )
     return OutputShape(layout, changed, base, sources, ends, remarks)
-
-
-def read_full_config(folder: Path, config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A configuration with the defaults of its class, where transformers is installed.
-
-    Lists with an entry per layer are often only computed on loading. A class that transformers
-    does not know, or whose checks fail, leaves the file as it is.
-    """
-    try:
-        from transformers import AutoConfig
-
-        options = {"local_files_only": True, "trust_remote_code": False}
-        return dict(AutoConfig.from_pretrained(str(folder), **options).to_dict())
-    except Exception:  # noqa: BLE001 - configurations of others fail in many ways
-        return config
 
 
 def _check_stacks(layout: TensorLayout) -> None:
