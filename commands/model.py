@@ -64,7 +64,8 @@ def path(name: Name) -> None:
     """
     from patientdx.fetching.model_cache import locate_model
 
-    typer.echo(str(locate_model(name, options.settings().cache)))
+    settings = options.settings()
+    typer.echo(str(locate_model(name, settings.cache, settings.hub_cache)))
 
 
 @app.command()
@@ -96,6 +97,7 @@ def get(
             settings.cache,
             hub=hub or settings.hub,
             allowed=allow_fetch or settings.allow_fetch,
+            hub_cache=settings.hub_cache,
             on_progress=report,
         )
     typer.echo(str(place))

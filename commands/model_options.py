@@ -77,6 +77,7 @@ class LocalModelOptions:
             context=context,
             threads=environment.threads,
             cache=environment.cache,
+            hub_cache=environment.hub_cache,
         )
 
 

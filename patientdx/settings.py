@@ -1,4 +1,4 @@
-"""Settings from `PATIENTDX_*` variables, which options of the command line override.
+"""Settings from environment variables, which options of the command line override.
 
 The command line passes the environment in; nothing here reads it directly.
 """
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import InputError
+from .fetching.hub_cache import hub_cache_folder
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class Settings:
     threads: int
     allow_fetch: bool
     hub: str
+    hub_cache: Path | None = None
+    """The cache of huggingface_hub, where models that are here are found by their names."""
 
 
 def settings_from_environment(environ: Mapping[str, str], home: Path) -> Settings:
@@ -30,6 +33,7 @@ def settings_from_environment(environ: Mapping[str, str], home: Path) -> Setting
         threads=_positive_integer(environ, "PATIENTDX_THREADS"),
         allow_fetch=environ.get("PATIENTDX_ALLOW_FETCH", "").lower() in {"1", "true", "yes"},
         hub=environ.get("PATIENTDX_HUB", "https://huggingface.co"),
+        hub_cache=hub_cache_folder(environ, home),
     )
 
 

@@ -224,10 +224,15 @@ def locate_model(name: str, settings: Settings, monitor: Monitor = LOG) -> Path:
     if settings.allow_fetch:
         with monitor.progress(f"fetching {name}") as progress:
             path = fetch_model(
-                name, settings.cache, hub=settings.hub, allowed=True, on_progress=progress
+                name,
+                settings.cache,
+                hub=settings.hub,
+                allowed=True,
+                hub_cache=settings.hub_cache,
+                on_progress=progress,
             )
     else:
-        path = locate_model(name, settings.cache)
+        path = locate_model(name, settings.cache, settings.hub_cache)
     if not path.is_dir():
         raise MergeError(
             f"`{name}` is a file; models are merged from folders of safetensors",

@@ -110,7 +110,9 @@ def evaluate_mortality(
     models, traits = models or {}, traits or {}
     _check_traits(traits, list(models))
     settings = settings or default_settings()
-    model_settings = model_settings or ModelSettings(threads=settings.threads, cache=settings.cache)
+    model_settings = model_settings or ModelSettings(
+        threads=settings.threads, cache=settings.cache, hub_cache=settings.hub_cache
+    )
     tasks, wording = parse_tasks(sections), read_templates(templates)
     stays = sample_stays(cohort, sample, seed=seed)
     records = {task: StayRecords(stays, names, wording) for task, names in tasks.items()}

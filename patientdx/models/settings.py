@@ -27,7 +27,8 @@ class ModelSettings:
     `device` is "auto", "cpu" or a name of torch such as "cuda:1"; `devices` is the number of GPUs
     that vLLM uses. `prompt_format` "auto" applies the chat template where the model has one.
     `cache` is the folder of fetched models and digests; without it large files are read every
-    time. `model` names one of several models of a server, `api_key` is sent to it. `allow_remote`
+    time. `hub_cache` is the cache of huggingface_hub, where models are found by their names.
+    `model` names one of several models of a server, `api_key` is sent to it. `allow_remote`
     permits sending prompts, and so patient text, to another machine.
     """
 
@@ -41,6 +42,7 @@ class ModelSettings:
     device: str = "auto"
     devices: int = 1
     cache: Path | None = None
+    hub_cache: Path | None = None
     model: str | None = None
     api_key: str | None = field(default=None, repr=False)
     allow_remote: bool = False

@@ -220,7 +220,11 @@ class MergeTuner:
     def _model_settings(self) -> ModelSettings:
         settings = self.model_settings or ModelSettings()
         return replace(
-            settings, backend="hf", threads=self.settings.threads, cache=self.settings.cache
+            settings,
+            backend="hf",
+            threads=self.settings.threads,
+            cache=self.settings.cache,
+            hub_cache=self.settings.hub_cache,
         )
 
     def _selection_settings(self, models: ModelSet) -> SelectionSettings:
