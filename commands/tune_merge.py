@@ -11,6 +11,7 @@ from patientdx.errors import UsageError
 from . import options
 from .report_options import ONE_FORMAT, ReportOptions
 from .tune_merge_options import (
+    LM_EVAL,
     LiveModelOptions,
     ModelSetOptions,
     RetentionOptions,
@@ -45,8 +46,13 @@ def _uses_method(values: Any) -> bool:
     return len(values["models"] or ()) != 1 or bool(values["pair"]) or values["base"] is not None
 
 
+def _uses_tasks(values: Any) -> bool:
+    return bool(values["lm_eval"]) or str(values["metric"]).startswith(LM_EVAL)
+
+
 _JUDGED = is_set("data", "queries", "qrels")
 _FIGURES = ("curve", "plot", "power", "pareto")
+_RETENTION = ("retention_text", "lm_eval")
 _PRIVATE = "--epsilon shows the choice of one pair, and nothing else"
 
 
@@ -63,11 +69,12 @@ _PRIVATE = "--epsilon shows the choice of one pair, and nothing else"
     Needs(("without_math",), is_set("ablation"), "--without-math MODEL goes with --ablation FILE"),
     Needs(("ablation",), is_set("without_math"), "--ablation FILE goes with --without-math MODEL"),
     Needs(
-        (*_FIGURES, "retention_text", "ablation", "out", "form", "folds", "resamples"),
+        (*_FIGURES, *_RETENTION, "ablation", "out", "form", "folds", "resamples"),
         lambda values: values["epsilon"] is None,
         _PRIVATE,
     ),
-    Needs(("pareto",), is_set("retention_text"), "--pareto FILE goes with --retention-text FILE"),
+    Needs(("pareto",), is_set("retention_text", "lm_eval"), "--pareto goes with --retention-text"),
+    Needs(("lm_eval_tasks", "lm_eval_items"), _uses_tasks, "name a task: --lm-eval TASK"),
     ONE_FORMAT,
 )
 def tune_merge(
@@ -106,7 +113,7 @@ def tune_merge(
         live.model_settings(),
         live.answers,
         report,
-        tuple(retention.measures()),
+        tuple(retention.measures(source.lm_eval_tasks, source.lm_eval_items)),
     )
     if epsilon is None:
         choice = _search(tuner, sets, files, report)

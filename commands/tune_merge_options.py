@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     )
 
 
+LM_EVAL = "lm-eval:"
+"""What a metric of lm-evaluation-harness begins with."""
+
+
 @dataclass(frozen=True)
 class ModelSetOptions:
     """Which models are merged, beside the first ones, and how."""
@@ -120,20 +124,37 @@ class SourceOptions(DevJudgementOptions):
         typer.Option(
             "--metric",
             help="Metric that decides: auroc, auroc-hard or auprc of stays, nDCG@10, RR, R@1000 … "
-            "of queries, perplexity of texts (default: the first).",
+            "of queries, perplexity of texts (default: the first), or lm-eval:TASK[:METRIC].",
         ),
     ] = None
+    lm_eval_tasks: Annotated[
+        Path | None,
+        typer.Option("--lm-eval-tasks", help="Folder of YAML tasks of lm-evaluation-harness."),
+    ] = None
+    lm_eval_items: Annotated[
+        int | None,
+        typer.Option("--lm-eval-items", min=1, help="Use the first items of each task only."),
+    ] = None
+
+    @property
+    def decides_by_task(self) -> bool:
+        """Whether a task of lm-evaluation-harness decides."""
+        return (self.metric or "").startswith(LM_EVAL)
 
     def open(self, seed: int) -> "InstanceSource":
         """The one source that is named. Raises UsageError for none and for two."""
-        from workflows.lambda_search import StaySource, TextSource
+        from workflows.lambda_search import LmEvalSource, StaySource, TextSource
 
         judged = self.data or self.queries or self.qrels
-        if sum(map(bool, (self.cohort, judged, self.text))) != 1:
+        task = (self.metric or "").removeprefix(LM_EVAL) if self.decides_by_task else None
+        if sum(map(bool, (self.cohort, judged, self.text, task))) != 1:
             raise UsageError(
-                "λ is chosen by one of --cohort, --data (or --queries and --qrels) and --text",
+                "λ is chosen by one of --cohort, --data (or --queries and --qrels), --text and "
+                "--metric lm-eval:TASK",
                 hint="--cohort cohort.parquet",
             )
+        if task is not None:
+            return LmEvalSource.read(task, folder=self.lm_eval_tasks, items=self.lm_eval_items)
         if self.cohort is not None:
             return StaySource.read(
                 self.cohort,
@@ -172,11 +193,25 @@ class RetentionOptions:
         ),
     ] = None
 
-    def measures(self) -> "list[RetentionMeasure]":
-        """The measures that are named."""
+    lm_eval: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lm-eval",
+            help="Also measure a task of lm-evaluation-harness at every λ: TASK, TASK:METRIC or "
+            "TASK:METRIC,FILTER; may be repeated.",
+        ),
+    ] = None
+
+    def measures(self, folder: Path | None, items: int | None) -> "list[RetentionMeasure]":
+        """The measures that are named; `folder` and `items` are of tasks."""
         from workflows.lambda_search import RetentionMeasure
 
-        return [RetentionMeasure.from_texts(path) for path in self.retention_text or ()]
+        texts = [RetentionMeasure.from_texts(path) for path in self.retention_text or ()]
+        tasks = [
+            RetentionMeasure.from_lm_eval(name, folder=folder, items=items)
+            for name in self.lm_eval or ()
+        ]
+        return [*texts, *tasks]
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ _MODULES = {
     "Index": "indexer.index",
     "JudgedQueries": "workflows.judgements",
     "LambdaSearch": "workflows.lambda_search",
+    "LmEvalSource": "workflows.lambda_search",
     "MergeRecipe": "merger",
     "MergeResult": "merger",
     "MergeTuning": "workflows.lambda_search",

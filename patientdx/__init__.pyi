@@ -56,6 +56,7 @@ from workflows.cohorts import describe_cohort as describe_cohort
 from workflows.generators import GeneratorSettings as GeneratorSettings
 from workflows.judgements import JudgedQueries as JudgedQueries
 from workflows.lambda_search import LambdaSearch as LambdaSearch
+from workflows.lambda_search import LmEvalSource as LmEvalSource
 from workflows.lambda_search import MergeTuning as MergeTuning
 from workflows.lambda_search import ModelSet as ModelSet
 from workflows.lambda_search import QuerySource as QuerySource
@@ -92,6 +93,7 @@ __all__ = [
     "Index",
     "JudgedQueries",
     "LambdaSearch",
+    "LmEvalSource",
     "MergeRecipe",
     "MergeResult",
     "MergeTuning",

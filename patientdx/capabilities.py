@@ -45,6 +45,7 @@ _EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "vllm": ("Runs models in large batches on a GPU with vLLM.", ("vllm",)),
     "merge": ("Merges models from a MergeKit recipe.", ("mergekit", "safetensors")),
     "tune": ("Searches for good settings of retrieval and merging with Optuna.", ("optuna",)),
+    "lm-eval": ("Measures tasks of lm-evaluation-harness along λ.", ("lm_eval",)),
     "mortality": (
         "Builds the mortality cohort from MIMIC-IV tables and evaluates predictions on it.",
         ("duckdb", "pyarrow", "scikit-learn", "icd-mappings"),

@@ -5,6 +5,7 @@ A `ModelSet` says which models are merged, an `InstanceSource` what they are jud
 """
 
 from .live_merges import LiveMerge
+from .lm_eval_source import LmEvalSource
 from .model_sets import ModelSet
 from .query_source import QuerySource
 from .results import MergeAblation, MergeChoice, MergeTuning
@@ -19,6 +20,7 @@ __all__ = [
     "InstanceSource",
     "LambdaSearch",
     "LiveMerge",
+    "LmEvalSource",
     "MergeAblation",
     "MergeChoice",
     "MergeTuner",

@@ -1,4 +1,4 @@
-"""What else is measured of every candidate: perplexity on further texts, beside the metric."""
+"""What else is measured of every candidate beside the metric: perplexities, and tasks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +9,7 @@ from evaluator.statistics.bootstrap import Resampling
 from patientdx.errors import UsageError
 
 from .live_merges import LiveMerge
+from .lm_eval_source import LmEvalSource
 from .sources import InstanceSource
 from .text_source import TextSource
 
@@ -24,6 +25,14 @@ class RetentionMeasure:
     def from_texts(cls, path: Path | str) -> "RetentionMeasure":
         """The perplexity of the paragraphs (or lines) of a file."""
         return cls(f"perplexity of {Path(path).name}", TextSource.read(path))
+
+    @classmethod
+    def from_lm_eval(
+        cls, name: str, *, folder: Path | str | None = None, items: int | None = None
+    ) -> "RetentionMeasure":
+        """A metric of a task of lm-evaluation-harness; the arguments are those of LmEvalSource."""
+        source = LmEvalSource.read(name, folder=folder, items=items)
+        return cls(source.task.title, source)
 
     @property
     def note(self) -> str:
@@ -51,7 +60,7 @@ def require_distinct_names(measures: Sequence[RetentionMeasure]) -> None:
     names = [measure.name for measure in measures]
     if len({*names}) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise UsageError(f"retention is measured twice by {twice}", hint="rename a file")
+        raise UsageError(f"retention is measured twice by {twice}", hint="name another one")
 
 
 def _own_store(live: LiveMerge) -> LiveMerge:
