@@ -53,7 +53,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.fixture(scope="module")
 def live(models: list[str]) -> Iterator[MergedModel]:
-    model = MergedModel.from_recipe(resolve_merge(TwoModelMerge(*models, WEIGHT)).recipe)
+    model = MergedModel.from_recipe(resolve_merge(TwoModelMerge(models[0], models[1], WEIGHT)).recipe)
     yield model
     model.close()
 
@@ -65,7 +65,7 @@ def written(models: list[str], tmp_path_factory: pytest.TempPathFactory) -> Any:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     into = tmp_path_factory.mktemp("written") / "merge"
-    merge(TwoModelMerge(*models, WEIGHT), into)
+    merge(TwoModelMerge(models[0], models[1], WEIGHT), into)
     return HFLM(
         pretrained=AutoModelForCausalLM.from_pretrained(into, dtype="float32"),
         tokenizer=AutoTokenizer.from_pretrained(into),
