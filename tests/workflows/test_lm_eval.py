@@ -53,7 +53,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.fixture(scope="module")
 def live(models: list[str]) -> Iterator[MergedModel]:
-    model = MergedModel.from_recipe(resolve_merge(TwoModelMerge(models[0], models[1], WEIGHT)).recipe)
+    model = MergedModel.from_recipe(
+        resolve_merge(TwoModelMerge(models[0], models[1], WEIGHT)).recipe
+    )
     yield model
     model.close()
 
