@@ -5,7 +5,8 @@ other items of a batch nor on how often the task was run before.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from importlib.metadata import version
@@ -24,6 +25,12 @@ from .offline import quiet_and_offline
 
 FEWSHOT_SEED = 1234
 """Draws the examples of a prompt, as in the harness."""
+
+_CODE_ERRORS = (
+    *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError),
+    *(OSError, RuntimeError, SyntaxError, TypeError, ValueError),
+)
+"""What code of a task may raise."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -137,11 +144,9 @@ def _answer(model: HarnessModel, requests: Sequence[Any]) -> None:
 
 
 def _load_task(name: str, folder: Path | None) -> Any:
-    try:
+    with _loading_errors(name):
         manager = _task_manager(name, folder)
         tasks = manager.load([name])["tasks"] if name in manager.all_tasks else {}
-    except Exception as error:
-        raise _loading_error(name, error) from error
     if not tasks:
         raise EvaluationError(
             f"`{name}` is not a task of lm-evaluation-harness",
@@ -171,13 +176,11 @@ def _build_requests(task: Any, name: str, items: int | None) -> tuple[tuple[Any,
     """The requests of each item, in order."""
     if getattr(task, "UNSAFE_CODE", False) or getattr(task, "MULTIMODAL", False):
         raise EvaluationError(f"`{name}` runs code of the model, or needs more than text")
-    try:
+    with _loading_errors(name):
         if task.get_config("num_fewshot") is None:
             task.set_config(key="num_fewshot", value=0)
         task.set_fewshot_seed(seed=FEWSHOT_SEED)
         task.build_all_requests(limit=items)
-    except Exception as error:
-        raise _loading_error(name, error) from error
     by_item: dict[int, list[Any]] = {}
     for request in task.instances:
         by_item.setdefault(request.doc_id, []).append(request)
@@ -225,12 +228,21 @@ def _configuration(task: Any) -> dict[str, Any]:
     return {key: value for key, value in task.dump_config().items() if key not in places}
 
 
-def _loading_error(name: str, error: Exception) -> EvaluationError:
-    reason = next(iter(str(error).strip().splitlines()), "")[:200]
-    return EvaluationError(
-        f"the task `{name}` could not be loaded: {type(error).__name__}: {reason}",
-        hint="hubs are not asked: its YAML file names data that lie here (dataset_path: json)",
-    )
+@contextmanager
+def _loading_errors(name: str) -> Iterator[None]:
+    """What goes wrong in YAML, templates, code and data of a task, as an EvaluationError."""
+    from datasets.exceptions import DatasetsError
+    from jinja2 import TemplateError
+    from yaml import YAMLError
+
+    try:
+        yield
+    except (*_CODE_ERRORS, DatasetsError, TemplateError, YAMLError) as error:
+        reason = next(iter(str(error).strip().splitlines()), "")[:200]
+        raise EvaluationError(
+            f"the task `{name}` could not be loaded: {type(error).__name__}: {reason}",
+            hint="hubs are not asked: its YAML file names data that lie here (dataset_path: json)",
+        ) from error
 
 
 def _digest(facts: Any) -> str:
