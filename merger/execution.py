@@ -37,6 +37,7 @@ from .planning.recipe_resolver import promote_dtypes, torch_dtype_name
 from .planning.tokenizer_checks import TOKENIZER_KEYS
 from .similarity import CosineSummary, summarize_cosines
 from .vocabulary.output_tokenizer import BuiltTokenizer, drop_files_of_base, files_of_base
+from .vocabulary.special_tokens import drop_ids_without_row
 
 Progress = Callable[[int, int], None]
 """Gets the number of bytes that are written, and the number that will be."""
@@ -276,6 +277,7 @@ def _files_beside_mergekit(running: _RunningMerge, written: Checkpoint) -> dict[
     config = _config_of_written(running, written)
     if not set(TOKENIZER_KEYS) & set(running.job.recipe.mergekit_keys):
         rows = vocabulary_size(config) or 0
+        config = drop_ids_without_row(config, rows) if rows else config
         return files | files_of_base(base.folder, rows, template) | {CONFIG: _to_json(config)}
     drop_files_of_base(written.folder, base.folder)
     built = BuiltTokenizer(written.folder, base.folder, base.config)

@@ -1,11 +1,8 @@
 """The MergeKit engine: runs MergeKit through its Python API, on folders and offline."""
 
 import json
-import logging
 import shutil
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from patientdx.capabilities import require_package
 from patientdx.errors import MergeError
 
 from .mergekit_layout import MergekitLayout, choose_architecture
+from .mergekit_messages import quiet_mergekit
 from .seeded_methods import seed_recipe, torch_threads
 
 
@@ -61,7 +59,7 @@ def run_mergekit(
     """
     require_package("mergekit", "merge")
     settings = settings or MergekitSettings()
-    with _silence():
+    with quiet_mergekit() as messages:
         from mergekit.config import MergeConfiguration
         from mergekit.io.tasks import LoaderCache
         from mergekit.merge import run_merge
@@ -86,6 +84,7 @@ def run_mergekit(
                     run_merge(config, str(into), options)
                 else:
                     _run_layout(config, into, options, shape)
+            messages.check()
         # Its errors have no common base class, but all have a useful message.
         except configuration_errors() as error:
             raise _mergekit_error(error, recipe) from error
@@ -149,30 +148,3 @@ def _mergekit_error(error: BaseException, recipe: MergeRecipe) -> MergeError:
         f"MergeKit refuses {recipe.name}: {reason or type(error).__name__}",
         hint="its documentation lists what each method needs: https://github.com/arcee-ai/mergekit",
     )
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keep log messages and warnings of MergeKit and its libraries off the terminal."""
-    root = logging.getLogger()
-    silent = logging.NullHandler()  # without a handler, the first message installs a printing one
-    root.addHandler(silent)
-    try:
-        with warnings.catch_warnings(), _silent_transformers():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        root.removeHandler(silent)
-
-
-@contextmanager
-def _silent_transformers() -> Iterator[None]:
-    """Keep warnings of transformers, which has a handler of its own, off the terminal."""
-    from transformers.utils import logging as transformers_logging
-
-    level = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)

@@ -14,7 +14,14 @@ pytest.importorskip("sentencepiece", reason="needs the extras hf and merge")
 
 import torch
 from small_merges import loaded, save_model, tensors
-from small_tokenizers import CHATML, add_tokens, save_pieces, write_json
+from small_tokenizers import (
+    CHATML,
+    add_tokens,
+    byte_tokens,
+    save_pieces,
+    write_json,
+    write_tiktoken,
+)
 from transformers import AutoTokenizer
 
 from merger.execution import MergeResult, merge
@@ -329,3 +336,17 @@ def test_a_live_merge_speaks_by_the_template_of_the_recipe(pair: tuple[Path, Pat
         assert model.tokenizer.chat_template == TEMPLATE
     finally:
         model.close()
+
+
+def test_a_tokenizer_that_mergekit_cannot_load_is_not_taken_for_another(
+    pair: tuple[Path, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plain, odd = pair[1], tmp_path / "odd"
+    save_model(odd, seed=3, vocabulary=260, **TINY)
+    write_tiktoken(odd / "qwen.tiktoken", byte_tokens())
+    capfd.readouterr()
+    with pytest.raises(MergeError, match=r"MergeKit refuses recipe: Unable to load tokenizer for"):
+        merged(plain, odd, tmp_path / "out", "tokenizer_source: base\n")
+    assert not (tmp_path / "out").exists()
+    merged(*pair, tmp_path / "sound", "tokenizer_source: base\n")
+    assert capfd.readouterr().err == ""
