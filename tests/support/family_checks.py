@@ -49,6 +49,10 @@ class FamilyChecks:
 
     def row(self) -> dict[str, Cell]:
         """The cells by column."""
+        return {column: self.cell(column) for column in COLUMNS}
+
+    def cell(self, column: str) -> Cell:
+        """The outcome of one check."""
         checks: dict[str, Callable[[], Cell]] = {
             "linear": lambda: self._merged("linear"),
             "slerp": lambda: self._merged("slerp"),
@@ -59,7 +63,7 @@ class FamilyChecks:
             "linear by MergeKit": lambda: self._compared("linear"),
             "slerp by MergeKit": lambda: self._compared("slerp"),
         }
-        return {column: self._run(checks[column]) for column in COLUMNS}
+        return self._run(checks[column])
 
     def _run(self, check: Callable[[], Cell]) -> Cell:
         """A cell of a check; any error but a refusal is a traceback to the user."""
@@ -166,9 +170,12 @@ class FamilyChecks:
         ours = self._loaded(self._merge(self._recipe(method), method))
         recipe = self._recipe(method) | {"dtype": "bfloat16"}
         try:
-            theirs = self._loaded(by_mergekit(recipe, self.folder / f"mergekit-{method}"))
+            into = self.folder / f"mergekit-{method}"
+            theirs = self._loaded(into if into.exists() else by_mergekit(recipe, into))
         except Exception as error:  # noqa: BLE001 - MergeKit raises whatever happens in it
             return Cell(f"MergeKit fails ({type(error).__name__})")
+        if ours.problems:
+            return Cell(", ".join(ours.problems), broken=True)
         if theirs.problems:
             return Cell(f"MergeKit's: {', '.join(theirs.problems)}")
         cell = _differences(ours.tensors, theirs.tensors, exact=method == "linear")
