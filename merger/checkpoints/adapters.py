@@ -107,7 +107,8 @@ def apply_adapter(base: Checkpoint, adapter: Path, into: Path) -> Checkpoint:
         _write(base, deltas, replaced, into / "adapted.safetensors")
         listed = {name: links[info.file] for name, info in base.tensors.items()}
         listed |= dict.fromkeys((*deltas, *replaced), "adapted.safetensors")
-        (into / INDEX).write_text(json.dumps({"weight_map": listed}), encoding="utf-8")
+        index = {"metadata": {}, "weight_map": listed}  # transformers needs both
+        (into / INDEX).write_text(json.dumps(index), encoding="utf-8")
         (into / CONFIG).write_text(json.dumps(config), encoding="utf-8")
         for name, content in files.items():
             (into / name).write_bytes(content)

@@ -1,11 +1,15 @@
 """Loads the live model whose weights a merge then replaces."""
 
+import json
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from merger.checkpoints.checkpoint import CONFIG
+from merger.families.layers import parts_of
+from merger.families.tensors import embedding_tensors, head_tensors, ties_embeddings
 from merger.planning.merge_plan import MergePlan
 from patientdx.errors import ModelError
 from patientdx.models.settings import ModelSettings
@@ -15,6 +19,7 @@ from .conversion import Shapes
 from .live_parameters import WRITE_INSTEAD, embedding_rows, find_live_parameters
 from .torch_weights import copy_mapped_weights
 
+_TIE = "tie_word_embeddings"
 _WEIGHTS = (".safetensors", ".safetensors.index.json")
 
 
@@ -40,6 +45,7 @@ def load_live_model(
     with tempfile.TemporaryDirectory(prefix="patientdx-live-") as scratch:
         folder = Path(scratch)
         _lay_out(base, files, folder)
+        _untie_where_merged_apart(plan, folder / CONFIG)
         loaded = load(folder, settings)
         _resize(loaded.model, shapes)
         copy_mapped_weights(loaded.model)
@@ -61,8 +67,25 @@ def _lay_out(base: Path, files: Mapping[str, bytes], into: Path) -> None:
         elif file.is_file():
             shutil.copyfile(file, into / file.name)
     for name, content in files.items():
-        if name != "config.json" and Path(name).name == name:
+        if name != CONFIG and Path(name).name == name:
             (into / name).write_bytes(content)
+
+
+def _untie_where_merged_apart(plan: MergePlan, path: Path) -> None:
+    """Writes a configuration that does not tie, for a merge with a head beside the embeddings.
+
+    The base may tie them where another input does not.
+    """
+    config = plan.inputs[plan.base].config
+    names = [task.name for task in plan.tensors]
+    both = head_tensors(config, names) and embedding_tensors(config, names)
+    if not (both and ties_embeddings(config, names)):
+        return
+    untied = dict(config) | {_TIE: False}
+    for key, part in parts_of(config):
+        if _TIE in part:
+            untied[key] = dict(part) | {_TIE: False}
+    path.write_text(json.dumps(untied), encoding="utf-8")
 
 
 def _resize(model: Any, shapes: Shapes) -> None:

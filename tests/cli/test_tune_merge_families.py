@@ -11,6 +11,7 @@ pytest.importorskip("torch", reason="needs the extra hf")
 pytest.importorskip("transformers", reason="needs the extra hf")
 pytest.importorskip("yaml", reason="needs the extra merge")
 
+from family_checks import merge_by_peft
 from tiny_families import FAMILIES, save_family_pair
 from typer.testing import CliRunner, Result
 
@@ -61,6 +62,19 @@ def test_a_family_that_is_composed_on_loading_is_tuned(
     assert report["apparent"]["value"] == pytest.approx(perplexity(family, into), rel=1e-4)
     ends = [perplexity(family, folder) for folder in pair]
     assert report["apparent"]["value"] <= min(ends) * (1 + 1e-4)
+
+
+@pytest.mark.parametrize("family", ["mixtral", "llava"])
+def test_a_model_with_its_adapter_is_tuned(family: str, texts: Path, tmp_path: Path) -> None:
+    pytest.importorskip("peft", reason="needs the extra merge")
+    pair = save_family_pair(tmp_path, family, dtype="float32")
+    adapter, _ = merge_by_peft(pair[0], family, tmp_path)
+    into = tmp_path / "best"
+    options = ("--text", texts, "--step", 0.5, "--resamples", 20, "--json", "--into", into)
+    result = tune(f"{pair[0]}+{adapter}", pair[1], *options)
+    assert result.exit_code == 0, result.output
+    (report,) = json.loads(result.stdout)["pairs"].values()
+    assert report["apparent"]["value"] == pytest.approx(perplexity(family, into), rel=1e-4)
 
 
 @pytest.mark.parametrize("family", ["t5", "bert"])

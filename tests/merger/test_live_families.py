@@ -133,6 +133,22 @@ def test_the_path_of_a_gpu_composes_the_same_experts(tmp_path: Path, family: str
         assert same_bits(tensor, expected[name]), name
 
 
+def test_a_head_that_is_merged_apart_from_the_embeddings(tmp_path: Path) -> None:
+    """The base ties them, its file has a copy, and the merge has a head of its own."""
+    tied, untied = (
+        save_family_pair(tmp_path / name, "qwen2", tie_word_embeddings=name == "tied")[i]
+        for i, name in enumerate(("tied", "untied"))
+    )
+    change_tensors(
+        tied, lambda own: own | {"lm_head.weight": own["model.embed_tokens.weight"].clone()}
+    )
+    merged = MergedModel.load(plan_of([tied, untied]), settings=FLOAT32)
+    expected = load(untied, FLOAT32).model.state_dict()
+    live = merged.remix(1).module.state_dict()
+    assert [name for name in live if not same_bits(live[name], expected[name])] == []
+    assert not same_bits(live["lm_head.weight"], live["model.embed_tokens.weight"])
+
+
 def without(name: str) -> Any:
     return lambda own: {key: tensor for key, tensor in own.items() if key != name}
 
