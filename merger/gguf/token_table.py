@@ -10,6 +10,8 @@ from patientdx.errors import MergeError
 
 from .container import Metadata, Value
 
+_NO_SCORE = -10_000.0  # of tokens that no merge makes
+
 
 class TokenKind(IntEnum):
     """llama.cpp's kinds of tokens."""
@@ -76,9 +78,8 @@ class TokenTable:
             "tokenizer.ggml.token_type": np.array([kinds[i] for i in order], np.int32),
         }
         if self.scores:
-            lowest = min(self.scores.values()) - 1
             lists["tokenizer.ggml.scores"] = np.array(
-                [self.scores.get(i, lowest) for i in order], np.float32
+                [self.scores.get(i, _NO_SCORE) for i in order], np.float32
             )
         return lists
 
