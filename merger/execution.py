@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from merger.recipes.recipe import ModelRef
 from patientdx import __version__
 from patientdx.errors import MergeError
 
@@ -19,16 +20,16 @@ from .engines.mergekit_layout import MergekitLayout
 from .families.vocabulary_size import set_vocabulary_size, vocabulary_size
 from .gguf.writer import encoder_version, gguf_file_name, gguf_nbytes, write_gguf
 from .kernels.dispatch import measure_moments
-from .metadata.card import CardFacts, hub_name, render_model_card
-from .metadata.licences import InheritedLicence, inherit_licence, read_licence
+from .metadata.card import render_model_card
+from .metadata.card_facts import collect_card_facts, inherited_licence
 from .metadata.provenance import (
     CARD_FILE,
     PROVENANCE_FILE,
     RECIPE_FILE,
     InputFacts,
     Provenance,
-    read_hub_source,
 )
+from .metadata.public_names import public_name, read_hub_source
 from .outputs.destination import check_destination
 from .outputs.staging import open_staging, write_error
 from .planning.input_checks import VOCABULARY_TENSOR, output_config, set_dtype
@@ -150,7 +151,16 @@ def _input_facts(job: MergeJob, i: int) -> InputFacts:
         str(adapter.absolute()) if adapter else None,
         adapter_digest(adapter) if adapter else None,
         *read_hub_source(folder),
+        label=_label(job, ref),
     )
+
+
+def _label(job: MergeJob, ref: ModelRef) -> str:
+    """What the card calls an input and its adapter."""
+    label = public_name(ref.path, ref.revision, job.folders[ref], job.cache)
+    if ref.lora is None or ref not in job.adapters:
+        return label
+    return f"{label}+{public_name(ref.lora, ref.lora_revision, job.adapters[ref], job.cache)}"
 
 
 def _files_beside_weights(running: _RunningMerge, cosines: Mapping[str, float]) -> dict[str, bytes]:
@@ -161,10 +171,11 @@ def _files_beside_weights(running: _RunningMerge, cosines: Mapping[str, float]) 
     job, prepared, future, _ = running
     summary = summarize_cosines(cosines, prepared.plan) if prepared.plan is not None else None
     provenance = replace(future.result(), cosines=summary.to_dict() if summary else None)
+    facts = collect_card_facts(job, provenance, summary, running.gguf)
     files = {
         PROVENANCE_FILE: provenance.to_bytes(),
         RECIPE_FILE: provenance.recipe.encode(),
-        CARD_FILE: render_model_card(_card_facts(job, provenance, summary)).encode(),
+        CARD_FILE: render_model_card(facts).encode(),
     }
     if prepared.agreement is not None:
         tasks = prepared.plan.tensors if prepared.plan else ()
@@ -176,32 +187,8 @@ def _files_beside_weights(running: _RunningMerge, cosines: Mapping[str, float]) 
     return files
 
 
-def _card_facts(job: MergeJob, provenance: Provenance, summary: CosineSummary | None) -> CardFacts:
-    return CardFacts(
-        title=provenance.title,
-        method=job.recipe.method,
-        base=str(job.recipe.base_model) if job.recipe.base_model else None,
-        inputs=[(facts.name, facts.digest) for facts in provenance.inputs],
-        base_models=tuple(facts.repo or hub_name(facts.name) for facts in provenance.inputs),
-        engine=provenance.engine,
-        recipe=provenance.recipe,
-        command=provenance.command,
-        licence=_inherit_licence(job),
-        remarks=provenance.remarks,
-        cosines=str(summary) if summary else "",
-        gguf=gguf_file_name(provenance.title, job.gguf) if job.gguf else None,
-        seed=provenance.seed,
-    )
-
-
-def _inherit_licence(job: MergeJob) -> InheritedLicence:
-    refs = job.recipe.inputs
-    licences = [read_licence(job.folders[ref]) for ref in refs]
-    return inherit_licence([str(ref) for ref in refs], licences)
-
-
 def _all_remarks(running: _RunningMerge) -> tuple[str, ...]:
-    remark = _inherit_licence(running.job).remark
+    remark = inherited_licence(running.job).remark
     return (*running.prepared.remarks, remark) if remark else running.prepared.remarks
 
 

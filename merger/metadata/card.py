@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from merger.recipes.writer import to_yaml
 
@@ -72,9 +71,7 @@ class CardFacts:
 def render_model_card(facts: CardFacts) -> str:
     """The README.md of a merge."""
     front = {
-        "base_model": list(
-            dict.fromkeys(part for name in facts.base_models for part in name.split("+"))
-        ),
+        "base_model": list(facts.base_models),
         "tags": ["merge", "mergekit"],
         "library_name": "transformers",
         **facts.licence.fields,
@@ -99,9 +96,3 @@ def render_model_card(facts: CardFacts) -> str:
         command=facts.command,
     )
     return f"---\n{to_yaml(front)}---\n{body}"
-
-
-def hub_name(name: str) -> str:
-    """A model's name for front matter: the last folder of a path; adapters keep their `+`."""
-    parts = [part.partition("@")[0] for part in name.split("+")]
-    return "+".join(Path(part).name if part[:1] in {"/", ".", "~"} else part for part in parts)

@@ -13,7 +13,7 @@ PROVENANCE_FILE = "patientdx_merge.json"
 RECIPE_FILE = "mergekit_config.yml"
 CARD_FILE = "README.md"
 VERSION = 1
-_OPTIONAL = ("seed", "torch_threads", "gguf", "quantizer")
+_OPTIONAL = frozenset({"seed", "torch_threads", "gguf", "quantizer", "label"})
 
 _HINT = "name a folder that `patientdx merge` made"
 
@@ -23,6 +23,7 @@ class InputFacts:
     """An input: its name in the recipe, its folder, and the sha256 of weights and configuration.
 
     `adapter` is the folder of its adapter; `repo` and `revision` are those of the hub, if known.
+    `label` is what the card calls it; None in merges whose cards have the names of the recipe.
     """
 
     name: str
@@ -32,6 +33,7 @@ class InputFacts:
     adapter_digest: str | None = None
     repo: str | None = None
     revision: str | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,10 @@ class Provenance:
         """The content of the file."""
         fields = asdict(self)
         # A merge of before these keys is written again without them, byte by byte.
-        for key in _OPTIONAL:
-            if fields[key] is None:
-                del fields[key]
+        for entry in (fields, *fields["inputs"]):
+            for key in _OPTIONAL & entry.keys():
+                if entry[key] is None:
+                    del entry[key]
         return (json.dumps({"version": VERSION, **fields}, indent=1) + "\n").encode()
 
 
@@ -85,13 +88,3 @@ def read_provenance(folder: Path) -> Provenance:
         raise MergeError(f"{folder}: has no {PROVENANCE_FILE}", hint=_HINT) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise MergeError(f"{path}: cannot be read", hint=_HINT) from None
-
-
-def read_hub_source(folder: Path) -> tuple[str | None, str | None]:
-    """The repository and commit that a folder was fetched from, if `model get` noted them."""
-    try:
-        source = json.loads((folder / "SOURCE.json").read_text(encoding="utf-8"))
-        repo, revision = source["repo"], source["revision"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None, None
-    return (str(repo), str(revision)) if repo and revision else (None, None)
