@@ -9,7 +9,6 @@ from typing import Literal
 from merger.checkpoints.adapted_inputs import open_with_adapters
 from merger.checkpoints.checkpoint import Checkpoint
 from merger.checkpoints.config_comparison import compare_configs
-from merger.families.layers import layer_counts
 from merger.gguf.mixtures import GgufType
 from merger.gguf.plan import GgufPlan, plan_gguf
 from merger.gguf.writer import choose_encoder
@@ -132,11 +131,11 @@ def _prepare(job: MergeJob, inputs: tuple[Checkpoint, ...]) -> PreparedMerge:
     if feature and (recipe.mergekit_keys or recipe.slices):
         guarded = guard_inputs(inputs, names)
         # The recipe says how vocabularies, layers or modules go together, and MergeKit checks it.
-        configs = [dict(checkpoint.config) for checkpoint in inputs]
-        for config in configs if recipe.slices or "modules" in recipe.mergekit_keys else ():
-            for count in layer_counts(config):
-                config.pop(count[0] if len(count) == 1 else "", None)
-        differences = compare_configs(names, configs, base, unsound=job.unsound)
+        configs = [checkpoint.config for checkpoint in inputs]
+        layers_move = bool(recipe.slices) or "modules" in recipe.mergekit_keys
+        differences = compare_configs(
+            names, configs, base, unsound=job.unsound, layers_move=layers_move
+        )
         differences += check_tokenizers(recipe, inputs, names)
         shape = None if "modules" in recipe.mergekit_keys else shape_output(recipe, inputs, base)
         remarks = (*_mergekit_remarks(job, feature), *guarded, *differences)

@@ -120,7 +120,7 @@ BAD: dict[str, tuple[Callable[[], None], str]] = {
     "tensors": (fewer_tensors, "medical-model lacks 1 tensors of math-model"),
     "rope": (config(rope_theta=1e6), "rope_theta is 10000 in math-model, and 1e+06"),
     "rope, nested": (config(rope_parameters={"rope_theta": 5e5}), "rope_theta is 10000"),
-    "activation": (config(hidden_act="gelu"), "hidden_act is not set in math-model, and gelu"),
+    "activation": (config(hidden_act="gelu"), "hidden_act is silu in math-model, and gelu"),
     "quantised": (
         config(quantization_config={"bits": 4}),
         "weights of medical-model are quantised",
@@ -171,7 +171,7 @@ def test_what_only_changes_the_context_is_reported(place: Path) -> None:
     outcome = patientdx(*SLERP, "--into", "out")
     assert outcome.code == 0, outcome.err
     assert "note: sliding_window is not set in math-model, and 4096 in medical-model" in outcome.err
-    assert "note: max_position_embeddings is not set" in outcome.err
+    assert "note: max_position_embeddings is 2048 in math-model, and 8192" in outcome.err
 
 
 def test_a_tied_model_and_one_that_is_not_are_for_mergekit(place: Path) -> None:
