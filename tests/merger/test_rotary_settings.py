@@ -77,8 +77,9 @@ def test_row_is_what_transformers_shows(maker: Any, model_type: str) -> None:
 
 def test_table_has_every_type_that_generates_text(maker: Any) -> None:
     classes = maker.config_classes()
-    missing = [name for name in classes if not read_defaults(name).known]
-    assert missing == ["gemma3n_vision", "timm_wrapper", "gemma4_assistant"]
+    missing = {name for name in classes if not read_defaults(name).known}
+    # These have no defaults, or need the package timm.
+    assert missing <= {"gemma3n_vision", "gemma4_assistant", "timm_wrapper"}
 
 
 def test_settings_are_those_that_transformers_reads_in_every_spelling(maker: Any) -> None:
