@@ -1,12 +1,18 @@
 """How fast two models are merged, and in how much memory: ours, MergeKit's, and the disk's floor.
 
     python benchmarks/merge.py                       # 1.1 billion parameters: 9 GB of disk
-    python benchmarks/merge.py --size 8b --rounds 1  # 8 billion: 64 GB of disk
+    python benchmarks/merge.py --size 8b --rounds 1  # 8 billion: 65 GB of disk
+    python benchmarks/merge.py --size 8b --rounds 1 --linked  # the same in 49 GB
     python benchmarks/merge.py --size tiny
 
 Two random bfloat16 models of a Llama's shape are written, merged by all engines in turn, and the
-results compared before any time is printed. The floor reads both models and writes one, without
-arithmetic. Every merge ends when its files are synced (fsync); inputs are in the page cache, or
+results compared before any time is printed. Of task arithmetic the first model is the base. With
+`--linked`, the files of the second model are hard links to those of the first, so both have the
+same numbers, and 32 GB of inputs of 8 billion parameters take 16 GB of disk; the output says it.
+That is also done where the disk is too small for two. `--layers` makes models of fewer layers.
+
+The floor reads both models and writes one, without arithmetic.
+Every merge ends when its files are synced (fsync); inputs are in the page cache, or
 dropped from it before every merge with `--cold`. Memory is the peak of anonymous pages (RssAnon,
 sampled every 10 ms): what a process holds beyond the page cache. In memory, 11 values of t are
 merged of two loaded models (MergeKit's `merge_state_dicts`: `--mergekit-lambdas` of them).
@@ -27,7 +33,7 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from measure import machine
-from merge_models import SIZES, Agreement, compare, slots, write_model
+from merge_models import SIZES, Agreement, compare, link_model, slots, write_model
 from tables import markdown
 
 CHILD = Path(__file__).resolve().parent / "merge_child.py"
@@ -175,27 +181,49 @@ def rates(floor: list[Run], nbytes: int) -> str:
     return f"GB/s of the floor, round by round: read {', '.join(read)}; wrote {', '.join(write)}."
 
 
+def write_inputs(folder: Path, nbytes: int, options: argparse.Namespace) -> tuple[Path, Path]:
+    """Two models; the second is linked if that is wanted, or if the disk is too small for two.
+
+    Raises SystemExit where it is too small for one, and two outputs.
+    """
+    free = shutil.disk_usage(folder).free - (1 << 30)
+    outputs = 0 if options.no_disk else 2
+    linked = options.linked or free < (2 + outputs) * nbytes
+    if free < (1 + outputs) * nbytes:
+        raise SystemExit(
+            f"{folder}: {(1 + outputs) * nbytes / 1e9:.0f} GB are needed, {free / 1e9:.0f} free: "
+            f"try fewer --layers than {SIZES[options.size][2]}"
+        )
+    first, second = folder / "a", folder / "b"
+    write_model(first, options.size, 0, options.layers)
+    if linked:
+        link_model(second, first)
+        sizes = f"{2 * nbytes / 1e9:.1f} GB of inputs take {nbytes / 1e9:.1f} GB of disk"
+        print(f"The second model's files are hard links to the first's, so that {sizes}:")
+        print("both have the same numbers.\n")
+    else:
+        write_model(second, options.size, 1, options.layers)
+    return first, second
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", choices=SIZES, default="1b")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--methods", default="slerp,linear")
+    parser.add_argument("--layers", type=int, default=0, help="so many layers instead")
+    parser.add_argument(
+        "--linked", action="store_true", help="the second model's files are links to the first's"
+    )
+    parser.add_argument("--methods", default="slerp,linear,task_arithmetic")
     parser.add_argument("--no-disk", action="store_true", help="only what is done in memory")
     parser.add_argument("--mergekit-lambdas", type=int, default=3)
     parser.add_argument("--cold", action="store_true", help="inputs are not in the page cache")
     parser.add_argument("--folder", type=Path, help="where to work; a new folder in it is removed")
     options = parser.parse_args()
-    nbytes = sum(slot.nbytes for slot in slots(options.size))
+    nbytes = sum(slot.nbytes for slot in slots(options.size, options.layers))
     with tempfile.TemporaryDirectory(prefix="merge-", dir=options.folder) as name:
         folder = Path(name)
-        free = shutil.disk_usage(folder).free
-        if free < 4 * nbytes + (1 << 30):
-            raise SystemExit(
-                f"{folder}: {4 * nbytes / 1e9:.0f} GB are needed, {free / 1e9:.0f} free"
-            )
-        inputs = (folder / "a", folder / "b")
-        for seed, each in enumerate(inputs):
-            write_model(each, options.size, seed)
+        inputs = write_inputs(folder, nbytes, options)
         print(f"{nbytes / 2e9:.2f} billion parameters, bfloat16; {options.rounds} rounds, medians")
         for method in options.methods.split(","):
             if not options.no_disk:

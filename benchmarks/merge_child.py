@@ -82,6 +82,9 @@ def mergekit() -> dict[str, Any]:
     models: list[dict[str, Any]] = [{"model": BASE}, {"model": OTHER}]
     if METHOD == "slerp":
         recipe |= {"base_model": BASE, "parameters": {"t": TS[0]}}
+    elif METHOD == "task_arithmetic":
+        recipe |= {"base_model": BASE}
+        models = [{"model": OTHER, "parameters": {"weight": TS[0]}}]
     else:
         for model, weight in zip(models, (1 - TS[0], TS[0]), strict=True):
             model["parameters"] = {"weight": weight}
@@ -155,8 +158,13 @@ def mergekit_memory() -> dict[str, Any]:
     spent = []
     with torch.no_grad():
         for t in TS:
+            parameters, base = {
+                "slerp": ({"t": t}, 0),
+                "linear": ({"weight": [1 - t, t]}, None),
+                "task_arithmetic": ({"weight": t}, 0),
+            }[METHOD]
             begun = perf_counter()
-            merge_state_dicts(sides, "slerp", parameters={"t": t}, base=0)
+            merge_state_dicts(sides, METHOD, parameters=parameters, base=base)
             spent.append(perf_counter() - begun)
     return {"once": 0.0, "each": spent}
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from merger.checkpoints.headers import Slot
 from merger.checkpoints.values import Values
 from merger.kernels.dispatch import combine
 from merger.kernels.numpy_kernels import unpack
+from merger.methods.method import DeltaOptions
 from merger.outputs.shards import compose_index, lay_out
 from merger.planning.merge_plan import MergePlan, TensorTask
 
@@ -35,14 +37,14 @@ class Agreement(NamedTuple):
     ulps: float
 
 
-def config(size: str) -> dict[str, Any]:
-    hidden, inner, layers, heads, kv_heads, words = SIZES[size]
+def config(size: str, layers: int = 0) -> dict[str, Any]:
+    hidden, inner, own_layers, heads, kv_heads, words = SIZES[size]
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
         "hidden_size": hidden,
         "intermediate_size": inner,
-        "num_hidden_layers": layers,
+        "num_hidden_layers": layers or own_layers,
         "num_attention_heads": heads,
         "num_key_value_heads": kv_heads,
         "vocab_size": words,
@@ -51,12 +53,12 @@ def config(size: str) -> dict[str, Any]:
     }
 
 
-def slots(size: str) -> list[Slot]:
-    """The tensors, in the order of the model."""
-    hidden, inner, layers, heads, kv_heads, words = SIZES[size]
+def slots(size: str, layers: int = 0) -> list[Slot]:
+    """The tensors, in the order of the model, with another number of layers if that is not 0."""
+    hidden, inner, own_layers, heads, kv_heads, words = SIZES[size]
     kv = hidden // heads * kv_heads
     shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (words, hidden)}
-    for layer in range(layers):
+    for layer in range(layers or own_layers):
         own = {
             "input_layernorm": (hidden,),
             "mlp.down_proj": (hidden, inner),
@@ -73,13 +75,15 @@ def slots(size: str) -> list[Slot]:
     return [Slot(name, "BF16", shape) for name, shape in shapes.items()]
 
 
-def write_model(folder: Path, size: str, seed: int) -> None:
+def write_model(folder: Path, size: str, seed: int, layers: int = 0) -> None:
     """Weights of N(0, 0.02²), in files as transformers writes them."""
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps(config(size), indent=2), encoding="utf-8")
+    (folder / "config.json").write_text(
+        json.dumps(config(size, layers), indent=2), encoding="utf-8"
+    )
     rng = np.random.default_rng(seed)
-    shards = lay_out(slots(size))
-    shapes = {slot.name: slot.shape for slot in slots(size)}
+    shards = lay_out(slots(size, layers))
+    shapes = {slot.name: slot.shape for slot in slots(size, layers)}
     for shard in shards:
         with (folder / shard.name).open("wb") as stream:
             stream.write(shard.header)
@@ -88,6 +92,13 @@ def write_model(folder: Path, size: str, seed: int) -> None:
                     stream.write(piece)
     for name, content in compose_index(shards).items():
         (folder / name).write_bytes(content)
+
+
+def link_model(folder: Path, original: Path) -> None:
+    """A second model whose files are hard links to those of another, so of the same numbers."""
+    folder.mkdir(parents=True)
+    for file in original.iterdir():
+        os.link(file, folder / file.name)
 
 
 def _random(rng: np.random.Generator, count: int) -> Iterator[bytes]:
@@ -99,10 +110,16 @@ def _random(rng: np.random.Generator, count: int) -> Iterator[bytes]:
 
 
 def plan(left: Path, right: Path, method: str, t: float) -> MergePlan:
-    """Every tensor of two such models by one method."""
+    """Every tensor of two such models by one method; the left one is the base."""
     inputs = (Checkpoint.open(left), Checkpoint.open(right))
+    on_base = method == "task_arithmetic"
+    weights, deltas = ((1.0, t), DeltaOptions(0)) if on_base else ((1 - t, t), None)
     tasks = [
-        TensorTask(info.name, info.dtype, info.shape, method, (1 - t, t))
+        TensorTask(
+            *(info.name, info.dtype, info.shape, method, weights),
+            divided=not on_base,
+            deltas=deltas,
+        )
         for info in inputs[0].tensors.values()
     ]
     return MergePlan(inputs, tuple(tasks))

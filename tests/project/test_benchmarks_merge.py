@@ -36,12 +36,15 @@ def test_it_compares_and_prints_a_row_for_each_engine(tmp_path: Path) -> None:
         "--rounds",
         "1",
     ]
-    command += ["--methods", "slerp", "--mergekit-lambdas", "1", "--folder", tmp_path]
+    command += ["--methods", "slerp,task_arithmetic", "--mergekit-lambdas", "1"]
+    command += ["--layers", "2", "--linked", "--folder", tmp_path]
     shown = subprocess.run(command, capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stderr
     for title in ("PatientDx", "mergekit-yaml", "floor", "merge_state_dicts"):
         assert f"\n| {title}" in shown.stdout
     assert "of the numbers equal MergeKit's" in shown.stdout
+    assert "task_arithmetic: 100.0000% of the numbers equal MergeKit's" in shown.stdout
+    assert "hard links to the first's" in shown.stdout
     assert list(tmp_path.iterdir()) == []
 
 
