@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from merger.families.vocabulary_size import set_vocabulary_size, vocabulary_size
 from patientdx.errors import MergeError
 
 from .checkpoint import Checkpoint
 from .companion_files import read_companion_files, read_tokenizer_files
-
-_ROWS = "vocab_size"
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -43,16 +42,12 @@ def resized_rows(base: Checkpoint, adapter: Path, whole: Shapes) -> int | None:
 def has_vocabulary_rows(base: Checkpoint, name: str) -> bool:
     """Whether a weight of the base has a row for each token."""
     info = base.tensors.get(name)
-    return info is not None and info.shape[:1] == (_part_with_rows(base.config).get(_ROWS),)
+    return info is not None and info.shape[:1] == (vocabulary_size(base.config),)
 
 
 def adapted_config(config: Mapping[str, Any], rows: int | None) -> dict[str, Any]:
     """The configuration of the base with another number of vocabulary rows, unless None."""
-    if rows is None:
-        return dict(config)
-    if _ROWS in config:
-        return {**config, _ROWS: rows}
-    return {**config, "text_config": {**config["text_config"], _ROWS: rows}}
+    return dict(config) if rows is None else set_vocabulary_size(config, rows)
 
 
 def adapted_companion_files(base: Checkpoint, adapter: Path, whole: Shapes) -> dict[str, bytes]:
@@ -64,8 +59,3 @@ def adapted_companion_files(base: Checkpoint, adapter: Path, whole: Shapes) -> d
         return files
     replaced = read_tokenizer_files(base.folder)
     return own | {name: content for name, content in files.items() if name not in replaced}
-
-
-def _part_with_rows(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    text = config.get("text_config")
-    return text if _ROWS not in config and isinstance(text, Mapping) else config

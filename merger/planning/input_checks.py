@@ -9,7 +9,7 @@ from merger.checkpoints.config_comparison import compare_configs, is_tied
 from merger.checkpoints.values import FLOATS
 from merger.families.vocabulary_size import set_vocabulary_size
 from merger.vocabulary.reading import read_vocabulary
-from merger.vocabulary.rows import choose_rows
+from merger.vocabulary.rows import choose_rows, compare_vocabularies
 from merger.vocabulary.special_tokens import drop_ids_without_row
 from patientdx.errors import MergeError
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from merger.checkpoints.headers import TensorInfo
 
 VOCABULARY_TENSOR = re.compile(
-    r"(?:^|\.)(?:embed_tokens|lm_head|wte|embed_in|embed_out|word_embeddings)\.(?:weight|bias)$"
+    r"(?:^|\.)(?:embed_tokens|lm_head|wte|embed_in|embed_out|word_embeddings|shared)"
+    r"\.(?:weight|bias)$"
 )
 """Matches the names of tensors that have one row per token."""
 
@@ -72,9 +73,10 @@ def check_inputs(
         _check_names([[n for n in own if n in comparable] for own in tensors], names, base)
     merged = tuple(tensors[base])
     rows = _check_shapes(inputs, merged, names, base)
-    if len(rows) < len(inputs):
-        return Agreement(merged, 0, tied, tuple(remarks))
     vocabularies = [read_vocabulary(checkpoint.folder, checkpoint.config) for checkpoint in inputs]
+    if len(rows) < len(inputs):
+        remarks += compare_vocabularies(names, None, vocabularies, base)
+        return Agreement(merged, 0, tied, tuple(remarks))
     chosen = choose_rows(names, rows, vocabularies, base)
     return Agreement(merged, chosen.rows, tied, (*remarks, *chosen.remarks), tuple(rows))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from merger.recipes.recipe import MergeRecipe
 from merger.vocabulary.chat_templates import resolve_chat_template
 from merger.vocabulary.reading import Vocabulary, read_vocabulary
-from merger.vocabulary.rows import compare_vocabularies, tokenizer_remarks
+from merger.vocabulary.rows import compare_vocabularies
 from patientdx.errors import MergeError
 
 from .input_checks import VOCABULARY_TENSOR
@@ -32,9 +32,7 @@ def check_tokenizers(
     if set(TOKENIZER_KEYS) & set(recipe.mergekit_keys):
         return _check_aligned(recipe, names, vocabularies)
     rows = [_vocabulary_rows(checkpoint) for checkpoint in inputs]
-    if not all(rows):
-        return tokenizer_remarks(names, vocabularies, base)
-    return compare_vocabularies(names, rows, vocabularies, base)
+    return compare_vocabularies(names, rows if all(rows) else None, vocabularies, base)
 
 
 def find_chat_template(recipe: MergeRecipe, inputs: Sequence["Checkpoint"]) -> str:

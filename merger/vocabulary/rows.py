@@ -61,14 +61,17 @@ def choose_rows(
 
 
 def compare_vocabularies(
-    names: Sequence[str], rows: Sequence[int], vocabularies: Sequence[Vocabulary], base: int
+    names: Sequence[str], rows: Sequence[int] | None, vocabularies: Sequence[Vocabulary], base: int
 ) -> list[str]:
-    """Remarks on the tokens of the inputs. Raises MergeError if they do not go together."""
+    """Remarks on the tokens of the inputs. Raises MergeError if they do not go together.
+
+    `rows` is None if the numbers of rows are not known; they are then the same.
+    """
     own = vocabularies[base]
     remarks = tokenizer_remarks(names, vocabularies, base)
     for i, other in enumerate(vocabularies):
         if i != base:
-            remarks += _compare(names[base], own, names[i], other, rows[i])
+            remarks += _compare(names[base], own, names[i], other, rows[i] if rows else own.size)
     return remarks
 
 

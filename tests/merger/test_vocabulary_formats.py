@@ -162,3 +162,17 @@ def test_pieces_that_code_shifts_are_compared_as_files(tmp_path: Path, *, same: 
     remarks = " ".join(merged(a, b, tmp_path / "out").remarks)
     assert ("could not be compared" in remarks) != same
     assert (tmp_path / "out" / "spiece.model").exists()
+
+
+def test_tokens_are_compared_whatever_the_embeddings_are_called(tmp_path: Path) -> None:
+    folders = []
+    for n, name in enumerate("ab"):
+        tensors = tiny.random_tensors(n, vocabulary=60)
+        renamed = {key.replace("embed_tokens", "table"): t for key, t in tensors.items()}
+        folder = merge_inputs.make(tmp_path / name, renamed, vocab_size=60)
+        (folder / "tokenizer.json").unlink()
+        words = [f"w{k}" for k in range(60)]
+        (folder / "vocab.txt").write_text("\n".join(words if n else words[::-1]), "utf-8")
+        folders.append(folder)
+    with pytest.raises(MergeError, match=r"other tokens than .* at 60 ids, the first at 0"):
+        merged(*folders, tmp_path / "out")
