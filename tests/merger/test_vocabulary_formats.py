@@ -175,4 +175,4 @@ def test_tokens_are_compared_whatever_the_embeddings_are_called(tmp_path: Path) 
         (folder / "vocab.txt").write_text("\n".join(words if n else words[::-1]), "utf-8")
         folders.append(folder)
     with pytest.raises(MergeError, match=r"other tokens than .* at 60 ids, the first at 0"):
-        merged(*folders, tmp_path / "out")
+        merged(folders[0], folders[1], tmp_path / "out")
