@@ -12,6 +12,7 @@ from merger.recipes.recipe import ModelRef
 from patientdx import __version__
 from patientdx.errors import MergeError
 
+from .checking.gate import check_output
 from .checkpoints.adapters import adapter_digest
 from .checkpoints.checkpoint import CONFIG, Checkpoint
 from .checkpoints.values import FLOATS
@@ -108,7 +109,8 @@ class _RunningMerge(NamedTuple):
         return gguf_file_name(self.provenance.result().title, wanted) if wanted else None
 
     def complete(self, folder: Path) -> None:
-        """Adds the GGUF file to the finished folder, if one is wanted."""
+        """Checks the finished folder, and adds the GGUF file if one is wanted."""
+        check_output(folder, self.prepared, self.job.recipe)
         if self.job.gguf is not None and self.gguf is not None:
             before = self.prepared.nbytes
             write_gguf(

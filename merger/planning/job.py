@@ -9,6 +9,7 @@ from typing import Literal
 from merger.checkpoints.adapted_inputs import open_with_adapters
 from merger.checkpoints.checkpoint import Checkpoint
 from merger.checkpoints.config_comparison import compare_configs
+from merger.families.tensors import head_tensors
 from merger.gguf.mixtures import GgufType
 from merger.gguf.plan import GgufPlan, plan_gguf
 from merger.gguf.writer import choose_encoder
@@ -149,7 +150,7 @@ def _prepare(job: MergeJob, inputs: tuple[Checkpoint, ...]) -> PreparedMerge:
     plan = None if feature else plan_merge(recipe, inputs, agreement=agreement)
     engine: Engine = "mergekit" if feature else job.engine
     remarks = (*_mergekit_remarks(job, feature), *agreement.remarks)
-    shape = shape_output(recipe, inputs, base, agreement.names)
+    shape = shape_output(recipe, inputs, base, _written_names(inputs, agreement))
     return PreparedMerge(inputs, engine, agreement, plan, remarks, base, shape=shape)
 
 
@@ -169,6 +170,14 @@ def _plan_gguf(job: MergeJob, prepared: PreparedMerge) -> PreparedMerge:
     plan = plan_gguf(config, tensors, base.folder, job.gguf, base.folder.name)
     choose_encoder(plan)  # which may be missing
     return replace(prepared, gguf=plan, remarks=(*prepared.remarks, *plan.remarks))
+
+
+def _written_names(inputs: tuple[Checkpoint, ...], agreement: Agreement) -> tuple[str, ...]:
+    """The tensors of the output; a head that only some inputs have is one of them."""
+    if agreement.tied is not None:
+        return agreement.names
+    heads = {name for model in inputs for name in head_tensors(model.config, model.tensors)}
+    return (*agreement.names, *sorted(heads - set(agreement.names)))
 
 
 def _mergekit_remarks(job: MergeJob, feature: str | None) -> list[str]:

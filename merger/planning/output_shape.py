@@ -57,20 +57,21 @@ def shape_output(
 ) -> OutputShape:
     """The shape of a merge; `merged` are the tensors that are merged, where inputs were compared.
 
-    Raises MergeError for slices that the models do not have layers for, or whose layers a
-    configuration cannot describe.
+    The base need not have all of them. Raises MergeError for slices that the models do not have
+    layers for, or whose layers a configuration cannot describe.
     """
     config = inputs[base].config
-    layout = read_layout(config, inputs[base].tensors, merged)
+    names = [*inputs[base].tensors, *(set(merged or ()) - set(inputs[base].tensors))]
+    layout = read_layout(config, names, merged)
     sources = () if merged is not None else layer_sources(recipe)
     if not sources:
         return OutputShape(layout, config, base, (), {})
     _check_stacks(layout)
-    names = [str(ref) for ref in recipe.inputs]
+    models = [str(ref) for ref in recipe.inputs]
     layouts = [read_layout(model.config, model.tensors) for model in inputs]
     for other in layouts:
         _check_stacks(other)
-    ends = layer_ends(sources, [other.stacks[0] for other in layouts], names)
+    ends = layer_ends(sources, [other.stacks[0] for other in layouts], models)
     full = [read_full_config(model.folder, model.config) for model in inputs]
     changed = move_layers(config, full, sources, layouts)
     remarks = (

@@ -84,6 +84,11 @@ def promote_dtypes(dtypes: Sequence[str]) -> str:
     return max(distinct, key=lambda dtype: _WIDTHS[dtype])
 
 
+def safetensors_dtype(dtype: str) -> str:
+    """The name that safetensors has for a dtype of torch, such as BF16 for bfloat16."""
+    return _TORCH[dtype]
+
+
 def torch_dtype_name(dtype: str) -> str | None:
     """Torch's name of a dtype of safetensors, such as bfloat16 for BF16; None if not a float."""
     return next((name for name, safetensors in _TORCH.items() if safetensors == dtype), None)
