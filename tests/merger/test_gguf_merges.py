@@ -1,6 +1,10 @@
 """`merge --gguf`: the file is part of the merge, answers as its safetensors do, and is verified."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from importlib.util import find_spec
 from operator import eq
 from pathlib import Path
@@ -16,6 +20,7 @@ pytest.importorskip("yaml", reason="needs the extra merge")
 import gguf
 import gguf_models
 from command_line import check_refusal, digests, patientdx
+from paths import ROOT
 
 from merger.gguf.mixtures import GGUF_TYPES
 from merger.outputs import staging
@@ -200,6 +205,44 @@ def test_a_half_written_file_is_in_no_output(place: Path, monkeypatch: pytest.Mo
     merge(PAIR, "whole")
     assert names(Path("out")) == names(Path("whole"))
     assert digests(Path("out"))["model.safetensors"] == digests(Path("whole"))["model.safetensors"]
+
+
+KILLED = """
+import os, signal, sys
+from merger.gguf import writer
+from workflows.merge_recipes import TwoModelMerge
+from workflows.merges import merge
+writer._PART = 1 << 14
+real, calls = writer._write_part, []
+def deadly(*arguments):
+    calls.append(real(*arguments))
+    if len(calls) == int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return calls[-1]
+writer._write_part = deadly
+merge(TwoModelMerge("math-model", "medical-model", 0.4), "out", gguf="Q8_0")
+"""
+
+
+def test_a_merge_that_is_killed_in_the_file_goes_on(place: Path) -> None:
+    merge(PAIR, "whole", gguf="Q8_0")
+    for after in (1, 7, 40):
+        ended = subprocess.run(
+            [sys.executable, "-c", KILLED, str(after)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            check=False,
+        )
+        assert ended.returncode == -signal.SIGKILL
+        assert not Path("out").exists()
+    again = merge(TwoModelMerge("math-model", "medical-model", 0.4), "out", gguf="Q8_0")
+    assert not verify_merge("out").different
+    assert not Path(".out.merging").exists()
+    assert again.gguf is not None
+    tensors = [
+        {t.name: bytes(t.data) for t in gguf.GGUFReader(path).tensors}
+        for path in ("whole/whole-Q8_0.gguf", f"out/{again.gguf}")
+    ]
+    assert tensors[0] == tensors[1]
 
 
 def test_a_full_disk_leaves_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
