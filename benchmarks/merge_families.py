@@ -26,16 +26,22 @@ def main() -> None:
     """Prints a row for each family as it is done."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--family", action="append", choices=[*FAMILIES])
-
     options = parser.parse_args()
     silence()
     print(line("family", *COLUMNS), line(*["---"] * (len(COLUMNS) + 1)), sep="\n", flush=True)
-    broken = []
+    broken: list[str] = []
+    reasons: dict[tuple[str, str], list[str]] = {}
     for family in options.family or FAMILIES:
         with tempfile.TemporaryDirectory() as folder:
             row = FamilyChecks(family, Path(folder)).row()
         print(line(f"`{family}`", *map(text, row.values())), flush=True)
         broken += [family for cell in row.values() if cell.broken]
+        for column, cell in row.items():
+            if cell.reason:
+                reasons.setdefault((column, cell.reason), []).append(f"`{family}`")
+    print()
+    for (column, reason), families in reasons.items():
+        print(f"* {column} of {', '.join(families)}: {reason}.")
     sys.exit(f"broken: {', '.join(dict.fromkeys(broken))}" if broken else 0)
 
 

@@ -101,7 +101,10 @@ def _run_layout(config: Any, into: Path, options: Any, shape: MergekitLayout) ->
     from mergekit.tokenizer import TokenizerInfo
 
     base = (config.base_model or config.referenced_models()[0]).config()
-    out_config = type(base).from_dict(dict(shape.config))
+    into.mkdir(exist_ok=True)
+    path = into / "config.json"
+    path.write_text(json.dumps(dict(shape.config)), encoding="utf-8")
+    out_config = type(base).from_json_file(path)  # which reads infinite numbers, as files have them
     architecture = choose_architecture(shape, base, out_config)
     LoaderCache().setup(options=options)
     planner = MergePlanner(config, architecture, options=options, out_model_config=out_config)
@@ -113,7 +116,7 @@ def _run_layout(config: Any, into: Path, options: Any, shape: MergekitLayout) ->
     for _, value in executor.run(quiet=True):
         if isinstance(value, TokenizerInfo):
             value.tokenizer.save_pretrained(into, safe_serialization=True)
-    (into / "config.json").write_text(json.dumps(dict(shape.config)), encoding="utf-8")
+    path.write_text(json.dumps(dict(shape.config)), encoding="utf-8")
 
 
 def local_recipe(

@@ -54,9 +54,15 @@ def load_live_model(
 
 def _load_empty(base: Path) -> Any:
     try:
-        return load_without_weights(base)
+        model = load_without_weights(base)
     except ModelError as error:
         raise ModelError(str(error), hint=WRITE_INSTEAD) from error
+    if getattr(model.config, "rescale_every", 0):
+        raise ModelError(
+            f"{base}: {model.config.model_type} changes its weights while it runs",
+            hint=WRITE_INSTEAD,
+        )
+    return model
 
 
 def _lay_out(base: Path, files: Mapping[str, bytes], into: Path) -> None:

@@ -159,6 +159,7 @@ def without(name: str) -> Any:
         ("llama", "lm_head.weight", "the live llama model needs `lm_head.weight`"),
         ("mixtral", "model.layers.1.block_sparse_moe.experts.2.w1.weight", "cannot compose"),
         ("mixtral", "model.layers.1.block_sparse_moe.experts.2.w2.weight", "cannot compose"),
+        ("rwkv", "", "rwkv changes its weights while it runs"),
         ("bert", "", "BertForMaskedLM does not continue text"),
         ("t5", "", "t5 does not continue text"),
         ("whisper", "", "whisper does not continue text"),

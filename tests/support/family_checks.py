@@ -33,10 +33,14 @@ COLUMNS = ("linear", "slerp", "loads", "live", "LoRA", "moved layers", "linear b
 
 @dataclass(frozen=True)
 class Cell:
-    """What a check found; `broken` if a merge was reported as done and is damaged."""
+    """What a check found; `broken` if a merge was reported as done and is damaged.
+
+    `reason` is that of a refusal.
+    """
 
     text: str
     broken: bool = False
+    reason: str = ""
 
 
 class FamilyChecks:
@@ -70,8 +74,8 @@ class FamilyChecks:
         try:
             return check()
         except PatientDxError as error:
-            text = f"refused: {error}".replace(f"{self.folder}/", "")
-            return Cell(text.replace("inputs/", ""))
+            reason = str(error).replace(f"{self.folder}/inputs/", "").splitlines()[0]
+            return Cell("refused", reason=reason.removeprefix(f"{self.family}-1: "))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is to be mended
             return Cell(f"{type(error).__name__}: {error}", broken=True)
 
@@ -116,7 +120,7 @@ class FamilyChecks:
         settings = ModelSettings(dtype="bfloat16")
         with prepare_merge(job, self.folder / "live") as ready:
             if ready.plan is None:
-                return Cell("refused")
+                return Cell("refused", reason="only MergeKit merges it")
             merged = MergedModel.load(ready.plan, settings=settings).remix(T, method="slerp")
         live = merged.module.state_dict()
         expected = load(self._merge(self._recipe("slerp"), "slerp"), settings).model.state_dict()
@@ -177,7 +181,7 @@ class FamilyChecks:
         if ours.problems:
             return Cell(", ".join(ours.problems), broken=True)
         if theirs.problems:
-            return Cell(f"MergeKit's: {', '.join(theirs.problems)}")
+            return Cell(f"MergeKit's does not load: {', '.join(theirs.problems)}")
         cell = _differences(ours.tensors, theirs.tensors, exact=method == "linear")
         if cell.broken and method == "slerp" and self._merges_experts_whole():
             return Cell("MergeKit merges all experts as one tensor")

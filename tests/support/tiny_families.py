@@ -195,6 +195,12 @@ FAMILIES: dict[str, Family] = {
         {"vision_config": _QWEN3_EYE},
     ),
     "roberta": Family("RobertaForMaskedLM", _BERT, adapted=("query", "value")),
+    "rwkv": Family(
+        "RwkvForCausalLM",
+        {"hidden_size": 64, "num_hidden_layers": LAYERS, "attention_hidden_size": 64,
+         "context_length": 256, "bos_token_id": 0, "eos_token_id": 2},
+        adapted=("key", "value"), plain=False,
+    ),
     "smollm3": Family("SmolLM3ForCausalLM"),
     "stablelm": Family("StableLmForCausalLM"),
     "starcoder2": Family("Starcoder2ForCausalLM", {"sliding_window": None}),
