@@ -1,5 +1,6 @@
 """Task arithmetic: MergeKit's tensors bit by bit, on disk and in memory."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,19 @@ pytest.importorskip("transformers", reason="needs the extras hf and merge")
 
 from live_merges import same_bits, siblings, state
 
+from merger.checkpoints.adapters import apply_adapter
 from merger.checkpoints.checkpoint import Checkpoint
+from merger.engines.stream import write_merge
 from merger.execution import merge
 from merger.live.live_parameters import find_live_parameters
 from merger.live.live_tensors import open_live_tensors
 from merger.live.merged_model import MergedModel
 from merger.live.points import resolve_point
-from merger.live.torch_weights import DeviceWeights
+from merger.live.torch_weights import DeviceWeights, to_tensor
 from merger.methods.method import DeltaOptions, TensorWeights
 from merger.methods.registry import compute_sum
 from merger.planning.job import MergeJob
+from merger.planning.merge_plan import MergePlan, TensorTask
 from merger.planning.recipe_resolver import plan_merge
 from merger.recipes.reader import parse_recipe
 from merger.recipes.writer import to_yaml
@@ -127,6 +131,88 @@ def test_models_of_two_dtypes_give_mergekit_s_bits(
 def test_tied_models_give_mergekit_s_bits(place: Path, tmp_path: Path) -> None:
     base, *others = siblings(place / "tied", 3, tied=True)
     assert "lm_head.weight" not in compare(recipe_of(base, others, [0.4, 0.7]), tmp_path)
+
+
+def test_vocabulary_rows_of_other_models_are_cut_as_mergekit_does_it(
+    place: Path, tmp_path: Path
+) -> None:
+    """The base has fewer rows; those beyond are padding of the other models."""
+    pytest.importorskip("mergekit", reason="needs the extra merge")
+    from small_merges import by_mergekit, tensors
+
+    base = siblings(place / "fewer", 1)[0]
+    others = siblings(place / "more", 3, rows=5)[1:]
+    recipe = recipe_of(base, others, [0.4, 0.7])
+    ours = merged(recipe, tmp_path / "ours")
+    theirs = by_mergekit(recipe, tmp_path / "theirs", unsafe_truncate_embeddings=True)
+    for name, tensor in tensors(theirs).items():
+        assert same_bits(ours[name], tensor), name
+
+
+def test_rows_that_only_the_base_has_are_copied_and_live_holds_them(
+    place: Path, tmp_path: Path
+) -> None:
+    """Rows of words that the base alone has, on disk and in memory."""
+    base = siblings(place / "base", 1)[0]
+    other = siblings(place / "other", 2, rows=-4)[1]
+    inputs = [Checkpoint.open(folder) for folder in (other, base)]
+    tasks = [
+        TensorTask(
+            *(info.name, info.dtype, info.shape, "task_arithmetic", (0.5, 1.0)),
+            divided=False,
+            deltas=DeltaOptions(1),
+        )
+        for info in inputs[1].tensors.values()
+    ]
+    plan = MergePlan(tuple(inputs), tuple(tasks), 1)
+    write_merge(plan, tmp_path / "out")
+    written, start, near = state(tmp_path / "out"), state(base), state(other)
+    for name in ("lm_head.weight", "model.embed_tokens.weight"):
+        rows = len(near[name])
+        assert len(written[name]) == rows + 4
+        assert same_bits(written[name][rows:], start[name][rows:])
+        delta = (near[name] - start[name][:rows]) * 0.5
+        assert same_bits(written[name][:rows], start[name][:rows] + delta)
+    live = MergedModel.load(plan, settings=ModelSettings(dtype="bfloat16"))
+    for name, tensor in live.module.state_dict().items():
+        assert same_bits(tensor, written[name]), name
+
+
+def test_adapters_of_the_base_are_merged_as_the_models_they_make(tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft", reason="needs the extra merge")
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    base, other = siblings(tmp_path / "models", 2)
+    adapter = tmp_path / "adapter"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PEFT's, about transformers
+        net = AutoModelForCausalLM.from_pretrained(base, dtype="auto")
+        settings = peft.LoraConfig(r=4, target_modules=["q_proj", "down_proj"])
+        tuned = peft.get_peft_model(net, settings)
+        for name, tensor in tuned.named_parameters():
+            if "lora_" in name:
+                torch.nn.init.normal_(tensor, std=0.05)
+        tuned.save_pretrained(adapter)
+    whole = tmp_path / "whole"
+    apply_adapter(Checkpoint.open(base), adapter, whole)
+    recipe = recipe_of(base, [other], [0.7])
+    adapted = {"model": f"{base}+{adapter}", "parameters": {"weight": 0.4}}
+    read = parse_recipe(to_yaml(recipe | {"models": [adapted, *recipe["models"]]}))
+    folders = {ref: Path(ref.path) for ref in read.inputs}
+    with_adapter = next(ref for ref in read.inputs if ref.lora)
+    merge(MergeJob(read, folders, {with_adapter: adapter}), tmp_path / "ours")
+    ours = state(tmp_path / "ours")
+    start, near = state(base), state(other)
+    changed = Checkpoint.open(whole)
+    for name, tensor in ours.items():
+        values = changed.values(name)
+        made = to_tensor(values._replace(data=values.data.copy()), tuple(tensor.shape))
+        weights = torch.tensor([0.4, 0.7], dtype=torch.bfloat16)
+        first = (made - start[name]) * weights[0]
+        second = (near[name] - start[name]) * weights[1]
+        total = (first.float() + second.float()).bfloat16()
+        assert same_bits(tensor, start[name] + total), name
 
 
 def test_slices_with_bases_of_their_own_give_mergekit_s_bits(
