@@ -16,6 +16,7 @@ pytest.importorskip("lm_eval", reason="needs the extra lm-eval")
 from command_line import patientdx
 from harness_tasks import QUESTIONS, write_task, write_tasks
 from live_merges import siblings
+from paths import ROOT, SHARED
 from recording_monitor import RecordingMonitor
 
 from merger.live.merged_model import MergedModel
@@ -374,3 +375,34 @@ def test_items_that_occur_twice_share_a_fold(folder: Path, tmp_path: Path) -> No
     assert len(instances) == 2 * len(QUESTIONS)
     assert instances.patient_count == len(QUESTIONS)
     assert len(np.unique(instances.keys)) == len(instances)
+
+
+class Scripted:
+    """Answers the contexts by fixed replies."""
+
+    def __init__(self, *replies: str) -> None:
+        self.replies = replies
+        self.contexts: list[str] = []
+
+    def generate_until(self, rows: list[Any]) -> list[str]:
+        self.contexts = [row.args[0] for row in rows]
+        return list(self.replies)
+
+
+@pytest.mark.shared
+def test_the_example_of_gsm8k_counts_right_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not (SHARED / "gsm8k").is_dir():
+        pytest.skip("needs ../shared/data/gsm8k")
+    monkeypatch.chdir(ROOT)
+    place = ROOT / "docs" / "examples" / "lm-eval"
+    task = load("gsm8k_local:exact_match,strict-match", place, items=3)
+    lines = (SHARED / "gsm8k" / "test.jsonl").read_text(encoding="utf-8").splitlines()[:3]
+    items = [json.loads(line) for line in lines]
+    right = [item["answer"].split("#### ")[1] for item in items]
+    model: Any = Scripted(f"So it is\n#### {right[0]}", f"It is {right[1]}.", "#### -1")
+    assert task.score(model, range(3)).tolist() == [1, 0, 0]
+    for context, item in zip(model.contexts, items, strict=True):
+        assert context.count("Answer:") == 6
+        assert context.endswith(f"Question: {item['question']}\nAnswer:")
+    loose = load("gsm8k_local:exact_match,flexible-extract", place, items=3)
+    assert loose.score(model, range(3)).tolist() == [1, 1, 0]
