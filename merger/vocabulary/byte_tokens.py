@@ -4,10 +4,10 @@ Tokens are spelled as byte-level BPE spells them in `tokenizer.json` (GPT-2's ta
 that a tokenizer and its conversion are equal.
 """
 
-import base64
 import hashlib
 import re
 from binascii import Error as Base64Error
+from binascii import a2b_base64
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,7 @@ def _ranks(path: Path, data: bytes) -> Iterator[tuple[int, str]]:
 
 def _decode(path: Path, text: Any) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
+        return a2b_base64(text, strict_mode=True)
     except (Base64Error, ValueError, TypeError):
         raise damaged(path, "a token in it is not base64") from None
 
