@@ -24,7 +24,7 @@ from .input_guards import check_files_for_mergekit, guard_inputs
 from .merge_plan import MergePlan
 from .output_shape import OutputShape, shape_output
 from .recipe_resolver import main_layers, plan_merge
-from .tokenizer_checks import check_tokenizers, find_chat_template
+from .tokenizer_checks import check_tokenizers, find_chat_template, passed_over_remarks
 
 Engine = Literal["stream", "mergekit"]
 
@@ -112,12 +112,18 @@ def prepare_merge(job: MergeJob, target: Path) -> Iterator[PreparedMerge]:
     Raises InputError and MergeError if the merge is not possible.
     """
     refs = job.recipe.inputs
+    names = [str(ref) for ref in refs]
     models = [(Checkpoint.open(job.folders[ref]), job.adapters.get(ref)) for ref in refs]
     with open_with_adapters(models, target) as inputs:
         prepared = _prepare(job, inputs)
-        prepared = replace(prepared, chat_template=find_chat_template(job.recipe, inputs))
+        passed_over = passed_over_remarks(inputs, [adapter for _, adapter in models], names)
+        prepared = replace(
+            prepared,
+            chat_template=find_chat_template(job.recipe, inputs),
+            remarks=(*prepared.remarks, *passed_over),
+        )
         if prepared.engine == "mergekit":
-            check_files_for_mergekit([base for base, _ in models], [str(ref) for ref in refs])
+            check_files_for_mergekit([base for base, _ in models], names)
         yield _plan_gguf(job, prepared)
 
 

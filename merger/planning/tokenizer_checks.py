@@ -1,11 +1,12 @@
 """Checks of the tokenizers of a merge whose vocabulary, layers or template the recipe sets."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from merger.recipes.recipe import MergeRecipe
-from merger.vocabulary.chat_templates import resolve_chat_template
+from merger.vocabulary.chat_templates import read_chat_template, resolve_chat_template
 from merger.vocabulary.reading import Vocabulary, read_vocabulary
 from merger.vocabulary.rows import compare_vocabularies
 from patientdx.errors import MergeError
@@ -50,6 +51,34 @@ def find_chat_template(recipe: MergeRecipe, inputs: Sequence["Checkpoint"]) -> s
             hint="copy a tokenizer into its folder, or take the key out",
         )
     return resolve_chat_template(recipe.chat_template, [checkpoint.folder for checkpoint in inputs])
+
+
+def passed_over_remarks(
+    inputs: Sequence["Checkpoint"], adapters: Sequence[Path | None], names: Sequence[str]
+) -> list[str]:
+    """Remarks on tokens, and on chat templates, that adapters bring and that are not merged.
+
+    A tokenizer beside an adapter counts only if the adapter has rows of its own for it.
+    """
+    remarks = []
+    for checkpoint, adapter, name in zip(inputs, adapters, names, strict=True):
+        if adapter is None:
+            continue
+        with suppress(MergeError):  # a file that is not merged need not be sound
+            own = set((read_vocabulary(adapter, {}).tokens or {}).values())
+            merged = set((read_vocabulary(checkpoint.folder, {}).tokens or {}).values())
+            if merged and own - merged:
+                remarks.append(
+                    f"the adapter of {name} has no rows for {len(own - merged):,} tokens of the "
+                    "tokenizer beside it, which are not in the merge"
+                )
+            template = read_chat_template(adapter)
+            if template and template != read_chat_template(checkpoint.folder):
+                remarks.append(
+                    f"the chat template beside the adapter of {name} is not that of its base; "
+                    "`chat_template` sets one"
+                )
+    return remarks
 
 
 def _check_aligned(

@@ -141,5 +141,9 @@ def test_a_tokenizer_beside_an_adapter_without_rows_of_its_own_is_passed_over(
         save_words(folder, words(60))
     lora = save_lora(a, tmp_path / "lora")
     save_words(lora, words(60, "<pad>"))
-    merged(a, b, tmp_path / "out", adapters=(lora,))
+    (lora / "chat_template.jinja").write_text("{{ messages }}", "utf-8")
+    done = merged(a, b, tmp_path / "out", adapters=(lora,))
+    assert f"the adapter of {a} has no rows for 1 tokens" in " ".join(done.remarks)
+    assert f"chat template beside the adapter of {a}" in " ".join(done.remarks)
+    assert not (tmp_path / "out" / "chat_template.jinja").exists()
     assert len(AutoTokenizer.from_pretrained(tmp_path / "out")) == 60
