@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 Shapes = Mapping[str, tuple[int, ...]]
 """The shapes of tensors by their names in the files."""
 
+# Operations of transformers of which each tensor fills a slice of the parameter.
 _STACK, _CONCATENATE = "MergeModulelist", "Concatenate"
 
 
@@ -65,15 +66,12 @@ class Composition(NamedTuple):
         }
 
     def _stack_and_concatenate(self) -> tuple[int | None, int | None]:
-        """The dimensions of the two operations; None for one that is absent or not the only."""
+        """The dimensions of the two operations; None for an absent one, and if there are others."""
         operations = {type(step).__name__: step for step in self.converter.operations}
-        dimensions = {name: step.dim for name, step in operations.items() if name in _VIEWS}
         if list(operations) not in ([_STACK], [_CONCATENATE], [_STACK, _CONCATENATE]):
             return None, None
+        dimensions = {name: step.dim for name, step in operations.items()}
         return dimensions.get(_STACK), dimensions.get(_CONCATENATE)
-
-
-_VIEWS = {_STACK, _CONCATENATE}
 
 
 def compose_parameters(model: Any, names: Iterable[str]) -> tuple[list[Composition], list[str]]:

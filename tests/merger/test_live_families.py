@@ -29,10 +29,11 @@ from patientdx.models.settings import DType, ModelSettings
 from patientdx.models.torch.loading import load
 
 # Experts that are stacked (and transposed: qwen3_vl_moe), renamed, tied, fused, recurrent layers,
-# and models of text and images.
+# models of text and images, and tensors that are split (hrm_text, lara_mini) or concatenated.
 OF_EVERY_KIND = (
     "afmoe", "bloom", "deepseek_v3", "gemma3", "gpt2", "gpt_neox", "granitemoehybrid", "llama4",
-    "llava", "mamba", "mixtral", "phi3", "qwen2", "qwen2_moe", "qwen3_vl_moe",
+    "hrm_text", "jamba", "lara_mini", "llava", "mamba", "mixtral", "olmo_hybrid", "phi3",
+    "phimoe", "qwen2", "qwen2_moe", "qwen3_next", "qwen3_vl_moe",
 )  # fmt: skip
 FLOAT32 = ModelSettings(dtype="float32")
 

@@ -209,13 +209,37 @@ FAMILIES: dict[str, Family] = {
 }  # fmt: skip
 
 
+_LINEAR = {
+    "head_dim": 16, "layer_types": ["linear_attention", "full_attention", "linear_attention"],
+    "linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+}  # fmt: skip
+FURTHER: dict[str, Family] = {
+    "hrm_text": Family("HrmTextForCausalLM", {"head_dim": 16}),
+    "jamba": Family(
+        "JambaForCausalLM",
+        {"num_experts": 4, "num_experts_per_tok": 2, "attn_layer_period": 2,
+         "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1,
+         "mamba_d_state": 8, "mamba_dt_rank": 4},
+    ),
+    "lara_mini": Family("LaraMiniForCausalLM", {"head_dim": 16}),
+    "olmo_hybrid": Family("OlmoHybridForCausalLM"),
+    "phimoe": Family("PhimoeForCausalLM", {"num_local_experts": 4, "num_experts_per_tok": 2}),
+    "qwen3_next": Family(
+        "Qwen3NextForCausalLM",
+        _EXPERTS | _LINEAR | {"num_experts": 4, "shared_expert_intermediate_size": 32},
+    ),
+}  # fmt: skip
+"""Families with other compositions on loading: split, concatenated, experts of several kinds."""
+
+
 def make_model(family: str, seed: int, dtype: str = "bfloat16", **changes: Any) -> Any:
     """A model of random weights, also those that transformers begins at 0 or 1."""
     import torch
     import transformers
 
     torch.manual_seed(seed)
-    known = FAMILIES[family]
+    known = (FAMILIES | FURTHER)[family]
     model = getattr(transformers, known.model)(known.config(**changes)).eval()
     with torch.no_grad():
         for tensor in model.parameters():
