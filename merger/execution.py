@@ -18,6 +18,7 @@ from .checkpoints.checkpoint import CONFIG, Checkpoint
 from .checkpoints.values import FLOATS
 from .engines.mergekit import MergekitSettings, mergekit_version, run_mergekit
 from .engines.mergekit_layout import MergekitLayout
+from .families.tensors import skipped_tensors
 from .families.vocabulary_size import set_vocabulary_size, vocabulary_size
 from .gguf.writer import encoder_version, gguf_file_name, gguf_nbytes, write_gguf
 from .kernels.dispatch import measure_moments
@@ -287,8 +288,9 @@ def _config_of_written(running: _RunningMerge, written: Checkpoint) -> dict[str,
 def _check_finite(prepared: PreparedMerge) -> None:
     """Raises MergeError for NaN or infinity, which MergeKit would pass on."""
     for checkpoint in prepared.inputs:
+        buffers = skipped_tensors(checkpoint.config, checkpoint.tensors)
         for name, info in checkpoint.tensors.items():
-            if info.dtype in FLOATS:
+            if info.dtype in FLOATS and name not in buffers:
                 values = checkpoint.values(name)
                 if not all(measure_moments(values, values).finite):
                     raise MergeError(

@@ -183,12 +183,6 @@ def _value(config: Config, key: str, defaults: ConfigDefaults) -> Any:
     return _ACTIVATIONS.get(value, value) if isinstance(value, str) else value
 
 
-def is_tied(config: Config, names: Sequence[str] | frozenset[str]) -> bool:
-    """Whether a model uses its embeddings as its output layer; `names` are those of its tensors."""
-    setting = config.get("tie_word_embeddings")
-    return bool(setting) if setting is not None else "lm_head.weight" not in names
-
-
 def _format_value(value: Any) -> str:
     if isinstance(value, list | tuple):
         shown = ", ".join(map(str, value[:8]))

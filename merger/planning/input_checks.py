@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from merger.checkpoints.config_comparison import compare_configs, is_tied
+from merger.checkpoints.config_comparison import compare_configs
 from merger.checkpoints.values import FLOATS
+from merger.families.tensors import skipped_tensors
 from merger.families.vocabulary_size import set_vocabulary_size
 from merger.vocabulary.reading import read_vocabulary
 from merger.vocabulary.rows import choose_rows, compare_vocabularies
@@ -25,23 +26,17 @@ VOCABULARY_TENSOR = re.compile(
 )
 """Matches the names of tensors that have one row per token."""
 
-# Computed from the configuration when a model is loaded; some old checkpoints hold them.
-_DERIVED = re.compile(r"(?:rotary_emb\.inv_freq|attn\.masked_bias)$")
-_OUTPUT = "lm_head.weight"
-
 
 @dataclass(frozen=True)
 class Agreement:
     """What the inputs of a merge have in common.
 
     `names` are the tensors to merge, in the base's order. `rows` is the vocabulary size of the
-    merge (0 if there are no tensors with a row per token), `input_rows` that of each input. `tied`
-    is None if some inputs tie their output layer to their embeddings and some do not.
+    merge (0 if there are no tensors with a row per token), `input_rows` that of each input.
     """
 
     names: tuple[str, ...]
     rows: int
-    tied: bool | None
     remarks: tuple[str, ...]
     input_rows: tuple[int, ...] = ()
 
@@ -63,22 +58,21 @@ def check_inputs(
     remarks = guard_inputs(inputs, names)
     configs = [checkpoint.config for checkpoint in inputs]
     remarks += compare_configs(names, configs, base, unsound=unsound)
-    ties = {is_tied(checkpoint.config, frozenset(checkpoint.tensors)) for checkpoint in inputs}
-    tied = ties.pop() if len(ties) == 1 else None
-    tensors = [_merged_names(checkpoint, tied=tied) for checkpoint in inputs]
-    if tied is not None:
-        _check_names(tensors, names, base)
-    else:
-        comparable = {name for own in tensors for name in own} - {_OUTPUT}
-        _check_names([[n for n in own if n in comparable] for own in tensors], names, base)
+    buffers = [skipped_tensors(model.config, model.tensors) for model in inputs]
+    remarks += _report_buffers(buffers)
+    tensors = [
+        [name for name in model.tensors if name not in skipped]
+        for model, skipped in zip(inputs, buffers, strict=True)
+    ]
+    _check_names(tensors, names, base)
     merged = tuple(tensors[base])
     rows = _check_shapes(inputs, merged, names, base)
     vocabularies = [read_vocabulary(checkpoint.folder, checkpoint.config) for checkpoint in inputs]
     if len(rows) < len(inputs):
         remarks += compare_vocabularies(names, None, vocabularies, base)
-        return Agreement(merged, 0, tied, tuple(remarks))
+        return Agreement(merged, 0, tuple(remarks))
     chosen = choose_rows(names, rows, vocabularies, base)
-    return Agreement(merged, chosen.rows, tied, (*remarks, *chosen.remarks), tuple(rows))
+    return Agreement(merged, chosen.rows, (*remarks, *chosen.remarks), tuple(rows))
 
 
 def output_config(
@@ -92,10 +86,7 @@ def output_config(
     if agreement.rows:
         merged = drop_ids_without_row(merged, agreement.rows)
         merged = set_vocabulary_size(merged, agreement.rows)
-    merged = set_dtype(merged, dtype)
-    if agreement.tied is None:
-        merged["tie_word_embeddings"] = False
-    return merged
+    return set_dtype(merged, dtype)
 
 
 def set_dtype(config: Mapping[str, Any], dtype: str | None) -> dict[str, Any]:
@@ -104,13 +95,16 @@ def set_dtype(config: Mapping[str, Any], dtype: str | None) -> dict[str, Any]:
     return {**config, key: dtype} if dtype else dict(config)
 
 
-def _merged_names(checkpoint: "Checkpoint", *, tied: bool | None) -> list[str]:
-    """The tensors of an input that are merged: no derived ones, no copy of tied embeddings."""
-    return [
-        name
-        for name in checkpoint.tensors
-        if not _DERIVED.search(name) and not (tied and name == _OUTPUT)
-    ]
+def _report_buffers(buffers: Sequence[frozenset[str]]) -> list[str]:
+    """One remark on the tensors of all inputs that are computed on loading."""
+    distinct = frozenset().union(*buffers)
+    if not distinct:
+        return []
+    remark = (
+        f"{len(distinct):,} tensors that models compute when they are loaded, such as "
+        f"{min(distinct)}, are left out"
+    )
+    return [remark]
 
 
 def _check_names(tensors: Sequence[Sequence[str]], names: Sequence[str], base: int) -> None:
@@ -137,9 +131,7 @@ def _check_shapes(
     for tensor in merged:
         has_vocabulary = bool(VOCABULARY_TENSOR.search(tensor))
         for i, checkpoint in enumerate(inputs):
-            info = checkpoint.tensors.get(tensor)
-            if info is None:  # an output layer that this input ties
-                continue
+            info = checkpoint.tensors[tensor]
             _compare_tensors(inputs[base].tensors[tensor], info, (names[base], names[i]))
             if has_vocabulary and rows.setdefault(i, info.shape[0]) != info.shape[0]:
                 raise MergeError(

@@ -9,7 +9,6 @@ from typing import Literal
 from merger.checkpoints.adapted_inputs import open_with_adapters
 from merger.checkpoints.checkpoint import Checkpoint
 from merger.checkpoints.config_comparison import compare_configs
-from merger.families.tensors import head_tensors
 from merger.gguf.mixtures import GgufType
 from merger.gguf.plan import GgufPlan, plan_gguf
 from merger.gguf.writer import choose_encoder
@@ -22,6 +21,7 @@ from patientdx.errors import MergeError
 from .input_checks import Agreement, check_inputs, output_config
 from .input_guards import check_files_for_mergekit, guard_inputs
 from .merge_plan import MergePlan
+from .output_layers import align_output_layers
 from .output_shape import OutputShape, shape_output
 from .recipe_resolver import main_layers, plan_merge
 from .tokenizer_checks import check_tokenizers, find_chat_template, passed_over_remarks
@@ -133,6 +133,7 @@ def _prepare(job: MergeJob, inputs: tuple[Checkpoint, ...]) -> PreparedMerge:
     # MergeKit writes an output layer, and works out its parameters, also where it is tied.
     check_filters(recipe.text, recipe.name, tensors | {"lm_head.weight"})
     names = [str(ref) for ref in recipe.inputs]
+    inputs, tying = align_output_layers(inputs, names)
     base = recipe.inputs.index(recipe.base)
     feature = _mergekit_only_feature(recipe, inputs[base])
     if feature and (recipe.mergekit_keys or recipe.slices):
@@ -145,18 +146,16 @@ def _prepare(job: MergeJob, inputs: tuple[Checkpoint, ...]) -> PreparedMerge:
         )
         differences += check_tokenizers(recipe, inputs, names)
         shape = None if "modules" in recipe.mergekit_keys else shape_output(recipe, inputs, base)
-        remarks = (*_mergekit_remarks(job, feature), *guarded, *differences)
+        remarks = (*_mergekit_remarks(job, feature), *guarded, *tying, *differences)
         remarks += shape.remarks if shape else ()
         return PreparedMerge(inputs, "mergekit", None, None, remarks, base, shape=shape)
     agreement = check_inputs(inputs, names, base, unsound=job.unsound)
-    if agreement.tied is None and not feature:
-        feature = "a tied model with one that is not"
     if feature or job.engine == "mergekit":
         _check_rows(agreement)
     plan = None if feature else plan_merge(recipe, inputs, agreement=agreement)
     engine: Engine = "mergekit" if feature else job.engine
-    remarks = (*_mergekit_remarks(job, feature), *agreement.remarks)
-    shape = shape_output(recipe, inputs, base, _written_names(inputs, agreement))
+    remarks = (*_mergekit_remarks(job, feature), *tying, *agreement.remarks)
+    shape = shape_output(recipe, inputs, base, agreement.names)
     return PreparedMerge(inputs, engine, agreement, plan, remarks, base, shape=shape)
 
 
@@ -176,14 +175,6 @@ def _plan_gguf(job: MergeJob, prepared: PreparedMerge) -> PreparedMerge:
     plan = plan_gguf(config, tensors, base.folder, job.gguf, base.folder.name)
     choose_encoder(plan)  # which may be missing
     return replace(prepared, gguf=plan, remarks=(*prepared.remarks, *plan.remarks))
-
-
-def _written_names(inputs: tuple[Checkpoint, ...], agreement: Agreement) -> tuple[str, ...]:
-    """The tensors of the output; a head that only some inputs have is one of them."""
-    if agreement.tied is not None:
-        return agreement.names
-    heads = {name for model in inputs for name in head_tensors(model.config, model.tensors)}
-    return (*agreement.names, *sorted(heads - set(agreement.names)))
 
 
 def _mergekit_remarks(job: MergeJob, feature: str | None) -> list[str]:

@@ -12,6 +12,7 @@ from patientdx.errors import MergeError
 
 from .input_checks import Agreement, check_inputs
 from .merge_plan import MergePlan, TensorTask
+from .output_layers import align_output_layers
 
 if TYPE_CHECKING:
     from merger.checkpoints.checkpoint import Checkpoint
@@ -40,9 +41,10 @@ def plan_merge(
         raise mergekit_only_error(feature)
     names = [str(ref) for ref in recipe.inputs]
     base = recipe.inputs.index(recipe.base)
-    common = agreement or check_inputs(inputs, names, base, unsound=unsound)
-    if common.tied is None:
-        raise mergekit_only_error("a tied model with one that is not")
+    if agreement is None:
+        inputs, _ = align_output_layers(inputs, names)
+        agreement = check_inputs(inputs, names, base, unsound=unsound)
+    common = agreement
     schedule = _schedule(recipe, inputs[base], names[base])
     tasks = [_plan_tensor(name, recipe, schedule, inputs, base, common) for name in common.names]
     return MergePlan(tuple(inputs), tuple(tasks), base)

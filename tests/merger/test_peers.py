@@ -251,10 +251,12 @@ def test_a_tied_model_and_one_that_is_not_make_one_that_is_not(tmp_path: Path) -
         recipe = recipe_of(base, other, "slerp", {"t": 0.3})
         out = tmp_path / f"out-{base.name}"
         done = merge(job_of(recipe), out)
-        assert done.engine.startswith("mergekit")
+        assert done.engine == "stream"
+        assert any("the merge has one of its own" in remark for remark in done.remarks)
         net = loaded(out)
         ours, theirs = tensors(out), tensors(by_mergekit(recipe, tmp_path / f"mk-{base.name}"))
-        assert ulps(ours["lm_head.weight"], theirs["lm_head.weight"]) == 0
+        assert ours.keys() == theirs.keys()
+        assert ulps(ours["lm_head.weight"], theirs["lm_head.weight"]) <= 1
         assert not net.config.tie_word_embeddings
         assert net.lm_head.weight.equal(ours["lm_head.weight"].float())
 
