@@ -17,6 +17,7 @@ from patientdx.errors import MergeError
 from .mergekit_layout import MergekitLayout, choose_architecture
 from .mergekit_messages import quiet_mergekit
 from .seeded_methods import seed_recipe, torch_threads
+from .stable_order import stable_order
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def run_mergekit(
     require_package("mergekit", "merge")
     settings = settings or MergekitSettings()
     with quiet_mergekit() as messages:
+        from mergekit.common import ModelReference
         from mergekit.config import MergeConfiguration
         from mergekit.io.tasks import LoaderCache
         from mergekit.merge import run_merge
@@ -76,10 +78,12 @@ def run_mergekit(
         _close_inputs(LoaderCache)
         try:
             plain = local_recipe(recipe, folders, adapters or {})
+            names = _local_names(recipe, folders, adapters or {}).values()
+            models = [ModelReference.model_validate(name) for name in names]
             if settings.seed is not None and is_random_method(recipe.method):
                 plain = seed_recipe(plain, settings.seed)
-            config = MergeConfiguration.model_validate(plain)
-            with torch_threads(settings.threads):
+            with torch_threads(settings.threads), stable_order(models):
+                config = MergeConfiguration.model_validate(plain)
                 if shape is None:
                     run_merge(config, str(into), options)
                 else:
@@ -126,15 +130,21 @@ def local_recipe(
 
     The chat template is left out: it is set afterwards, whether MergeKit writes a tokenizer or not.
     """
-    replacements = {
+    plain = {key: value for key, value in recipe.to_dict().items() if key != "chat_template"}
+    return dict(rename_models(plain, _local_names(recipe, folders, adapters)))
+
+
+def _local_names(
+    recipe: MergeRecipe, folders: Mapping[ModelRef, Path], adapters: Mapping[ModelRef, Path]
+) -> dict[ModelRef, Any]:
+    """The folders of the inputs as YAML names them, in the order of the recipe."""
+    return {
         ref: ModelRef(
-            str(folder.absolute()),
+            str(folders[ref].absolute()),
             lora=str(adapters[ref].absolute()) if ref in adapters else None,
         ).to_yaml_value()
-        for ref, folder in folders.items()
+        for ref in recipe.inputs
     }
-    plain = {key: value for key, value in recipe.to_dict().items() if key != "chat_template"}
-    return dict(rename_models(plain, replacements))
 
 
 def _close_inputs(cache: Any) -> None:
