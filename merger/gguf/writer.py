@@ -20,7 +20,7 @@ from .native_encoder import NativeEncoder, native_version
 from .plan import GgufPlan, Source, plan_gguf
 from .tensor_types import Encoder, Floats, TensorType, encode_plain
 
-_PART = 1 << 22  # numbers
+_PART = 1 << 20  # numbers
 _AHEAD = 2  # parts begun per thread
 
 Progress = Callable[[int], None]
@@ -83,13 +83,15 @@ def write_gguf(
             for part in _parts(source, offset)
         )
         done = 0
-        for written in _in_threads(
+        for part in _in_threads(
             lambda part: _write_part(descriptor, model, part, encode),
             parts,
             threads or available_cores(),
         ):
-            done += written
+            done += part.nbytes
             progress(done)
+            if part.is_last and part.source.tensor:
+                model.done_with(part.source.tensor)
         sync_data(descriptor)
     finally:
         os.close(descriptor)
@@ -103,6 +105,12 @@ class _Part(NamedTuple):
     start: int
     stop: int
     offset: int
+    nbytes: int
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the tensor ends with it."""
+        return self.stop == _rows(self.source)
 
 
 def _parts(source: Source, offset: int) -> Iterator[_Part]:
@@ -110,7 +118,9 @@ def _parts(source: Source, offset: int) -> Iterator[_Part]:
     count, row = _rows(source), int(np.prod(entry.shape)) // _rows(source)
     step = max(1, _PART // row)
     for start in range(0, count, step):
-        yield _Part(source, start, min(start + step, count), offset + entry.type.size(start * row))
+        stop = min(start + step, count)
+        begin, end = entry.type.size(start * row), entry.type.size(stop * row)
+        yield _Part(source, start, stop, offset + begin, end - begin)
 
 
 def _rows(source: Source) -> int:
@@ -119,10 +129,9 @@ def _rows(source: Source) -> int:
     return shape[0] if len(shape) > 1 or source.rows is not None else 1
 
 
-def _write_part(descriptor: int, model: Checkpoint, part: _Part, encode: Encoder) -> int:
+def _write_part(descriptor: int, model: Checkpoint, part: _Part, encode: Encoder) -> None:
     data = encode(_numbers(model, part), part.source.entry.type)
     _write_all(descriptor, data, part.offset)
-    return len(data)
 
 
 def _numbers(model: Checkpoint, part: _Part) -> Floats:
@@ -141,21 +150,27 @@ def _numbers(model: Checkpoint, part: _Part) -> Floats:
 
 
 def _in_threads(
-    work: Callable[[_Part], int], parts: Iterator[_Part], threads: int
-) -> Iterator[int]:
-    """Results in order; only a few parts are begun at a time."""
-    pending: deque[Future[int]] = deque()
+    work: Callable[[_Part], None], parts: Iterator[_Part], threads: int
+) -> Iterator[_Part]:
+    """The parts in order as the work on them ends; only a few are begun at a time."""
+    pending: deque[tuple[_Part, Future[None]]] = deque()
     with ThreadPoolExecutor(threads, "gguf") as pool:
         try:
             for part in parts:
-                pending.append(pool.submit(work, part))
+                pending.append((part, pool.submit(work, part)))
                 if len(pending) > threads * _AHEAD:
-                    yield pending.popleft().result()
+                    yield _finish(pending)
             while pending:
-                yield pending.popleft().result()
+                yield _finish(pending)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _finish(pending: "deque[tuple[_Part, Future[None]]]") -> _Part:
+    part, future = pending.popleft()
+    future.result()
+    return part
 
 
 def _write_all(descriptor: int, data: bytes, offset: int) -> None:
