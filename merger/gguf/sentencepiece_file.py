@@ -5,17 +5,18 @@ https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.prot
 """
 
 import struct
-from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
 from patientdx.errors import MergeError
 
+from .protocol_buffer import Content, read_bytes, read_fields
+
 _PIECES, _TRAINER, _NORMALIZER = 1, 2, 3
 _TEXT, _SCORE, _KIND = 1, 2, 3
 _MODEL_TYPE, _BPE = 3, 2
 _CHARACTER_MAP, _PREFIX, _FEWER_BLANKS = 2, 3, 4
-_VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
+_ZERO = memoryview(bytes(4))
 
 
 class PieceKind(IntEnum):
@@ -50,16 +51,16 @@ class SentencePieceModel(NamedTuple):
 def read_sentencepiece(content: bytes) -> SentencePieceModel:
     """The model of a tokenizer.model. Raises MergeError for content that is not one."""
     pieces: list[Piece] = []
-    trainer: dict[int, int | bytes] = {}
-    normalizer: dict[int, int | bytes] = {}
+    trainer: dict[int, Content] = {}
+    normalizer: dict[int, Content] = {}
     try:
-        for number, value in _fields(content):
+        for number, value in read_fields(memoryview(content)):
             if number == _PIECES:
-                pieces.append(_piece(_message(value)))
+                pieces.append(_piece(read_bytes(value)))
             elif number == _TRAINER:
-                trainer = dict(_fields(_message(value)))
+                trainer = dict(read_fields(read_bytes(value)))
             elif number == _NORMALIZER:
-                normalizer = dict(_fields(_message(value)))
+                normalizer = dict(read_fields(read_bytes(value)))
     except (ValueError, IndexError, struct.error):
         raise MergeError(
             "tokenizer.model is not a model of SentencePiece", hint="fetch the base again"
@@ -73,45 +74,11 @@ def read_sentencepiece(content: bytes) -> SentencePieceModel:
     )
 
 
-def _piece(content: bytes) -> Piece:
-    fields = dict(_fields(content))
-    score, kind = _message(fields.get(_SCORE, bytes(4))), fields.get(_KIND, PieceKind.NORMAL)
-    text = _message(fields[_TEXT]).decode() if _TEXT in fields else ""
-    return Piece(text, struct.unpack("<f", score)[0], PieceKind(kind))  # type: ignore[arg-type]
-
-
-def _message(value: int | bytes) -> bytes:
-    if isinstance(value, int):
-        raise ValueError("a number where a message should be")  # noqa: TRY004
-    return value
-
-
-def _fields(content: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """The fields of a message: their numbers, and whole numbers or bytes."""
-    place = 0
-    while place < len(content):
-        tag, place = _varint(content, place)
-        kind = tag & 7
-        if kind == _VARINT:
-            value, place = _varint(content, place)
-            yield tag >> 3, value
-            continue
-        if kind == _LENGTH:
-            size, place = _varint(content, place)
-        else:
-            size = {_EIGHT_BYTES: 8, _FOUR_BYTES: 4}.get(kind, -1)
-        if size < 0 or place + size > len(content):
-            raise ValueError("a field is cut")
-        yield tag >> 3, content[place : place + size]
-        place += size
-
-
-def _varint(content: bytes, place: int) -> tuple[int, int]:
-    """A number of seven bits per byte, and the place behind it."""
-    value = shift = 0
-    while True:
-        byte = content[place]
-        value |= (byte & 0x7F) << shift
-        place, shift = place + 1, shift + 7
-        if byte < 0x80:
-            return value, place
+def _piece(message: memoryview) -> Piece:
+    fields = dict(read_fields(message))
+    score = read_bytes(fields.get(_SCORE, _ZERO))
+    text = bytes(read_bytes(fields.get(_TEXT, _ZERO[:0]))).decode()
+    kind = fields.get(_KIND, int(PieceKind.NORMAL))
+    if not isinstance(kind, int):
+        raise ValueError("bytes instead of a number")  # noqa: TRY004
+    return Piece(text, struct.unpack("<f", score)[0], PieceKind(kind))
