@@ -19,7 +19,7 @@ from merger.families.tensors import (
     unread_tensors,
 )
 from merger.families.vocabulary_size import vocabulary_size
-from merger.vocabulary.reading import read_vocabulary
+from merger.vocabulary.problems import vocabulary_problems
 
 
 def find_contradictions(model: Checkpoint) -> list[str]:
@@ -30,6 +30,13 @@ def find_contradictions(model: Checkpoint) -> list[str]:
         *_head_problems(model),
         *_row_problems(model),
     ]
+
+
+def find_vocabulary_problems(model: Checkpoint) -> list[str]:
+    """What does not agree between the tokenizer of a model's folder and its embeddings."""
+    names = embedding_tensors(model.config, model.tensors)
+    rows = min((model.tensors[name].shape[0] for name in names), default=0)
+    return vocabulary_problems(model.folder, model.config, rows)
 
 
 def _layer_problems(model: Checkpoint) -> list[str]:
@@ -88,10 +95,5 @@ def _row_problems(model: Checkpoint) -> list[str]:
     if size is not None and len(rows) == 1 and rows != {size}:
         problems.append(
             f"config.json has {size:,} vocabulary rows, and the embeddings have {min(rows):,}"
-        )
-    vocabulary = read_vocabulary(model.folder, model.config)
-    if rows and vocabulary.size > min(rows):
-        problems.append(
-            f"the tokenizer needs {vocabulary.size:,} rows, and the embeddings have {min(rows):,}"
         )
     return problems

@@ -7,7 +7,7 @@ from merger.planning.job import PreparedMerge
 from merger.recipes.recipe import MergeRecipe
 from patientdx.errors import MergeError
 
-from .consistency import find_contradictions
+from .consistency import find_contradictions, find_vocabulary_problems
 from .expected_tensors import check_parts, check_tensors, expect_tensors
 
 
@@ -16,7 +16,7 @@ def check_output(folder: Path, prepared: PreparedMerge, recipe: MergeRecipe) -> 
 
     Names, shapes and dtypes are those that inputs and recipe demand, and config.json, tensors and
     tokenizer agree. What already contradicts itself in the base is no fault of the merge: input
-    checks refuse it, or report it by a remark.
+    checks refuse it, or report it by a remark. A tokenizer has no token without a row in any case.
     """
     engine = "MergeKit" if prepared.engine == "mergekit" else "the streaming engine"
     written = Checkpoint.open(folder)
@@ -26,7 +26,10 @@ def check_output(folder: Path, prepared: PreparedMerge, recipe: MergeRecipe) -> 
     else:
         check_parts(written, prepared.base, engine)
     problems = find_contradictions(written)
-    if problems and len(problems) > len(find_contradictions(prepared.base)):
+    if len(problems) <= len(find_contradictions(prepared.base)):
+        problems = []
+    problems += find_vocabulary_problems(written)
+    if problems:
         raise MergeError(
             f"the merge contradicts itself: {'; '.join(problems)}",
             hint="nothing was written; merge other layers, or set the vocabulary in the recipe",

@@ -11,7 +11,7 @@ from tiny_checkpoints import Tensor, random_tensors
 
 import merger.execution
 from merger import Checkpoint, MergeJob, merge, parse_recipe
-from merger.checking.consistency import find_contradictions
+from merger.checking.consistency import find_contradictions, find_vocabulary_problems
 from merger.checking.expected_tensors import list_tensors
 from merger.engines.mergekit import run_mergekit
 from merger.recipes.recipe import MergeRecipe
@@ -114,7 +114,7 @@ def test_tokenizer_with_more_ids_than_rows_contradicts(tmp_path: Path) -> None:
     tokenizer = json.loads(path.read_text())
     tokenizer["model"]["vocab"]["more"] = 50
     path.write_text(json.dumps(tokenizer))
-    assert "the tokenizer needs 51 rows" in find_contradictions(model)[0]
+    assert "tokenizer has 1 tokens beyond the 50 rows" in find_vocabulary_problems(model)[0]
 
 
 def test_a_config_that_contradicts_the_tensors_is_not_published(

@@ -350,3 +350,13 @@ def test_a_tokenizer_that_mergekit_cannot_load_is_not_taken_for_another(
     assert not (tmp_path / "out").exists()
     merged(*pair, tmp_path / "sound", "tokenizer_source: base\n")
     assert capfd.readouterr().err == ""
+
+
+def test_the_final_gate_refuses_tokens_without_a_row(tmp_path: Path) -> None:
+    model = save_mistral_like(tmp_path / "model", chatml=False, fast=False)
+    add_tokens(model, {"<more>": read_vocabulary(model, {}).size}, "decoder")
+    part = f"  - sources:\n      - model: {model}\n        layer_range: [0, 1]\n"
+    recipe = parse_recipe(f"slices:\n{part}{part}merge_method: passthrough\n")
+    with pytest.raises(MergeError, match=r"1 tokens beyond the 80 rows .* `<more>`"):
+        merge(MergeJob(recipe, {recipe.inputs[0]: model}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
