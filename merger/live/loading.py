@@ -9,7 +9,7 @@ from typing import Any
 
 from merger.checkpoints.checkpoint import CONFIG
 from merger.families.layers import parts_of
-from merger.families.tensors import embedding_tensors, head_tensors, ties_embeddings
+from merger.families.tensors import embedding_tensors, head_tensors
 from merger.planning.merge_plan import MergePlan
 from patientdx.errors import ModelError
 from patientdx.models.settings import ModelSettings
@@ -45,7 +45,7 @@ def load_live_model(
     with tempfile.TemporaryDirectory(prefix="patientdx-live-") as scratch:
         folder = Path(scratch)
         _lay_out(base, files, folder)
-        _untie_where_merged_apart(plan, folder / CONFIG)
+        _write_config(plan, folder / CONFIG)
         loaded = load(folder, settings)
         _resize(loaded.model, shapes)
         copy_mapped_weights(loaded.model)
@@ -77,21 +77,17 @@ def _lay_out(base: Path, files: Mapping[str, bytes], into: Path) -> None:
             (into / name).write_bytes(content)
 
 
-def _untie_where_merged_apart(plan: MergePlan, path: Path) -> None:
-    """Writes a configuration that does not tie, for a merge with a head beside the embeddings.
+def _write_config(plan: MergePlan, path: Path) -> None:
+    """The base's configuration, which does not tie where the plan has a head of its own.
 
-    The base may tie them where another input does not.
+    The base may tie it to the embeddings where another input does not.
     """
-    config = plan.inputs[plan.base].config
+    config = dict(plan.inputs[plan.base].config)
     names = [task.name for task in plan.tensors]
-    both = head_tensors(config, names) and embedding_tensors(config, names)
-    if not (both and ties_embeddings(config, names)):
-        return
-    untied = dict(config) | {_TIE: False}
-    for key, part in parts_of(config):
-        if _TIE in part:
-            untied[key] = dict(part) | {_TIE: False}
-    path.write_text(json.dumps(untied), encoding="utf-8")
+    if head_tensors(config, names) and embedding_tensors(config, names):
+        parts = {key: dict(part) | {_TIE: False} for key, part in parts_of(config) if _TIE in part}
+        config |= {_TIE: False, **parts}
+    path.write_text(json.dumps(config), encoding="utf-8")
 
 
 def _resize(model: Any, shapes: Shapes) -> None:
