@@ -3,10 +3,13 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import wrap
 from types import MappingProxyType
 from typing import Any
 
 from patientdx.errors import EvaluationError
+
+from .text_table import one_line
 
 PLOT_FORMATS = ("png", "svg")
 
@@ -39,6 +42,11 @@ def plot_format(path: Path | str) -> str:
             hint="give the file a name such as differences.png",
         )
     return suffix
+
+
+def wrapped(title: str, width: int = 56) -> str:
+    """A title in lines that fit a panel."""
+    return "\n".join(wrap(one_line(title), width))
 
 
 @contextmanager

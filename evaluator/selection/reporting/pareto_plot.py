@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluator.reporting.figure_style import PLOT_METADATA, figure_style, plot_format
+from evaluator.reporting.figure_style import PLOT_METADATA, figure_style, plot_format, wrapped
 from evaluator.reporting.point_labels import label_points
 from evaluator.reporting.text_table import one_line
 from evaluator.selection.candidates import Candidate
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # Okabe & Ito 2008.
 _MERGE, _INPUT, _CHOSEN, _FRONT, _INTERVAL = "#0072B2", "#D55E00", "#009E73", "#666666", "#BBBBBB"
 _PANEL = (5.0, 4.0)  # inches
+_FAR_APART = 5
 _INTERVALS = 12
 """Up to this many points have their intervals drawn; more would hide one another."""
 
@@ -65,7 +66,7 @@ def _figure(selections: Mapping[str, Selection]) -> "Figure":
         for axes, curve in zip(row, selection.retention, strict=False):
             points = pareto_points(selection, curve)
             _draw_panel(axes, selection, curve, points)
-            title = f"{one_line(pair)}: n = {selection.n:,}, labels are λ"
+            title = f"{wrapped(pair)}\nn = {selection.n:,}, labels are λ"
             axes.set_title(title, loc="left", parse_math=False)
             drawn.append((axes, points))
     for axes, points in drawn:  # when the layout of all panels is final
@@ -96,6 +97,9 @@ def _draw_panel(
         [point.metric.value for point in front],
         color=_FRONT,
         linewidth=1.2,
+        marker="o",
+        markersize=8.5,
+        markerfacecolor="none",
         label="Pareto front",
     )
     inputs = {contrast.baseline for contrast in selection.contrasts if contrast.is_input}
@@ -104,8 +108,17 @@ def _draw_panel(
     _scatter(axes, merges, "merge", color=_MERGE, marker="o", size=5)
     singles = [point for point in points if point.candidate in inputs]
     _scatter(axes, singles, "input", color=_INPUT, marker="D", size=6)
-    _scatter(axes, chosen, "chosen", color="none", marker="o", size=11, edge=_CHOSEN)
+    _scatter(axes, chosen, "chosen", color="none", marker="o", size=13, edge=_CHOSEN)
     _set_axes(axes, selection, curve)
+    if _spans_orders([point.retention.value for point in points]):
+        axes.set_xscale("log")
+    if _spans_orders([point.metric.value for point in points]):
+        axes.set_yscale("log")
+
+
+def _spans_orders(values: Sequence[float]) -> bool:
+    """Whether values are so far apart that a logarithmic axis shows them better."""
+    return bool(values) and min(values) > 0 and max(values) > _FAR_APART * min(values)
 
 
 def _scatter(

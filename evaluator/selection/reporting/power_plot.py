@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluator.reporting.figure_style import PLOT_METADATA, figure_style, plot_format
-from evaluator.reporting.text_table import one_line
+from evaluator.reporting.figure_style import PLOT_METADATA, figure_style, plot_format, wrapped
 from evaluator.selection.evidence.power import ChoicePower, choice_power
 from evaluator.selection.nested_selection import Selection
 from evaluator.statistics.power import TARGET_POWER, PairedPower
@@ -57,7 +56,7 @@ def _figure(powers: Mapping[str, ChoicePower], selections: Mapping[str, Selectio
     panels = figure.subplots(1, len(powers), squeeze=False)[0]
     for axes, (pair, power) in zip(panels, powers.items(), strict=True):
         _draw_panel(axes, power, selections[pair])
-        title = f"{one_line(pair)}: choice against λ = {power.baseline}"
+        title = f"{wrapped(pair)}\nchoice against λ = {power.baseline}"
         axes.set_title(title, loc="left", parse_math=False)
     return figure
 
@@ -69,7 +68,7 @@ def _draw_panel(axes: "Axes", power: ChoicePower, selection: Selection) -> None:
     for factor, name, colour, style in _LINES:
         difference = factor * paired.difference
         scaled = PairedPower(difference, paired.spread, paired.level)
-        label = f"{name}: {difference:+.3g}"
+        label = f"{name}: {difference:+,.3g}"
         values = [scaled.at(n) for n in numbers]
         axes.plot(numbers, values, color=colour, linestyle=style, linewidth=1.5, label=label)
     axes.axhline(TARGET_POWER, color=_GUIDE, linewidth=0.8, linestyle=(0, (2, 2)))
