@@ -15,6 +15,7 @@ from patientdx.errors import MergeError
 from .checking.gate import check_output
 from .checkpoints.adapters import adapter_digest
 from .checkpoints.checkpoint import CONFIG, Checkpoint
+from .checkpoints.model_code import AUTO_MAP
 from .checkpoints.values import FLOATS
 from .engines.mergekit import MergekitSettings, mergekit_version, run_mergekit
 from .engines.mergekit_layout import MergekitLayout
@@ -179,6 +180,7 @@ def _files_beside_weights(running: _RunningMerge, cosines: Mapping[str, float]) 
         PROVENANCE_FILE: provenance.to_bytes(),
         RECIPE_FILE: provenance.recipe.encode(),
         CARD_FILE: render_model_card(facts).encode(),
+        **prepared.code,
     }
     if prepared.agreement is not None:
         tasks = prepared.plan.tensors if prepared.plan else ()
@@ -282,6 +284,8 @@ def _config_of_written(running: _RunningMerge, written: Checkpoint) -> dict[str,
     recipe = running.job.recipe
     dtype = recipe.out_dtype or recipe.dtype or _widest_float(dtypes, running.prepared)
     config = set_dtype(written.config, dtype)
+    if AUTO_MAP not in running.prepared.base.config:
+        config.pop(AUTO_MAP, None)
     return set_vocabulary_size(config, rows.pop()) if len(rows) == 1 else config
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 from merger.checkpoints.adapted_inputs import open_with_adapters
 from merger.checkpoints.checkpoint import Checkpoint
 from merger.checkpoints.config_comparison import compare_configs
+from merger.checkpoints.model_code import read_model_code
 from merger.gguf.mixtures import GgufType
 from merger.gguf.plan import GgufPlan, plan_gguf
 from merger.gguf.writer import choose_encoder
@@ -76,9 +77,9 @@ class PreparedMerge:
 
     `plan` is None if MergeKit works the tensors out; `agreement` is None if the recipe itself says
     how vocabularies, layers or modules that differ go together. `chat_template` is the text of the
-    template that the recipe sets, or empty. `gguf` is the plan of the GGUF file, where one is
-    written. `shape` is what the output has to hold; None if
-    MergeKit merges the parts of a model by `modules`.
+    template that the recipe sets, or empty, `code` the files of code that come with the model.
+    `gguf` is the plan of the GGUF file, where one is written. `shape` is what the output has to
+    hold; None if MergeKit merges the parts of a model by `modules`.
     """
 
     inputs: tuple[Checkpoint, ...]
@@ -88,6 +89,7 @@ class PreparedMerge:
     remarks: tuple[str, ...]
     base_index: int = 0
     chat_template: str = ""
+    code: Mapping[str, bytes] = field(default_factory=dict)
     gguf: GgufPlan | None = None
     shape: OutputShape | None = None
 
@@ -114,13 +116,18 @@ def prepare_merge(job: MergeJob, target: Path) -> Iterator[PreparedMerge]:
     refs = job.recipe.inputs
     names = [str(ref) for ref in refs]
     models = [(Checkpoint.open(job.folders[ref]), job.adapters.get(ref)) for ref in refs]
-    with open_with_adapters(models, target) as inputs:
+    with open_with_adapters(models, target) as opened:
+        at = refs.index(job.recipe.base)
+        code = read_model_code(job.folders[refs[at]], opened[at].config, names[at])
+        base = replace(opened[at], config=code.config)
+        inputs = (*opened[:at], base, *opened[at + 1 :])
         prepared = _prepare(job, inputs)
         passed_over = passed_over_remarks(inputs, [adapter for _, adapter in models], names)
         prepared = replace(
             prepared,
             chat_template=find_chat_template(job.recipe, inputs),
-            remarks=(*prepared.remarks, *passed_over),
+            remarks=(*prepared.remarks, *passed_over, *code.remarks),
+            code=code.files,
         )
         if prepared.engine == "mergekit":
             check_files_for_mergekit([base for base, _ in models], names)
