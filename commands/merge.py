@@ -103,8 +103,7 @@ class RecipeOptions:
 
     def source(self, models: list[str], into: Path | None) -> MergeSource:
         """The merge that the options name. Raises UsageError where they name none."""
-        if self.base is None:
-            check_arguments(models, into, self.method, self.preset)
+        check_arguments(models, into, self.method, self.preset, has_base=self.base is not None)
         if self.method:
             return self._named_models(models, self.method)
         if self.preset:

@@ -10,9 +10,17 @@ _SUFFIXES = frozenset({".yml", ".yaml"})
 
 
 def check_arguments(
-    models: Sequence[str], into: Path | None, method: str | None, preset: str | None
+    models: Sequence[str],
+    into: Path | None,
+    method: str | None,
+    preset: str | None,
+    *,
+    has_base: bool = False,
 ) -> None:
-    """Raises UsageError for a recipe among other arguments, or a folder that --into should name."""
+    """Raises UsageError for a recipe among other arguments, or a folder that --into should name.
+
+    With a base, any number of models may be named.
+    """
     recipes = [name for name in models if _is_recipe(name)]
     others = [name for name in models if name not in recipes]
     if into is not None and _is_recipe(str(into)) and not recipes:
@@ -22,6 +30,8 @@ def check_arguments(
         )
     if recipes:
         _check_recipes(recipes, others, into, method or preset)
+    elif has_base:
+        return
     elif method is not None and len(models) == 3 and into is None and not _is_model(models[2]):
         raise UsageError(
             f"--method merges two models, and 3 are named: the folder to make, `{models[2]}`, goes "

@@ -54,6 +54,16 @@ def run(*args: object) -> Outcome:
         (f"r.yml math-model {METHOD}", "`slerp` has no effect beside it", "r.yml --into OUT"),
         ("r.yml --preset patientdx-7b --into out", "`patientdx-7b` has no effect", "r.yml --into"),
         (
+            "r.yml --method task_arithmetic --base math-model --weight 1 --into out",
+            "`task_arithmetic` has no effect beside it",
+            "patientdx merge r.yml --into out",
+        ),
+        (
+            "medical-model --method task_arithmetic --base math-model --weight 1 --into o --seed 1",
+            "--seed has no effect: task_arithmetic draws nothing at random",
+            "dare_ties",
+        ),
+        (
             "out --into r.yml",
             "--into names the folder to make, and `r.yml` is a",
             "r.yml --into out",
