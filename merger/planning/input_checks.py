@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from merger.checkpoints.headers import TensorInfo
 
 VOCABULARY_TENSOR = re.compile(
-    r"(?:^|\.)(?:embed_tokens|lm_head|wte|embed_in|embed_out|word_embeddings|shared)"
+    r"(?:^|\.)(?:embed_tokens|lm_head|wte|embed_in|embed_out|word_embeddings|embeddings|shared)"
     r"\.(?:weight|bias)$"
 )
 """Matches the names of tensors that have one row per token."""

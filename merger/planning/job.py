@@ -25,7 +25,12 @@ from .merge_plan import MergePlan
 from .output_layers import align_output_layers
 from .output_shape import OutputShape, shape_output
 from .recipe_resolver import main_layers, plan_merge
-from .tokenizer_checks import check_tokenizers, find_chat_template, passed_over_remarks
+from .tokenizer_checks import (
+    check_tokenizers,
+    find_chat_template,
+    passed_over_remarks,
+    template_remarks,
+)
 
 Engine = Literal["stream", "mergekit"]
 
@@ -123,6 +128,7 @@ def prepare_merge(job: MergeJob, target: Path) -> Iterator[PreparedMerge]:
         inputs = (*opened[:at], base, *opened[at + 1 :])
         prepared = _prepare(job, inputs)
         passed_over = passed_over_remarks(inputs, [adapter for _, adapter in models], names)
+        passed_over += template_remarks(job.recipe, job.folders[job.recipe.base])
         prepared = replace(
             prepared,
             chat_template=find_chat_template(job.recipe, inputs),

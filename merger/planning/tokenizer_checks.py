@@ -16,6 +16,8 @@ from .input_checks import VOCABULARY_TENSOR
 if TYPE_CHECKING:
     from merger.checkpoints.checkpoint import Checkpoint
 
+_FURTHER_TEMPLATES = "additional_chat_templates"
+
 TOKENIZER_KEYS = ("tokenizer", "tokenizer_source")
 """Keys of a recipe by which MergeKit builds a tokenizer and aligns the rows with it."""
 
@@ -53,6 +55,13 @@ def find_chat_template(recipe: MergeRecipe, inputs: Sequence["Checkpoint"]) -> s
     return resolve_chat_template(recipe.chat_template, [checkpoint.folder for checkpoint in inputs])
 
 
+def template_remarks(recipe: MergeRecipe, base: Path) -> list[str]:
+    """A remark on the further chat templates of a base's folder, which a merge does not copy."""
+    if not (base / _FURTHER_TEMPLATES).is_dir():
+        return []
+    return [f"the chat templates of {recipe.base} in {_FURTHER_TEMPLATES} are not in the merge"]
+
+
 def passed_over_remarks(
     inputs: Sequence["Checkpoint"], adapters: Sequence[Path | None], names: Sequence[str]
 ) -> list[str]:
@@ -60,7 +69,7 @@ def passed_over_remarks(
 
     A tokenizer beside an adapter counts only if the adapter has rows of its own for it.
     """
-    remarks = []
+    remarks: list[str] = []
     for checkpoint, adapter, name in zip(inputs, adapters, names, strict=True):
         if adapter is None:
             continue

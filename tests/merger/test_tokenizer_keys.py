@@ -271,7 +271,9 @@ def test_ids_without_a_row_are_left_out_with_a_remark(tmp_path: Path) -> None:
     size = read_vocabulary(a, {}).size
     write_json(a / "config.json", config_of(a) | {"eos_token_id": [2, size], "pad_token_id": size})
     write_json(a / "generation_config.json", {"eos_token_id": size, "top_k": 5})
+    (a / "additional_chat_templates").mkdir()
     done = merged(a, b, tmp_path / "out", "")
+    assert any("in additional_chat_templates are not in the merge" in r for r in done.remarks)
     assert f"the special token {size} of {a} has no row" in " ".join(done.remarks)
     out = config_of(tmp_path / "out")
     assert (out["eos_token_id"], out["pad_token_id"]) == ([2], None)
