@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from importlib.util import find_spec
 from operator import eq
 from pathlib import Path
@@ -37,12 +38,26 @@ PAIR = TwoModelMerge("math-model", "medical-model", 0.4)
 SLERP = ("merge", "--method", "slerp", "--weight", "0.4", "math-model", "medical-model")
 
 
+def save_adapter(base: Path, folder: Path) -> None:
+    peft = pytest.importorskip("peft", reason="needs the extra merge")
+    from transformers import AutoModelForCausalLM
+
+    settings = peft.LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of transformers, at PEFT
+        peft.get_peft_model(model, settings).save_pretrained(folder)
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     words = gguf_models.byte_level()
     for seed, name in enumerate(("math-model", "medical-model")):
         gguf_models.save_model(folder / name, "llama", words, seed=seed)
+    more = gguf_models.byte_level()
+    more.add_tokens(["<extra>"])
+    gguf_models.save_model(folder / "more-tokens", "llama", more, seed=3)
     for seed, name in enumerate(("phi-a", "phi-b")):
         gguf_models.save_model(folder / name, "llama", words, seed=seed)
         path = folder / name / "config.json"
@@ -146,6 +161,52 @@ def test_mergekit_merges_get_it_too(place: Path) -> None:
     assert tensors[0].keys() == tensors[1].keys()
     same = [np.mean(tensors[0][name] == tensors[1][name]) for name in tensors[0]]
     assert min(same) > 0.9  # bfloat16 rounds a few numbers the other way
+
+
+RECIPES = {
+    "more layers": """
+merge_method: passthrough
+dtype: bfloat16
+slices:
+- sources: [{model: math-model, layer_range: [0, 2]}]
+- sources: [{model: medical-model, layer_range: [1, 3]}]
+""",
+    "all tokens": """
+merge_method: linear
+dtype: bfloat16
+tokenizer: {source: union}
+models:
+- {model: math-model, parameters: {weight: 0.5}}
+- {model: more-tokens, parameters: {weight: 0.5}}
+""",
+    "an adapter": """
+merge_method: linear
+dtype: bfloat16
+models:
+- {model: math-model, parameters: {weight: 0.5}}
+- {model: medical-model+lora, parameters: {weight: 0.5}}
+""",
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_it_has_the_layers_the_tokens_and_the_weights_of_the_merge(place: Path, name: str) -> None:
+    pytest.importorskip("xllamacpp", reason="needs the extra local")
+    if name == "an adapter":
+        save_adapter(Path("medical-model"), Path("lora"))
+    else:
+        pytest.importorskip("mergekit", reason="needs the extra merge")
+    Path("recipe.yml").write_text(RECIPES[name], encoding="utf-8")
+    result = merge("recipe.yml", "out", gguf="F16")
+    path = Path("out", str(result.gguf))
+    fields = gguf.GGUFReader(path).fields
+    assert fields["llama.block_count"].contents() == (4 if name == "more layers" else 3)
+    extra = "<extra>" in fields["tokenizer.ggml.tokens"].contents()
+    assert extra is (name == "all tokens")
+    exact, llama = HfModel.load(Path("out"), SETTINGS), LlamaCppModel.load(path, SETTINGS)
+    pairs = [("the patient has", " a fever and chills, the note of a patient with pain")]
+    assert llama.logprobs(pairs)[0] == pytest.approx(exact.logprobs(pairs)[0], abs=0.01)
+    llama.close()
 
 
 def test_other_families_are_refused_before_anything_is_written(place: Path) -> None:
