@@ -70,7 +70,9 @@ def open_live_merge(
     job = prepare_job(ResolvedMerge(models.recipe, ""), settings, monitor)
     with TemporaryDirectory() as scratch, prepare_merge(job, Path(scratch) / "live") as ready:
         if ready.plan is None:
-            raise UsageError("λ is searched for models merged by slerp, linear or multislerp")
+            raise UsageError(
+                "λ is searched for models merged by slerp, linear, multislerp or task_arithmetic"
+            )
         template = ready.chat_template
         files = files_of_base(ready.base.folder, 0, template) if template else {}
         model = MergedModel.load(
