@@ -155,10 +155,12 @@ static int combine_bf16(const uint8_t *a, const uint8_t *b, float wa, float wb, 
     return combine_words(a, b, wa, wb, divisor, out, count, past_caches);
 }
 
-/* A sum of weighted differences, divided and scaled, every result rounded. */
-INLINE Floats finish_deltas(Round round, Floats sum, float divisor, float scale)
+/* A sum of weighted differences, divided and scaled, every result rounded. A single one is rounded
+ * already. */
+INLINE Floats finish_deltas(Round round, Floats sum, int others, float divisor, float scale)
 {
-    sum = round(sum);
+    if (others != 1)
+        sum = round(sum);
     if (divisor != 0.0f)
         sum = round(sum / divisor);
     return scale != 1.0f ? round(sum * scale) : sum;
@@ -174,7 +176,7 @@ INLINE int deltas_with(Load load, Store store, Round round, int64_t size, const 
             Floats delta = round(load_ahead(load, in[i + 1] + at) - base);
             sum = sum + round(delta * row[i]);
         }
-        sum = finish_deltas(round, sum, row[others], row[others + 1]);
+        sum = finish_deltas(round, sum, others, row[others], row[others + 1]);
         magnitudes |= store(out + at, base + sum);
     }
     return any_high(magnitudes);
@@ -184,27 +186,33 @@ INLINE int deltas_with(Load load, Store store, Round round, int64_t size, const 
 INLINE int deltas_words(const uint8_t *const *in, int others, const float *row, uint8_t *out,
                         int64_t count, int past_caches)
 {
+    const uint8_t *sources[MAX_INPUTS];
+    Floats weights[MAX_INPUTS];
     float divisor = row[others], scale = row[others + 1];
     Words magnitudes = {0};
+    for (int i = 0; i < others; i++) { /* out may alias what is read through pointers */
+        sources[i] = in[i + 1];
+        weights[i] = broadcast(row[i]);
+    }
+    const uint8_t *base = in[0];
     for (int64_t at = 0; at < count * 2; at += 4 * WIDTH) {
-        Words word = words_at(in[0] + at);
+        Words word = words_at(base + at);
         Floats low_base = number(word << 16), high_base = number(word & UPPER);
         Floats low = {0}, high = {0};
         for (int i = 0; i < others; i++) {
-            word = words_at(in[i + 1] + at);
-            low = low + round_bf16(round_bf16(number(word << 16) - low_base) * row[i]);
-            high = high + round_bf16(round_bf16(number(word & UPPER) - high_base) * row[i]);
+            word = words_at(sources[i] + at);
+            low = low + round_bf16(round_bf16(number(word << 16) - low_base) * weights[i]);
+            high = high + round_bf16(round_bf16(number(word & UPPER) - high_base) * weights[i]);
         }
-        low = low_base + finish_deltas(round_bf16, low, divisor, scale);
-        high = high_base + finish_deltas(round_bf16, high, divisor, scale);
-        magnitudes |= (bits(low) & 0x7fffffffu) + BIAS_ROUNDED;
-        magnitudes |= (bits(high) & 0x7fffffffu) + BIAS_ROUNDED;
+        low = low_base + finish_deltas(round_bf16, low, others, divisor, scale);
+        high = high_base + finish_deltas(round_bf16, high, others, divisor, scale);
         word = round_word(bits(low)) >> 16 | (round_word(bits(high)) & UPPER);
+        magnitudes |= (word & 0x7fff7fffu) + PAIR_BIAS;
         put_words(out + at, word, past_caches);
     }
     if (past_caches)
         FENCE();
-    return any_high(magnitudes);
+    return any_high(magnitudes | magnitudes << 16);
 }
 
 static int deltas_bf16(const uint8_t *const *in, int others, const float *row, uint8_t *out,

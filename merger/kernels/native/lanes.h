@@ -80,6 +80,7 @@ INLINE Floats fused(Floats a, Floats b, Floats c)
 #define BIAS_F16 (0x80000000u - 0x7c00u)
 #define BIAS_F32 (0x80000000u - 0x7f800000u)
 #define BIAS_ROUNDED (0x80000000u - 0x7f7f8000u) /* for numbers that round to no finite bfloat16 */
+#define PAIR_BIAS 0x00800080u /* BIAS_BF16 of two numbers in a word, by 16 bits */
 #define UPPER 0xffff0000u
 
 INLINE Words bits(Floats x)
