@@ -192,6 +192,13 @@ ShardSize = Annotated[
     float,
     typer.Option("--shard-size", min=0.001, max=1e6, help="Gigabytes of each file of weights."),
 ]
+LoadCheck = Annotated[
+    bool,
+    typer.Option(
+        "--load-check/--no-load-check",
+        help="Have transformers load the merge before it appears, where it is installed.",
+    ),
+]
 _RECIPE = frozenset({"models", "method", "base", "weight", "preset", "dtype", "seed", "quiet"})
 _CHECK = _RECIPE | {"into", "engine", "allow_unsound", "allow_fetch", "hub", "gguf", "as_json"}
 
@@ -204,7 +211,7 @@ def _may_fetch(values: Any) -> bool:
     Excludes(("method", "preset")),
     Excludes(("list_presets", "verify", "show_recipe", "check", "dry_run")),
     Mode("list_presets", frozenset({"as_json", "quiet"})),
-    Mode("verify", frozenset({"models", "as_json", "quiet"})),
+    Mode("verify", frozenset({"models", "load_check", "as_json", "quiet"})),
     Mode("show_recipe", _RECIPE),
     Mode("check", _CHECK),
     Mode("dry_run", _CHECK),
@@ -224,6 +231,7 @@ def merge(
     show_recipe: ShowRecipe = False,
     list_presets: ListPresets = False,
     shard_size: ShardSize = 5.0,
+    load_check: LoadCheck = True,
     output: Output,
 ) -> None:
     """Merge language models into a new folder; no patient's data takes part.
@@ -237,7 +245,7 @@ def merge(
         _list_presets(output)
         return
     if verify is not None:
-        _verify(verify, models or [], output)
+        _verify(verify, models or [], output, load_check=load_check)
         return
     wanted = resolve_merge(recipe.source(models or [], into), recipe.weight, recipe.seed)
     if show_recipe:
@@ -251,7 +259,8 @@ def merge(
         if math.isnan(shard_size):
             raise UsageError("--shard-size is a number of gigabytes, not nan")
         size = int(shard_size * 1e9)
-        result = merge_models(wanted, into, shard_size=size, monitor=output, **engine.arguments())
+        sizes: dict[str, Any] = {"shard_size": size, "load_check": load_check}
+        result = merge_models(wanted, into, monitor=output, **sizes, **engine.arguments())
         _show_result(result, output)
 
 
@@ -266,6 +275,8 @@ def _show_result(result: "MergeResult", output: Output) -> None:
         output.notice(str(cosines))
     if result.gguf:
         output.notice(f"for llama.cpp: {result.folder / result.gguf}")
+    if result.load_check:
+        output.notice(f"{result.load_check} ({result.load_check.seconds:.1f} s)")
     output.notice(f"{result.nbytes / 1e9:.2f} GB by {result.engine}; {RESEARCH}")
     output.hint(f"patientdx merge --verify {shlex.quote(folder)}")
 
@@ -284,11 +295,15 @@ def _show_check(check: "MergeCheck", output: Output) -> None:
     output.lines([f"these models can be merged: {check.nbytes / 1e9:.2f} GB by {check.engine}"])
 
 
-def _verify(folder: Path, models: list[str], output: Output) -> None:
-    result = verify_merge(folder, models=models, settings=options.settings(), monitor=output)
+def _verify(folder: Path, models: list[str], output: Output, *, load_check: bool) -> None:
+    result = verify_merge(
+        folder, models=models, load_check=load_check, settings=options.settings(), monitor=output
+    )
     if output.as_json:
-        facts = {"same": list(result.same), "different": list(result.different)}
-        output.json(facts | ({"unknown": list(result.unknown)} if result.unknown else {}))
+        facts: dict[str, Any] = {"same": list(result.same), "different": list(result.different)}
+        facts |= {"unknown": list(result.unknown)} if result.unknown else {}
+        loading = asdict(result.load_check) if result.load_check else None
+        output.json(facts | ({"load_check": loading} if loading else {}))
     else:
         output.lines(f"{folder / name}: not as it was merged" for name in result.different)
     if result.different:
@@ -301,6 +316,8 @@ def _verify(folder: Path, models: list[str], output: Output) -> None:
             "this merge's seed is unknown, as it was made before seeds were recorded: "
             f"{count_noun(len(result.unknown), 'file')} of weights could not be compared"
         )
+    if result.load_check:
+        output.notice(str(result.load_check))
     output.notice(f"{folder}: {len(result.same)} files, every byte as merged")
 
 

@@ -13,6 +13,7 @@ from patientdx import __version__
 from patientdx.errors import MergeError
 
 from .checking.gate import check_output
+from .checking.load_check import LoadCheck, check_loading
 from .checkpoints.adapters import adapter_digest
 from .checkpoints.checkpoint import CONFIG, Checkpoint
 from .checkpoints.model_code import AUTO_MAP
@@ -51,7 +52,8 @@ Progress = Callable[[int, int], None]
 class MergeResult:
     """A finished merge: its folder, the engine, bytes of weights, remarks and cosines.
 
-    `gguf` is the name of the GGUF file in the folder.
+    `gguf` is the name of the GGUF file in the folder, `load_check` what transformers reports of it,
+    if it was asked.
     """
 
     folder: Path
@@ -60,6 +62,7 @@ class MergeResult:
     remarks: tuple[str, ...]
     cosines: CosineSummary | None
     gguf: str | None = None
+    load_check: LoadCheck | None = None
 
 
 def merge(
@@ -90,10 +93,10 @@ def run_merge(
         future = pool.submit(
             lambda: provenance or build_provenance(job, prepared, into.absolute().name)
         )
-        running = _RunningMerge(job, prepared, future, progress)
-        if prepared.engine == "stream":
-            return _merge_by_stream(running, into)
-        return _merge_by_mergekit(running, into)
+        running = _RunningMerge(job, prepared, future, progress, [])
+        run = _merge_by_stream if prepared.engine == "stream" else _merge_by_mergekit
+        result = run(running, into)
+        return replace(result, load_check=running.loaded[0] if running.loaded else None)
 
 
 class _RunningMerge(NamedTuple):
@@ -103,6 +106,7 @@ class _RunningMerge(NamedTuple):
     prepared: PreparedMerge
     provenance: Future[Provenance]
     progress: Progress
+    loaded: list[LoadCheck]
 
     @property
     def gguf(self) -> str | None:
@@ -113,6 +117,8 @@ class _RunningMerge(NamedTuple):
     def complete(self, folder: Path) -> None:
         """Checks the finished folder, and adds the GGUF file if one is wanted."""
         check_output(folder, self.prepared, self.job.recipe)
+        if self.job.load_check:
+            self.loaded.append(check_loading(folder, self.prepared.base.folder))
         if self.job.gguf is not None and self.gguf is not None:
             before = self.prepared.nbytes
             write_gguf(
@@ -172,7 +178,7 @@ def _files_beside_weights(running: _RunningMerge, cosines: Mapping[str, float]) 
 
     Configuration and tokenizer are left out if MergeKit has to write them.
     """
-    job, prepared, future, _ = running
+    job, prepared, future = running[:3]
     summary = summarize_cosines(cosines, prepared.plan) if prepared.plan is not None else None
     provenance = replace(future.result(), cosines=summary.to_dict() if summary else None)
     facts = collect_card_facts(job, provenance, summary, running.gguf)
@@ -207,7 +213,7 @@ def _widest_float(dtypes: set[str], prepared: PreparedMerge) -> str | None:
 def _merge_by_stream(running: _RunningMerge, into: Path) -> MergeResult:
     from .engines.stream import write_merge
 
-    job, prepared, _, progress = running
+    job, prepared, progress = running.job, running.prepared, running.progress
     assert prepared.plan is not None
     report = write_merge(
         prepared.plan,
@@ -224,7 +230,7 @@ def _merge_by_stream(running: _RunningMerge, into: Path) -> MergeResult:
 
 def _merge_by_mergekit(running: _RunningMerge, into: Path) -> MergeResult:
     """Lets MergeKit write into the staging folder, from scratch, as it cannot resume."""
-    job, prepared, provenance, _ = running
+    job, prepared, provenance = running[:3]
     _check_finite(prepared)
     rows = prepared.agreement.input_rows if prepared.agreement else ()
     target = Path(os.path.realpath(into))

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from patientdx.errors import MergeError
 from patientdx.storage.file_digests import hash_file
 
+from .checking.load_check import LoadCheck, check_loading
 from .checkpoints.adapters import adapter_digest
 from .checkpoints.checkpoint import CONFIG, Checkpoint
 from .checkpoints.companion_files import is_optional
@@ -28,13 +29,15 @@ class Verification(NamedTuple):
     """Names of the files that came out the same when the merge was repeated, and of the others.
 
     `unknown` are files of weights that hold the right tensors, but were drawn at random from a
-    seed that the merge did not record.
+    seed that the merge did not record. `load_check` is what transformers reports of the folder, if
+    it was asked and no file differs.
     """
 
     provenance: Provenance
     same: tuple[str, ...]
     different: tuple[str, ...]
     unknown: tuple[str, ...] = ()
+    load_check: LoadCheck | None = None
 
 
 def verify_merge(
@@ -43,11 +46,14 @@ def verify_merge(
     folders: Mapping[str, Path] | None = None,
     threads: int = 0,
     cache: Path | None = None,
+    load_check: bool = False,
     progress: Progress = lambda _done, _all: None,
 ) -> Verification:
     """Repeats a merge in a hidden folder beside `folder`, compares all files, and removes it.
 
     Inputs are read from the folders that the provenance names, or from `folders` by input name.
+    The repeated merge passes the gate that every merge passes before it is published; with
+    `load_check` transformers loads `folder` too, where it is installed.
     Raises MergeError if `folder` is not a merge of ours, or an input is missing or has changed.
     """
     provenance = read_provenance(folder)
@@ -59,7 +65,10 @@ def verify_merge(
             _check_digests(job, recorded, located)
         # Card and provenance get the recorded facts, so they match after an update of PatientDx.
         run_merge(job, prepared, repeated, progress, provenance=provenance)
-        return _compare_folders(provenance, folder, repeated)
+        verification = _compare_folders(provenance, folder, repeated)
+        if not load_check or verification.different:
+            return verification
+        return verification._replace(load_check=check_loading(folder, prepared.base.folder))
 
 
 def _locate_input(recorded: InputFacts, folder: Path | None) -> InputFacts:

@@ -55,6 +55,18 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(SkippingFiles(Path(path)))
 
 
+@pytest.fixture
+def real_load_check() -> None:
+    """For tests whose merges transformers is to load, in a process of its own."""
+
+
+@pytest.fixture(autouse=True)
+def _no_load_check(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves the load check out, which takes seconds, as where transformers is missing."""
+    if "real_load_check" not in request.fixturenames:
+        monkeypatch.setattr("merger.checking.load_check.find_spec", lambda _: None)
+
+
 @pytest.fixture(scope="session")
 def sample_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped sample, indexed by the command line as it is by default. Not to be changed."""

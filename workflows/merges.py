@@ -71,6 +71,7 @@ def merge(
     shard_size: int = SHARD_SIZE,
     allow_unsound: bool = False,
     gguf: GgufType | None = None,
+    load_check: bool = True,
     settings: Settings | None = None,
     monitor: Monitor = LOG,
 ) -> "MergeResult":
@@ -79,7 +80,9 @@ def merge(
     `recipe` is a recipe, its path, the name of a preset, a PresetMerge or a TwoModelMerge, and
     `weight` replaces its t, `seed` the seed of a method that draws at random (0 unless the recipe
     has a `random_seed`). What the streaming engine cannot do goes to MergeKit, with a notice.
-    With `gguf` the merge is also written as one file of this type for llama.cpp.
+    With `gguf` the merge is also written as one file of this type for llama.cpp. Unless
+    `load_check` is False, transformers loads the merge on the meta device before it is published,
+    where it is installed, and a merge that it reports broken is refused.
     Raises PatientDxError for inputs that cannot be merged and a folder that is not empty.
     """
     from merger.execution import merge as merge_job
@@ -98,6 +101,7 @@ def merge(
         unsound=allow_unsound,
         shard_size=shard_size,
         gguf=gguf,
+        load_check=load_check,
         command=" ".join(command),
     )
     with show_megabytes(monitor, "merging (MB)") as on_progress:
@@ -162,13 +166,16 @@ def verify_merge(
     folder: Path | str,
     *,
     models: Sequence[Path | str] = (),
+    load_check: bool = True,
     settings: Settings | None = None,
     monitor: Monitor = LOG,
 ) -> "Verification":
-    """Make a merge again in a hidden folder and compare every byte.
+    """Make a merge again in a hidden folder, compare every byte, and check that it loads.
 
-    `models` are the folders of the inputs, in their order, where they have moved. Raises
-    MergeError for a folder that is no merge of ours and for inputs that are not as they were.
+    `models` are the folders of the inputs, in their order, where they have moved. Unless
+    `load_check` is False, transformers loads the folder where it is installed. Raises MergeError
+    for a folder that is no merge of ours, for one that contradicts itself or does not load, and
+    for inputs that are not as they were.
     """
     from merger.metadata.provenance import read_provenance
     from merger.verification import verify_merge as repeat_merge
@@ -187,6 +194,7 @@ def verify_merge(
             folders=dict(zip(names, map(Path, models), strict=False)),
             threads=settings.threads,
             cache=settings.cache,
+            load_check=load_check,
             progress=on_progress,
         )
 

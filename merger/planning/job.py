@@ -52,6 +52,8 @@ class MergeJob:
     MergeKit; None leaves their number to torch, as merges did before it was recorded.
 
     `gguf` is the type of a GGUF file to write beside the weights.
+
+    With `load_check` transformers loads the output, where it is installed, before it is published.
     """
 
     recipe: MergeRecipe
@@ -65,6 +67,7 @@ class MergeJob:
     command: str = ""
     seed: int | None = None
     torch_threads: int | None = TORCH_THREADS
+    load_check: bool = False
     gguf: GgufType | None = None
 
     @property
