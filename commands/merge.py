@@ -316,7 +316,7 @@ def _verify(folder: Path, models: list[str], output: Output, *, load_check: bool
             "this merge's seed is unknown, as it was made before seeds were recorded: "
             f"{count_noun(len(result.unknown), 'file')} of weights could not be compared"
         )
-    if result.load_check:
+    if result.load_check and result.load_check.loaded:
         output.notice(str(result.load_check))
     output.notice(f"{folder}: {len(result.same)} files, every byte as merged")
 
