@@ -67,6 +67,9 @@ def report_template(folder: str) -> dict[str, Any]:
 
 def main(folder: str) -> None:
     """Reports keys, then the template if the folder has a tokenizer."""
+    from huggingface_hub import constants
+
+    constants.HF_HUB_OFFLINE = True
     sys.stdout.write(json.dumps(report_keys(folder)) + "\n")
     sys.stdout.flush()
     has_tokenizer = any(Path(folder).glob("tokenizer*"))
