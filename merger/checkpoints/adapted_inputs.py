@@ -39,10 +39,16 @@ def open_with_adapters(
         return
     with hold_folder(target, folder):
         _drop(folder, {_LOCK, *(key for key in keys if key)})
-        yield tuple(
-            _add_adapter(base, adapter, folder / key) if adapter and key else base
-            for (base, adapter), key in zip(models, keys, strict=True)
-        )
+        try:
+            yield tuple(
+                _add_adapter(base, adapter, folder / key) if adapter and key else base
+                for (base, adapter), key in zip(models, keys, strict=True)
+            )
+        except BaseException as error:
+            if isinstance(error, Exception):
+                _retire(folder, keys)
+            raise
+        _retire(folder, keys)
 
 
 def _key(base: Checkpoint, adapter: Path) -> str:
@@ -61,6 +67,13 @@ def _drop(folder: Path, wanted: set[str]) -> None:
     for path in folder.iterdir():
         if path.name not in wanted:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _retire(folder: Path, keys: Sequence[str | None]) -> None:
+    """Renames the models before they are removed: one that is half removed must not be taken."""
+    for key in filter(None, keys):
+        if (folder / key).exists():
+            (folder / key).rename(folder / f"{key}.removed")
 
 
 def _add_adapter(base: Checkpoint, adapter: Path, folder: Path) -> Checkpoint:

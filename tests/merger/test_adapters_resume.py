@@ -47,6 +47,31 @@ def write_adapter(folder: Path, *, seed: int, alpha: int = 4) -> Path:
     return folder
 
 
+def test_a_kill_while_the_adapted_model_is_removed(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove = shutil.rmtree
+
+    def remove_a_part(path: Any, **options: Any) -> None:
+        if Path(path).name != ".out.adapters":
+            remove(path, **options)
+            return
+        for file in Path(path).rglob("*.json"):
+            file.unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", remove_a_part)
+        with pytest.raises(KeyboardInterrupt):
+            merge(job_of(place), place / "out")
+    expected = digest(place / "out")
+    assert hidden(place) == [".out.adapters"]
+    shutil.rmtree(place / "out")
+    merge(job_of(place), place / "out")
+    assert digest(place / "out") == expected
+    assert hidden(place) == []
+
+
 class Seen:
     """What a merge did: the adapters that were added, and what the engine wrote."""
 
