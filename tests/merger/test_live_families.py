@@ -15,6 +15,7 @@ from tiny_families import change_tensors, save_family_pair, vocabulary
 
 from merger.checkpoints.checkpoint import Checkpoint
 from merger.engines.stream import write_merge
+from merger.execution import merge
 from merger.live import loading
 from merger.live.live_parameters import find_live_parameters
 from merger.live.live_tensors import measure_pairs, open_live_tensors
@@ -23,7 +24,10 @@ from merger.live.torch_weights import DeviceWeights
 from merger.methods.method import TensorWeights
 from merger.methods.registry import compute_sum
 from merger.planning.input_checks import check_inputs
+from merger.planning.job import MergeJob
 from merger.planning.merge_plan import MergePlan
+from merger.recipes.reader import parse_recipe
+from merger.recipes.writer import to_yaml, two_model_recipe
 from patientdx.errors import MergeError, ModelError
 from patientdx.models.settings import DType, ModelSettings
 from patientdx.models.torch.loading import load
@@ -148,6 +152,23 @@ def test_a_head_that_is_merged_apart_from_the_embeddings(tmp_path: Path) -> None
     live = merged.remix(1).module.state_dict()
     assert [name for name in live if not same_bits(live[name], expected[name])] == []
     assert not same_bits(live["lm_head.weight"], live["model.embed_tokens.weight"])
+
+
+@pytest.mark.parametrize("family", ["qwen2", "gpt2", "gemma"])
+@pytest.mark.parametrize("base", ["tied", "untied"])
+def test_a_tied_model_with_one_that_is_not(family: str, base: str, tmp_path: Path) -> None:
+    """The merge has a head of its own, in memory as on disk."""
+    pair = [
+        save_family_pair(tmp_path / name, family, tie_word_embeddings=name == "tied")[i]
+        for i, name in enumerate((base, "untied" if base == "tied" else "tied"))
+    ]
+    first, second = map(str, pair)
+    recipe = parse_recipe(to_yaml(two_model_recipe("slerp", first, second, 0.4)))
+    merge(MergeJob(recipe, {ref: Path(ref.path) for ref in recipe.inputs}), tmp_path / "out")
+    live = MergedModel.from_recipe(recipe, FLOAT32).module.state_dict()
+    expected = load(tmp_path / "out", FLOAT32).model.state_dict()
+    assert live.keys() == expected.keys()
+    assert [name for name in live if not same_bits(live[name], expected[name])] == []
 
 
 def without(name: str) -> Any:
