@@ -76,7 +76,7 @@ def _check_recipes(
 
 def _is_recipe(name: str) -> bool:
     path = Path(name)
-    return path.is_file() or (path.suffix.lower() in _SUFFIXES and not path.is_dir())
+    return path.suffix.lower() in _SUFFIXES and not path.is_dir()
 
 
 def _is_model(name: str) -> bool:

@@ -7,15 +7,18 @@ same bits, several times slower.
 from functools import cache
 from types import ModuleType
 
+API_VERSION = 2
+"""The version that this code needs, see `native/module.c`."""
+
 
 @cache
 def load_native() -> ModuleType | None:
-    """The compiled module; None if it was not built."""
+    """The compiled module; None if it was not built, or not since an update of the C files."""
     try:
         from . import _native
     except ImportError:
         return None
-    return _native
+    return _native if getattr(_native, "API_VERSION", None) == API_VERSION else None
 
 
 @cache

@@ -20,7 +20,7 @@ RECIPES: dict[str, Callable[[Path, Path], str]] = {
     "tokenizer_source": lambda a, b: odd_inputs.linear_recipe(a, b, "tokenizer_source: union\n"),
     "chat template": lambda a, b: odd_inputs.linear_recipe(a, b, "chat_template: chatml\n"),
     "modules": odd_inputs.modules_recipe,
-    "ties": lambda a, b: odd_inputs.linear_recipe(a, b).replace("linear", "ties"),
+    "ties": odd_inputs.ties_recipe,
 }
 FP8 = {f"{UP}.weight": RawTensor((48, 16), "F8_E4M3")}
 QUANTISED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {

@@ -58,6 +58,14 @@ def linear_recipe(a: Path, b: Path, more: str = "") -> str:
     )
 
 
+def ties_recipe(a: Path, b: Path) -> str:
+    """The first model and what the second changed in it, by a method of MergeKit's."""
+    return (
+        f"models:\n  - model: {a}\n  - model: {b}\n    parameters: {{weight: 0.5}}\n"
+        f"merge_method: ties\nbase_model: {a}\n"
+    )
+
+
 def stacked_recipe(a: Path, b: Path) -> str:
     """The first layer of A under both layers of B."""
     part = "  - sources:\n      - model: {}\n        layer_range: {}\n"

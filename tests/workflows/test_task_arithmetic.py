@@ -140,7 +140,7 @@ def test_one_lambda_of_all_differences_is_searched_and_published(
     merge(TaskArithmeticMerge(base, others[:number], chosen), tmp_path / "again", settings=settings)
     assert equal(tmp_path / "best", tmp_path / "again")
     card = (tmp_path / "best" / "README.md").read_text(encoding="utf-8")
-    assert f"--method task_arithmetic --base {base} --weight {chosen:g}" in card
+    assert f"--method task_arithmetic --base {Path(base).name} --weight {chosen:g}" in card
 
 
 def test_optuna_searches_a_lambda_for_each_model(
