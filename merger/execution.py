@@ -53,7 +53,7 @@ class MergeResult:
     """A finished merge: its folder, the engine, bytes of weights, remarks and cosines.
 
     `gguf` is the name of the GGUF file in the folder, `load_check` what transformers reports of it,
-    if it was asked.
+    if it was run.
     """
 
     folder: Path

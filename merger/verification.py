@@ -30,7 +30,7 @@ class Verification(NamedTuple):
 
     `unknown` are files of weights that hold the right tensors, but were drawn at random from a
     seed that the merge did not record. `load_check` is what transformers reports of the folder, if
-    it was asked and no file differs.
+    it was run and no file differs.
     """
 
     provenance: Provenance

@@ -2,7 +2,7 @@
 
 A program of its own, run by `load_check`: it imports torch and transformers, which the process
 that merges need not, and nothing that it meets can end the merge but its report. No code of the
-model is run, and no hub is asked.
+model is run, and no hub is contacted.
 """
 
 import json

@@ -44,8 +44,8 @@ def compare_configs(
     remarks: list[str] = []
     for i, config in enumerate(configs):
         if i != base:
-            found = list(_differences(configs[base], config, layers_move=layers_move))
-            remarks += _judge(found, (names[base], names[i]), unsound=unsound)
+            differences = list(_differences(configs[base], config, layers_move=layers_move))
+            remarks += _judge(differences, (names[base], names[i]), unsound=unsound)
     return remarks
 
 
@@ -67,16 +67,18 @@ class _Difference(NamedTuple):
         return f"{name} is {base} in {names[0]}, and {other} in {names[1]}"
 
 
-def _judge(found: Sequence[_Difference], pair: tuple[str, str], *, unsound: bool) -> list[str]:
+def _judge(
+    differences: Sequence[_Difference], pair: tuple[str, str], *, unsound: bool
+) -> list[str]:
     """Remarks on differences, the gravest first. Raises MergeError."""
-    for difference in found:
+    for difference in differences:
         if difference.group == "geometry":
             raise MergeError(
                 f"the {difference.describe(pair)}",
                 hint="only models of one architecture and size can be merged",
             )
     remarks = []
-    for difference in found:
+    for difference in differences:
         if difference.group == "meaning":
             problem = f"{difference.describe(pair)}: merging them is unsound"
             if not unsound:
@@ -84,10 +86,10 @@ def _judge(found: Sequence[_Difference], pair: tuple[str, str], *, unsound: bool
             remarks.append(problem)
     remarks += [
         f"{difference.describe(pair)}; the merge has {_format_value(difference.base)}"
-        for difference in found
+        for difference in differences
         if difference.group == "context"
     ]
-    others = ", ".join(difference.key for difference in found if difference.group == "other")
+    others = ", ".join(difference.key for difference in differences if difference.group == "other")
     if others:
         remarks.append(
             f"config.json of {pair[0]} and {pair[1]} also differ in {others}; the merge has those "

@@ -2,8 +2,8 @@
 
 MergeKit 0.1.5 has tables for some families and derives others from transformers' modules, whose
 names are not always those on disk: parts of models get lost that way (LLaVA's language model,
-DeepSeek's experts), experts are fused, masks are asked for that nobody saves. Where its table has
-exactly the tensors of the base it is used; else it gets the layout of the base itself.
+DeepSeek's experts), experts are fused, and masks are required that no release saves. Where its
+table has exactly the tensors of the base it is used; else it gets the layout of the base itself.
 """
 
 from collections.abc import Mapping

@@ -111,7 +111,7 @@ def _scores_of_merges(
 ) -> dict[int, float]:
     """Scores by id. Raises MergeError where scores cannot stand for the merges.
 
-    `whole` are tokens that are found before: no merge begins with them.
+    `whole` are tokens that are matched before pieces are merged: no merge begins with them.
     """
     places: dict[str, int] = {}
     counts: Counter[str] = Counter()

@@ -42,7 +42,7 @@ class TokenTable:
     scores: Mapping[int, float] = field(default_factory=dict)
 
     def add(self, token: AddedToken) -> None:
-        """Adds a token that is found in a text as a whole, or marks it as such."""
+        """Adds a token that is matched in a text as a whole, or marks it as such."""
         self.texts[token.id] = token.text
         self.kinds[token.id] = TokenKind.CONTROL if token.special else TokenKind.USER_DEFINED
 

@@ -78,16 +78,16 @@ def drop_ids_without_row(config: Mapping[str, Any], rows: int) -> dict[str, Any]
 
     A single id becomes None; transformers refuses a padding id without a row.
     """
-    kept = dict(config)
+    changed = dict(config)
     for key in (f"{name}_token_id" for name in NAMES):
         value = config.get(key)
         if isinstance(value, list):
-            kept[key] = [n for n in value if not isinstance(n, int) or n < rows] or None
+            changed[key] = [n for n in value if not isinstance(n, int) or n < rows] or None
         elif isinstance(value, int) and value >= rows:
-            kept[key] = None
+            changed[key] = None
     if isinstance(config.get("text_config"), Mapping):
-        kept["text_config"] = drop_ids_without_row(config["text_config"], rows)
-    return kept
+        changed["text_config"] = drop_ids_without_row(config["text_config"], rows)
+    return changed
 
 
 def drop_generation_ids(content: bytes, rows: int) -> bytes:

@@ -241,7 +241,7 @@ def _loading_errors(name: str) -> Iterator[None]:
         reason = next(iter(str(error).strip().splitlines()), "")[:200]
         raise EvaluationError(
             f"the task `{name}` could not be loaded: {type(error).__name__}: {reason}",
-            hint="hubs are not asked: its YAML file names data that lie here (dataset_path: json)",
+            hint="hubs are not contacted: its YAML file names local data (dataset_path: json)",
         ) from error
 
 
