@@ -121,7 +121,7 @@ def test_a_recipe_of_three_models(
     card = (tmp_path / "best" / "README.md").read_text()
     record = json.loads(card.split("record of the choice: `")[1].split("`")[0])
     first, *_ = record["weights"]
-    assert first == str(models[1])
+    assert first == models[1].name  # cards name no place on a disk
     assert sum(record["weights"].values()) == pytest.approx(1)
 
 
