@@ -8,6 +8,9 @@ from evaluator.selection.candidates import Candidate
 from evaluator.selection.nested_selection import Selection
 from evaluator.statistics.power import TARGET_POWER, PairedPower
 
+# A standard error this small beside the difference is rounding: folds too small to show a spread.
+_ROUNDING = 1e-9
+
 CURVE_POINTS = 13
 """Points of the curve in data files; figures draw more."""
 
@@ -57,11 +60,12 @@ class ChoicePower:
 def choice_power(selection: Selection) -> ChoicePower | None:
     """The power of a selection against its first baseline that is no input.
 
-    None without such a baseline, and where the choices do not differ from it on any patient.
+    None without such a baseline, where the choices do not differ from it on any patient, and where
+    the folds are too small for the difference to vary.
     """
     contrast = next((known for known in selection.contrasts if not known.is_input), None)
     error = None if contrast is None else contrast.difference.standard_error
-    if contrast is None or not error:
+    if contrast is None or not error or error <= _ROUNDING * abs(contrast.difference.value):
         return None
     spread = error * math.sqrt(selection.patients)
     paired = PairedPower(contrast.difference.value, spread, selection.resampling.level)

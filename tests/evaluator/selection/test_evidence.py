@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
 
@@ -179,6 +180,15 @@ def test_choices_that_are_the_middle_have_no_power(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match="no power is drawn"):
         plot_power({"pair": result}, [tmp_path / "power.svg"])
     assert not (tmp_path / "power.svg").exists()
+
+
+def test_a_difference_that_cannot_vary_has_no_power() -> None:
+    result = select(simulated(0, patients=300, deaths=60))
+    *others, last = result.contrasts
+    assert not last.is_input
+    fixed = last.difference._replace(standard_error=1e-12 * abs(last.difference.value))
+    contrasts = (*others, replace(last, difference=fixed))
+    assert choice_power(replace(result, contrasts=contrasts)) is None
 
 
 def test_the_figure_of_power_names_the_number_that_is_needed(tmp_path: Path) -> None:
