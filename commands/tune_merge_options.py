@@ -337,7 +337,7 @@ class TuningFileOptions:
 
     def check(self, search: "LambdaSearch", model_sets: "list[ModelSet]") -> None:
         """Raise UsageError for files that cannot be written of these models."""
-        from evaluator.reporting.figure_style import plot_format
+        from evaluator.reporting.figures import plot_format
         from evaluator.selection import ablation_suffix
         from workflows.lambda_search.results import check_single_lambda
 

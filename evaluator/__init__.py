@@ -1,7 +1,7 @@
 """Evaluation: retrieval quality, its uncertainty, and tables and plots of the results."""
 
 from .reporting.documents import DISCLAIMER
-from .reporting.figure_style import PLOT_FORMATS
+from .reporting.figures import PLOT_FORMATS
 from .reporting.rendering import FORMATS
 from .retrieval.comparison import (
     Comparison,

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.reporting.figure_style import PLOT_METADATA, figure_style, plot_format
+from evaluator.reporting.figures import open_figure, write_figure
 from evaluator.reporting.text_table import one_line
 from evaluator.statistics.calibration import calibration_curve
 from evaluator.statistics.decision_curves import decision_curve
 from evaluator.statistics.discrimination import precision_recall_curve, roc_curve
-from patientdx.capabilities import require_package
 from patientdx.errors import EvaluationError
-from patientdx.formats import atomic_writer
 
 from .evaluation import MortalityResults
 from .predictions import Prediction
@@ -37,23 +35,13 @@ def plot_curves(results: MortalityResults, task: str, paths: Sequence[Path | str
     Raises ExtraMissingError without matplotlib, EvaluationError for another suffix and where all
     died or all lived.
     """
-    formats = [plot_format(path) for path in paths]
     if results.outcomes.one_class:
         raise EvaluationError("curves need stays that ended in death and stays that did not")
-    require_package("matplotlib", "report")
-    with figure_style():
-        figure = _draw_panels(results, task)
-        for path, form in zip(paths, formats, strict=True):
-            with atomic_writer(path, "wb") as out:
-                figure.savefig(out, format=form, metadata=PLOT_METADATA[form])
+    write_figure(lambda: _draw_panels(results, task), paths)
 
 
 def _draw_panels(results: MortalityResults, task: str) -> "Figure":
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8.4, 7.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = open_figure(8.4, 7.6)
     panels = (_roc, _precision_recall, _calibration, _decision)
     for draw_curve, axes in zip(panels, figure.subplots(2, 2).ravel(), strict=True):
         _draw_panel(draw_curve, axes, results, task)

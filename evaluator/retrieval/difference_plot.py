@@ -1,18 +1,14 @@
 """The plot of differences by query: each system against the baseline."""
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.reporting.figure_style import PLOT_METADATA, figure_style, plot_format
-from evaluator.reporting.text_table import one_line
-from patientdx.capabilities import require_package
+from evaluator.reporting.figures import open_figure, wrap_title, write_figure
 from patientdx.errors import EvaluationError
-from patientdx.formats import atomic_writer
 
 from .comparison import query_differences, resolve_baseline
 from .evaluation import Evaluation
@@ -43,7 +39,6 @@ def plot_differences(
     Raises ExtraMissingError without matplotlib, and EvaluationError for another suffix, without a
     second system, and if the systems were not evaluated on the same queries.
     """
-    formats = [plot_format(path) for path in paths]
     name = resolve_baseline(evaluations, baseline)
     panels = {
         system: query_differences(evaluation, evaluations[name], measure)
@@ -52,23 +47,13 @@ def plot_differences(
     }
     if not panels:
         raise EvaluationError("a plot of differences needs a second system")
-    require_package("matplotlib", "report")
-    with figure_style():
-        figure = _figure(panels, name, measure)
-        for path, form in zip(paths, formats, strict=True):
-            with atomic_writer(path, "wb") as out:
-                figure.savefig(out, format=form, metadata=PLOT_METADATA[form])
+    write_figure(lambda: _figure(panels, name, measure), paths)
 
 
 def _figure(panels: Mapping[str, Mapping[str, float]], baseline: str, measure: str) -> "Figure":
-    """The figure, made without pyplot, which would keep it in memory and need a display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     columns = min(_COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(_PANEL[0] * columns, _PANEL[1] * rows), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = open_figure(_PANEL[0] * columns, _PANEL[1] * rows)
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for axes, (system, differences) in zip(grid, panels.items(), strict=False):
         _draw_panel(axes, np.sort(list(differences.values()))[::-1])
@@ -100,7 +85,7 @@ def _label_panel(axes: "Axes", pair: str, differences: Sequence[float]) -> None:
     n, wins = len(differences), sum(value > 0 for value in differences)
     losses = sum(value < 0 for value in differences)
     title = (
-        f"{textwrap.fill(one_line(pair), _LONGEST_LINE)}\n"
+        f"{wrap_title(pair, _LONGEST_LINE)}\n"
         f"n = {n:,}: wins {wins:,}, ties {n - wins - losses:,}, losses {losses:,}"
     )
     axes.set_title(title, loc="left", parse_math=False)  # a name may hold a $

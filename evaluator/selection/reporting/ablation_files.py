@@ -7,10 +7,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from evaluator.reporting.figure_style import PLOT_FORMATS, PLOT_METADATA, figure_style
+from evaluator.reporting.figures import PLOT_FORMATS, open_figure, write_figure
 from evaluator.reporting.rendering import render_document
 from evaluator.reporting.text_table import one_line
-from patientdx.capabilities import require_package
 from patientdx.errors import EvaluationError
 from patientdx.formats import atomic_writer
 
@@ -75,20 +74,12 @@ def ablation_csv(ablation: Ablation) -> str:
 
 def plot_ablation(ablation: Ablation, path: Path | str) -> None:
     """Draws a bar for each row and pair: the held-out metric with its interval."""
-    suffix = ablation_suffix(path)
-    require_package("matplotlib", "report")
-    with figure_style(), atomic_writer(path, "wb") as out:
-        _figure(ablation).savefig(out, format=suffix, metadata=PLOT_METADATA[suffix])
+    write_figure(lambda: _figure(ablation), [path])
 
 
 def _figure(ablation: Ablation) -> "Figure":
-    """The figure, made without pyplot, which would keep it in memory and need a display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     pairs = list(next(iter(ablation.values())))
-    figure = Figure(figsize=(2.4 + _SIZE[0] * len(pairs), _SIZE[1]), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = open_figure(2.4 + _SIZE[0] * len(pairs), _SIZE[1])
     axes = figure.subplots()
     _bars(axes, ablation)
     axes.set_xticks(range(len(pairs)), [one_line(pair) for pair in pairs], parse_math=False)

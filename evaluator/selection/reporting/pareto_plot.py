@@ -7,16 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluator.reporting.figure_style import PLOT_METADATA, figure_style, plot_format, wrapped
+from evaluator.reporting.figures import open_figure, wrap_title, write_figure
 from evaluator.reporting.point_labels import label_points
 from evaluator.reporting.text_table import one_line
 from evaluator.selection.candidates import Candidate
 from evaluator.selection.evidence.pareto import ParetoPoint, pareto_points
 from evaluator.selection.evidence.retention import RetentionCurve
 from evaluator.selection.nested_selection import Selection
-from patientdx.capabilities import require_package
 from patientdx.errors import EvaluationError
-from patientdx.formats import atomic_writer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,28 +34,16 @@ def plot_pareto(selections: Mapping[str, Selection], paths: Sequence[Path | str]
     Raises ExtraMissingError without matplotlib, EvaluationError for another suffix and where no
     retention was measured.
     """
-    formats = [plot_format(path) for path in paths]
     if not any(selection.retention for selection in selections.values()):
         raise EvaluationError(
             "a Pareto front needs a measure of retention", hint="--retention-text FILE"
         )
-    require_package("matplotlib", "report")
-    with figure_style():
-        figure = _figure(selections)
-        for path, form in zip(paths, formats, strict=True):
-            with atomic_writer(path, "wb") as out:
-                figure.savefig(out, format=form, metadata=PLOT_METADATA[form])
+    write_figure(lambda: _figure(selections), paths)
 
 
 def _figure(selections: Mapping[str, Selection]) -> "Figure":
-    """The figure, made without pyplot, which would keep it in memory and need a display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     columns = max(len(selection.retention) for selection in selections.values())
-    size = (_PANEL[0] * columns, _PANEL[1] * len(selections))
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = open_figure(_PANEL[0] * columns, _PANEL[1] * len(selections))
     panels = figure.subplots(len(selections), columns, squeeze=False)
     drawn = []
     for row, (pair, selection) in zip(panels, selections.items(), strict=True):
@@ -66,7 +52,7 @@ def _figure(selections: Mapping[str, Selection]) -> "Figure":
         for axes, curve in zip(row, selection.retention, strict=False):
             points = pareto_points(selection, curve)
             _draw_panel(axes, selection, curve, points)
-            title = f"{wrapped(pair)}\nn = {selection.n:,}, labels are λ"
+            title = f"{wrap_title(pair)}\nn = {selection.n:,}, labels are λ"
             axes.set_title(title, loc="left", parse_math=False)
             drawn.append((axes, points))
     for axes, points in drawn:  # when the layout of all panels is final

@@ -4,13 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluator.reporting.figure_style import PLOT_METADATA, figure_style, plot_format, wrapped
+from evaluator.reporting.figures import open_figure, wrap_title, write_figure
 from evaluator.selection.evidence.power import ChoicePower, choice_power
 from evaluator.selection.nested_selection import Selection
 from evaluator.statistics.power import TARGET_POWER, PairedPower
-from patientdx.capabilities import require_package
 from patientdx.errors import EvaluationError
-from patientdx.formats import atomic_writer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,30 +31,19 @@ def plot_power(selections: Mapping[str, Selection], paths: Sequence[Path | str])
     Raises ExtraMissingError without matplotlib, EvaluationError for another suffix and where no
     choice differs from the merge that needs no search.
     """
-    formats = [plot_format(path) for path in paths]
     powers = {pair: choice_power(selection) for pair, selection in selections.items()}
     known = {pair: power for pair, power in powers.items() if power is not None}
     if not known:
         raise EvaluationError("no power is drawn: the choices are the merge that needs no search")
-    require_package("matplotlib", "report")
-    with figure_style():
-        figure = _figure(known, selections)
-        for path, form in zip(paths, formats, strict=True):
-            with atomic_writer(path, "wb") as out:
-                figure.savefig(out, format=form, metadata=PLOT_METADATA[form])
+    write_figure(lambda: _figure(known, selections), paths)
 
 
 def _figure(powers: Mapping[str, ChoicePower], selections: Mapping[str, Selection]) -> "Figure":
-    """The figure, made without pyplot, which would keep it in memory and need a display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(_PANEL[0] * len(powers), _PANEL[1]), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = open_figure(_PANEL[0] * len(powers), _PANEL[1])
     panels = figure.subplots(1, len(powers), squeeze=False)[0]
     for axes, (pair, power) in zip(panels, powers.items(), strict=True):
         _draw_panel(axes, power, selections[pair])
-        title = f"{wrapped(pair)}\nchoice against λ = {power.baseline}"
+        title = f"{wrap_title(pair)}\nchoice against λ = {power.baseline}"
         axes.set_title(title, loc="left", parse_math=False)
     return figure
 

@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluator.reporting.figure_style import PLOT_METADATA, figure_style, plot_format
+from evaluator.reporting.figures import open_figure, write_figure
 from evaluator.reporting.text_table import one_line
 from evaluator.selection.estimates import CandidateEstimate
 from evaluator.selection.evidence.verdict import chance_level
 from evaluator.selection.nested_selection import Selection
-from patientdx.capabilities import require_package
 from patientdx.errors import EvaluationError
-from patientdx.formats import atomic_writer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,19 +48,13 @@ def plot_sweeps(
     Each path is written atomically, as PNG or SVG by its suffix. Raises ExtraMissingError without
     matplotlib, EvaluationError for another suffix and for candidates without a single λ.
     """
-    formats = [plot_format(path) for path in paths]
     if not selections or not all(
         _sorted_points(points)
         for selection in selections.values()
         for points in selection.curves.values()
     ):
         raise EvaluationError("curves along λ need candidates that are one λ each")
-    require_package("matplotlib", "report")
-    with figure_style():
-        figure = _figure(selections, ends or {})
-        for path, form in zip(paths, formats, strict=True):
-            with atomic_writer(path, "wb") as out:
-                figure.savefig(out, format=form, metadata=PLOT_METADATA[form])
+    write_figure(lambda: _figure(selections, ends or {}), paths)
 
 
 def _sorted_points(points: Sequence[CandidateEstimate]) -> list[CandidateEstimate]:
@@ -72,14 +64,8 @@ def _sorted_points(points: Sequence[CandidateEstimate]) -> list[CandidateEstimat
 
 
 def _figure(selections: Mapping[str, Selection], ends: EndNames) -> "Figure":
-    """The figure, made without pyplot, which would keep it in memory and need a display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     columns = max(len(selection.curves) for selection in selections.values())
-    size = (_PANEL[0] * columns, _PANEL[1] * len(selections))
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = open_figure(_PANEL[0] * columns, _PANEL[1] * len(selections))
     panels = figure.subplots(len(selections), columns, squeeze=False)
     for row, (pair, selection) in zip(panels, selections.items(), strict=True):
         for axes in row[len(selection.curves) :]:

@@ -1,15 +1,20 @@
-"""The style and file formats of all plots; the same data gives the same bytes."""
+"""How all plots are opened, styled and written; the same data gives the same bytes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from textwrap import wrap
+from textwrap import fill
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from patientdx.capabilities import require_package
 from patientdx.errors import EvaluationError
+from patientdx.formats import atomic_writer
 
 from .text_table import one_line
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PLOT_FORMATS = ("png", "svg")
 
@@ -28,7 +33,7 @@ _STYLE: Mapping[str, Any] = MappingProxyType(
 )
 
 # Without a date and a version the same figure gives the same bytes.
-PLOT_METADATA: Mapping[str, dict[str, None]] = MappingProxyType(
+_METADATA: Mapping[str, dict[str, None]] = MappingProxyType(
     {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 )
 
@@ -44,13 +49,37 @@ def plot_format(path: Path | str) -> str:
     return suffix
 
 
-def wrapped(title: str, width: int = 56) -> str:
+def wrap_title(title: str, width: int = 56) -> str:
     """A title in lines that fit a panel."""
-    return "\n".join(wrap(one_line(title), width))
+    return fill(one_line(title), width)
+
+
+def open_figure(width: float, height: float) -> "Figure":
+    """An empty figure, in inches, made without pyplot, which would keep it and need a display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def write_figure(draw: "Callable[[], Figure]", paths: Sequence[Path | str]) -> None:
+    """Draws a figure in our style and writes it to each path, atomically, as its suffix says.
+
+    Raises EvaluationError for another suffix, ExtraMissingError without matplotlib.
+    """
+    formats = [plot_format(path) for path in paths]
+    require_package("matplotlib", "report")
+    with _figure_style():
+        figure = draw()
+        for path, form in zip(paths, formats, strict=True):
+            with atomic_writer(path, "wb") as out:
+                figure.savefig(out, format=form, metadata=_METADATA[form])
 
 
 @contextmanager
-def figure_style() -> Iterator[None]:
+def _figure_style() -> Iterator[None]:
     """Matplotlib's defaults with our style instead of the user's settings, which are restored."""
     import matplotlib as mpl
 
