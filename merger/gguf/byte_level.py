@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from patientdx.errors import MergeError
 
 from .container import Metadata
-from .token_table import TokenKind, TokenTable
+from .token_list import TokenKind, TokenList
 from .tokenizer_files import TokenizerFiles
 
 _CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -58,7 +58,7 @@ def describe_byte_level(files: TokenizerFiles, rows: int) -> Metadata:
         if model.get(key) not in values:
             raise _unknown(f"its BPE sets `{key}`")
     texts = {int(number): text for text, number in model["vocab"].items()}
-    table = TokenTable(texts, dict.fromkeys(texts, TokenKind.NORMAL))
+    table = TokenList(texts, dict.fromkeys(texts, TokenKind.NORMAL))
     for token in files.added_tokens():
         table.add(token)
     return {

@@ -53,11 +53,11 @@ HEAD = "lm_head.weight"
 
 
 @dataclass(frozen=True)
-class Family:
+class GgufFamily:
     """A family by its architecture in llama.cpp, and the names of the tensors of a layer there.
 
     llama.cpp rotates neighbouring numbers of a head if `interleaved`, else halves as transformers
-    does. `shift` is added to the weights of normalisations. `tied` is the family's default.
+    does. `shift` is added to the weights of normalisations.
     """
 
     architecture: str
@@ -65,17 +65,16 @@ class Family:
     activations: frozenset[str] = _SILU
     interleaved: bool = False
     shift: float = 0.0
-    tied: bool = False
 
 
-_LLAMA = Family("llama", {**_DENSE, **_ATTENTION_BIASES, **_OTHER_BIASES}, interleaved=True)
-FAMILIES: Mapping[str, Family] = MappingProxyType(
+_LLAMA = GgufFamily("llama", {**_DENSE, **_ATTENTION_BIASES, **_OTHER_BIASES}, interleaved=True)
+FAMILIES: Mapping[str, GgufFamily] = MappingProxyType(
     {
         "llama": _LLAMA,
         "mistral": _LLAMA,
-        "qwen2": Family("qwen2", {**_DENSE, **_ATTENTION_BIASES}),
-        "qwen3": Family("qwen3", {**_DENSE, **_HEAD_NORMS}),
-        "gemma": Family("gemma", _DENSE, _GELU, shift=1.0, tied=True),
+        "qwen2": GgufFamily("qwen2", {**_DENSE, **_ATTENTION_BIASES}),
+        "qwen3": GgufFamily("qwen3", {**_DENSE, **_HEAD_NORMS}),
+        "gemma": GgufFamily("gemma", _DENSE, _GELU, shift=1.0),
     }
 )
 """Families by `model_type` in config.json."""
@@ -88,7 +87,7 @@ class GgufName(NamedTuple):
     layer: int | None
 
 
-def find_family(config: Mapping[str, Any]) -> Family:
+def find_gguf_family(config: Mapping[str, Any]) -> GgufFamily:
     """The family of a model. Raises MergeError for one that is not written as GGUF."""
     kind = config.get("model_type")
     family = FAMILIES.get(kind) if isinstance(kind, str) else None
@@ -103,13 +102,7 @@ def find_family(config: Mapping[str, Any]) -> Family:
     return family
 
 
-def is_tied(config: Mapping[str, Any], family: Family, names: Mapping[str, Any]) -> bool:
-    """Whether the model's output layer is its embeddings; `names` are those of its tensors."""
-    setting = config.get("tie_word_embeddings")
-    return HEAD not in names or bool(family.tied if setting is None else setting)
-
-
-def gguf_name(name: str, family: Family) -> GgufName:
+def gguf_name(name: str, family: GgufFamily) -> GgufName:
     """What llama.cpp calls a tensor. Raises MergeError for one that it has no place for."""
     if name in _OUTSIDE_LAYERS:
         return GgufName(_OUTSIDE_LAYERS[name], None)

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from merger.checkpoints.headers import TensorInfo
 from merger.checkpoints.values import FLOATS
+from merger.families.tensors import ties_embeddings
 from patientdx.errors import MergeError
 
 from .container import Layout, Metadata, TensorEntry, lay_out
-from .families import EMBEDDINGS, HEAD, Family, find_family, gguf_name, is_tied
+from .families import EMBEDDINGS, HEAD, GgufFamily, find_gguf_family, gguf_name
 from .mixtures import FILE_CODES, GgufType, ModelFacts, choose_type
 from .settings import (
     Geometry,
@@ -71,9 +72,9 @@ def plan_gguf(
 
     Raises MergeError for models and tokenizers that llama.cpp would not run as transformers does.
     """
-    family = find_family(config)
+    family = find_gguf_family(config)
     _check_dtypes(tensors)
-    tied = is_tied(config, family, tensors)
+    tied = HEAD not in tensors or ties_embeddings(config, tensors)
     geometry = read_geometry(config, tensors)
     facts = describe_tokenizer(TokenizerFiles(tokenizer), config, _vocabulary(tensors))
     metadata: Metadata = {
@@ -101,7 +102,7 @@ def plan_gguf(
 
 
 def _source(
-    info: TensorInfo, family: Family, geometry: Geometry, wanted: GgufType, model: ModelFacts
+    info: TensorInfo, family: GgufFamily, geometry: Geometry, wanted: GgufType, model: ModelFacts
 ) -> Source:
     name, layer = gguf_name(info.name, family)
     entry = TensorEntry(name, choose_type(wanted, name, info.shape, layer, model), info.shape)

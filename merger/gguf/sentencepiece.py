@@ -7,28 +7,17 @@ has all its merges, next to each other: then a token's score is minus the place 
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from patientdx.errors import MergeError
 
 from .container import Metadata
-from .sentencepiece_file import Piece, PieceKind, SentencePieceModel, read_sentencepiece
-from .token_table import TokenKind, TokenTable
+from .sentencepiece_file import Piece, SentencePieceModel, read_sentencepiece
+from .token_list import TokenKind, TokenList
 from .tokenizer_files import TokenizerFiles
 
 BLANK = "\N{LOWER ONE EIGHTH BLOCK}"
 _BYTES = frozenset(f"<0x{byte:02X}>" for byte in range(256))
-_KINDS: Mapping[PieceKind, TokenKind] = MappingProxyType(
-    {
-        PieceKind.NORMAL: TokenKind.NORMAL,
-        PieceKind.UNKNOWN: TokenKind.UNKNOWN,
-        PieceKind.CONTROL: TokenKind.CONTROL,
-        PieceKind.USER_DEFINED: TokenKind.USER_DEFINED,
-        PieceKind.UNUSED: TokenKind.UNUSED,
-        PieceKind.BYTE: TokenKind.BYTE,
-    }
-)
 _REMARK = (
     "llama.cpp puts a blank before text that follows a special token or begins with a blank, as "
     "this tokenizer does not: such texts are read differently by the GGUF file"
@@ -54,7 +43,7 @@ def describe_merges(files: TokenizerFiles, rows: int) -> Metadata:
     added = files.added_tokens()
     whole = {token.text for token in added}
     scores = _scores_of_merges(model["vocab"], merges, whole)
-    table = TokenTable(texts, kinds, scores)
+    table = TokenList(texts, kinds, scores)
     for token in added:
         table.add(token)
     return _describe(table, rows, prefix=_adds_prefix(tokenizer))
@@ -81,20 +70,20 @@ def merges_remark(tokenizer: Mapping[str, Any]) -> str | None:
     return _REMARK if "Metaspace" in kinds and _adds_prefix(tokenizer) else None
 
 
-def _table_of_pieces(model: SentencePieceModel) -> TokenTable:
+def _table_of_pieces(model: SentencePieceModel) -> TokenList:
     def text(piece: Piece) -> str:
-        user_defined = piece.kind is PieceKind.USER_DEFINED
+        user_defined = piece.kind is TokenKind.USER_DEFINED
         return piece.text.replace(BLANK, " ") if user_defined else piece.text
 
     pieces = list(enumerate(model.pieces))
-    return TokenTable(
+    return TokenList(
         {number: text(piece) for number, piece in pieces},
-        {number: _KINDS[piece.kind] for number, piece in pieces},
+        {number: piece.kind for number, piece in pieces},
         {number: piece.score for number, piece in pieces},
     )
 
 
-def _describe(table: TokenTable, rows: int, *, prefix: bool) -> Metadata:
+def _describe(table: TokenList, rows: int, *, prefix: bool) -> Metadata:
     for number, kind in table.kinds.items():
         if kind is TokenKind.USER_DEFINED:  # looked for in the text itself
             table.texts[number] = table.texts[number].replace(BLANK, " ")

@@ -5,29 +5,20 @@ https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.prot
 """
 
 import struct
-from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
+from merger.vocabulary.protocol_buffer import BYTES, VARINT, read_fields, read_number
 from patientdx.errors import MergeError
 
-from .protocol_buffer import Content, read_bytes, read_fields
+from .token_list import TokenKind
 
-_PIECES, _TRAINER, _NORMALIZER = 1, 2, 3
+_Content: TypeAlias = int | bytes
+
+_MESSAGES = _PIECES, _TRAINER, _NORMALIZER = 1, 2, 3
 _TEXT, _SCORE, _KIND = 1, 2, 3
 _MODEL_TYPE, _BPE = 3, 2
 _CHARACTER_MAP, _PREFIX, _FEWER_BLANKS = 2, 3, 4
-_ZERO = memoryview(bytes(4))
-
-
-class PieceKind(IntEnum):
-    """SentencePiece's kinds of pieces."""
-
-    NORMAL = 1
-    UNKNOWN = 2
-    CONTROL = 3
-    USER_DEFINED = 4
-    UNUSED = 5
-    BYTE = 6
+_ZERO = bytes(4)
 
 
 class Piece(NamedTuple):
@@ -35,7 +26,7 @@ class Piece(NamedTuple):
 
     text: str
     score: float
-    kind: PieceKind
+    kind: TokenKind
 
 
 class SentencePieceModel(NamedTuple):
@@ -51,16 +42,18 @@ class SentencePieceModel(NamedTuple):
 def read_sentencepiece(content: bytes) -> SentencePieceModel:
     """The model of a tokenizer.model. Raises MergeError for content that is not one."""
     pieces: list[Piece] = []
-    trainer: dict[int, Content] = {}
-    normalizer: dict[int, Content] = {}
+    trainer: dict[int, _Content] = {}
+    normalizer: dict[int, _Content] = {}
     try:
-        for number, value in read_fields(memoryview(content)):
+        for number, kind, start, stop in read_fields(content):
+            if number in _MESSAGES:
+                _check_message(kind)
             if number == _PIECES:
-                pieces.append(_piece(read_bytes(value)))
+                pieces.append(_read_piece(content, start, stop))
             elif number == _TRAINER:
-                trainer = dict(read_fields(read_bytes(value)))
+                trainer = _read_contents(content, start, stop)
             elif number == _NORMALIZER:
-                normalizer = dict(read_fields(read_bytes(value)))
+                normalizer = _read_contents(content, start, stop)
     except (ValueError, IndexError, struct.error):
         raise MergeError(
             "tokenizer.model is not a model of SentencePiece", hint="fetch the base again"
@@ -74,11 +67,26 @@ def read_sentencepiece(content: bytes) -> SentencePieceModel:
     )
 
 
-def _piece(message: memoryview) -> Piece:
-    fields = dict(read_fields(message))
-    score = read_bytes(fields.get(_SCORE, _ZERO))
-    text = bytes(read_bytes(fields.get(_TEXT, _ZERO[:0]))).decode()
-    kind = fields.get(_KIND, int(PieceKind.NORMAL))
-    if not isinstance(kind, int):
-        raise ValueError("bytes instead of a number")  # noqa: TRY004
-    return Piece(text, struct.unpack("<f", score)[0], PieceKind(kind))
+def _check_message(kind: int) -> None:
+    if kind != BYTES:
+        raise ValueError("a number instead of a message")
+
+
+def _read_piece(data: bytes, start: int, stop: int) -> Piece:
+    fields = _read_contents(data, start, stop)
+    text, score, kind = (
+        fields.get(_TEXT, b""),
+        fields.get(_SCORE, _ZERO),
+        fields.get(_KIND, int(TokenKind.NORMAL)),
+    )
+    if isinstance(text, int) or isinstance(score, int) or isinstance(kind, bytes):
+        raise ValueError("a field of another type")  # noqa: TRY004 - like all damage here
+    return Piece(text.decode(), struct.unpack("<f", score)[0], TokenKind(kind))
+
+
+def _read_contents(data: bytes, start: int, stop: int) -> dict[int, _Content]:
+    """The contents of the fields of a message; of a field that is repeated, the last."""
+    return {
+        number: read_number(data, begin)[0] if kind == VARINT else data[begin:end]
+        for number, kind, begin, end in read_fields(data, start, stop)
+    }

@@ -10,7 +10,7 @@ from merger.checkpoints.headers import TensorInfo
 from patientdx.errors import MergeError
 
 from .container import Metadata, Value
-from .families import EMBEDDINGS, Family, unlike_llama_cpp
+from .families import EMBEDDINGS, GgufFamily, unlike_llama_cpp
 from .tensor_types import Floats
 
 _THETA = 10_000.0  # the families' default
@@ -38,7 +38,7 @@ def read_geometry(config: Mapping[str, Any], tensors: Mapping[str, TensorInfo]) 
 
 def describe_settings(
     config: Mapping[str, Any],
-    family: Family,
+    family: GgufFamily,
     geometry: Geometry,
     tensors: Mapping[str, TensorInfo],
 ) -> Metadata:

@@ -10,7 +10,7 @@ from patientdx.errors import MergeError
 from .byte_level import byte_level_remark, describe_byte_level
 from .container import Metadata, Value
 from .sentencepiece import describe_merges, describe_pieces, merges_remark
-from .token_table import TokenKind
+from .token_list import TokenKind
 from .tokenizer_files import TokenizerFiles
 
 _SPECIAL = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}

@@ -1,14 +1,17 @@
 """The files of a tokenizer beside a model: what they say of special tokens and of templates."""
 
-import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from merger.vocabulary.chat_templates import stored_chat_template
+from merger.vocabulary.special_tokens import GENERATION_CONFIG, TOKENIZER_CONFIG
+from merger.vocabulary.token_files import read_bytes, read_json
+from merger.vocabulary.token_table import TOKENIZER_JSON
 from patientdx.errors import MergeError
 
-from .token_table import AddedToken
+from .token_list import AddedToken
 
 
 class TokenizerFiles:
@@ -20,23 +23,26 @@ class TokenizerFiles:
     @cached_property
     def tokenizer(self) -> Mapping[str, Any]:
         """tokenizer.json, the tokenizer as the library `tokenizers` saves it."""
-        return self._read("tokenizer.json")
+        return read_json(self.folder / TOKENIZER_JSON)
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
         """tokenizer_config.json over special_tokens_map.json."""
-        return {**self._read("special_tokens_map.json"), **self._read("tokenizer_config.json")}
+        return {
+            **read_json(self.folder / "special_tokens_map.json"),
+            **read_json(self.folder / TOKENIZER_CONFIG),
+        }
 
     @cached_property
     def generation(self) -> Mapping[str, Any]:
         """generation_config.json."""
-        return self._read("generation_config.json")
+        return read_json(self.folder / GENERATION_CONFIG)
 
     @property
     def sentencepiece(self) -> bytes | None:
         """tokenizer.model."""
         path = self.folder / "tokenizer.model"
-        return _read_bytes(path) if path.is_file() else None
+        return read_bytes(path) if path.is_file() else None
 
     def special_token(self, name: str) -> str | None:
         """The text of a special token: `bos`, `eos`, `unk` or `pad`."""
@@ -46,15 +52,7 @@ class TokenizerFiles:
 
     def chat_template(self) -> str | None:
         """The template of chats; the default one where there are several."""
-        path = self.folder / "chat_template.jinja"
-        if path.is_file():
-            return _read_bytes(path).decode()
-        template = self.settings.get("chat_template")
-        template = template or self._read("chat_template.json").get("chat_template")
-        if isinstance(template, list):
-            named = {entry.get("name"): entry.get("template") for entry in template}
-            template = named.get("default")
-        return template if isinstance(template, str) else None
+        return stored_chat_template(self.folder) or None
 
     def added_tokens(self) -> list[AddedToken]:
         """The added tokens of tokenizer.json, or else of the files beside tokenizer.model.
@@ -70,23 +68,11 @@ class TokenizerFiles:
     def _tokens_beside_sentencepiece(self) -> list[AddedToken]:
         tokens = {
             int(number): AddedToken(int(number), text, special=False)
-            for text, number in self._read("added_tokens.json").items()
+            for text, number in read_json(self.folder / "added_tokens.json").items()
         }
         for number, entry in self.settings.get("added_tokens_decoder", {}).items():
             tokens[int(number)] = _added_token(entry, int(number))
         return list(tokens.values())
-
-    def _read(self, name: str) -> Mapping[str, Any]:
-        path = self.folder / name
-        if not path.is_file():
-            return {}
-        try:
-            content = json.loads(_read_bytes(path))
-        except (ValueError, RecursionError):
-            raise MergeError(f"{path}: is not JSON", hint="fetch the model again") from None
-        if not isinstance(content, dict):
-            raise MergeError(f"{path}: is not a JSON object", hint="fetch the model again")
-        return content
 
 
 def _added_token(entry: Mapping[str, Any], number: int) -> AddedToken:
@@ -99,11 +85,3 @@ def _added_token(entry: Mapping[str, Any], number: int) -> AddedToken:
             hint="merge without --gguf",
         )
     return AddedToken(number, text, bool(entry.get("special")))
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise MergeError(f"{path}: cannot be read: {reason}") from None

@@ -58,15 +58,20 @@ def read_chat_template(folder: Path) -> str:
 
     Raises MergeError.
     """
+    return stored_chat_template(folder).strip()
+
+
+def stored_chat_template(folder: Path) -> str:
+    """The chat template of a model as its file has it; the default one where there are several."""
     if (folder / _FILE).is_file():
-        return read_text(folder / _FILE).strip()
+        return read_text(folder / _FILE)
     for name in (TOKENIZER_CONFIG, _OF_PROCESSOR):
         template = read_json(folder / name).get(_KEY)
         if isinstance(template, list):  # several templates, each with a name
             named = [entry for entry in template if isinstance(entry, dict)]
             template = {entry.get("name"): entry.get("template") for entry in named}.get("default")
         if isinstance(template, str) and template.strip():
-            return template.strip()
+            return template
     return ""
 
 

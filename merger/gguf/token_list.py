@@ -14,7 +14,7 @@ _NO_SCORE = -10_000.0  # of tokens that no merge makes
 
 
 class TokenKind(IntEnum):
-    """llama.cpp's kinds of tokens."""
+    """llama.cpp's kinds of tokens, which are SentencePiece's kinds of pieces."""
 
     NORMAL = 1
     UNKNOWN = 2
@@ -34,7 +34,7 @@ class AddedToken:
 
 
 @dataclass
-class TokenTable:
+class TokenList:
     """Tokens by id. Rows of the embeddings without a token are listed as unused."""
 
     texts: dict[int, str]
