@@ -13,7 +13,7 @@ from merger.checkpoints.checkpoint import Checkpoint
 from merger.checkpoints.values import Values
 from merger.kernels.numpy_kernels import unpack
 from patientdx.processors import available_cores
-from patientdx.storage.durable import sync_data
+from patientdx.storage.durable import reserve_space, sync_data, write_at
 
 from .mixtures import GgufType
 from .native_encoder import NativeEncoder, native_version
@@ -75,8 +75,8 @@ def write_gguf(
     layout = plan.lay_out()
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
-        os.ftruncate(descriptor, layout.size)
-        _write_all(descriptor, layout.header, 0)
+        reserve_space(descriptor, layout.size)
+        write_at(descriptor, layout.header, 0)
         parts = (
             part
             for source, offset in zip(plan.sources, layout.offsets, strict=True)
@@ -131,7 +131,7 @@ def _rows(source: Source) -> int:
 
 def _write_part(descriptor: int, model: Checkpoint, part: _Part, encode: Encoder) -> None:
     data = encode(_numbers(model, part), part.source.entry.type)
-    _write_all(descriptor, data, part.offset)
+    write_at(descriptor, data, part.offset)
 
 
 def _numbers(model: Checkpoint, part: _Part) -> Floats:
@@ -171,10 +171,3 @@ def _finish(pending: "deque[tuple[_Part, Future[None]]]") -> _Part:
     part, future = pending.popleft()
     future.result()
     return part
-
-
-def _write_all(descriptor: int, data: bytes, offset: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(descriptor, view, offset)
-        view, offset = view[written:], offset + written

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self
 
 from merger.planning.merge_plan import MergePlan, TensorTask
-from patientdx.storage.durable import sync_data
+from patientdx.storage.durable import reserve_space, sync_data, write_at
 
 from .journal import FinishedTensors, append_journal
 from .shards import Shard
@@ -43,8 +43,8 @@ class OutputFiles:
                 flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
                 path = self._staging.model / shard.name
                 self._descriptors.append(os.open(path, flags, 0o666))
-                _allocate(self._descriptors[-1], shard.size)
-                _write_all(self._descriptors[-1], memoryview(shard.header), 0)
+                reserve_space(self._descriptors[-1], shard.size)
+                write_at(self._descriptors[-1], shard.header, 0)
         except BaseException:
             self._close()
             raise
@@ -70,7 +70,7 @@ class OutputFiles:
     def write(self, task: TensorTask, start: int, data: memoryview) -> None:
         """Writes bytes of a tensor, from its byte `start` on. Any thread may call it."""
         n, offset = self._place[task.name]
-        _write_all(self._descriptors[n], data, offset + start)
+        write_at(self._descriptors[n], data, offset + start)
 
     def end(self, task: TensorTask, cosine: float | None) -> None:
         """Marks a tensor as finished, and syncs from time to time."""
@@ -98,17 +98,3 @@ class OutputFiles:
         for descriptor in self._descriptors:
             os.close(descriptor)
         self._descriptors.clear()
-
-
-def _allocate(descriptor: int, size: int) -> None:
-    """Reserves the space of a file, so that a full disk is noticed at once."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(descriptor, 0, size)
-    else:
-        os.ftruncate(descriptor, size)
-
-
-def _write_all(descriptor: int, data: memoryview, offset: int) -> None:
-    while data:
-        written = os.pwrite(descriptor, data, offset)
-        data, offset = data[written:], offset + written

@@ -20,6 +20,22 @@ def sync_data(descriptor: int) -> None:
     (os.fdatasync if hasattr(os, "fdatasync") else os.fsync)(descriptor)
 
 
+def reserve_space(descriptor: int, size: int) -> None:
+    """Gives an open file its size, and its space where possible: a full disk is noticed at once."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        os.ftruncate(descriptor, size)
+
+
+def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
+    """Writes all bytes at an offset of an open file. Threads may share the descriptor."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
+
+
 def sync_file(path: Path) -> None:
     """Waits until the bytes of a file are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
