@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from merger.vocabulary.token_table import damaged
 from patientdx.errors import MergeError
 
 from .byte_level import byte_level_remark, describe_byte_level
@@ -28,8 +29,19 @@ def describe_tokenizer(
 ) -> TokenizerFacts:
     """The metadata of the tokenizer in a model's folder, for so many rows of embeddings.
 
-    Raises MergeError for a tokenizer that llama.cpp would read differently.
+    Raises MergeError for a tokenizer that llama.cpp would read differently, and for files that are
+    not laid out as their libraries write them.
     """
+    try:
+        return _describe_tokenizer(files, config, rows)
+    except (KeyError, TypeError, ValueError, AttributeError, StopIteration):
+        # These come of entries that are missing or of another kind, anywhere in the files.
+        raise damaged(files.folder, "its tokenizer files are not laid out as expected") from None
+
+
+def _describe_tokenizer(
+    files: TokenizerFiles, config: Mapping[str, Any], rows: int
+) -> TokenizerFacts:
     remark: str | None = None
     model = files.tokenizer.get("model") or {}
     if model.get("type", "BPE" if "merges" in model else "") == "BPE":

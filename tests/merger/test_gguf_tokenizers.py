@@ -270,6 +270,37 @@ def test_tokenizers_that_llama_cpp_would_read_otherwise_are_refused(
     assert not (tmp_path / "file").exists()
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("model", "merges"), None),
+        (("model", "merges"), [1]),
+        (("model", "vocab"), {"a": "b"}),
+        (("pre_tokenizer",), {"type": "Sequence"}),
+        (("pre_tokenizer",), [1]),
+        (("normalizer",), {"type": "Sequence", "normalizers": [1]}),
+        (("post_processor",), {"type": "TemplateProcessing", "single": [1]}),
+        (("post_processor",), {"type": "TemplateProcessing", "single": [{}]}),
+        (("decoder",), "ByteLevel"),
+        (("added_tokens",), [{"id": "x", "content": "y"}]),
+        (("added_tokens",), [{"content": "y"}]),
+    ],
+)
+def test_files_of_another_layout_are_refused(
+    tmp_path: Path, place: tuple[str, ...], value: object
+) -> None:
+    words = byte_level_tokenizers()["qwen2"]()
+    folder = gguf_models.save_model(tmp_path / "model", "llama", words, **SMALL)
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    part = content["model"] if len(place) > 1 else content
+    part[place[-1]] = value
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(MergeError, match="not laid out as expected"):
+        write_gguf(folder, tmp_path / "file", "F16", title="x")
+    assert not (tmp_path / "file").exists()
+
+
 def apart(model: dict[str, Any]) -> None:
     """Moves one of the several merges of a token behind all others."""
     unions = ["".join(merge) for merge in model["merges"]]
