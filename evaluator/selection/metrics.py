@@ -14,7 +14,16 @@ from patientdx.errors import EvaluationError
 from .instances import Floats, Instances, InstanceScores
 
 
-class Metric(Protocol):
+class Directed(Protocol):
+    """A figure that is better the higher it is, or the lower."""
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether smaller values are better."""
+        ...
+
+
+class Metric(Directed, Protocol):
     """A figure of merit of a candidate."""
 
     @property
@@ -25,11 +34,6 @@ class Metric(Protocol):
     @property
     def needs_both_outcomes(self) -> bool:
         """Whether the metric is undefined on instances of a single outcome."""
-        ...
-
-    @property
-    def lower_is_better(self) -> bool:
-        """Whether smaller values are better."""
         ...
 
     def statistic(self, instances: Instances, scores: InstanceScores) -> Statistic:
@@ -107,9 +111,9 @@ def metric_value(
     return float(metric.statistic(instances, scores)(row[None, :])[0])
 
 
-def value_to_maximise(metric: Metric, value: float) -> float:
-    """The metric value, negated if lower is better, so that the greatest is best."""
-    return -value if metric.lower_is_better else value
+def value_to_maximise(figure: Directed, value: float) -> float:
+    """A value of a figure, negated if lower is better, so that the greatest is best."""
+    return -value if figure.lower_is_better else value
 
 
 def _answers(scores: InstanceScores) -> Floats:

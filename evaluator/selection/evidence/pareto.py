@@ -1,10 +1,10 @@
 """The Pareto front: which candidates are best in the metric for what they retain."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from evaluator.selection.candidates import Candidate
 from evaluator.selection.estimates import Estimate
+from evaluator.selection.metrics import value_to_maximise
 from evaluator.selection.nested_selection import Selection
 
 from .retention import RetentionCurve
@@ -46,9 +46,9 @@ def pareto_points(selection: Selection, curve: RetentionCurve) -> tuple[ParetoPo
         for candidate in retention_candidates(selection)
         if candidate in estimates and (retention := curve.at(candidate)) is not None
     ]
-    signs = [-1 if lower else 1 for lower in (selection.lower_is_better, curve.lower_is_better)]
     merits = [
-        (signs[0] * metric.value, signs[1] * retention.value) for _, metric, retention in points
+        (value_to_maximise(selection, metric.value), value_to_maximise(curve, retention.value))
+        for _, metric, retention in points
     ]
     return tuple(
         ParetoPoint(*point, not any(_dominates(other, merit) for other in merits))
@@ -58,14 +58,13 @@ def pareto_points(selection: Selection, curve: RetentionCurve) -> tuple[ParetoPo
 
 def best_retaining_input(selection: Selection, curve: RetentionCurve) -> Candidate | None:
     """The single input whose retention is best; None if no input has any."""
-    sign = -1 if curve.lower_is_better else 1
     values = {
-        contrast.baseline: sign * estimate.value
+        contrast.baseline: value_to_maximise(curve, estimate.value)
         for contrast in selection.contrasts
         if contrast.is_input and (estimate := curve.at(contrast.baseline)) is not None
     }
     return max(values, key=values.__getitem__, default=None)
 
 
-def _dominates(other: Sequence[float], merit: Sequence[float]) -> bool:
-    return other[0] >= merit[0] and other[1] >= merit[1] and tuple(other) != tuple(merit)
+def _dominates(other: tuple[float, float], merit: tuple[float, float]) -> bool:
+    return other[0] >= merit[0] and other[1] >= merit[1] and other != merit

@@ -7,25 +7,23 @@ several hypotheses are false needs no further correction.)
 """
 
 from evaluator.selection.contrasts import Contrast
-from evaluator.selection.metrics import AUPRC, AUROC, AUROC_HARD
+from evaluator.selection.metrics import AUPRC, AUROC, AUROC_HARD, value_to_maximise
 from evaluator.selection.nested_selection import Selection
 
 
 def input_contrasts(selection: Selection) -> list[Contrast]:
     """The contrasts with a single input, the best input first."""
-    sign = -1 if selection.lower_is_better else 1
-    contrasts = [
-        (sign * contrast.value.value, contrast)
+    merits = [
+        (value_to_maximise(selection, contrast.value.value), contrast)
         for contrast in selection.contrasts
         if contrast.is_input and contrast.value is not None
     ]
-    return [contrast for _, contrast in sorted(contrasts, key=lambda pair: -pair[0])]
+    return [contrast for _, contrast in sorted(merits, key=lambda pair: -pair[0])]
 
 
 def is_better(selection: Selection, contrast: Contrast) -> bool:
     """Whether the choices are better than a control beyond chance."""
-    sign = -1 if selection.lower_is_better else 1
-    if not sign * contrast.difference.value > 0:
+    if not value_to_maximise(selection, contrast.difference.value) > 0:
         return False
     if contrast.holm is not None:
         return contrast.holm < 1 - selection.resampling.level
