@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 
 from evaluator.selection import (
@@ -54,8 +55,8 @@ class LmEvalSource:
     def instances(self) -> Instances:
         """See InstanceSource. Items that occur twice share a fold."""
         digests = self.task.keys
-        repeats = [digests[:number].count(digest) for number, digest in enumerate(digests)]
-        keys = [f"{digest}#{repeat}" for digest, repeat in zip(digests, repeats, strict=True)]
+        repeats = {digest: count() for digest in digests}
+        keys = [f"{digest}#{next(repeats[digest])}" for digest in digests]
         return Instances.build(digests, keys=keys, unit="items")
 
     def notes(self) -> dict[str, str]:
