@@ -11,9 +11,7 @@ from typing import Any, Protocol
 from patientdx.errors import ModelError
 from patientdx.models.settings import ModelSettings
 from patientdx.models.tokenizer import cut_at_stop
-from patientdx.models.torch.decoding import Decoder
 from patientdx.models.torch.model import HfModel
-from patientdx.models.torch.unbatched import generate_alone, has_plain_attention
 from patientdx.protocols import GenerationSettings
 
 NEW_TOKENS = 256
@@ -68,12 +66,10 @@ class HarnessModel:
 
     def __init__(self, model: TorchModel, context: int = 0) -> None:
         settings = ModelSettings(prompt_format="raw", context=context, batch=model.batch)
-        raw = HfModel.wrap(model.module, model.tokenizer, digest="", settings=settings)
-        self._module, self._tokenizer, self._batch = raw.module, raw.tokenizer, raw.batch
-        self._ends = raw.ends
-        self._plain = has_plain_attention(raw.module)
+        self._model = HfModel.wrap(model.module, model.tokenizer, digest="", settings=settings)
+        self._tokenizer = self._model.tokenizer
         # The token before a text that has no context.
-        self._start = raw.tokenizer.start_token()
+        self._start = self._tokenizer.start_token()
         self._start_text = str(model.tokenizer.decode(self._start))
 
     def loglikelihood(self, requests: Sequence[Request]) -> list[tuple[float, bool]]:
@@ -119,17 +115,12 @@ class HarnessModel:
                     f"a reply of {settings.max_new_tokens:,} tokens leaves no room in a context of "
                     f"{self._tokenizer.context:,}"
                 )
-            prompts = [self._encode(requests[number].args[0])[-room:] for number in numbers]
-            for number, tokens in zip(numbers, self._generate(prompts, settings), strict=True):
+            texts = [requests[number].args[0] for number in numbers]
+            prompts = [self._encode(text)[-room:] or [self._start] for text in texts]
+            generated = self._model.generate_tokens(prompts, settings)
+            for number, tokens in zip(numbers, generated, strict=True):
                 replies[number] = cut_at_stop(self._tokenizer.decode(tokens), settings.stop)
         return [replies[number] for number in range(len(requests))]
-
-    def _generate(self, prompts: list[Tokens], settings: GenerationSettings) -> list[Tokens]:
-        started = [prompt or [self._start] for prompt in prompts]
-        if not self._plain:
-            return [generate_alone(self._module, row, settings, self._ends) for row in started]
-        decoder = Decoder(self._module, self._ends, settings, self._tokenizer.decode)
-        return decoder.run(started, self._batch, lambda _: None)
 
     def _encode(self, text: str) -> Tokens:
         """The tokens of a text, which may begin with the start token in writing."""
@@ -162,10 +153,10 @@ class HarnessModel:
         """The numbers of rows that are scored together, the longest first."""
         lengths = [len(prefix) + len(rest) for prefix, rest in rows]
         order = sorted(range(len(rows)), key=lambda number: -lengths[number])
-        vocabulary = self._module.get_output_embeddings().weight.shape[0]
+        vocabulary = self._model.module.get_output_embeddings().weight.shape[0]
         while order:
             most = _MOST_LOGITS // (max(1, lengths[order[0]]) * vocabulary)
-            size = max(1, min(self._batch, most))
+            size = max(1, min(self._model.batch, most))
             yield order[:size]
             order = order[size:]
 
@@ -173,13 +164,13 @@ class HarnessModel:
         """One forward pass of rows padded on the right, which no earlier token attends to."""
         import torch
 
-        most = self._tokenizer.context + 1
+        module, most = self._model.module, self._tokenizer.context + 1
         inputs = [[*prefix, *rest][-most:][:-1] for prefix, rest in rows]
         width = max(map(len, inputs))
         padded = [[*tokens, *[0] * (width - len(tokens))] for tokens in inputs]
         results = []
         with torch.inference_mode():
-            logits = self._module(torch.tensor(padded, device=self._module.device)).logits
+            logits = module(torch.tensor(padded, device=module.device)).logits
             for row, tokens, (_, rest) in zip(logits, inputs, rows, strict=True):
                 own = row[len(tokens) - len(rest) : len(tokens)].float()
                 target = torch.tensor(rest, device=own.device)

@@ -101,12 +101,7 @@ class HfModel:
     ) -> list[Completion]:
         """One completion per prompt. Raises ModelError where a single prompt exceeds the memory."""
         encoded = self.tokenizer.encode_prompts(prompts, settings.max_new_tokens)
-        tokens = [prompt for prompt, _ in encoded]
-        if self._plain:
-            decoder = Decoder(self.module, self.ends, settings, self.tokenizer.decode)
-            replies = decoder.run(tokens, self.batch, self._warn)
-        else:
-            replies = [generate_alone(self.module, row, settings, self.ends) for row in tokens]
+        replies = self.generate_tokens([prompt for prompt, _ in encoded], settings)
         return [
             Completion(
                 cut_at_stop(self.tokenizer.decode(reply), settings.stop),
@@ -117,6 +112,15 @@ class HfModel:
             )
             for (prompt, truncated), reply in zip(encoded, replies, strict=True)
         ]
+
+    def generate_tokens(
+        self, prompts: Sequence[list[int]], settings: GenerationSettings
+    ) -> list[list[int]]:
+        """The tokens of each reply to a prompt of tokens; stop strings stay in them."""
+        if not self._plain:
+            return [generate_alone(self.module, row, settings, self.ends) for row in prompts]
+        decoder = Decoder(self.module, self.ends, settings, self.tokenizer.decode)
+        return decoder.run(prompts, self.batch, self._warn)
 
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
         """Log-probabilities of the tokens of each continuation, conditional on its prompt.
