@@ -73,11 +73,10 @@ def read_layout(
     Without `merged` they are all but buffers and the copies of tied embeddings.
     """
     names = list(tensors)
-    if merged is None:
-        merged = set(names) - skipped_tensors(config, names)
-        if ties_embeddings(config, names):
-            merged = set(merged) - tied_copies(config, names)
-    wanted = [name for name in names if name in set(merged)]
+    taken = frozenset(names) - skipped_tensors(config, names) if merged is None else set(merged)
+    if merged is None and ties_embeddings(config, names):
+        taken -= tied_copies(config, names)
+    wanted = [name for name in names if name in taken]
     unread = unread_tensors(config, wanted)
     stacks = layer_stacks(config, wanted)
     layouts = tuple(_stack_layout(stack, wanted, unread) for stack in stacks)
