@@ -6,6 +6,7 @@ Recipes are turned into plans, and engines carry plans out.
 import hashlib
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from merger.checkpoints.checkpoint import Checkpoint
@@ -79,7 +80,7 @@ class MergePlan:
         facts = (_EDITION, inputs, self.base, [tuple(task) for task in self.tensors])
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
         """Bytes of all tensors of the output."""
         return sum(task.slot.nbytes for task in self.tensors)

@@ -6,6 +6,7 @@ MergeKit acts on, the text is kept and passed to MergeKit unchanged.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -120,7 +121,7 @@ class MergeRecipe:
     text: str = field(default="", compare=False)
     name: str = field(default="recipe", compare=False)
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[ModelRef, ...]:
         """The models in the order of the recipe, without repeats; a base not listed comes last."""
         models = [source.model for source in self._sources()]
