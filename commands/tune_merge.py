@@ -73,7 +73,7 @@ _PRIVATE = "--epsilon shows the choice of one pair, and nothing else"
         lambda values: values["epsilon"] is None,
         _PRIVATE,
     ),
-    Needs(("pareto",), is_set("retention_text", "lm_eval"), "--pareto goes with --retention-text"),
+    Needs(("pareto",), is_set(*_RETENTION), "--pareto goes with --retention-text or --lm-eval"),
     Needs(("lm_eval_tasks", "lm_eval_items"), _uses_tasks, "name a task: --lm-eval TASK"),
     ONE_FORMAT,
 )
