@@ -4,22 +4,13 @@ import math
 import shlex
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from console.option_groups import Excludes, Mode, Needs, command, is_set
 from console.output import RESEARCH, Output
 from patientdx.errors import MergeError, UsageError
-from workflows.merge_recipes import (
-    MergeSource,
-    PresetMerge,
-    TaskArithmeticMerge,
-    TwoModelMerge,
-    resolve_merge,
-)
-from workflows.merges import Engine, GgufType, check_merge, verify_merge
-from workflows.merges import merge as merge_models
 from workflows.wording import count_noun
 
 from . import options
@@ -27,6 +18,7 @@ from .merge_arguments import check_arguments
 
 if TYPE_CHECKING:
     from merger.execution import MergeResult
+    from workflows.merge_recipes import MergeSource, TaskArithmeticMerge
     from workflows.merges import MergeCheck
 
 Models = Annotated[
@@ -101,8 +93,10 @@ class RecipeOptions:
         ),
     ] = None
 
-    def source(self, models: list[str], into: Path | None) -> MergeSource:
+    def source(self, models: list[str], into: Path | None) -> "MergeSource":
         """The merge that the options name. Raises UsageError where they name none."""
+        from workflows.merge_recipes import PresetMerge
+
         check_arguments(models, into, self.method, self.preset, has_base=self.base is not None)
         if self.method:
             return self._named_models(models, self.method)
@@ -110,7 +104,9 @@ class RecipeOptions:
             return PresetMerge(self.preset, tuple(models))
         return Path(models[0])
 
-    def _named_models(self, models: list[str], method: str) -> MergeSource:
+    def _named_models(self, models: list[str], method: str) -> "MergeSource":
+        from workflows.merge_recipes import TwoModelMerge
+
         if self.base is not None:
             return self._models_on_base(models, method, self.base)
         if _needs_base(method):
@@ -129,7 +125,9 @@ class RecipeOptions:
             )
         return TwoModelMerge(models[0], models[1], self.weight, method, self.dtype)
 
-    def _models_on_base(self, models: list[str], method: str, base: str) -> TaskArithmeticMerge:
+    def _models_on_base(self, models: list[str], method: str, base: str) -> "TaskArithmeticMerge":
+        from workflows.merge_recipes import TaskArithmeticMerge
+
         if not models:
             raise UsageError("no model named but the base", hint="name one or more: A C")
         if self.weight is None:
@@ -149,7 +147,7 @@ class EngineOptions:
     """How models are found and merged."""
 
     engine: Annotated[
-        Engine,
+        Literal["stream", "mergekit"],
         typer.Option(
             "--engine",
             help="Engine that merges: stream (ours; what only MergeKit can do goes to it) or "
@@ -165,7 +163,7 @@ class EngineOptions:
     ] = False
     hub: Annotated[str | None, typer.Option("--hub", help="Address of the hub.")] = None
     gguf: Annotated[
-        GgufType | None,
+        Literal["Q8_0", "Q4_K_M", "F16"] | None,
         typer.Option(
             "--gguf",
             help="Also write the merge as one file for llama.cpp, of this type: F16, Q8_0 (half "
@@ -241,6 +239,10 @@ def merge(
     Example:
         patientdx merge --method slerp --weight 0.4 math-model medical-model --into merged
     """
+    from workflows.merge_recipes import resolve_merge
+    from workflows.merges import check_merge
+    from workflows.merges import merge as merge_models
+
     if list_presets:
         _list_presets(output)
         return
@@ -256,12 +258,21 @@ def merge(
     elif into is None:
         raise UsageError("no folder named to merge into", hint="give --into FOLDER")
     else:
-        if math.isnan(shard_size):
-            raise UsageError("--shard-size is a number of gigabytes, not nan")
-        size = int(shard_size * 1e9)
-        sizes: dict[str, Any] = {"shard_size": size, "load_check": load_check}
-        result = merge_models(wanted, into, monitor=output, **sizes, **engine.arguments())
+        result = merge_models(
+            wanted,
+            into,
+            shard_size=_shard_bytes(shard_size),
+            load_check=load_check,
+            monitor=output,
+            **engine.arguments(),
+        )
         _show_result(result, output)
+
+
+def _shard_bytes(gigabytes: float) -> int:
+    if math.isnan(gigabytes):
+        raise UsageError("--shard-size is a number of gigabytes, not nan")
+    return int(gigabytes * 1e9)
 
 
 def _show_result(result: "MergeResult", output: Output) -> None:
@@ -296,6 +307,8 @@ def _show_check(check: "MergeCheck", output: Output) -> None:
 
 
 def _verify(folder: Path, models: list[str], output: Output, *, load_check: bool) -> None:
+    from workflows.merges import verify_merge
+
     result = verify_merge(
         folder, models=models, load_check=load_check, settings=options.settings(), monitor=output
     )

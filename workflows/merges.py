@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from patientdx.errors import MergeError, UsageError
 from patientdx.settings import Settings, default_settings
@@ -18,12 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from merger.execution import MergeResult
-    from merger.planning.job import MergeJob, PreparedMerge
+    from merger.gguf.mixtures import GgufType
+    from merger.planning.job import Engine, MergeJob, PreparedMerge
     from merger.similarity import CosineSummary, TensorReport
     from merger.verification import Verification
 
-Engine = Literal["stream", "mergekit"]
-GgufType = Literal["Q8_0", "Q4_K_M", "F16"]
 SHARD_SIZE = 5_000_000_000
 """Bytes of a file of weights."""
 _LARGEST_SHARD = 10**15  # a million gigabytes
@@ -67,19 +66,20 @@ def merge(
     *,
     weight: float | None = None,
     seed: int | None = None,
-    engine: Engine = "stream",
+    engine: "Engine" = "stream",
     shard_size: int = SHARD_SIZE,
     allow_unsound: bool = False,
-    gguf: GgufType | None = None,
+    gguf: "GgufType | None" = None,
     load_check: bool = True,
     settings: Settings | None = None,
     monitor: Monitor = LOG,
 ) -> "MergeResult":
     """Merge models into a new folder, which appears whole or not at all.
 
-    `recipe` is a recipe, its path, the name of a preset, a PresetMerge or a TwoModelMerge, and
-    `weight` replaces its t, `seed` the seed of a method that draws at random (0 unless the recipe
-    has a `random_seed`). What the streaming engine cannot do goes to MergeKit, with a notice.
+    `recipe` is a recipe, its path, the name of a preset, a PresetMerge, a TwoModelMerge or a
+    TaskArithmeticMerge, and `weight` replaces its t or its weights, `seed` the seed of a method
+    that draws at random (0 unless the recipe has a `random_seed`). What the streaming engine
+    cannot do goes to MergeKit, with a notice.
     With `gguf` the merge is also written as one file of this type for llama.cpp. Unless
     `load_check` is False, transformers loads the merge on the meta device before it is published,
     where it is installed, and a merge that it reports broken is refused.
@@ -126,9 +126,9 @@ def check_merge(
     *,
     weight: float | None = None,
     seed: int | None = None,
-    engine: Engine = "stream",
+    engine: "Engine" = "stream",
     allow_unsound: bool = False,
-    gguf: GgufType | None = None,
+    gguf: "GgufType | None" = None,
     compare: bool = True,
     settings: Settings | None = None,
     monitor: Monitor = LOG,
