@@ -310,7 +310,7 @@ def test_a_full_disk_leaves_nothing(place: Path, monkeypatch: pytest.MonkeyPatch
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("merger.gguf.writer._write_all", full)
+    monkeypatch.setattr("merger.gguf.writer.write_at", full)
     with pytest.raises(MergeError, match="No space left on device"):
         merge(PAIR, "out", gguf="F16")
     assert not Path("out").exists()
