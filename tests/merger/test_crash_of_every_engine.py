@@ -37,6 +37,8 @@ MERGES = {
     "dare_ties from a seed": ("mergekit", "dare_ties", SPARSE, ""),
     "della": ("mergekit", "della", f"{SPARSE}, epsilon: 0.1", ""),
 }
+LOADED = "task arithmetic"
+"""The merge that transformers loads before it appears."""
 SHARES = {name: (KILLS + at) // len(MERGES) for at, name in enumerate(reversed(MERGES))}
 """The number of kills of each merge, which add up to all of them."""
 
@@ -69,7 +71,7 @@ base_model: {models / "a"}
 parameters: {{{shared}}}
 {seed}"""
     (tmp_path / f"{name}.yml").write_text(recipe, encoding="utf-8")
-    return CrashJob(tmp_path, f"{name}.yml", engine)
+    return CrashJob(tmp_path, f"{name}.yml", engine, load_check=name == LOADED)
 
 
 def write_adapter(folder: Path, base: Path) -> None:

@@ -281,7 +281,7 @@ def deadly(*arguments):
         os.kill(os.getpid(), signal.SIGKILL)
     return calls[-1]
 writer._write_part = deadly
-merge(TwoModelMerge("math-model", "medical-model", 0.4), "out", gguf="Q8_0")
+merge(TwoModelMerge("math-model", "medical-model", 0.4), "out", gguf="Q8_0", load_check=False)
 """
 
 
