@@ -1,12 +1,21 @@
-"""The load check: transformers reports on an output before it is published."""
+"""The load check: transformers reports on an output before it is published.
 
+The child's program runs in the process of the tests but for those that start a command.
+"""
+
+import contextlib
+import io
 import json
+import subprocess
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from command_line import patientdx
 
 import merger.execution
+from merger.checking import load_check, loading_child
 from merger.checking.load_check import check_loading
 from patientdx.errors import MergeError
 
@@ -30,6 +39,34 @@ def change_tensors(folder: Path, *, drop: str = "", copy: str = "", shrink: str 
     return folder
 
 
+def run_here(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+    """The child's program without a process of its own, which takes seconds to import torch."""
+    out, err, code = io.StringIO(), "", 0
+    with contextlib.redirect_stdout(out):
+        try:
+            loading_child.main(command[-1])
+        except Exception:  # noqa: BLE001 - as an interpreter ends by any exception
+            err, code = traceback.format_exc(), 1
+    return subprocess.CompletedProcess(command, code, out.getvalue(), err)
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The checks of a test run here; settings of the libraries are as they were afterwards."""
+    import transformers
+    from huggingface_hub import constants
+
+    verbosity = transformers.logging.get_verbosity()
+    bars = transformers.utils.logging.is_progress_bar_enabled()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", constants.HF_HUB_OFFLINE)
+    monkeypatch.setattr(load_check.subprocess, "run", run_here)
+    yield
+    transformers.logging.set_verbosity(verbosity)
+    if bars:
+        transformers.utils.logging.enable_progress_bar()
+
+
+@pytest.mark.usefixtures("in_process")
 def test_whole_model_loads_and_its_template_renders(tmp_path: Path) -> None:
     check = check_loading(save_model(tmp_path / "model", "llama"))
     assert check.loaded
@@ -38,6 +75,7 @@ def test_whole_model_loads_and_its_template_renders(tmp_path: Path) -> None:
     assert "no key missing" in str(check)
 
 
+@pytest.mark.usefixtures("in_process")
 def test_every_kind_of_problem_is_named(tmp_path: Path) -> None:
     model = save_model(tmp_path / "model", "llama")
     norm, up = "model.norm.weight", "model.layers.1.mlp.up_proj.weight"
@@ -52,6 +90,7 @@ def test_every_kind_of_problem_is_named(tmp_path: Path) -> None:
     assert "the chat template does not render" in message
 
 
+@pytest.mark.usefixtures("in_process")
 def test_problems_that_the_base_has_too_are_reported_not_refused(tmp_path: Path) -> None:
     base, out = (
         change_tensors(save_model(tmp_path / name, "llama"), drop="model.norm.weight")
@@ -65,6 +104,7 @@ def test_problems_that_the_base_has_too_are_reported_not_refused(tmp_path: Path)
         check_loading(out, base)
 
 
+@pytest.mark.usefixtures("in_process")
 def test_configuration_that_transformers_refuses(tmp_path: Path) -> None:
     model = save_model(tmp_path / "model", "qwen3")
     config = json.loads((model / "config.json").read_text())
@@ -73,6 +113,7 @@ def test_configuration_that_transformers_refuses(tmp_path: Path) -> None:
         check_loading(model)
 
 
+@pytest.mark.usefixtures("in_process")
 def test_class_that_transformers_lacks_is_not_loaded(tmp_path: Path) -> None:
     model = save_model(tmp_path / "model", "llama")
     config = json.loads((model / "config.json").read_text())
@@ -83,7 +124,7 @@ def test_class_that_transformers_lacks_is_not_loaded(tmp_path: Path) -> None:
 
 
 def test_command_reports_the_check_and_publishes_no_merge_that_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     a, b = save_pair(tmp_path, "llama")
     arguments = ("merge", "--method", "linear", "--weight", "0.4", a, b)
@@ -91,6 +132,7 @@ def test_command_reports_the_check_and_publishes_no_merge_that_fails(
     assert outcome.code == 0
     assert outcome.json["load_check"]["loaded"]
     assert outcome.json["load_check"]["template"] == "rendered"
+    request.getfixturevalue("in_process")  # the check of the first merge had its own process
     verified = patientdx("merge", "--verify", tmp_path / "out")
     assert verified.code == 0
     assert "transformers loads it" in verified.err
