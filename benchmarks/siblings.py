@@ -84,10 +84,10 @@ def make_instruct(plan: Plan) -> None:
     place = path.parent if path.is_file() else path
     loaded = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32, **options)
     config = loaded.config.to_dict()
-    kept = {
+    settings = {
         key: config[key] for key in config if key not in {"quantization_config", "_name_or_path"}
     }
-    clean = type(loaded)(type(loaded.config)(**kept)).to(torch.bfloat16)
+    clean = type(loaded)(type(loaded.config)(**settings)).to(torch.bfloat16)
     clean.load_state_dict({k: v.to(torch.bfloat16) for k, v in loaded.state_dict().items()})
     clean.generation_config = loaded.generation_config
     save(folder, clean, AutoTokenizer.from_pretrained(place, **options), {"source": plan.source})

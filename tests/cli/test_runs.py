@@ -57,9 +57,9 @@ def test_many_queries_make_a_run_that_loses_no_digit(
     if form == "stdout":
         run.write_text(outcome.out, encoding="utf-8")
     opened = Index.open(sample_index)
-    asked = [Query(q["_id"], q["text"]) for q in QUERIES]
+    queries = [Query(q["_id"], q["text"]) for q in QUERIES]
     read = read_run(run)
-    assert list(read.values()) == opened.search_many(asked, 7)
+    assert list(read.values()) == opened.search_many(queries, 7)
     assert all(
         np.float32(hit.score) == hit.score
         for hits_of_query in read.values()
@@ -100,9 +100,9 @@ def test_other_articles_leaves_out_patients_of_the_same_one(tmp_path: Path) -> N
     patients: list[dict[str, object]] = [{"_id": i, "text": "gout of the toe"} for i in numbered]
     patients += [{"_id": i, "text": "gout of the toe", "PMID": pmid} for i, pmid in named]
     run_successfully("index", "build", "-", "--into", index, stdin=rows(*patients))
-    asked = ("similar", "77-1", "--index", index, "-q")
-    assert sorted(run_successfully(*asked).lines) == ["7-1", "77-2", "770-1", "x", "y", "z"]
-    assert sorted(run_successfully(*asked, "--other-articles").lines) == [
+    command = ("similar", "77-1", "--index", index, "-q")
+    assert sorted(run_successfully(*command).lines) == ["7-1", "77-2", "770-1", "x", "y", "z"]
+    assert sorted(run_successfully(*command, "--other-articles").lines) == [
         "7-1",
         "770-1",
         "x",

@@ -213,9 +213,9 @@ def test_queries_choose_by_what_the_merge_finds(
     lines = (SAMPLE / "queries.jsonl").read_text().splitlines()[:6]
     (tmp_path / "q.jsonl").write_text("\n".join(lines))
     files = ("--queries", tmp_path / "q.jsonl", "--qrels", tmp_path / "qrels.tsv")
-    kept = {json.loads(line)["_id"] for line in lines}
+    query_ids = {json.loads(line)["_id"] for line in lines}
     header, *rows = (SAMPLE / "qrels" / "test.tsv").read_text().splitlines()
-    judged = [row for row in rows if row.split("\t")[0] in kept]
+    judged = [row for row in rows if row.split("\t")[0] in query_ids]
     (tmp_path / "qrels.tsv").write_text("\n".join([header, *judged]))
     options = ("--index", sample_index, *files, "--system", "query2doc")
     more = ("--metric", "nDCG@10", "--step", 1, "--resamples", 20, "--json")

@@ -72,14 +72,14 @@ def test_every_number_is_that_of_the_model(models: dict[str, Path], name: str) -
     names = gguf.get_tensor_name_map(kind, 3)
     for tensor, info in model.tensors.items():
         expected = unpack(model.values(tensor)).reshape(info.shape)
-        found = written.pop(str(names.get_name(tensor, try_suffixes=(".weight", ".bias"))))
+        actual = written.pop(str(names.get_name(tensor, try_suffixes=(".weight", ".bias"))))
         if architecture == "llama" and ("q_proj" in tensor or "k_proj" in tensor):
-            found = rotate_back(found, 4 if "q_proj" in tensor else 2)
+            actual = rotate_back(actual, 4 if "q_proj" in tensor else 2)
         if architecture == "gemma" and "norm" in tensor:
             expected = expected + 1
         if len(info.shape) == 2:
             expected = expected.astype(np.float16).astype(np.float32)
-        assert np.array_equal(found, expected), tensor
+        assert np.array_equal(actual, expected), tensor
     assert set(written) <= {"rope_freqs.weight"}
 
 

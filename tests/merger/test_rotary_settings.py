@@ -153,7 +153,7 @@ def angles(settings: dict[str, Any]) -> tuple[list[float], ...]:
 
     config = LlamaConfig.from_dict(settings)
     kind = config.rope_parameters["rope_type"]
-    found = []
+    by_length = []
     for length in (None, 1000):
         if kind == "default":
             embedding = LlamaRotaryEmbedding(config)
@@ -161,8 +161,8 @@ def angles(settings: dict[str, Any]) -> tuple[list[float], ...]:
         else:
             function = ROPE_INIT_FUNCTIONS[kind]
             frequencies, factor = function(config, torch.device("cpu"), seq_len=length)
-        found.append([*map(float, frequencies), float(factor)])
-    return tuple(found)
+        by_length.append([*map(float, frequencies), float(factor)])
+    return tuple(by_length)
 
 
 def test_settings_differ_where_transformers_computes_other_angles() -> None:

@@ -121,11 +121,11 @@ def test_every_dtype_gives_mergekit_s_bits(
 def test_models_of_two_dtypes_give_mergekit_s_bits(
     dtypes: tuple[str, str], place: Path, tmp_path: Path
 ) -> None:
-    base, one = siblings(place / "first", 2, dtype=dtypes[0])
+    base, first = siblings(place / "first", 2, dtype=dtypes[0])
     other = siblings(place / "second", 3, dtype=dtypes[1])[2]
-    compare(recipe_of(base, [one, other], [0.4, 0.7]), tmp_path)
+    compare(recipe_of(base, [first, other], [0.4, 0.7]), tmp_path)
     (tmp_path / "turned").mkdir()
-    compare(recipe_of(other, [one, base], [0.4, 0.7]), tmp_path / "turned")
+    compare(recipe_of(other, [first, base], [0.4, 0.7]), tmp_path / "turned")
 
 
 def test_tied_models_give_mergekit_s_bits(place: Path, tmp_path: Path) -> None:
@@ -232,8 +232,8 @@ def test_slices_with_bases_of_their_own_give_mergekit_s_bits(
 
 
 def test_a_base_among_the_models_needs_no_weight(family: list[Path], tmp_path: Path) -> None:
-    base, one, _, _ = family
-    recipe = recipe_of(base, [one], [0.4])
+    base, first, _, _ = family
+    recipe = recipe_of(base, [first], [0.4])
     listed = recipe | {"models": [{"model": str(base)}, *recipe["models"]]}
     ours, theirs = compare(listed, tmp_path), merged(recipe, tmp_path / "plain")
     assert all(same_bits(ours[name], theirs[name]) for name in ours)
@@ -312,13 +312,13 @@ def test_any_type_in_memory_holds_what_is_written(
 
 
 def test_many_points_from_one_read(family: list[Path], tmp_path: Path) -> None:
-    base, one, two, _ = family
-    recipe = recipe_of(base, [one, two], [0.5, 0.5])
+    base, first, second, _ = family
+    recipe = recipe_of(base, [first, second], [0.5, 0.5])
     read = parse_recipe(to_yaml(recipe))
     live = MergedModel.from_recipe(read, ModelSettings(dtype="bfloat16"))
     weights = [(0.0, 0.0), (0.4, 0.4), (1.0, 0.3)]
     written = [
-        merged(recipe_of(base, [one, two], list(pair)), tmp_path / f"{number}")
+        merged(recipe_of(base, [first, second], list(pair)), tmp_path / f"{number}")
         for number, pair in enumerate(weights)
     ]
     for name, tensors in live.tensors_at([0.0, 0.4, (1.0, 0.3)], method="task_arithmetic"):
@@ -327,8 +327,8 @@ def test_many_points_from_one_read(family: list[Path], tmp_path: Path) -> None:
 
 
 def test_the_digest_follows_base_weights_and_scale(family: list[Path]) -> None:
-    base, one, two, _ = family
-    read = parse_recipe(to_yaml(recipe_of(base, [one, two], [0.5, 0.5])))
+    base, first, second, _ = family
+    read = parse_recipe(to_yaml(recipe_of(base, [first, second], [0.5, 0.5])))
     live = MergedModel.from_recipe(read, ModelSettings(dtype="bfloat16"))
     points = [
         TensorWeights("task_arithmetic", (0.5, 0.2, 1.0), False, DeltaOptions(2, 1.0)),
@@ -381,14 +381,14 @@ def test_points_of_a_base_and_others() -> None:
 
 
 def test_recipes_without_a_base_are_refused(family: list[Path]) -> None:
-    base, one, _, _ = family
-    recipe = recipe_of(base, [one], [0.4])
+    base, first, _, _ = family
+    recipe = recipe_of(base, [first], [0.4])
     recipe.pop("base_model")
     with pytest.raises(InputError, match="task_arithmetic needs a `base_model`") as caught:
         parse_recipe(to_yaml(recipe))
     assert caught.value.hint is not None
     assert "trained from" in caught.value.hint
-    sources = [{"model": str(one), "layer_range": [0, 2], "parameters": {"weight": 1}}]
+    sources = [{"model": str(first), "layer_range": [0, 2], "parameters": {"weight": 1}}]
     recipe = recipe_of(base, [], [], slices=[{"sources": sources}])
     recipe.pop("models")
     with pytest.raises(InputError, match="is not in every slice"):

@@ -82,7 +82,7 @@ SECRET = "Zaphodine"  # a word of notes and queries in tests of bad input
 
 
 def check_refusal(outcome: Outcome, message: str) -> None:
-    """One line of error that holds `said`, one of hint, and not a word of the notes."""
+    """One line of error that holds `message`, one of hint, and not a word of the notes."""
     assert (outcome.code, outcome.out) == (1, "")
     assert re.fullmatch(r"error: [^\n]+\n\nhint: [^\n]+\n", outcome.err), outcome.err
     assert message in outcome.err.partition("\n")[0]

@@ -108,13 +108,12 @@ def parts_at_a_near_tie(hf: HfModel, prompt: Prompt) -> bool:
 
 def check(hf: HfModel, other: Any) -> None:
     expected = texts(hf.generate(PROMPTS, SETTINGS))
-    found = texts(other.generate(PROMPTS, SETTINGS))
+    replies = texts(other.generate(PROMPTS, SETTINGS))
     assert len(set(expected)) == len(PROMPTS)
-    for prompt, ours, theirs in zip(PROMPTS, expected, found, strict=True):
+    for prompt, ours, theirs in zip(PROMPTS, expected, replies, strict=True):
         assert ours == theirs or parts_at_a_near_tie(hf, prompt)
-    print(
-        "equal texts:", sum(a == b for a, b in zip(expected, found, strict=True)), "of", len(found)
-    )
+    equal = sum(ours == theirs for ours, theirs in zip(expected, replies, strict=True))
+    print("equal texts:", equal, "of", len(replies))
 
 
 def test_the_engine_writes_as_transformers_does(hf: HfModel, engine: VllmModel) -> None:

@@ -271,6 +271,6 @@ def test_shared_pmc_patients_csv() -> None:
     assert [(p.patient_id, p.text, p.sex, p.title, p.derived) for p in patients] == [
         (row["patient_uid"], row["text"], row["gender"], "", ()) for row in rows
     ]
-    kept = ("patient_id", "PMID", "file_path", "title", "pub_date")
-    assert [p.metadata for p in patients] == [{name: row[name] for name in kept} for row in rows]
+    columns = ("patient_id", "PMID", "file_path", "title", "pub_date")
+    assert [p.metadata for p in patients] == [{name: row[name] for name in columns} for row in rows]
     assert all(patient.age_years is not None for patient in patients)

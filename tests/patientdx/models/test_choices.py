@@ -60,13 +60,13 @@ def chosen(model: Any, inputs: Any, answers: Any = ANSWERS, new: int = 2) -> lis
 def by_full_softmax(model: HfModel, prompt: Prompt, forms: Any) -> float:
     """Each form by a pass of its own over the whole text, and log-softmax over everything."""
     question = model.tokenizer.encode_prompt(prompt, 8)[0]
-    kept = sorted(set(model.tokenizer.encode_answers(prompt, forms)))
-    kept = [
-        form for form in kept
-        if not any(form != prefix and form[: len(prefix)] == prefix for prefix in kept)
+    encoded = sorted(set(model.tokenizer.encode_answers(prompt, forms)))
+    encoded = [
+        form for form in encoded
+        if not any(form != prefix and form[: len(prefix)] == prefix for prefix in encoded)
     ]  # fmt: skip
     total = 0.0
-    for form in kept:
+    for form in encoded:
         with torch.no_grad():
             tokens = torch.tensor([[*question, *form]])
             logs = model.module(tokens).logits[0].log_softmax(-1)

@@ -76,16 +76,16 @@ def test_an_interrupt_ends_it_at_once(path: Path) -> None:
     time.sleep(0.3)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=30)
     assert process.returncode == -signal.SIGINT
-    assert "KeyboardInterrupt" in said
-    assert SECRET not in said
+    assert "KeyboardInterrupt" in errors
+    assert SECRET not in errors
 
 
-@pytest.mark.parametrize("kept", [4, 64, 3000, -2000])
-def test_a_damaged_file_is_reported(path: Path, tmp_path: Path, kept: int) -> None:
+@pytest.mark.parametrize("length", [4, 64, 3000, -2000])
+def test_a_damaged_file_is_reported(path: Path, tmp_path: Path, length: int) -> None:
     broken = tmp_path / "broken.gguf"
-    broken.write_bytes(path.read_bytes()[:kept])
+    broken.write_bytes(path.read_bytes()[:length])
     with pytest.raises(ModelError, match="cannot load this file") as raised:
         open_model(str(broken))
     assert "damaged" in str(raised.value.hint)
