@@ -156,7 +156,11 @@ class EngineOptions:
     ] = "stream"
     allow_unsound: Annotated[
         bool,
-        typer.Option("--allow-unsound", help="Merge although rope_theta or activations differ."),
+        typer.Option(
+            "--allow-unsound",
+            help="Merge although settings differ that change what weights mean: rotary, "
+            "attention, activations, scales.",
+        ),
     ] = False
     allow_fetch: Annotated[
         bool, typer.Option("--allow-fetch", help="Allow this command to ask a hub for models.")
