@@ -8,21 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from merger.recipes.recipe import ModelRef
-from patientdx import __version__
 from patientdx.errors import MergeError
 
 from .checking.gate import check_output
 from .checking.load_check import LoadCheck, check_loading
-from .checkpoints.adapters import adapter_digest
 from .checkpoints.checkpoint import CONFIG, Checkpoint
 from .checkpoints.model_code import AUTO_MAP
 from .checkpoints.values import FLOATS
-from .engines.mergekit import MergekitSettings, mergekit_version, run_mergekit
+from .engines.mergekit import MergekitSettings, run_mergekit
 from .engines.mergekit_layout import MergekitLayout
 from .families.tensors import skipped_tensors
 from .families.vocabulary_size import set_vocabulary_size, vocabulary_size
-from .gguf.writer import encoder_version, gguf_file_name, gguf_nbytes, write_gguf
+from .gguf.writer import gguf_file_name, gguf_nbytes, write_gguf
 from .kernels.dispatch import measure_moments
 from .metadata.card import render_model_card
 from .metadata.card_facts import collect_card_facts, inherited_licence
@@ -30,10 +27,9 @@ from .metadata.provenance import (
     CARD_FILE,
     PROVENANCE_FILE,
     RECIPE_FILE,
-    InputFacts,
     Provenance,
 )
-from .metadata.public_names import public_name, read_hub_source
+from .metadata.provenance_builder import build_provenance
 from .outputs.destination import check_destination
 from .outputs.staging import open_staging, write_error
 from .planning.input_checks import VOCABULARY_TENSOR, output_config, set_dtype
@@ -129,48 +125,6 @@ class _RunningMerge(NamedTuple):
                 threads=self.job.threads,
                 progress=lambda done: self.progress(before + done, before + done),
             )
-
-
-def build_provenance(job: MergeJob, prepared: PreparedMerge, title: str) -> Provenance:
-    """The provenance of a merge, without its cosines. Reads all inputs for their digests."""
-    engine = f"mergekit {mergekit_version()}" if prepared.engine == "mergekit" else "stream"
-    return Provenance(
-        title=title,
-        software=f"patientdx {__version__}",
-        engine=engine,
-        recipe=job.recipe.text,
-        inputs=tuple(_input_facts(job, i) for i in range(len(prepared.inputs))),
-        shard_size=job.shard_size,
-        unsound=job.unsound,
-        command=job.command,
-        remarks=prepared.remarks,
-        seed=job.random_seed,
-        torch_threads=job.torch_threads if prepared.engine == "mergekit" else None,
-        gguf=job.gguf,
-        quantizer=encoder_version(prepared.gguf) if prepared.gguf else None,
-    )
-
-
-def _input_facts(job: MergeJob, i: int) -> InputFacts:
-    ref = job.recipe.inputs[i]
-    folder, adapter = job.folders[ref], job.adapters.get(ref)
-    return InputFacts(
-        str(ref),
-        str(folder.absolute()),
-        Checkpoint.open(folder).digest(job.cache),
-        str(adapter.absolute()) if adapter else None,
-        adapter_digest(adapter) if adapter else None,
-        *read_hub_source(folder),
-        label=_label(job, ref),
-    )
-
-
-def _label(job: MergeJob, ref: ModelRef) -> str:
-    """What the card calls an input and its adapter."""
-    label = public_name(ref.path, ref.revision, job.folders[ref], job.cache)
-    if ref.lora is None or ref not in job.adapters:
-        return label
-    return f"{label}+{public_name(ref.lora, ref.lora_revision, job.adapters[ref], job.cache)}"
 
 
 def _files_beside_weights(running: _RunningMerge, cosines: Mapping[str, float]) -> dict[str, bytes]:

@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,15 @@ def public_name(path: str, revision: str | None, folder: Path, cache: Path | Non
         return _folder_name(folder)
     tag = revision if revision and not _COMMIT.fullmatch(revision) else None
     return f"{repository}@{tag}" if tag else repository
+
+
+def number_repeated_names(names: Iterable[str]) -> list[str]:
+    """Names for a card, each once: `name`, `name (2)` ... where several models are called alike."""
+    distinct: list[str] = []
+    for name in names:
+        choices = chain((name,), (f"{name} ({n})" for n in count(2)))
+        distinct.append(next(choice for choice in choices if choice not in distinct))
+    return distinct
 
 
 def is_repository(name: str) -> bool:

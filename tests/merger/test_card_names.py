@@ -15,6 +15,7 @@ from tiny_checkpoints import near, random_tensors
 
 from merger.metadata.public_names import (
     is_repository,
+    number_repeated_names,
     publish_command,
     publish_text,
     read_hub_source,
@@ -136,6 +137,33 @@ def test_remarks_and_recipes_have_public_names(place: Path) -> None:
     assert "patientdx merge r.yml --into out\n" in card
     assert "(owner/math: mit; local-model: not told)" in card
     assert "every byte as merged" in run("merge", "--verify", place / "results/out").err
+
+
+def test_folders_of_the_same_name_stay_apart_on_the_card(place: Path) -> None:
+    tensors = random_tensors(1)
+    for n, run_name in enumerate(("math-run", "medical-run")):
+        make(place / "models" / run_name / "checkpoint", near(tensors, n))
+    paths = [place / "models" / run_name / "checkpoint" for run_name in ("math-run", "medical-run")]
+    front, card = merged(place, *paths)
+    assert front["base_model"] == ["checkpoint"]
+    assert "  * checkpoint (sha256" in card
+    assert "  * checkpoint (2) (sha256" in card
+    recipe = yaml.safe_load(card.partition("```yaml\n")[2].partition("```")[0])
+    models = [entry["model"] for entry in recipe["models"]]
+    assert models == ["checkpoint", "checkpoint (2)"]
+    assert recipe["base_model"] == "checkpoint"
+    check_public(place, card)
+
+
+def test_only_repeated_names_get_numbers() -> None:
+    assert number_repeated_names(["a", "b", "a+c"]) == ["a", "b", "a+c"]
+    assert number_repeated_names(["a", "a (2)", "a", "a"]) == ["a", "a (2)", "a (3)", "a (4)"]
+
+
+def test_keys_of_a_record_stay_apart_for_folders_of_the_same_name() -> None:
+    labels = {"/x/run/end": "end", "/y/run/end": "end (2)"}
+    text = publish_text(json.dumps({"/x/run/end": 0.3, "/y/run/end": 0.2}), labels)
+    assert json.loads(text) == {"end": 0.3, "end (2)": 0.2}
 
 
 def test_provenance_has_where_a_snapshot_came_from(place: Path) -> None:
