@@ -30,6 +30,13 @@ def ties_embeddings(config: Mapping[str, Any], names: Iterable[str] = ()) -> boo
     return bool(embedding_tensors(config, known)) and not head_tensors(config, known)
 
 
+def untie_embeddings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration whose model has a head of its own, at the top and in that of the text."""
+    text = config.get("text_config")
+    parts = {"text_config": {**text, _TIE: False}} if isinstance(text, Mapping) else {}
+    return {**config, **parts, _TIE: False}
+
+
 def skipped_tensors(config: Mapping[str, Any], names: Iterable[str]) -> frozenset[str]:
     """The buffers among tensors that are computed on loading, so that no file needs them."""
     family = find_family(config)

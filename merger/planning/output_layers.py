@@ -4,9 +4,9 @@ A model that ties has no output layer in its file, or a copy of its embeddings, 
 more. Beside a model whose output layer is its own, the embeddings of a tied one stand in for it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,10 +17,10 @@ from merger.families.tensors import (
     head_tensors,
     tied_copies,
     ties_embeddings,
+    untie_embeddings,
 )
 from patientdx.errors import MergeError
 
-_TIE = "tie_word_embeddings"
 _PART = 1 << 26  # bytes that are compared at a time
 
 
@@ -43,7 +43,7 @@ def align_output_layers(inputs: Sequence[Checkpoint], names: Sequence[str]) -> A
     for checkpoint, name in zip(inputs, names, strict=True):
         own, ties = _without_copies(checkpoint)
         if not ties and ties_embeddings(checkpoint.config, checkpoint.tensors):
-            own = replace(own, config=_set_tie(own.config, tie=False))
+            own = replace(own, config=untie_embeddings(own.config))
             remarks.append(
                 f"the output layer of {name} is not its embeddings, though its configuration ties "
                 "them: it counts as one of its own, as transformers loads it"
@@ -119,17 +119,10 @@ def _with_head(checkpoint: Checkpoint, head: str) -> Checkpoint:
     """A tied model whose output layer is a tensor of its own, at the place of the embeddings."""
     embeddings = checkpoint.tensors[_embeddings(checkpoint)]
     tensors = {**checkpoint.tensors, head: embeddings._replace(name=head)}
-    return replace(checkpoint, tensors=tensors, config=_set_tie(checkpoint.config, tie=False))
+    return replace(checkpoint, tensors=tensors, config=untie_embeddings(checkpoint.config))
 
 
 def _embeddings(checkpoint: Checkpoint) -> str:
     listed = set(find_family(checkpoint.config).tied.values()) & set(checkpoint.tensors)
     names = listed or embedding_tensors(checkpoint.config, checkpoint.tensors)
     return min(names)
-
-
-def _set_tie(config: Mapping[str, Any], *, tie: bool) -> dict[str, Any]:
-    """A configuration that ties or does not, at the top and in that of the text."""
-    text = config.get("text_config")
-    parts = {"text_config": {**text, _TIE: tie}} if isinstance(text, Mapping) else {}
-    return {**config, **parts, _TIE: tie}
