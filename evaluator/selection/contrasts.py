@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from evaluator.statistics.bootstrap import Resampling, Statistic
+from evaluator.statistics.bootstrap import Resampling
 from evaluator.statistics.significance import Randomisation, holm
 
 from .candidates import Candidate
@@ -12,13 +12,14 @@ from .estimates import (
     FoldDeLongTest,
     FoldScores,
     delong_test_over_folds,
-    difference_of,
     estimate_jointly,
     mean_over_folds,
     randomisation_test_over_folds,
 )
 from .instances import Instances
 from .metrics import AUROC, Metric
+
+_CHOICES = "choices"
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,13 @@ def build_contrasts(
     resampling: Resampling,
 ) -> tuple[Contrast, ...]:
     """The contrast of the choices with each control, all over the same resamples."""
-    choices = mean_over_folds(metric, instances, held_out)
-    statistics: dict[str, Statistic] = {}
+    statistics = {_CHOICES: mean_over_folds(metric, instances, held_out)}
+    differences = {}
     for control in controls:
-        mean = mean_over_folds(metric, instances, control.scores)
-        statistics[_value_key(control)] = mean
-        statistics[_difference_key(control)] = difference_of(choices, mean)
-    estimates = estimate_jointly(instances, statistics, resampling)
+        value = _value_key(control)
+        statistics[value] = mean_over_folds(metric, instances, control.scores)
+        differences[_difference_key(control)] = (_CHOICES, value)
+    estimates = estimate_jointly(instances, statistics, differences, resampling)
     is_auroc = metric.name == AUROC.name
     contrasts = [
         Contrast(

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -108,32 +109,30 @@ def mean_over_folds(metric: Metric, instances: Instances, folds: Sequence[FoldSc
     return mean
 
 
-def difference_of(ours: Statistic, theirs: Statistic) -> Statistic:
-    """The statistic that is the difference of two."""
-
-    def difference(weights: Floats) -> Floats:
-        differences: Floats = ours(weights) - theirs(weights)
-        return differences
-
-    return difference
-
-
 def estimate_jointly(
     instances: Instances,
     statistics: Mapping[str, Statistic],
+    differences: Mapping[str, tuple[str, str]],
     settings: Resampling,
 ) -> dict[str, Estimate]:
-    """The estimate of each statistic, all over the same resamples of patients."""
+    """The estimate of each statistic, all over the same resamples of patients.
+
+    `differences` names further ones: the first of two statistics minus the second.
+    """
     equal_weights = np.ones((1, len(instances)))
-    resampled: dict[str, list[Floats]] = {name: [] for name in statistics}
-    for weights in patient_weights(instances.patients, settings):
-        for name, statistic in statistics.items():
-            resampled[name].append(statistic(weights))
+    batches: list[dict[str, Floats]] = []
+    for weights in chain([equal_weights], patient_weights(instances.patients, settings)):
+        values = {name: statistic(weights) for name, statistic in statistics.items()}
+        values |= {
+            name: values[ours] - values[theirs] for name, (ours, theirs) in differences.items()
+        }
+        batches.append(values)
+    observed, *resampled = batches
     return {
         name: _estimate(
-            float(statistic(equal_weights)[0]), np.concatenate(resampled[name]), settings
+            float(value[0]), np.concatenate([batch[name] for batch in resampled]), settings
         )
-        for name, statistic in statistics.items()
+        for name, value in observed.items()
     }
 
 

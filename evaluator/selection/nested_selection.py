@@ -7,7 +7,7 @@ import numpy as np
 
 from evaluator.selection.evidence.proxies import ProxyCorrelation
 from evaluator.selection.evidence.retention import RetentionCurve
-from evaluator.statistics.bootstrap import Resampling, Statistic
+from evaluator.statistics.bootstrap import Resampling
 from patientdx.errors import EvaluationError
 
 from .candidate_evaluator import CandidateEvaluator
@@ -17,7 +17,6 @@ from .estimates import (
     CandidateEstimate,
     Estimate,
     FoldScores,
-    difference_of,
     estimate_candidate,
     estimate_jointly,
     mean_over_folds,
@@ -208,17 +207,12 @@ def _estimates(
     resampling: Resampling,
 ) -> dict[str, Estimate]:
     """The estimates of the choice, over the same resamples."""
-    apparent_mean = mean_over_folds(metric, instances, apparent)
-    held_out_mean = mean_over_folds(metric, instances, held_out)
-    better, worse = (
-        (held_out_mean, apparent_mean) if metric.lower_is_better else (apparent_mean, held_out_mean)
-    )
-    statistics: dict[str, Statistic] = {
-        "apparent": apparent_mean,
-        "held out": held_out_mean,
-        "optimism": difference_of(better, worse),
+    statistics = {
+        "apparent": mean_over_folds(metric, instances, apparent),
+        "held out": mean_over_folds(metric, instances, held_out),
     }
-    return estimate_jointly(instances, statistics, resampling)
+    pair = ("held out", "apparent") if metric.lower_is_better else ("apparent", "held out")
+    return estimate_jointly(instances, statistics, {"optimism": pair}, resampling)
 
 
 def _curves(
