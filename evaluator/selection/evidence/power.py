@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from evaluator.selection.candidates import Candidate
 from evaluator.selection.nested_selection import Selection
-from evaluator.statistics.power import TARGET_POWER, PairedPower
+from evaluator.statistics.power import PairedPower
 
 # A standard error this small beside the difference is rounding: folds too small to show a spread.
 _ROUNDING = 1e-9
@@ -35,7 +35,7 @@ class ChoicePower:
     n: int
 
     @property
-    def seen(self) -> float:
+    def observed(self) -> float:
         """The power at the number of patients at hand, if the true difference is the one seen."""
         return self.paired.at(self.n)
 
@@ -70,20 +70,3 @@ def choice_power(selection: Selection) -> ChoicePower | None:
     spread = error * math.sqrt(selection.patients)
     paired = PairedPower(contrast.difference.value, spread, selection.resampling.level)
     return ChoicePower(contrast.baseline, paired, selection.patients)
-
-
-def power_data(power: ChoicePower | None) -> dict[str, object] | None:
-    """The power as plain values: statistics of the cohort, nothing about any patient."""
-    if power is None:
-        return None
-    return {
-        "baseline": dict(power.baseline.values),
-        "difference": power.paired.difference,
-        "spread": power.paired.spread,
-        "n": power.n,
-        "power": power.seen,
-        "target": TARGET_POWER,
-        "needed": power.needed,
-        "detectable": power.detectable,
-        "curve": [point._asdict() for point in power.curve()],
-    }

@@ -29,12 +29,15 @@ def plot_power(selections: Mapping[str, Selection], paths: Sequence[Path | str])
     """Draws the power of each pair over the number of patients, as PNG or SVG by the suffix.
 
     Raises ExtraMissingError without matplotlib, EvaluationError for another suffix and where no
-    choice differs from the merge that needs no search.
+    pair has a power (`choice_power`).
     """
     powers = {pair: choice_power(selection) for pair, selection in selections.items()}
     known = {pair: power for pair, power in powers.items() if power is not None}
     if not known:
-        raise EvaluationError("no power is drawn: the choices are the merge that needs no search")
+        raise EvaluationError(
+            "no power is drawn: the choices do not differ from the merge that needs no search, or "
+            "the folds are too small for the difference to vary"
+        )
     write_figure(lambda: _figure(known, selections), paths)
 
 

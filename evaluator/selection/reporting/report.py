@@ -7,13 +7,14 @@ from evaluator.reporting.documents import Document, DocumentPart
 from evaluator.reporting.text_table import TextTable, one_line
 from evaluator.selection.contrasts import Contrast
 from evaluator.selection.estimates import CandidateEstimate
-from evaluator.selection.evidence.power import choice_power, power_data
+from evaluator.selection.evidence.power import choice_power
 from evaluator.selection.evidence.verdict import choice_warning, input_contrasts
 from evaluator.selection.nested_selection import Selection
 from evaluator.selection.privacy import bits_leaked
 from patientdx.errors import EvaluationError
 
 from .estimate_format import estimate_data, format_estimate
+from .power_tables import power_data, power_part
 from .proxy_tables import proxy_data, proxy_part
 from .retention_tables import retention_data, retention_part
 
@@ -24,12 +25,6 @@ _CHOICE = (
 _CONTRASTS = (
     "Value: of a λ that needs no search, on the same folds; difference: the choices, held out, "
     "minus it. {test}; Holm over the rows of a pair."
-)
-_POWER = (
-    "Whether more {unit} would distinguish the choices, held out, from the merge that needs no "
-    "search. Power of the two-sided test at {alpha:.2g}: Φ(√n |difference| / spread - z), if the "
-    "true difference is the one seen; spread: √n times its standard error. Shown at n: the least "
-    "difference that the n at hand would show with 80 % power."
 )
 _DELONG = "z and p: DeLong's paired test, variances summed over folds"
 _RANDOMISED = "p: paired randomisation test by {unit}, as the mean over folds counts them"
@@ -45,7 +40,7 @@ def build_selection_report(
     parts = [
         DocumentPart("Choice", _choices(selections), _CHOICE.format(unit=first.unit)),
         DocumentPart(_contrasts_title(selections), _contrasts(selections), _contrasts_note(first)),
-        DocumentPart("Power", _power(selections), _power_note(first)),
+        power_part(selections),
         *(
             DocumentPart(f"Every λ: {one_line(pair)}", _curve(selection), _curve_note(selection))
             for pair, selection in selections.items()
@@ -158,34 +153,6 @@ def _contrasts(selections: Mapping[str, Selection]) -> TextTable:
             rows.append([pair, control, value, difference, *_test_cells(contrast)])
     header = ["pair", "against", "value", "difference", "z", "p", "p (Holm)"]
     return TextTable.build(header, rows, words=2)
-
-
-def _power(selections: Mapping[str, Selection]) -> TextTable:
-    rows = []
-    for pair, selection in selections.items():
-        power = choice_power(selection)
-        if power is None:
-            rows.append([pair, "-", *("-" for _ in range(6))])
-            continue
-        needed = "-" if power.needed is None else f"{power.needed:,}"
-        rows.append(
-            [
-                pair,
-                f"λ = {power.baseline}",
-                f"{power.paired.difference:+.4f}",
-                f"{power.paired.spread:.4f}",
-                f"{power.n:,}",
-                f"{power.seen:.1%}",
-                needed,
-                f"{power.detectable:.4f}",
-            ]
-        )
-    header = ["pair", "against", "difference", "spread", "n", "power", "n for 80 %", "shown at n"]
-    return TextTable.build(header, rows, words=2)
-
-
-def _power_note(selection: Selection) -> str:
-    return _POWER.format(unit=selection.unit, alpha=1 - selection.resampling.level)
 
 
 def _warning_notes(selections: Mapping[str, Selection]) -> dict[str, str]:

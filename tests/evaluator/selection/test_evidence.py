@@ -161,7 +161,7 @@ def test_the_power_of_a_selection_is_that_of_delongs_test() -> None:
     normal, z = NormalDist(), abs(contrast.delong.z)
     quantile = normal.inv_cdf(0.975)
     expected = normal.cdf(z - quantile) + normal.cdf(-z - quantile)
-    assert power.seen == pytest.approx(expected, abs=0.05)
+    assert power.observed == pytest.approx(expected, abs=0.05)
     numbers = [point.n for point in power.curve()]
     assert numbers == sorted(set(numbers))
     assert numbers[0] == 60
