@@ -105,11 +105,12 @@ class RecipeOptions:
         return Path(models[0])
 
     def _named_models(self, models: list[str], method: str) -> "MergeSource":
+        from merger.methods.registry import sums_deltas
         from workflows.merge_recipes import TwoModelMerge
 
         if self.base is not None:
             return self._models_on_base(models, method, self.base)
-        if _needs_base(method):
+        if sums_deltas(method):
             raise UsageError(
                 f"{method} needs a --base, the model that the others were trained from",
                 hint=f"patientdx merge --method {method} --base B --weight 0.4 A C",
@@ -133,13 +134,6 @@ class RecipeOptions:
         if self.weight is None:
             raise UsageError("no --weight named", hint="0 is the base: --weight 0.4")
         return TaskArithmeticMerge(base, models, self.weight, method, self.dtype)
-
-
-def _needs_base(method: str) -> bool:
-    from merger.methods.registry import find_method
-
-    known = find_method(method)
-    return known is not None and known.sums_deltas
 
 
 @dataclass(frozen=True)

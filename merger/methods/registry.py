@@ -45,6 +45,12 @@ def find_method(name: str) -> MergeMethod | None:
     return _METHODS.get(name)
 
 
+def sums_deltas(name: str) -> bool:
+    """Whether a method of ours sums differences from a base, which a merge by it has to name."""
+    method = find_method(name)
+    return method is not None and method.sums_deltas
+
+
 def get_method(name: str) -> MergeMethod:
     """The method of a name. Raises MergeError for an unknown one."""
     method = _METHODS.get(name)

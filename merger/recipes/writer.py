@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from merger.methods.registry import find_method, get_method, method_names
+from merger.methods.registry import find_method, method_names, sums_deltas
 from patientdx.errors import UsageError
 
 from .mergekit_methods import SEEDS, is_random_method, random_method_names
@@ -35,7 +35,7 @@ def two_model_recipe(
 ) -> dict[str, Any]:
     """The recipe of a merge of two models; the first is the base, `weight` is MergeKit's t."""
     check_weight(weight)
-    names = [name for name in method_names(streaming_only=True) if not get_method(name).sums_deltas]
+    names = [name for name in method_names(streaming_only=True) if not sums_deltas(name)]
     if method not in names:
         raise UsageError(
             f"--method is one of {', '.join(names)}, with --base task_arithmetic, not `{method}`",
@@ -79,9 +79,8 @@ def delta_recipe(
 
     Raises UsageError for a method that is not made of such differences.
     """
-    known = find_method(method)
-    if known is None or not known.sums_deltas:
-        names = [name for name in method_names() if get_method(name).sums_deltas]
+    if not sums_deltas(method):
+        names = [name for name in method_names() if sums_deltas(name)]
         raise UsageError(
             f"models are merged on a base by {' or '.join(names)}, not `{method}`",
             hint="leave --base out, or write a recipe",

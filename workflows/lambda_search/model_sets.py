@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluator.selection import LAMBDA, METHOD, Candidate, delta_weights, model_weights
-from merger.methods.registry import find_method, method_names
+from merger.methods.registry import find_method, method_names, sums_deltas
 from merger.recipes.reader import parse_recipe
 from merger.recipes.recipe import MergeRecipe
 from merger.recipes.writer import delta_recipe, many_model_recipe, set_group_weights, to_yaml
@@ -80,7 +80,7 @@ class ModelSet:
         """
         recipe = resolve_merge(path).recipe
         number, method = len(recipe.inputs), recipe.method
-        if (known := find_method(method)) is not None and known.sums_deltas:
+        if sums_deltas(method):
             return cls._recipe_on_base(path.stem, recipe)
         searchable = _is_searchable(method, number)
         if number == 2 and (searchable or method not in method_names()):
@@ -129,8 +129,7 @@ class ModelSet:
     @property
     def has_base(self) -> bool:
         """True where differences from a base are merged, which the first model is."""
-        method = find_method(self.methods[0])
-        return method is not None and method.sums_deltas
+        return sums_deltas(self.methods[0])
 
     @property
     def size(self) -> int:
