@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from merger.checkpoints.checkpoint import CONFIG
+from merger.families.layers import parts_of
+from merger.families.tensors import embedding_tensors, head_tensors
 from merger.planning.merge_plan import MergePlan
 from patientdx.errors import ModelError
 from patientdx.models.settings import ModelSettings
@@ -17,6 +19,7 @@ from .conversion import Shapes
 from .live_parameters import WRITE_INSTEAD, embedding_rows, find_live_parameters
 from .torch_weights import copy_mapped_weights
 
+_TIE = "tie_word_embeddings"
 _WEIGHTS = (".safetensors", ".safetensors.index.json")
 
 
@@ -42,9 +45,7 @@ def load_live_model(
     with tempfile.TemporaryDirectory(prefix="patientdx-live-") as scratch:
         folder = Path(scratch)
         _lay_out(base, files, folder)
-        # The plan's configuration does not tie where the merge has a head of its own.
-        config = dict(plan.inputs[plan.base].config)
-        (folder / CONFIG).write_text(json.dumps(config), encoding="utf-8")
+        _write_config(plan, folder / CONFIG)
         loaded = load(folder, settings)
         _resize(loaded.model, shapes)
         copy_mapped_weights(loaded.model)
@@ -74,6 +75,19 @@ def _lay_out(base: Path, files: Mapping[str, bytes], into: Path) -> None:
     for name, content in files.items():
         if name != CONFIG and Path(name).name == name:
             (into / name).write_bytes(content)
+
+
+def _write_config(plan: MergePlan, path: Path) -> None:
+    """The base's configuration, which does not tie where the plan has a head of its own.
+
+    The base may tie it to the embeddings where another input does not.
+    """
+    config = dict(plan.inputs[plan.base].config)
+    names = [task.name for task in plan.tensors]
+    if head_tensors(config, names) and embedding_tensors(config, names):
+        parts = {key: dict(part) | {_TIE: False} for key, part in parts_of(config) if _TIE in part}
+        config |= {_TIE: False, **parts}
+    path.write_text(json.dumps(config), encoding="utf-8")
 
 
 def _resize(model: Any, shapes: Shapes) -> None:
