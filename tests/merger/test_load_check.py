@@ -59,7 +59,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     verbosity = transformers.logging.get_verbosity()
     bars = transformers.utils.logging.is_progress_bar_enabled()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", constants.HF_HUB_OFFLINE)
-    monkeypatch.setattr(load_check.subprocess, "run", run_here)
+    monkeypatch.setattr(subprocess, "run", run_here)
     yield
     transformers.logging.set_verbosity(verbosity)
     if bars:
