@@ -180,10 +180,12 @@ def options(arguments: list[str] | None = None) -> tuple[Plan, list[str], bool]:
     for name in ("steps", "batch", "length", "seed", "threads"):
         parser.add_argument(f"--{name}", type=int, default=getattr(Training, name))
     parser.add_argument("--rate", type=float, default=Training.rate)
-    args = parser.parse_args(arguments)
-    training = Training(
-        args.steps, args.batch, args.length, args.rate, seed=args.seed, threads=args.threads
+    parser.add_argument(
+        "--float32", action="store_true", help="train without bfloat16, which few CPUs multiply"
     )
+    args = parser.parse_args(arguments)
+    numbers = {"seed": args.seed, "threads": args.threads, "half": not args.float32}
+    training = Training(args.steps, args.batch, args.length, args.rate, **numbers)
     plan = Plan(args.into, args.source, data=args.data, texts=args.texts, training=training)
     return plan, [args.only] if args.only else list(SUBJECTS), not args.only
 

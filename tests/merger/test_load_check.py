@@ -15,7 +15,7 @@ import pytest
 from command_line import patientdx
 
 import merger.execution
-from merger.checking import load_check, loading_child
+from merger.checking import loading_child
 from merger.checking.load_check import check_loading
 from patientdx.errors import MergeError
 
