@@ -41,10 +41,13 @@ Run = dict[str, list[Hit]]
 
 @dataclass(frozen=True)
 class Patient:
-    """One patient summary. Its repr shows neither text nor metadata.
+    """A patient's note and what is known of the patient. Its repr has neither text nor metadata.
 
-    `age_years` is in years (0.25 is three months). `derived` names those of `age_years` and `sex`
-    that come from the text of the note instead of fields of the source.
+    A patient with several notes has a `Patient` for each, with its own `note_id`; where that is
+    empty, the patient has one note, which goes by the patient's id. `date` is when the note was
+    written, in ISO 8601 (a date, or a date and time), empty if unknown. `age_years` is in years
+    (0.25 is three months). `derived` names those of `age_years` and `sex` that come from the text
+    of the note instead of fields of the source.
     """
 
     patient_id: str
@@ -54,6 +57,13 @@ class Patient:
     sex: Sex | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
     derived: tuple[str, ...] = ()
+    note_id: str = ""
+    date: str = ""
+
+    @property
+    def document_id(self) -> str:
+        """The id of the note: its own or, of a patient with one note, the patient's."""
+        return self.note_id or self.patient_id
 
     @property
     def full_text(self) -> str:
