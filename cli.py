@@ -7,7 +7,6 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from commands import (
     cohort,
@@ -24,6 +23,8 @@ from commands import (
     tune,
     tune_merge,
 )
+from console.command_names import CommandGroup
+from console.terminal import without_controls
 from patientdx import __version__
 from patientdx.errors import PatientDxError, UsageError
 
@@ -34,7 +35,7 @@ EPILOG = (
 )
 
 
-class Boundary(TyperGroup):
+class Boundary(CommandGroup):
     """Turns errors of the tree into two lines on stderr; patient text is never among them."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -42,9 +43,9 @@ class Boundary(TyperGroup):
         try:
             return super().invoke(ctx)
         except PatientDxError as error:
-            typer.echo(f"error: {error.message}", err=True)
+            typer.echo(without_controls(f"error: {error.message}"), err=True)
             if error.hint:
-                typer.echo(f"\nhint: {error.hint}", err=True)
+                typer.echo(without_controls(f"\nhint: {error.hint}"), err=True)
             raise typer.Exit(2 if isinstance(error, UsageError) else 1) from None
         except KeyboardInterrupt:
             typer.echo("interrupted", err=True)

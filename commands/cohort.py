@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from console.command_names import CommandGroup
 from console.option_groups import Excludes, command
 from console.output import RESEARCH, Notices, Output, TableOutput, align_columns
 
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
 
 HEADER = ("records", "stays", "deaths", "tokens", "characters", "digits", "letters", "spaces")
 
-app = typer.Typer(help="Make and describe cohorts for mortality prediction.", no_args_is_help=True)
+app = typer.Typer(
+    cls=CommandGroup,
+    help="Make and describe cohorts for mortality prediction.",
+    no_args_is_help=True,
+)
 
 
 @app.callback()

@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
+from console.command_names import CommandGroup
 from console.option_groups import command
 from console.output import Notices
+from patientdx.wording import count_noun
 
 from . import options
 
-app = typer.Typer(help="Fetch published data.", no_args_is_help=True)
+app = typer.Typer(cls=CommandGroup, help="Fetch published data.", no_args_is_help=True)
 
 
 @app.callback()
@@ -50,7 +52,7 @@ def get(
         )
     fetched = sum(1 for file in report.files if file.fetched)
     output.notice(
-        f"{len(report.files)} files of {report.repo}@{report.revision[:12]} in {into} "
-        f"({fetched} fetched now); licence {report.licence}",
+        f"{count_noun(len(report.files), 'file')} of {report.repo}@{report.revision[:12]} in "
+        f"{into} ({fetched} fetched now); licence {report.licence}",
     )
     output.hint(f"patientdx index build {into} --into my-index")

@@ -6,6 +6,7 @@ import typer
 
 from console.option_groups import command
 from console.output import RESEARCH, Notices
+from console.terminal import rendered
 from patientdx.errors import ExtraMissingError, FetchError, ModelError
 from patientdx.records import Filter
 
@@ -53,7 +54,7 @@ def _list_hits(index: "Index", where: Filter, output: Notices, *, explain: bool 
     result = search_patients(index, NOTE, 3, where=where, monitor=output)
     ids = (hit.doc_id for hit in result.hits)
     for line in ids if output.quiet else hit_lines(result, explain=explain):
-        typer.echo(line)
+        typer.echo(rendered(line))
 
 
 def _search_with_model(index: "Index", output: Notices) -> None:
@@ -79,7 +80,7 @@ def _search_with_model(index: "Index", output: Notices) -> None:
         return
     if not output.quiet:
         typer.echo(f"\nWith keywords by {model.model}, fused with the first list:")
-        typer.echo(added_line(result))
+        typer.echo(rendered(added_line(result)))
     for rank, hit in enumerate(result.hits, 1):
         line = f"  {rank}. {hit.doc_id}{rank_change(result, rank)}"
-        typer.echo(hit.doc_id if output.quiet else line)
+        typer.echo(rendered(hit.doc_id if output.quiet else line))

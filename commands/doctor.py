@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from console.option_groups import command
 from console.output import TableOutput
+from patientdx.wording import count_noun
 
 from . import options
 
@@ -57,7 +58,7 @@ def _data(extras: "Sequence[Capability]", here: "Machine", *, compiled: bool) ->
 
 
 def _lines(extras: "Sequence[Capability]", here: "Machine", *, compiled: bool) -> Iterator[str]:
-    yield f"Python {here.python}, {here.platform}, {here.cores} cores"
+    yield f"Python {here.python}, {here.platform}, {count_noun(here.cores, 'core')}"
     yield (
         f"memory {_gib(here.memory_bytes)}, {_gib(here.free_disk_bytes)} free in {here.folder}, "
         f"GPU {'seen' if here.gpu else 'not seen'}"

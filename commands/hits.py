@@ -3,14 +3,17 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from console.output import RESEARCH, TableOutput, bold, highlight
+from console.output import RESEARCH, TableOutput
+from console.terminal import bold, highlight, line_width, wrap
 
 if TYPE_CHECKING:
+    from indexer.passages import Passage
     from patientdx.records import Hit
     from workflows.searching import SearchResult
 
 TERMS_SHOWN = 8
 ADDED_TERMS_SHOWN = 12
+PASSAGE_INDENT = " " * 5
 
 
 def show_hits(result: "SearchResult", output: TableOutput, *, explain: bool) -> None:
@@ -59,9 +62,15 @@ def _lines_of_hit(result: "SearchResult", rank: int, hit: "Hit", *, explain: boo
     change = rank_change(result, rank)
     yield f"{rank:>3}. {bold(hit.doc_id)}  {hit.score:.3f}  {person}{change}"
     for passage in result.passages(hit.doc_id):
-        yield f"     … {highlight(passage.text, passage.matches)} …"
+        yield from wrap(_shown_passage(passage), PASSAGE_INDENT, line_width())
     if explain:
         yield from _share_lines(result, hit)
+
+
+def _shown_passage(passage: "Passage") -> str:
+    """A passage with its matching words in bold, and dots where the note goes on."""
+    before, after = "… " * passage.follows_text, " …" * passage.precedes_text
+    return f"{before}{highlight(passage.text, passage.matches)}{after}"
 
 
 def _share_lines(result: "SearchResult", hit: "Hit") -> Iterator[str]:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from console.command_names import CommandGroup
 from console.option_groups import Mode, command
 from console.output import Notices, Output, TableOutput
 from patientdx.errors import IndexFolderError, InputError
+from patientdx.wording import count_noun
 
 from . import options
 from .query_options import K1, B
@@ -16,7 +18,9 @@ from .query_options import K1, B
 if TYPE_CHECKING:
     from workflows.indexing import CorpusSource, IndexingResult
 
-app = typer.Typer(help="Build, change and inspect an index.", no_args_is_help=True)
+app = typer.Typer(
+    cls=CommandGroup, help="Build, change and inspect an index.", no_args_is_help=True
+)
 
 Source = Annotated[
     str,
@@ -133,7 +137,7 @@ def delete(
     folder = options.require_index(index)
     ids = _read_ids(patient_ids)
     state = delete_patients(folder, ids)
-    output.notice(f"deleted {len(ids):,}; {state.size:,} patients remain")
+    output.notice(f"deleted {len(ids):,}; {count_noun(state.size, 'patient')} left")
 
 
 @app.command()
@@ -148,7 +152,7 @@ def compact(index: options.IndexFolder = None, *, output: Notices) -> None:
 
     with output.progress("compacting") as report:
         state = compact_index(options.require_index(index), progress=report)
-    output.notice(f"{state.size:,} patients in one segment")
+    output.notice(f"{count_noun(state.size, 'patient')} in one segment")
 
 
 @app.command()
@@ -168,7 +172,7 @@ def info(
 
     state = Index.open(options.require_index(index))
     if ids:
-        output.lines(patient.patient_id for patient in state.patients())
+        output.ids(patient.patient_id for patient in state.patients())
         return
     facts = state.describe()
     output.show_table(
@@ -198,10 +202,10 @@ def verify(index: options.IndexFolder = None, *, output: Output) -> None:
         output.lines(f"{path}: {part}" for path, part in parts)
     if damage:
         raise IndexFolderError(
-            f"{folder}: {len(damage)} damaged parts",
+            f"{folder}: {count_noun(len(damage), 'damaged part')}",
             hint="restore the index from a copy, or build it again with `index build --replace`",
         )
-    output.notice(f"{folder}: {manifest.notes:,} patients, every byte as committed")
+    output.notice(f"{folder}: {count_noun(manifest.notes, 'patient')}, every byte as committed")
 
 
 def _read_ids(arguments: list[str]) -> list[str]:
@@ -220,10 +224,10 @@ def _read_ids(arguments: list[str]) -> list[str]:
 def _report(result: "IndexingResult", folder: Path, output: Notices) -> None:
     skipped = result.skipped
     if skipped.count:
-        output.notice(f"left out {skipped.count:,} rows that cannot be used:")
+        output.notice(f"left out {count_noun(skipped.count, 'row')} that cannot be used:")
         for message in skipped.messages:
             output.notice(f"  {message}")
-    output.notice(f"{result.index.size:,} patients in {folder}")
+    output.notice(f"{count_noun(result.index.size, 'patient')} in {folder}")
     output.hint(f"patientdx search 'chest pain' --index {folder}")
 
 

@@ -319,7 +319,7 @@ def _verify(folder: Path, models: list[str], output: Output, *, load_check: bool
         output.lines(f"{folder / name}: not as it was merged" for name in result.different)
     if result.different:
         raise MergeError(
-            f"{folder}: {len(result.different)} files are not what the recipe gives",
+            f"{folder}: not what the recipe gives: {count_noun(len(result.different), 'file')}",
             hint=f"merge again: {result.provenance.command}",
         )
     if result.unknown:
@@ -329,7 +329,7 @@ def _verify(folder: Path, models: list[str], output: Output, *, load_check: bool
         )
     if result.load_check and result.load_check.loaded:
         output.notice(str(result.load_check))
-    output.notice(f"{folder}: {len(result.same)} files, every byte as merged")
+    output.notice(f"{folder}: {count_noun(len(result.same), 'file')}, every byte as merged")
 
 
 def _list_presets(output: Output) -> None:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from console.command_names import CommandGroup
 from console.option_groups import command
 from console.output import Notices, TableOutput
 
@@ -12,7 +13,7 @@ from . import options
 if TYPE_CHECKING:
     from patientdx.fetching.model_cache import StoredModel
 
-app = typer.Typer(help="Get and find language models.", no_args_is_help=True)
+app = typer.Typer(cls=CommandGroup, help="Get and find language models.", no_args_is_help=True)
 
 Name = Annotated[
     str, typer.Argument(help="A file, a folder, a known name (smollm2) or OWNER/NAME of a hub.")

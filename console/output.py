@@ -6,7 +6,6 @@ Every command receives one of three objects, which are option groups (see `optio
 """
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,8 @@ from typing import Annotated, Any
 import typer
 
 from workflows.monitor import Progress, ignore_progress
+
+from .terminal import escaped_json, rendered, without_controls
 
 RESEARCH = "For research use; not a medical device."
 
@@ -35,7 +36,7 @@ class Notices:
     def notice(self, text: str) -> None:
         """Print a remark."""
         if not self.quiet:
-            typer.echo(text, err=True)
+            typer.echo(without_controls(text), err=True)
 
     def warning(self, text: str) -> None:
         """Print a warning."""
@@ -71,16 +72,23 @@ class Output(Notices):
         elif not self.quiet:
             self.lines(lines())
         elif ids is not None:
-            self.lines(ids())
+            self.ids(ids())
 
     def json(self, value: Any) -> None:
         """Print a value as JSON, whatever the options."""
-        typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
+        typer.echo(escaped_json(json.dumps(value, ensure_ascii=False, indent=1)))
 
     def lines(self, lines: Iterable[str]) -> None:
-        """Print lines of results, whatever the options."""
+        """Print lines of results for people, whatever the options; control characters are shown."""
         for line in lines:
-            typer.echo(line)
+            typer.echo(rendered(line))
+
+    def ids(self, ids: Iterable[str]) -> None:
+        """Print ids, whatever the options: on a terminal as `lines`, else exactly as they are."""
+        on_terminal = sys.stdout.isatty()
+        for patient_id in ids:
+            # Click would strip escape sequences from what goes into a pipe.
+            typer.echo(rendered(patient_id) if on_terminal else patient_id, color=True)
 
 
 @dataclass(frozen=True)
@@ -104,25 +112,6 @@ class TableOutput(Output):
 def _cell(value: object) -> str:
     """A value as a cell of TSV: empty for None, white space folded."""
     return "" if value is None else " ".join(str(value).split())
-
-
-def use_colour() -> bool:
-    """True where emphasis can be shown."""
-    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
-
-
-def bold(text: str) -> str:
-    """The text in bold on a terminal, unchanged elsewhere."""
-    return f"\033[1m{text}\033[0m" if use_colour() else text
-
-
-def highlight(text: str, spans: Sequence[tuple[int, int]]) -> str:
-    """A passage on one line with its matching words in bold."""
-    pieces, end_of_last = [], 0
-    for start, end in spans:
-        pieces += [text[end_of_last:start], bold(text[start:end])]
-        end_of_last = end
-    return " ".join("".join([*pieces, text[end_of_last:]]).split())
 
 
 def align_columns(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:

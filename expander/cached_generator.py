@@ -14,6 +14,7 @@ from patientdx.protocols import (
     ModelDescription,
     Prompt,
 )
+from patientdx.wording import count_noun
 
 from .reply_cache import ReplyCache, reply_key
 
@@ -189,4 +190,7 @@ def _check_reply_count(
     completions: Sequence[Completion | None], prompts: Sequence[str | Prompt]
 ) -> None:
     if len(completions) != len(prompts):
-        raise ModelError(f"the model returned {len(completions)} replies to {len(prompts)} prompts")
+        raise ModelError(
+            f"the model returned {count_noun(len(completions), 'reply', 'replies')} to "
+            f"{count_noun(len(prompts), 'prompt')}"
+        )

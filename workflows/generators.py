@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from expander import CachedGenerator, GenerationProgress, ReplyCache
 from patientdx.errors import ModelError
 from patientdx.models import ModelSettings, open_model
+from patientdx.wording import count_noun
 
 from .monitor import Monitor
 
@@ -46,7 +47,7 @@ def open_generator(
     """The model behind its reply cache; both are closed at the end."""
 
     def report_failure(error: ModelError, count: int) -> None:
-        monitor.warning(f"{count:,} prompts got no reply: {error.message}")
+        monitor.warning(f"{count_noun(count, 'prompt')} got no reply: {error.message}")
 
     with ExitStack() as stack:
         model = open_model(settings.model, settings.settings, warn=monitor.warning)

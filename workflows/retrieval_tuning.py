@@ -144,8 +144,8 @@ def _tuning_notes(
     choices = len(set(tuning.fold_choices))
     notes = {
         "chosen": ", ".join(f"{name} {value}" for name, value in tuning.settings.items()),
-        "of": f"{len(tuning.candidates):,} candidates, by {tuning.measure}; its own mean over the "
-        f"queries it was chosen by, {tuning.means[tuning.chosen]:.4f}, flatters it",
+        "of": f"{count_noun(len(tuning.candidates), 'candidate')}, by {tuning.measure}; its own "
+        f"mean over the queries it was chosen by, {tuning.means[tuning.chosen]:.4f}, flatters it",
         "tuned": "each query under what was chosen without its fold; "
         f"{tuning.folds.number} folds, seed {tuning.folds.seed}, "
         f"{count_noun(choices, 'choice')} in all",

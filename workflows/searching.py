@@ -8,7 +8,7 @@ from typing import Any
 
 from expander import SystemSettings
 from expander.systems.system import parse_system
-from indexer.explain import Passage, find_passages
+from indexer.passages import Passage, find_passages
 from patientdx.frames import Library, html_table, to_frame
 from patientdx.protocols import PatientIndex, Searcher
 from patientdx.records import Explanation, Filter, Hit, Query, Run

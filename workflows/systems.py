@@ -158,7 +158,7 @@ def index_notes(
     """What was searched and how BM25 was set, for notes below tables."""
     facts, bm25 = index.describe(), index.with_bm25(k1, b).bm25
     return {
-        "corpus": f"{index.size:,} patients, index {index.digest[:12]}",
+        "corpus": f"{count_noun(index.size, 'patient')}, index {index.digest[:12]}",
         "system": f"bm25: k1 {bm25.k1}, b {bm25.b}, stop words {facts['stop_words']}, "
         f"stemmer {facts['stemmer']}; identical ids dropped; RR over the whole ranking",
     }

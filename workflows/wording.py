@@ -1,6 +1,5 @@
 """Words of the messages that workflows and commands share."""
 
+from patientdx.wording import count_noun
 
-def count_noun(number: int, singular: str, plural: str | None = None) -> str:
-    """A number with its noun: `1 query`, `2 queries`."""
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+__all__ = ["count_noun"]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from patientdx.errors import InputError
+from patientdx.wording import count_noun
 
 from .database import Database
 from .metadata import FlowStep
@@ -87,7 +88,7 @@ def reject_time_zones(table: object, counts: Mapping[str, int]) -> None:
     """Raises InputError where times carry a zone: mixing them shifts events."""
     if counts.get(ZONED):
         raise InputError(
-            f"{table}: {counts[ZONED]:,} times carry a time zone",
+            f"{table}: {count_noun(counts[ZONED], 'time')} with a time zone",
             hint="MIMIC's times have none; write all tables in one local time without it",
         )
 

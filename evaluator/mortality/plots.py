@@ -13,6 +13,7 @@ from evaluator.statistics.calibration import calibration_curve
 from evaluator.statistics.decision_curves import decision_curve
 from evaluator.statistics.discrimination import precision_recall_curve, roc_curve
 from patientdx.errors import EvaluationError
+from patientdx.wording import count_noun
 
 from .evaluation import MortalityResults
 from .predictions import Prediction
@@ -47,8 +48,8 @@ def _draw_panels(results: MortalityResults, task: str) -> "Figure":
         _draw_panel(draw_curve, axes, results, task)
     outcomes = results.outcomes
     figure.suptitle(
-        f"{one_line(task)}: {len(outcomes):,} stays, {outcomes.deaths:,} deaths "
-        f"(prevalence {outcomes.prevalence:.3f})",
+        f"{one_line(task)}: {count_noun(len(outcomes), 'stay')}, "
+        f"{count_noun(outcomes.deaths, 'death')} (prevalence {outcomes.prevalence:.3f})",
         parse_math=False,
     )
     handles, labels = figure.axes[0].get_legend_handles_labels()

@@ -9,6 +9,7 @@ from evaluator.reporting.documents import Document, DocumentPart
 from evaluator.statistics.calibration import calibration_curve
 from evaluator.statistics.decision_curves import decision_curve
 from evaluator.statistics.intervals import Interval
+from patientdx.wording import count_noun
 
 from .contrasts import Contrast
 from .evaluation import MortalityResults
@@ -53,8 +54,9 @@ def _notes(results: MortalityResults, question: Question, meta: CohortMeta) -> d
     outcomes = results.outcomes
     notes = {
         "source": meta.source,
-        "n": f"{len(outcomes):,} stays of {len(set(outcomes.patients)):,} patients, "
-        f"{outcomes.deaths:,} deaths, prevalence {outcomes.prevalence:.4f}",
+        "n": f"{count_noun(len(outcomes), 'stay')} of "
+        f"{count_noun(len(set(outcomes.patients)), 'patient')}, "
+        f"{count_noun(outcomes.deaths, 'death')}, prevalence {outcomes.prevalence:.4f}",
         "question": f"{question.before}{{record}}{question.after.rstrip()} ({question.status})",
         "answers": f"yes: {', '.join(question.positive)}; no: {', '.join(question.negative)}; "
         f"at most {question.new_tokens} tokens, greedy",
@@ -75,7 +77,8 @@ def _method(results: MortalityResults) -> str:
     resampling = results.resampling
     return (
         f"[low, high]: {resampling.level * 100:g}% percentile bootstrap by patient (all stays of a "
-        f"patient are drawn together), {resampling.resamples:,} resamples, seed {resampling.seed}, "
+        f"patient are drawn together), {count_noun(resampling.resamples, 'resample')}, "
+        f"seed {resampling.seed}, "
         "the same resamples for all models, unless said otherwise. auroc-hard is the AUROC of hard "
         "yes/no answers, which equals balanced accuracy, (TPR + TNR) / 2: not comparable with an "
         "AUROC of probabilities. P(yes) = P(yes) / (P(yes) + P(no)), each summed over its surface "

@@ -10,6 +10,7 @@ from evaluator.reporting.documents import DocumentPart
 from evaluator.reporting.text_table import TextTable, one_line
 from evaluator.statistics.decision_curves import decision_curve
 from evaluator.statistics.intervals import Interval
+from patientdx.wording import count_noun
 
 from .contrasts import Contrast
 from .evaluation import MortalityResults
@@ -141,8 +142,9 @@ def _main_table(results: MortalityResults, metric: MortalityMetric) -> DocumentP
         rows.append(row)
     outcomes = results.outcomes
     counts = (
-        f"n = {len(outcomes):,} stays of {len(set(outcomes.patients)):,} patients,"
-        f" {outcomes.deaths:,} deaths: prevalence {outcomes.prevalence:.3f}."
+        f"n = {count_noun(len(outcomes), 'stay')} of "
+        f"{count_noun(len(set(outcomes.patients)), 'patient')},"
+        f" {count_noun(outcomes.deaths, 'death')}: prevalence {outcomes.prevalence:.3f}."
     )
     notes = (counts, metric.note, SOURCE if published else "")
     note = " ".join(text for text in notes if text)

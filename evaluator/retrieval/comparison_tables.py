@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from evaluator.statistics.significance import EXACT_PAIRS
 from patientdx.errors import EvaluationError
+from patientdx.wording import count_noun
 
 from .comparison import (
     Comparison,
@@ -55,7 +56,7 @@ def build_comparison_table(
         for comparison in comparisons
     ):
         raise EvaluationError(f"the comparisons are not of these systems with `{first}`")
-    counted = f"{table.rows[0].n:,} queries, the same for all systems"
+    counted = f"{count_noun(table.rows[0].n, 'query', 'queries')}, the same for all systems"
     return _with_comparisons(table, comparisons, counted, reconstructed)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from evaluator.statistics.intervals import Interval, bootstrap_interval
 from patientdx.errors import EvaluationError
+from patientdx.wording import count_noun
 
 from .comparison import Comparison
 from .evaluation import Evaluation
@@ -95,7 +96,7 @@ def build_table(
     ]
     method = (
         f"[low, high]: {level * 100:g}% interval of the mean over n queries, percentile bootstrap,"
-        f" {resamples:,} resamples, seed {seed}."
+        f" {count_noun(resamples, 'resample')}, seed {seed}."
     )
     return Table(measures.pop(), tuple(rows), dict(notes), method)
 

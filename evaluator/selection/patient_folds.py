@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from patientdx.errors import EvaluationError
+from patientdx.wording import count_noun
 
 from .instances import Indices, Instances
 
@@ -31,7 +32,7 @@ class PatientFolds:
         """
         if self.number < 2 or instances.patient_count < self.number:
             raise EvaluationError(
-                f"{instances.patient_count} {instances.unit} make no {self.number} folds",
+                f"{self.number} folds of {instances.patient_count} {instances.unit} cannot be made",
                 hint="there are two folds or more, and none of them is empty",
             )
         names, patient_of = np.unique(instances.patients, return_inverse=True)
@@ -69,7 +70,7 @@ def _check_outcomes(instances: Instances, folds: Sequence[Indices]) -> None:
         if not all(np.any(labels[fold] == label) for fold in folds):
             count = np.unique(instances.patients[labels == label]).size
             raise EvaluationError(
-                f"{count} patients {who} make no {len(folds)} folds: the metric would be "
-                "undefined on one of them",
+                f"{count_noun(count, 'patient')} {who} for {len(folds)} folds: the metric "
+                "would be undefined on one of them",
                 hint="use fewer folds or more patients",
             )

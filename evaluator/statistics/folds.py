@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from patientdx.errors import EvaluationError
+from patientdx.wording import count_noun
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Folds:
         members = _grouped(query_ids, self.groups)
         if self.number < 2 or len(members) < self.number:
             raise EvaluationError(
-                f"{len(members)} queries or groups of them make no {self.number} folds",
+                f"{count_noun(len(members), 'query or group', 'queries or groups')} for "
+                f"{self.number} folds",
                 hint="there are two folds or more, and a group or more in each",
             )
         order = np.random.default_rng(self.seed).permutation(len(members))

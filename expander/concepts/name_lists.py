@@ -6,6 +6,7 @@ from itertools import chain
 
 from patientdx.errors import InputError
 from patientdx.storage.text_files import Source, source_name
+from patientdx.wording import count_noun
 
 from .concept import Concept, ConceptName, clean_name, distinct_names, parse_scope
 
@@ -59,7 +60,7 @@ def _read_names_by_id(
     names_by_id: dict[str, list[ConceptName]] = {}
     for line, row in rows:
         if len(row) != len(header):
-            problem = f"{len(row)} columns instead of {len(header)}"
+            problem = f"{count_noun(len(row), 'column')} instead of {len(header)}"
             raise InputError.at(source_name(source), line, problem, hint=_HINT)
         kind = row[type_column].strip().upper().partition("-")[0]
         name = ConceptName(clean_name(row[name_column]), parse_scope(kind, "EXACT"))

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from patientdx.errors import InputError
 from patientdx.records import Hit, Run
+from patientdx.wording import count_noun
 
 from .ranking import rank_hits
 
@@ -45,7 +46,9 @@ def run_weights(runs: Sequence[Run], weights: Sequence[float] | None) -> Sequenc
     if weights is None:
         return [1.0] * len(runs)
     if len(weights) != len(runs):
-        raise InputError(f"{len(weights)} weights for {len(runs)} systems")
+        raise InputError(
+            f"{count_noun(len(weights), 'weight')} for {count_noun(len(runs), 'system')}"
+        )
     return weights
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from expander.strategies.registry import STRATEGIES
 from patientdx.errors import UsageError
+from patientdx.wording import count_noun
 
 from .phrase_settings import PhraseSettings
 from .system import PHRASES, System, parse_system
@@ -86,7 +87,7 @@ def _with_weights(system: System, weights: str) -> System:
     numbers = [_parse_number("weights", part) for part in weights.split(":")]
     if len(numbers) != len(system.parts):
         raise UsageError(
-            f"{len(numbers)} weights for the {len(system.parts)} parts of `{system}`",
+            f"{count_noun(len(numbers), 'weight')} for the {len(system.parts)} parts of `{system}`",
             hint="weights are those of the parts of a fusion, in order: 1:0.5",
         )
     pairs = zip(numbers, system.parts, strict=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from patientdx.errors import InputError
 from patientdx.records import Query
 from patientdx.storage.text_files import Source, TextInput, is_folder
+from patientdx.wording import count_noun
 
 from .fields import RowProblemError, read_id, read_text
 from .folders import queries_file
@@ -59,7 +60,7 @@ def _from_tabs(source: TextInput) -> Iterator[tuple[int, Query]]:
         if is_header:
             continue
         if len(cells) != 2:
-            problem = f"{len(cells)} columns where a query has 2"
+            problem = f"{count_noun(len(cells), 'column')} where a query has 2"
             raise InputError.at(source.name, source.line, problem, hint=_HINT)
         row = {"id": cells[0], "text": cells[1]}
         try:

@@ -14,6 +14,7 @@ from typing import Any
 
 from patientdx.errors import InputError
 from patientdx.storage.text_files import TextInput
+from patientdx.wording import count_noun
 
 Row = dict[str, Any]
 
@@ -121,7 +122,9 @@ class Rows:
         if len(cells) == len(columns):
             yield start, dict(zip(columns, cells, strict=True))
         else:
-            self.reject(start, f"{len(cells)} fields where the header names {len(columns)}")
+            self.reject(
+                start, f"{count_noun(len(cells), 'field')} where the header names {len(columns)}"
+            )
 
 
 def _header(name: str, line: int, columns: list[str]) -> list[str]:

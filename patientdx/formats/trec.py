@@ -11,6 +11,7 @@ from patientdx.errors import InputError
 from patientdx.records import Hit, Qrels, Run, ranked
 from patientdx.storage.atomic import atomic_writer
 from patientdx.storage.text_files import Source, TextInput, non_blank_lines, open_lines, source_name
+from patientdx.wording import count_noun
 
 _GRADE = re.compile(r"[+-]?[0-9]{1,9}")
 _JUDGEMENT = "a line is: query-id document-id grade (BEIR), or query-id 0 document-id grade (TREC)"
@@ -62,7 +63,7 @@ def _judgement(cells: list[str], width: int, name: str, line: int) -> tuple[str,
     problem = None
     if len(cells) not in ({width} if width else {3, 4}):
         expected = str(width) if width else "4 (TREC) or 3 (BEIR)"
-        problem = f"{len(cells)} columns instead of {expected}"
+        problem = f"{count_noun(len(cells), 'column')} instead of {expected}"
     elif not query_id or not doc_id:
         problem = "an empty id"
     elif not _GRADE.fullmatch(grade):
@@ -121,7 +122,7 @@ def _trec_scores(source: TextInput) -> dict[str, dict[str, float]]:
         if not cells:
             continue
         if len(cells) != 6:
-            problem = f"{len(cells)} columns instead of 6"
+            problem = f"{count_noun(len(cells), 'column')} instead of 6"
             raise InputError.at(source.name, source.line, problem, hint=_RANKED)
         query_id, _, doc_id, _, score, _ = cells
         scores = scored.setdefault(query_id, {})

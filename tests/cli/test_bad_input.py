@@ -129,7 +129,7 @@ def test_bad_rows_can_be_skipped_and_are_counted(
     outcome = changed("add", bad, place, "--skip-bad")
     assert outcome.code == 0
     first, second, third, *_ = outcome.err.splitlines()
-    assert first == "left out 1 rows that cannot be used:"
+    assert first == "left out 1 row that cannot be used:"
     assert second.startswith(f"  {bad}:{line}: {message}")
     assert third == f"2 patients in {place / 'index'}"
     assert SECRET not in outcome.err

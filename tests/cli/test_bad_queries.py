@@ -23,7 +23,7 @@ BAD_QUERIES: list[tuple[bytes, str]] = [
     (QUERY + b'{"_id": "q-2", "text": ""}\n', ":2: the text in `text` is empty"),
     (QUERY + b"[7]\n", ":2: this is no JSON object"),
     (b"q-1\tZaphodine\tfever\n", ":1: 3 columns where a query has 2"),
-    (b"Zaphodine fever\n", ":1: 1 columns where a query has 2"),
+    (b"Zaphodine fever\n", ":1: 1 column where a query has 2"),
     (b"q-1\t \n", ":1: the text in `text` is empty"),
     (b"\0\0\0\0", ":1: this is binary data, not text"),
     ("q-1\tZaphodine caf\u00e9\n".encode("latin-1"), ":1: this is not UTF-8 text"),

@@ -208,3 +208,27 @@ def test_version_prints_the_name_and_the_version() -> None:
     outcome = run_successfully("--version")
     assert (outcome.out, outcome.err) == (f"patientdx {__version__}\n", "")
     assert "--version" in run_successfully("--help").out
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (("eval",), "`evaluate-ir` or `evaluate-mortality`"),
+        (("evaluate",), "`evaluate-ir` or `evaluate-mortality`"),
+        (("tune",), "`tune-ir` or `tune-merge`"),
+        (("ir",), "`evaluate-ir` or `tune-ir`"),
+        (("serch",), "`search`"),
+        (("index", "bild"), "`build`"),
+        (("cohort", "mimic"), "`mimic-iv` or `mimic-iii`"),
+    ],
+)
+def test_a_command_that_is_nearly_one(typed: tuple[str, ...], meant: str) -> None:
+    outcome = patientdx(*typed)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert f"No such command `{typed[-1]}`. Did you mean {meant}?" in outcome.err
+
+
+def test_a_command_that_is_not_even_nearly_one() -> None:
+    outcome = patientdx("zzzz")
+    assert outcome.code == 2
+    assert "Did you mean" not in outcome.err

@@ -197,7 +197,7 @@ def test_verify_finds_what_was_changed(place: Path) -> None:
         f"out/{name}: not as it was merged"
         for name in ("config.json", "extra.safetensors", "model.safetensors")
     ]
-    assert "3 files are not what the recipe gives" in outcome.err
+    assert "not what the recipe gives: 3 files" in outcome.err
     assert run("merge", "--verify", "out", "--json").err.count("hint:") == 1
     assert [path.name for path in place.iterdir() if path.name.startswith(".")] == []
 

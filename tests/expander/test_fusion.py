@@ -127,7 +127,7 @@ def test_garbage_collection_is_enabled_afterwards() -> None:
         (lambda: RRF(weights=(1.0, math.nan)), "weight"),
         (lambda: ScoreFusion(weights=(-1.0,)), "weight"),
         (lambda: ScoreFusion("sum"), "unknown norm"),  # type: ignore[arg-type]
-        (lambda: RRF(weights=(1.0,)).fuse([{}, {}]), "1 weights for 2 systems"),
+        (lambda: RRF(weights=(1.0,)).fuse([{}, {}]), "1 weight for 2 systems"),
         (lambda: RRF().fuse([]), "no runs to fuse"),
         (lambda: make_fusion("borde"), "unknown fusion `borde`"),
     ],

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.analysis import AnalysisSettings, Analyzer
-from indexer.explain import Passage, find_passages
 from indexer.index import Index
+from indexer.passages import Passage, find_passages
 from indexer.writer import build_index
 from patientdx.errors import NotFoundError
 from patientdx.records import Patient, Query, TermShare

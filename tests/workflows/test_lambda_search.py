@@ -252,7 +252,7 @@ def test_what_a_strategy_cannot_search_is_refused_before_models_are_read(
     ):
         with pytest.raises(UsageError):
             tune_merge(sets, source, search, settings=settings)
-    with pytest.raises(EvaluationError, match="6 texts make no 7 folds"):
+    with pytest.raises(EvaluationError, match="7 folds of 6 texts cannot be made"):
         tune_merge(two, source, replace(QUICK, folds=7), settings=settings)
     with pytest.raises(UsageError, match="perplexity"):
         TextSource.read(texts, "auroc")

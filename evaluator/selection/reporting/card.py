@@ -6,6 +6,7 @@ from typing import Any
 from evaluator.selection.candidates import Candidate
 from evaluator.selection.nested_selection import Selection
 from evaluator.selection.privacy import PrivateChoice
+from patientdx.wording import count_noun
 
 from .report import selection_data
 
@@ -45,9 +46,10 @@ def _sentence(record: dict[str, Any]) -> str:
     chosen = str(Candidate.from_values(record["chosen"]))
     if "epsilon" in record:
         return (
-            f"λ = {chosen}, drawn by the {record['chosen_by']} with ε = {record['epsilon']}: among "
-            f"{len(record['candidates'])} candidates, with probability proportional to "
-            f"exp(ε u / 2S), u being {record['metric']} and S {record['sensitivity']}. "
+            f"λ = {chosen}, drawn by the {record['chosen_by']} with ε = {record['epsilon']}: "
+            f"among {count_noun(len(record['candidates']), 'candidate')}, with probability "
+            f"proportional to exp(ε u / 2S), u being {record['metric']} and S "
+            f"{record['sensitivity']}. "
             f"Here {record['neighbours']}. Each further published choice on the same patients "
             "adds its own ε."
         )

@@ -12,6 +12,7 @@ from evaluator.selection.evidence.verdict import choice_warning, input_contrasts
 from evaluator.selection.nested_selection import Selection
 from evaluator.selection.privacy import bits_leaked
 from patientdx.errors import EvaluationError
+from patientdx.wording import count_noun
 
 from .estimate_format import estimate_data, format_estimate
 from .power_tables import power_data, power_part
@@ -55,8 +56,8 @@ def build_selection_report(
     resampling = first.resampling
     method = (
         f"[low, high]: {resampling.level * 100:g}% percentile bootstrap by {first.unit}, "
-        f"{resampling.resamples:,} resamples, seed {resampling.seed}; choices are taken as given. "
-        f"{len(first.folds)} folds by {first.unit}"
+        f"{count_noun(resampling.resamples, 'resample')}, seed {resampling.seed}; choices are "
+        f"taken as given. {len(first.folds)} folds by {first.unit}"
         f"{'' if first.deaths is None else ' and outcome'}, seed {first.seed}."
     )
     data = {"pairs": {pair: selection_data(known) for pair, known in selections.items()}}

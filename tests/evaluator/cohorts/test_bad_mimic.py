@@ -103,7 +103,9 @@ def test_times_with_a_zone(tmp_path: Path, table: str, zone: str) -> None:
     zoned = [(*row[:place], f"{row[place]}{zone}", *row[place + 1 :]) for row in rows]
     # rows of text are not looked at
     written = sum(str(row[place])[:1].isdigit() and row[-2] != "" for row in rows)
-    assert f"{written} times carry a time zone" in build_error(tmp_path, {table: (head, zoned)})
+    assert f"{written} time{'s' * (written > 1)} with a time zone" in build_error(
+        tmp_path, {table: (head, zoned)}
+    )
 
 
 def test_one_outcome_only_is_noted(tmp_path: Path) -> None:

@@ -226,7 +226,7 @@ def test_what_cannot_be_tuned_is_an_error(
 
 def test_too_few_queries_are_reported_before_anything_is_searched() -> None:
     factory = Factory()
-    with pytest.raises(EvaluationError, match="make no 5 folds"):
+    with pytest.raises(EvaluationError, match="for 5 folds"):
         tune_searcher(factory, CANDIDATES, QUERIES, {"q01": {"d1": 1}}, "AP")
     assert factory.made == []
 

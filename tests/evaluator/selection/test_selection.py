@@ -226,10 +226,10 @@ def test_a_patient_with_a_death_counts_among_those_who_died() -> None:
 @pytest.mark.parametrize(
     ("patients", "labels", "message"),
     [
-        ("a", [1], "1 patients make no 2 folds"),
-        ("abcd", [1, 0, 0, 0], "1 patients who died make no 2 folds"),
-        ("abcd", [1, 1, 1, 0], "1 patients who survived make no 2 folds"),
-        ("aabc", [1, 1, 0, 0], "1 patients who died make no 2 folds"),
+        ("a", [1], "2 folds of 1 patients cannot be made"),
+        ("abcd", [1, 0, 0, 0], "1 patient who died for 2 folds"),
+        ("abcd", [1, 1, 1, 0], "1 patient who survived for 2 folds"),
+        ("aabc", [1, 1, 0, 0], "1 patient who died for 2 folds"),
     ],
 )
 def test_folds_that_cannot_be_are_refused_before_anything_is_paid(

@@ -69,7 +69,7 @@ def test_the_seed_decides() -> None:
     ],
 )
 def test_too_few_are_not_dealt(ids: list[str], folds: Folds) -> None:
-    with pytest.raises(EvaluationError, match=f"make no {folds.number} folds"):
+    with pytest.raises(EvaluationError, match=f"for {folds.number} folds"):
         folds.assign(ids)
 
 

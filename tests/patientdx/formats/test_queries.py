@@ -46,7 +46,7 @@ def test_forms_of_queries(tmp_path: Path, content: str, monkeypatch: pytest.Monk
         ('{"text": "x"}', ":1: field `_id` is missing"),
         ('{"_id": "1", "text": ""}', ":1: the text in `text` is empty"),
         ('{"_id": "1", "text": "x"}\n{', ":2: malformed JSON"),
-        ("1\tx\n2\n", ":2: 1 columns where a query has 2"),
+        ("1\tx\n2\n", ":2: 1 column where a query has 2"),
         ("q\td\t1\n", ":1: 3 columns where a query has 2"),
         ("1\t \n", ":1: the text in `text` is empty"),
     ],
