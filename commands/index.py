@@ -34,14 +34,23 @@ Source = Annotated[
 class CorpusOptions:
     """How the rows of a corpus become patients."""
 
-    id_field: Annotated[str | None, typer.Option("--id-field", help="Column or key of the id.")] = (
-        None
-    )
+    id_field: Annotated[
+        str | None, typer.Option("--id-field", help="Column or key of the note's id.")
+    ] = None
+    patient_field: Annotated[
+        str | None,
+        typer.Option("--patient-field", help="Column of the patient's id, if one has many notes."),
+    ] = None
     text_field: Annotated[
         str | None, typer.Option("--text-field", help="Column or key of the note.")
     ] = None
     title_field: Annotated[
         str | None, typer.Option("--title-field", help="Column or key of a title.")
+    ] = None
+    age_field: Annotated[str | None, typer.Option("--age-field", help="Column of the age.")] = None
+    sex_field: Annotated[str | None, typer.Option("--sex-field", help="Column of the sex.")] = None
+    date_field: Annotated[
+        str | None, typer.Option("--date-field", help="Column of the note's date.")
     ] = None
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out rows that cannot be used, and count them.")
@@ -51,7 +60,7 @@ class CorpusOptions:
         """The corpus at a path, read by these options."""
         from workflows.indexing import CorpusSource
 
-        return CorpusSource(path, self.id_field, self.text_field, self.title_field, self.skip_bad)
+        return CorpusSource(path, **vars(self))
 
 
 @app.command()

@@ -27,6 +27,10 @@ class CorpusSource:
     id_field: str | None = None
     text_field: str | None = None
     title_field: str | None = None
+    patient_field: str | None = None
+    age_field: str | None = None
+    sex_field: str | None = None
+    date_field: str | None = None
     skip_bad: bool = False
 
 
@@ -82,6 +86,10 @@ def _read_patients(source: CorpusSource, skipped: SkippedRows) -> Iterator[Patie
         id_field=source.id_field,
         text_field=source.text_field,
         title_field=source.title_field,
+        patient_field=source.patient_field,
+        age_field=source.age_field,
+        sex_field=source.sex_field,
+        date_field=source.date_field,
         skip_bad=skipped if source.skip_bad else None,
     )
     # The first patient is read before an index is touched: most wrong files fail by then.

@@ -1,77 +1,19 @@
-"""A patient's age and sex, from fields or from the text of the note.
+"""A patient's age and sex from the text of the note.
 
 Precision comes before recall: what the text does not state clearly of the patient is None. Only the
 first 1,000 characters of a note are searched, where case reports introduce their patient.
 """
 
-import math
 import re
 from itertools import islice
-from typing import Any
 
 from patientdx.records import Sex
+
+from .values import YEARS_IN, possible_age
 
 _HEAD = 1_000  # characters
 _PRONOUN_HEAD = 600  # characters
 _SHORT_HEAD = 400  # characters; rarer forms of an age stand early or not at all
-_OLDEST = 120.0  # years
-_YEARS_IN = {"y": 1.0, "m": 1 / 12, "w": 7 / 365.25, "d": 1 / 365.25, "h": 1 / 8766}
-_SEXES: dict[str, Sex] = {
-    **dict.fromkeys(("f", "female", "woman", "girl", "w"), "F"),
-    **dict.fromkeys(("m", "male", "man", "boy"), "M"),
-}
-
-# --- fields -------------------------------------------------------------------------------------
-
-_NUMBER = re.compile(r"\s*\d+(?:\.\d+)?\s*")
-_PAIR = re.compile(
-    r"[\s\[(,]*(\d+(?:\.\d+)?)[\s,'\"]*(year|yr|month|mo|week|wk|day|hour|y)"
-    r"(?:s|rs)?['\"]?(?:\s+old)?[\s\])]*",
-    re.IGNORECASE,
-)
-
-
-def age_from_field(value: Any) -> float | None:
-    """The age in years in a field, or None.
-
-    Understands plain numbers (years), texts such as "60", "3 months", and PMC-Patients' pairs
-    `[[1.0, 'year'], [3.0, 'month']]`, as a list or as the text of one, which add up.
-    """
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int | float):
-        return _possible(float(value)) if abs(value) <= _OLDEST else None
-    if isinstance(value, list):
-        value = str(value[:8])
-    if not isinstance(value, str) or len(value) > 200:
-        return None
-    if _NUMBER.fullmatch(value):
-        return _possible(float(value))
-    return _sum_of_pairs(value)
-
-
-def _sum_of_pairs(value: str) -> float | None:
-    total, end = 0.0, 0
-    while end < len(value):
-        pair = _PAIR.match(value, end)
-        if pair is None:
-            return None
-        total += float(pair[1]) * _YEARS_IN[pair[2][0].lower()]
-        end = pair.end()
-    return _possible(total) if end else None
-
-
-def _possible(years: float) -> float | None:
-    return years if math.isfinite(years) and 0 <= years <= _OLDEST else None
-
-
-def sex_from_field(value: Any) -> Sex | None:
-    """The sex in a field: F or M, female or male, woman or man, girl or boy; else None."""
-    return _SEXES.get(value.strip().lower()) if isinstance(value, str) else None
-
-
-# --- the text of the note -----------------------------------------------------------------------
-
 _ONES = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 _TEENS = [
     "ten",
@@ -227,8 +169,8 @@ def _years(parts: dict[str, str | None]) -> float | None:
         value = parts.get(number)
         if value:
             half = 0.5 if number == "n" and parts.get("half") else 0.0
-            years += (_number(value) + half) * _YEARS_IN[(parts.get(unit) or "y")[0]]
-    return _possible(years)
+            years += (_number(value) + half) * YEARS_IN[(parts.get(unit) or "y")[0]]
+    return possible_age(years)
 
 
 def _number(text: str) -> float:
@@ -247,7 +189,7 @@ def _sex_beside(head: str, start: int, end: int) -> Sex | None:
         return "F" if before[1] else "M"
     letter = _LETTER.match(head, end)
     if letter:
-        return _SEXES[letter[1]]
+        return "F" if letter[1] == "f" else "M"
     stop = _SENTENCE_END.search(head, end, end + 90)
     after = _NOUN.search(head, end, stop.start() if stop else end + 90)
     if after is None or after[3] or _NO_PERSON.match(head, after.end()):

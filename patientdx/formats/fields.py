@@ -1,24 +1,22 @@
-"""The fields of a row that hold id, note and title, and the conversion of a row to a patient."""
+"""The conversion of a row to a patient, by the columns that hold what."""
 
 import math
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from patientdx.errors import InputError
 from patientdx.records import Patient, Sex
 
-from .demographics import age_from_field, demographics_from_text, sex_from_field
+from .columns import Columns, ColumnsError, NamedColumns, columns_of_row, resolve_columns
+from .demographics import demographics_from_text
 from .rows import Row
+from .values import age_from_field, date_from_field, sex_from_field
 
-_ID_GUESSES = ("_id", "id", "patient_uid", "patient_id", "doc_id")
-_TEXT_GUESSES = ("text", "patient", "note", "contents")
-_AGE_FIELDS = ("age", "age_years", "Age")
-_SEX_FIELDS = ("sex", "gender", "Sex", "Gender")
 _NAME = re.compile(r"[^\W\d][\w.-]{0,39}")
 _RELATIONS = frozenset({"relevant_articles", "similar_patients"})
-
+_MOST_SHAPES = 1_000
 
 _Value = TypeVar("_Value")
 
@@ -27,75 +25,90 @@ class RowProblemError(ValueError):
     """A defect of one row, described without quoting the note."""
 
 
-@dataclass(frozen=True)
-class NamedFields:
-    """Field names set by the user; None for those to guess."""
-
-    id: str | None = None
-    text: str | None = None
-    title: str | None = None
-
-    def resolve(self, name: str, line: int, columns: Iterable[str]) -> "Fields":
-        """The fields of a source by its first row. Raises InputError, which lists the columns."""
-        available = list(columns)
-        named = [field for field in (self.id, self.text, self.title) if field is not None]
-        missing = [field for field in named if field not in available]
-        id_field = self.id or _first_available(_ID_GUESSES, available)
-        text_field = self.text or _first_available(_TEXT_GUESSES, available)
-        if missing or id_field is None or text_field is None:
-            what = "the id" if id_field is None else "the note"
-            problem = f"no field `{missing[0]}`" if missing else f"which field is {what}?"
-            hint = f"name it with --id-field and --text-field; {_list_columns(available)}"
-            raise InputError.at(name, line, problem, hint=hint)
-        # PMC-Patients: the title is that of the article, which a search must not see.
-        is_pmc = "patient_uid" in available and "PMID" in available
-        title = self.title or ("title" if "title" in available and not is_pmc else None)
-        return Fields(id_field, text_field, title, as_text=is_pmc)
-
-
-@dataclass(frozen=True)
+@dataclass
 class Fields:
-    """The fields of one source; `as_text` makes all its metadata strings."""
+    """Turns the rows of a source into patients.
 
-    id: str
-    text: str
-    title: str | None
-    as_text: bool
+    `columns` are those of the first row; a `sparse` source may have others in later rows.
+    """
+
+    columns: Columns
+    user: NamedColumns
+    sparse: bool
+    _shapes: dict[tuple[str, ...], Columns] = field(default_factory=dict, repr=False)
 
     def patient(self, row: Row) -> Patient:
         """The patient of a row. Raises RowProblemError."""
-        patient_id = read_id(row, self.id)
-        text = read_text(row, self.text)
-        title = row.get(self.title) if self.title else None
-        used = {self.id, self.text, self.title}
-        age, age_field = _first_understood(row, _AGE_FIELDS, age_from_field)
+        columns = self._columns_of(row)
+        note_id = read_id(row, columns.id)
+        title = row.get(columns.title) if columns.title else None
+        title = replace_surrogates(title) if isinstance(title, str) and title.strip() else ""
+        text = read_text(row, columns.text, may_be_empty=bool(title))
+        age, age_column = _understood(row, [columns.age], age_from_field)
         sex: Sex | None
-        sex, sex_field = _first_understood(row, _SEX_FIELDS, sex_from_field)
-        metadata = self._metadata(row, used | {age_field, sex_field})
+        sex, sex_column = _understood(row, [columns.sex], sex_from_field)
+        date, _ = _understood(row, columns.dates, date_from_field)
+        used = {columns.id, columns.text, columns.patient, columns.title, age_column, sex_column}
+        metadata = _metadata(row, used, as_text=columns.is_pmc)
         derived: tuple[str, ...] = ()
         if age is None or sex is None:
             age, sex, derived = _complete_from_text(age, sex, text)
-        title = replace_surrogates(title) if isinstance(title, str) else ""
-        return Patient(patient_id, text, title, age, sex, metadata, derived)
+        patient_id, own_id = note_id, ""
+        if columns.patient is not None:
+            patient_id, own_id = read_id(row, columns.patient), note_id
+        return Patient(
+            patient_id, text, title, age, sex, metadata, derived, note_id=own_id, date=date or ""
+        )
 
-    def _metadata(self, row: Row, used: set[str | None]) -> dict[str, str | int | float | bool]:
-        return {
-            replace_surrogates(name): replace_surrogates(str(value))
-            if self.as_text or isinstance(value, str)
-            else value
-            for name, value in row.items()
-            if name not in used and name not in _RELATIONS and _is_metadata(value)
-        }
+    def _columns_of(self, row: Row) -> Columns:
+        if not self.sparse:
+            return self.columns
+        shape = tuple(row)
+        columns = self._shapes.get(shape)
+        if columns is None:
+            try:
+                columns = columns_of_row(self.columns, shape, self.user)
+            except ColumnsError as error:
+                raise RowProblemError(str(error)) from error
+            if len(self._shapes) < _MOST_SHAPES:
+                self._shapes[shape] = columns
+        return columns
 
 
-def _first_understood(
-    row: Row, fields: Iterable[str], read: Callable[[Any], _Value | None]
+def resolve_fields(
+    user: NamedColumns, name: str, line: int, available: Sequence[str], *, sparse: bool
+) -> Fields:
+    """The fields of a source by its first row. Raises InputError, which lists the columns."""
+    try:
+        columns = resolve_columns(available, user, sparse=sparse)
+    except ColumnsError as error:
+        hint = error.hint or "name it with --id-field and --text-field"
+        if not error.hint:
+            hint = f"{hint}; {_list_columns(list(available))}"
+        raise InputError.at(name, line, str(error), hint=hint) from error
+    return Fields(columns, user, sparse)
+
+
+def _metadata(
+    row: Row, used: set[str | None], *, as_text: bool
+) -> dict[str, str | int | float | bool]:
+    return {
+        replace_surrogates(name): replace_surrogates(str(value))
+        if as_text or isinstance(value, str)
+        else value
+        for name, value in row.items()
+        if name not in used and name not in _RELATIONS and _is_metadata(value)
+    }
+
+
+def _understood(
+    row: Row, columns: Iterable[str | None], read: Callable[[Any], _Value | None]
 ) -> tuple[_Value | None, str | None]:
-    """The value of the first field that `read` understands, and the name of that field."""
-    for field in fields:
-        value = read(row[field]) if field in row else None
+    """The value of the first column that `read` understands, and the name of that column."""
+    for column in columns:
+        value = read(row[column]) if column is not None and column in row else None
         if value is not None:
-            return value, field
+            return value, column
     return None, None
 
 
@@ -150,14 +163,14 @@ def read_id(row: Row, field: str) -> str:
     return identifier
 
 
-def read_text(row: Row, field: str) -> str:
+def read_text(row: Row, field: str, *, may_be_empty: bool = False) -> str:
     """The text of a row. Raises RowProblemError."""
     value = row.get(field)
     if value is None:
         raise RowProblemError(f"field `{field}` is missing")
     if not isinstance(value, str):
         raise RowProblemError(f"field `{field}` is no text")
-    if not value.strip():
+    if not value.strip() and not may_be_empty:
         raise RowProblemError(f"the text in `{field}` is empty")
     return replace_surrogates(value)
 
@@ -169,7 +182,3 @@ def replace_surrogates(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-8", "replace").decode("utf-8")
     return text
-
-
-def _first_available(guesses: Iterable[str], available: list[str]) -> str | None:
-    return next((guess for guess in guesses if guess in available), None)

@@ -10,27 +10,36 @@ from patientdx.errors import InputError
 from patientdx.records import Patient
 from patientdx.storage.text_files import Source, TextInput, is_folder
 
-from .fields import Fields, NamedFields, RowProblemError
+from .columns import NamedColumns
+from .fields import Fields, RowProblemError, resolve_fields
 from .folders import corpus_file
 from .rows import Row, Rows, SkippedRows
 
 
-def read_patients(
+def read_patients(  # noqa: PLR0913 (one keyword a column, as in the command line)
     source: Source,
     *,
     id_field: str | None = None,
     text_field: str | None = None,
     title_field: str | None = None,
+    patient_field: str | None = None,
+    age_field: str | None = None,
+    sex_field: str | None = None,
+    date_field: str | None = None,
     skip_bad: SkippedRows | None = None,
 ) -> Iterator[Patient]:
-    """The patients of a file, of "-" (standard input) or of a BEIR or ReCDS folder, in order.
+    """The notes of a file, of "-" (standard input) or of a BEIR or ReCDS folder, in order.
 
-    The names of fields are guessed unless set. Age (a number of years, or PMC-Patients' pairs) and
-    sex come from fields `age` and `sex` or `gender`, else from the text of the note. A row that is
-    malformed, lacks its id or text, or repeats an id raises InputError; with `skip_bad` it is
-    counted there and skipped. Defects of the file as a whole always raise InputError.
+    Columns that are not set are recognised by their names, whatever their case and separators; of
+    several that could be meant none is taken. `patient_field` tells patients apart that have
+    several notes, each with its own id in `id_field`. Age and sex come from their fields, else
+    from the text of the note. A row that is malformed, lacks its id or text, or repeats an id
+    raises InputError; with `skip_bad` it is counted there and skipped. Defects of the file as a
+    whole always raise InputError.
     """
-    named = NamedFields(id_field, text_field, title_field)
+    named = NamedColumns(
+        id_field, text_field, title_field, patient_field, age_field, sex_field, date_field
+    )
     with TextInput(corpus_file(source) if is_folder(source) else source) as opened:
         rows = Rows(opened, skip_bad, "mend that row, or leave bad rows out with --skip-bad")
         yield from _PatientReader(rows, named, skips=skip_bad is not None).patients()
@@ -41,7 +50,7 @@ class _PatientReader:
     """One pass over the rows of a source; `skips` says that bad rows are skipped."""
 
     rows: Rows
-    named: NamedFields
+    named: NamedColumns
     skips: bool
 
     def patients(self) -> Iterator[Patient]:
@@ -56,19 +65,20 @@ class _PatientReader:
             except RowProblemError as problem:
                 self.rows.reject(line, str(problem))
                 continue
-            first = lines.setdefault(patient.patient_id, line)
+            first = lines.setdefault(patient.document_id, line)
             if first == line:
                 yield patient
             else:
                 self.rows.reject(
-                    line, f"id `{patient.patient_id}` appeared on line {first} already"
+                    line, f"id `{patient.document_id}` appeared on line {first} already"
                 )
 
     def _fields(self, line: int, row: Row) -> Fields | None:
         """The fields by the first row that has them; a CSV header must have them."""
         line = self.rows.header_line or line
         try:
-            return self.named.resolve(self.rows.name, line, row)
+            sparse = self.rows.columns is None
+            return resolve_fields(self.named, self.rows.name, line, list(row), sparse=sparse)
         except InputError as error:
             if self.rows.columns is not None or not self.skips:
                 raise

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from paths import SHARED
 
-from patientdx.formats.demographics import age_from_field, demographics_from_text, sex_from_field
+from patientdx.formats.demographics import demographics_from_text
+from patientdx.formats.values import age_from_field, sex_from_field
 
 SAMPLE = SHARED / "pmc_patients_sample/PMC-Patients-sample.csv"
 

@@ -152,8 +152,8 @@ def test_only_what_is_missing_is_read_from_the_note(make: Make) -> None:
 
 
 @pytest.mark.parametrize("id_name", ["_id", "id", "patient_uid", "patient_id", "doc_id"])
-@pytest.mark.parametrize("text_name", ["text", "patient", "note", "contents"])
-def test_fields_are_guessed(make: Make, id_name: str, text_name: str) -> None:
+@pytest.mark.parametrize("text_name", ["text", "note", "contents", "NOTE_TEXT"])
+def test_fields_are_recognised(make: Make, id_name: str, text_name: str) -> None:
     rows = as_csv([id_name, "z", text_name], ["1", "y", NOTE])
     (patient,) = read_patients(make("plain.csv", rows))
     assert (patient.patient_id, patient.text, patient.metadata) == ("1", NOTE, {"z": "y"})
