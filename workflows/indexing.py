@@ -10,7 +10,7 @@ from indexer.bm25 import BM25Settings
 from indexer.index import Index
 from indexer.writer import add_patients, build_index
 from patientdx.errors import InputError
-from patientdx.formats import SkippedRows, read_patients
+from patientdx.formats import LeftOut, SkippedRows, read_patients
 from patientdx.records import Patient
 
 from .monitor import LOG, Monitor
@@ -36,10 +36,11 @@ class CorpusSource:
 
 @dataclass(frozen=True)
 class IndexingResult:
-    """The index after a change, and the rows that were left out."""
+    """The index after a change, the bad rows skipped, and what the format's rules left out."""
 
     index: Index
     skipped: SkippedRows
+    left_out: LeftOut
 
 
 def build_from_corpus(
@@ -52,8 +53,8 @@ def build_from_corpus(
     monitor: Monitor = LOG,
 ) -> IndexingResult:
     """Index a corpus. Raises InputError for one without patients, before a folder is made."""
-    skipped = SkippedRows()
-    patients = _read_patients(source, skipped)
+    skipped, left_out = SkippedRows(), LeftOut()
+    patients = _read_patients(source, skipped, left_out)
     with monitor.progress("indexing") as report:
         index = build_index(
             into,
@@ -64,23 +65,25 @@ def build_from_corpus(
             replace_existing=replace_existing,
             progress=report,
         )
-    return IndexingResult(index, skipped)
+    return IndexingResult(index, skipped, left_out)
 
 
 def add_corpus(
     source: CorpusSource, folder: Path, *, update: bool = False, monitor: Monitor = LOG
 ) -> IndexingResult:
     """Add the patients of a corpus to an index; with `update` they replace those of their ids."""
-    skipped = SkippedRows()
-    patients = _read_patients(source, skipped)
+    skipped, left_out = SkippedRows(), LeftOut()
+    patients = _read_patients(source, skipped, left_out)
     with monitor.progress("adding") as report:
         index = add_patients(
             folder, patients, update=update, corpus=(source.path,), progress=report
         )
-    return IndexingResult(index, skipped)
+    return IndexingResult(index, skipped, left_out)
 
 
-def _read_patients(source: CorpusSource, skipped: SkippedRows) -> Iterator[Patient]:
+def _read_patients(
+    source: CorpusSource, skipped: SkippedRows, left_out: LeftOut
+) -> Iterator[Patient]:
     patients = read_patients(
         source.path,
         id_field=source.id_field,
@@ -91,11 +94,13 @@ def _read_patients(source: CorpusSource, skipped: SkippedRows) -> Iterator[Patie
         sex_field=source.sex_field,
         date_field=source.date_field,
         skip_bad=skipped if source.skip_bad else None,
+        left_out=left_out,
     )
     # The first patient is read before an index is touched: most wrong files fail by then.
     first = next(patients, None)
     if first is None:
         name = "stdin" if source.path == "-" else source.path
-        reason = f"left out: {skipped.messages[0]}" if skipped.count else "is it the right file?"
+        reasons = [*skipped.messages[:1], *left_out.lines()]
+        reason = f"left out: {'; '.join(reasons)}" if reasons else "is it the right file?"
         raise InputError(f"{name}: there are no patients in it", hint=reason)
     return chain([first], patients)

@@ -1,9 +1,10 @@
-"""Reads and writes the file formats PMC-Patients, BEIR, ReCDS and TREC."""
+"""Reads patients, queries, judgements and runs of all supported formats, and writes runs."""
 
 from patientdx.storage.atomic import atomic_writer
 from patientdx.storage.text_files import TextInput, open_lines
 
 from .folders import EvaluationFiles, corpus_file, evaluation_files
+from .left_out import LeftOut
 from .patients import read_patients
 from .queries import read_queries
 from .rows import SkippedRows
@@ -11,6 +12,7 @@ from .trec import read_qrels, read_run, write_qrels, write_run
 
 __all__ = [
     "EvaluationFiles",
+    "LeftOut",
     "SkippedRows",
     "TextInput",
     "atomic_writer",

@@ -33,9 +33,14 @@ class EvaluationFiles:
     corpus: Path | None
 
 
+def find_corpus(folder: Path) -> Path | None:
+    """The corpus of a BEIR or ReCDS folder, if it is of that kind."""
+    return _find_file(folder, _CORPORA)
+
+
 def corpus_file(folder: Source) -> Path:
     """The corpus of a BEIR or ReCDS folder. Raises InputError when there is none."""
-    corpus = _find_file(Path(folder), _CORPORA)
+    corpus = find_corpus(Path(folder))
     if corpus is None:
         raise InputError(
             f"{folder}: there is no corpus in this folder",

@@ -1,19 +1,24 @@
 """Reads patients from all supported formats.
 
-PMC-Patients (V1 and V2, JSON and CSV), BEIR and ReCDS corpora and folders, JSON lines, CSV.
+PMC-Patients (V1 and V2, JSON and CSV), BEIR and ReCDS corpora and folders, JSON lines, CSV, and
+what `sources/` opens: Parquet, Arrow, Excel, folders of text files.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from patientdx.errors import InputError
+from patientdx.formats.sources.opening import open_source
+from patientdx.formats.sources.row_source import Remarks, RowSource
 from patientdx.records import Patient
-from patientdx.storage.text_files import Source, TextInput, is_folder
+from patientdx.storage.text_files import Source
 
 from .columns import NamedColumns
 from .fields import Fields, RowProblemError, resolve_fields
-from .folders import corpus_file
-from .rows import Row, Rows, SkippedRows
+from .left_out import LeftOut
+from .rows import Row, SkippedRows
+
+_HINT = "mend that row, or leave bad rows out with --skip-bad"
 
 
 def read_patients(  # noqa: PLR0913 (one keyword a column, as in the command line)
@@ -27,21 +32,23 @@ def read_patients(  # noqa: PLR0913 (one keyword a column, as in the command lin
     sex_field: str | None = None,
     date_field: str | None = None,
     skip_bad: SkippedRows | None = None,
+    left_out: LeftOut | None = None,
 ) -> Iterator[Patient]:
-    """The notes of a file, of "-" (standard input) or of a BEIR or ReCDS folder, in order.
+    """The notes of a file, of "-" (standard input) or of a folder, in order.
 
-    Columns that are not set are recognised by their names, whatever their case and separators; of
-    several that could be meant none is taken. `patient_field` tells patients apart that have
-    several notes, each with its own id in `id_field`. Age and sex come from their fields, else
-    from the text of the note. A row that is malformed, lacks its id or text, or repeats an id
-    raises InputError; with `skip_bad` it is counted there and skipped. Defects of the file as a
-    whole always raise InputError.
+    A folder is one of BEIR or ReCDS, or holds .txt files named by their ids. Columns that are not
+    set are recognised by their names, whatever their case and separators; of several that could be
+    meant none is taken. `patient_field` tells patients apart that have several notes, each with
+    its own id in `id_field`. Age and sex come from their fields, else from the text of the note. A
+    row that is malformed, lacks its id or text, or repeats an id raises InputError; with
+    `skip_bad` it is counted there and skipped. Defects of the file as a whole always raise
+    InputError. `left_out` counts what the rules of the format leave out.
     """
     named = NamedColumns(
         id_field, text_field, title_field, patient_field, age_field, sex_field, date_field
     )
-    with TextInput(corpus_file(source) if is_folder(source) else source) as opened:
-        rows = Rows(opened, skip_bad, "mend that row, or leave bad rows out with --skip-bad")
+    remarks = Remarks(skip_bad, LeftOut() if left_out is None else left_out, _HINT)
+    with open_source(source, remarks) as rows:
         yield from _PatientReader(rows, named, skips=skip_bad is not None).patients()
 
 
@@ -49,7 +56,7 @@ def read_patients(  # noqa: PLR0913 (one keyword a column, as in the command lin
 class _PatientReader:
     """One pass over the rows of a source; `skips` says that bad rows are skipped."""
 
-    rows: Rows
+    rows: RowSource
     named: NamedColumns
     skips: bool
 
@@ -65,8 +72,9 @@ class _PatientReader:
             except RowProblemError as problem:
                 self.rows.reject(line, str(problem))
                 continue
-            first = lines.setdefault(patient.document_id, line)
-            if first == line:
+            first = lines.get(patient.document_id)
+            if first is None:
+                lines[patient.document_id] = line
                 yield patient
             else:
                 self.rows.reject(

@@ -50,7 +50,6 @@ BAD_FILES: list[tuple[str, str, bytes, int | None, str]] = [
     ("Latin-1", "x.csv", CSV + b"n-2," + LATIN1, 3, "this is not UTF-8 text"),
     ("UTF-16", "x.csv", CSV.decode().encode("utf-16"), 1, "this is UTF-16 text, not UTF-8"),
     ("zip", "x.csv", b"PK\3\4" + bytes(30), None, "this is a zip archive, not text"),
-    ("parquet", "x.csv", b"PAR1" + bytes(30), None, "this is a parquet file, not text"),
     ("gzip cut", "x.jsonl.gz", gzip.compress(GOOD)[:-9], None, "the compressed file is damaged or"),
     (
         "gzip cut head",

@@ -1,0 +1,1 @@
+"""Sources of rows that are no text files of rows: tables, folders of notes, hospital exports."""

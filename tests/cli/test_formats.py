@@ -1,0 +1,21 @@
+"""`index build` and `add` on the formats that hospitals have."""
+
+from pathlib import Path
+
+from command_line import run_successfully
+
+
+def ids(outcome_text: str) -> list[str]:
+    return outcome_text.split()
+
+
+def test_a_folder_of_text_files(tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "p1.txt").write_text("fever and a cough")
+    (notes / "p2.txt").write_text("a fractured wrist")
+    (notes / "list.csv").write_text("p1\np2\n")
+    outcome = run_successfully("index", "build", notes, "--into", tmp_path / "x")
+    assert "left out 1 files that are no .txt files\n" in outcome.err
+    found = run_successfully("search", "fever", "--index", tmp_path / "x", "-q")
+    assert ids(found.out) == ["p1"]
