@@ -19,4 +19,4 @@ class LeftOut:
 
     def lines(self) -> Iterator[str]:
         """A line for each reason, in the order of their first appearance."""
-        return (f"{count:,} {reason}" for reason, count in self.counts.items())
+        return (f"{reason}: {count:,}" for reason, count in self.counts.items())

@@ -16,6 +16,6 @@ def test_a_folder_of_text_files(tmp_path: Path) -> None:
     (notes / "p2.txt").write_text("a fractured wrist")
     (notes / "list.csv").write_text("p1\np2\n")
     outcome = run_successfully("index", "build", notes, "--into", tmp_path / "x")
-    assert "left out 1 files that are no .txt files\n" in outcome.err
+    assert "left out files that are no .txt files: 1\n" in outcome.err
     found = run_successfully("search", "fever", "--index", tmp_path / "x", "-q")
     assert ids(found.out) == ["p1"]
