@@ -175,7 +175,7 @@ def test_fields_are_named(make: Make) -> None:
 )
 @pytest.mark.parametrize("skip", [None, SkippedRows()])
 def test_fields_that_cannot_be_guessed(
-    make: Make, options: dict[str, str], problem: str, skip: SkippedRows | None
+    make: Make, options: dict[str, Any], problem: str, skip: SkippedRows | None
 ) -> None:
     path = make("plain.csv", "nr,words\n1,x\n")
     with pytest.raises(InputError, match=problem) as caught:
