@@ -1,33 +1,37 @@
 """The `Index`: opens an index folder, searches it, finds similar patients, explains scores."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from patientdx.errors import IndexFolderError, InputError, NotFoundError, describe_patient_id
-from patientdx.records import Explanation, Filter, Hit, Patient, Query
+from patientdx.records import Explanation, Filter, Hit, NoteMatches, Patient, Query, Unit
 
 from .analysis import Analyzer
+from .articles import exclude_article
 from .bm25 import BM25Settings
 from .explain import explain_score
-from .scoring.ranking import Ranking, ScoredNotes, sort_keys, to_hits
+from .patients import PatientTable, Place, find_note
+from .scoring.note_ranks import rank_notes
+from .scoring.pooling import PatientScorer, pooled_notes
+from .scoring.ranking import Ranking, drop_notes, to_hits
 from .scoring.scorer import Engine, Scorer
 from .scoring.statistics import Statistics, WeightedTerms, query_counts
 from .segments.segment import Segment
 from .storage.manifest import Manifest, read_manifest
 
 _OPEN_ATTEMPTS = 5
-ARTICLE_FIELDS = ("PMID", "pmid")
 
 
 class Index:
     """A committed state of an index, opened for reading.
 
     Implements `PatientIndex` of `patientdx.protocols`. Scores are exact, see `bm25`. Changes
-    committed after the index was opened are not visible to it.
+    committed after the index was opened are not visible to it. Hits and ids are those of patients,
+    or of notes with `by="note"`; `pool` says how notes make the score of their patient, see
+    `scoring.pooling`. Where each patient has one note, these are the same.
     """
 
     def __init__(
@@ -38,17 +42,19 @@ class Index:
         bm25: BM25Settings | None = None,
         engine: Engine = "auto",
         threads: int = 1,
+        by: Unit = "patient",
+        pool: str = "max",
     ) -> None:
         self.manifest = manifest
-        self.bm25 = bm25 or manifest.bm25
         self.analyzer = Analyzer(manifest.analysis)
         self._segments = segments
         self._engine: Engine = engine
         self._threads = threads
         self._statistics = Statistics(segments, manifest.notes)
-        average = manifest.tokens / manifest.notes if manifest.notes else 0.0
-        self.average_length = average
-        self._scorer = Scorer(segments, average, self.bm25, engine=engine, threads=threads)
+        self.average_length = manifest.tokens / manifest.notes if manifest.notes else 0.0
+        self._table = PatientTable(segments)
+        self.by, self.pool = by, pool
+        self._use_bm25(bm25 or manifest.bm25)
 
     @classmethod
     def open(
@@ -77,15 +83,42 @@ class Index:
 
     def with_bm25(self, k1: float | None = None, b: float | None = None) -> "Index":
         """The same state with other BM25 parameters (None keeps one); shares the open files."""
-        bm25 = BM25Settings(self.bm25.k1 if k1 is None else k1, self.bm25.b if b is None else b)
-        return Index(
-            self.manifest, self._segments, bm25=bm25, engine=self._engine, threads=self._threads
-        )
+        k1, b = self.bm25.k1 if k1 is None else k1, self.bm25.b if b is None else b
+        other = copy(self)
+        other._use_bm25(BM25Settings(k1, b))  # noqa: SLF001 - a copy of this very class
+        return other
+
+    def with_unit(self, by: Unit | None = None, pool: str | None = None) -> "Index":
+        """The same state with other hits: patients or notes, pooled in another way (None keeps it).
+
+        Raises InputError for an unknown way to pool.
+        """
+        other = copy(self)
+        other._use_unit(by or self.by, pool or self.pool)  # noqa: SLF001 - as above
+        return other
+
+    def _use_bm25(self, bm25: BM25Settings) -> None:
+        average, engine = self.average_length, self._engine
+        self.bm25 = bm25
+        self._scorer = Scorer(self._segments, average, bm25, engine=engine, threads=self._threads)
+        self._use_unit(self.by, self.pool)
+
+    def _use_unit(self, by: Unit, pool: str) -> None:
+        self.by, self.pool = by, pool
+        scorer = PatientScorer(self._scorer, self._segments, self._table, pooled_notes(pool))
+        pools = by == "patient" and self._table.own_notes
+        # Where notes are patients, rankings of notes are those of patients.
+        self._pooled = scorer if pools else None
 
     @property
     def size(self) -> int:
-        """Number of live patients."""
+        """Number of live notes, which the statistics of terms count."""
         return self.manifest.notes
+
+    @property
+    def patient_count(self) -> int:
+        """Number of patients with a live note."""
+        return self._table.size
 
     @property
     def digest(self) -> str:
@@ -101,12 +134,15 @@ class Index:
     ) -> list[list[Hit]]:
         """The k best hits of each query; only hits with a score above zero."""
         rankings = self.rank(queries, k, where)
-        return [to_hits(self._segments, ranking) for ranking in rankings]
+        return [to_hits(self._segments, ranking, self.by) for ranking in rankings]
 
     def rank(
         self, queries: Sequence[Query], k: int = 10, where: Filter | None = None
     ) -> list[Ranking]:
-        """The hits of `search_many` as arrays of note numbers, without looking up ids."""
+        """The hits of `search_many` as arrays of note numbers, without looking up ids.
+
+        A patient is represented by their best note.
+        """
         return self.rank_terms([self.weigh(query) for query in queries], k, where)
 
     def weigh(self, query: Query) -> WeightedTerms:
@@ -120,14 +156,13 @@ class Index:
         if k < 1:
             raise InputError(f"k must be at least 1, not {k}")
         where = where or Filter()
-        excluded = len(where.exclude_ids)
-        # Excluded ids are dropped afterwards, so that masks are cached for the other conditions.
-        depth = min(k + excluded, max(1, self.manifest.notes))
-        conditions = replace(where, exclude_ids=frozenset())
-        rankings = self._scorer.rank(queries, depth, conditions) if queries else []
-        if not excluded:
-            return rankings
-        return [self._drop_excluded(ranking, where.exclude_ids, k) for ranking in rankings]
+        excluded = self._table.notes_of_all(where.exclude_ids)
+        # Excluded notes are dropped afterwards, so that masks are cached for the other conditions.
+        depth = min(k + len(excluded), max(1, self.manifest.notes))
+        conditions = _without_ids(where)
+        ranker = self._scorer if self._pooled is None else self._pooled
+        rankings = ranker.rank(queries, depth, conditions) if queries else []
+        return [drop_notes(ranking, excluded, k) for ranking in rankings] if excluded else rankings
 
     def similar(
         self,
@@ -137,21 +172,23 @@ class Index:
         *,
         other_articles: bool = False,
     ) -> list[Hit]:
-        """The k patients of the index most similar to one of its patients, without the latter."""
-        without_self = self.exclusion_filter(patient_id, where, other_articles=other_articles)
-        return self.search(self.text(patient_id), k, without_self)
+        """The k hits most similar to all notes of a patient of the index, without any of them."""
+        others = self.exclusion_filter(patient_id, where, other_articles=other_articles)
+        text = self.with_unit("patient").text(patient_id)
+        return self.search(text, k, others)
 
     def exclusion_filter(
         self, patient_id: str, where: Filter | None = None, *, other_articles: bool = False
     ) -> Filter:
-        """`where`, which also excludes a patient of the index.
+        """`where`, which also excludes a patient of the index with all their notes.
 
         `other_articles` excludes all patients of the same article: those with the same PMID or,
         without that field, with the same id up to the last hyphen, as in PMC-Patients.
         """
         where = where or Filter()
         where = replace(where, exclude_ids=where.exclude_ids | {patient_id})
-        return self._exclude_article(self.patient(patient_id), where) if other_articles else where
+        notes = self.notes(patient_id)
+        return exclude_article(notes, where, self._segments) if other_articles else where
 
     def ranks_many(
         self,
@@ -159,9 +196,9 @@ class Index:
         doc_ids: Sequence[Sequence[str]],
         where: Sequence[Filter | None] | None = None,
     ) -> list[list[int | None]]:
-        """The exact one-based ranks of patients in the complete ranking of each query.
+        """The exact one-based ranks of hits in the complete ranking of each query.
 
-        None for a patient that is not in the index, is filtered out, or scores zero.
+        None for an id that is not in the index, is filtered out, or scores zero.
         """
         filters = where or [None] * len(queries)
         return [
@@ -170,30 +207,47 @@ class Index:
         ]
 
     def explain(self, query: Query | WeightedTerms, doc_id: str) -> Explanation:
-        """The share of each term in a patient's score.
+        """The share of each term in the score of a note, or of a patient's best note.
 
         To explain many hits of a query, pass what `weigh` returns for it.
         """
-        s, note = self._locate(doc_id)
         weighted = self.weigh(query) if isinstance(query, Query) else query
-        return explain_score(self._segments[s], s, note, weighted, self.average_length, self.bm25)
+        s, note = self._best_place(weighted, self._places(doc_id))
+        segment = self._segments[s]
+        explained = explain_score(segment, s, note, weighted, self.average_length, self.bm25)
+        return explained._replace(doc_id=doc_id)
 
     def explain_many(self, query: Query, doc_ids: Sequence[str]) -> list[Explanation]:
-        """The share of each term in the scores of several patients."""
+        """The share of each term in the scores of several hits."""
         weighted = self.weigh(query)
         return [self.explain(weighted, doc_id) for doc_id in doc_ids]
 
+    def match_notes(
+        self, query: Query, doc_ids: Sequence[str], where: Filter | None = None
+    ) -> list[NoteMatches]:
+        """The notes behind hits of a query under a filter: the best one, and how many match."""
+        weighted, conditions = self.weigh(query), _without_ids(where or Filter())
+        return [self._match(weighted, self._places(i), conditions) for i in doc_ids]
+
     def patient(self, doc_id: str) -> Patient:
-        """The patient with an id. Raises NotFoundError."""
-        s, note = self._locate(doc_id)
-        return self._segments[s].store[note]
+        """The patient with an id, by their first note, or the note. Raises NotFoundError."""
+        return self._stored(self._places(doc_id)[0])
+
+    def note(self, note_id: str) -> Patient:
+        """The note with an id, with what is known of its patient. Raises NotFoundError."""
+        return self._stored(self._place_of_note(note_id))
+
+    def notes(self, patient_id: str) -> list[Patient]:
+        """All notes of a patient, in the order they were added. Raises NotFoundError."""
+        return [self._stored(place) for place in self._places_of_patient(patient_id)]
 
     def describe(self) -> dict[str, Any]:
         """Size, settings and origin of the index, for display."""
         manifest = self.manifest
         fields = sorted({f for segment in manifest.segments for f in segment.fields})
         return {
-            "patients": manifest.notes,
+            "patients": self.patient_count,
+            "notes": manifest.notes,
             "tokens": manifest.tokens,
             "mean_length": round(self.average_length, 1),
             "segments": len(manifest.segments),
@@ -209,7 +263,7 @@ class Index:
         }
 
     def patients(self) -> Iterator[Patient]:
-        """All live patients, in the order they were added."""
+        """All live notes with what is known of their patients, in the order they were added."""
         for segment in self._segments:
             mask = segment.live_mask
             for note, patient in enumerate(segment.store):
@@ -217,21 +271,25 @@ class Index:
                     yield patient
 
     def __contains__(self, doc_id: object) -> bool:
-        return isinstance(doc_id, str) and any(s.find(doc_id) is not None for s in self._segments)
+        if not isinstance(doc_id, str):
+            return False
+        if self.by == "patient":
+            return bool(self._table.notes(doc_id))
+        return find_note(self._segments, doc_id) is not None
 
     def text(self, doc_id: str) -> str:
-        """The title and note of a patient, as indexed."""
-        return self.patient(doc_id).full_text
+        """The title and text of a note, or of all notes of a patient, as indexed."""
+        return "\n".join(self._stored(place).full_text for place in self._places(doc_id))
 
     def term_vector(self, doc_id: str) -> Mapping[str, int]:
-        """Index terms of a patient with their frequencies."""
+        """Index terms of a note, or of all notes of a patient, with their frequencies."""
         counts: dict[str, int] = {}
         for term in self.terms(self.text(doc_id)):
             counts[term] = counts.get(term, 0) + 1
         return counts
 
     def document_frequency(self, term: str) -> int:
-        """Number of live patients whose text contains an index term."""
+        """Number of live notes whose text contains an index term."""
         return self._statistics.document_frequency(term)
 
     def terms(self, text: str) -> list[str]:
@@ -242,79 +300,76 @@ class Index:
         """(start, end, term) of each indexed word of a text, for highlighting."""
         return self.analyzer.spans(text)
 
-    def _locate(self, doc_id: str) -> tuple[int, int]:
-        for s, segment in enumerate(self._segments):
-            note = segment.find(doc_id)
-            if note is not None:
-                return s, note
-        raise NotFoundError(
-            f"no patient {describe_patient_id(doc_id)} in this index",
-            hint="see the ids: index info --ids",
+    def _stored(self, place: Place) -> Patient:
+        return self._segments[place[0]].store[place[1]]
+
+    def _places(self, doc_id: str) -> list[Place]:
+        """The notes behind an id: that note or, by patient, all of the patient's."""
+        if self.by == "note":
+            return [self._place_of_note(doc_id)]
+        return self._places_of_patient(doc_id)
+
+    def _place_of_note(self, note_id: str) -> Place:
+        place = find_note(self._segments, note_id)
+        if place is None:
+            raise NotFoundError(
+                f"no note {describe_patient_id(note_id)} in this index",
+                hint="see the ids: index info --ids",
+            )
+        return place
+
+    def _places_of_patient(self, patient_id: str) -> list[Place]:
+        places = self._table.notes(patient_id)
+        if not places:
+            raise NotFoundError(
+                f"no patient {describe_patient_id(patient_id)} in this index",
+                hint="see the ids: index info --ids",
+            )
+        return places
+
+    def _best_place(self, query: WeightedTerms, places: Sequence[Place]) -> Place:
+        """The note that scores highest; of equal ones that with the last id."""
+        if len(places) == 1:
+            return places[0]
+        return max(
+            places,
+            key=lambda place: (
+                self._scorer.score_of(query, *place),
+                self._segments[place[0]].ids[place[1]],
+            ),
         )
 
-    def _drop_excluded(self, ranking: Ranking, excluded: frozenset[str], k: int) -> Ranking:
-        dropped = {self._locate(i) for i in excluded if i in self}
-        pairs = zip(ranking.segments.tolist(), ranking.notes.tolist(), strict=True)
-        keep = [i for i, pair in enumerate(pairs) if pair not in dropped][:k]
-        return Ranking(ranking.segments[keep], ranking.notes[keep], ranking.scores[keep])
+    def _match(
+        self, query: WeightedTerms, places: Sequence[Place], conditions: Filter
+    ) -> NoteMatches:
+        allowed = [place for place in places if self._is_allowed(place, conditions)]
+        matched = [place for place in allowed if self._scorer.score_of(query, *place) > 0]
+        best = self._stored(self._best_place(query, matched or allowed or places))
+        dates = {self._stored(place).date for place in matched} - {""}
+        return NoteMatches(best.patient_id, best.document_id, len(matched), tuple(sorted(dates)))
 
-    def _exclude_article(self, patient: Patient, where: Filter) -> Filter:
-        for name in ARTICLE_FIELDS:
-            if name in patient.metadata:
-                same = (name, str(patient.metadata[name]))
-                return replace(where, exclude_where=(*where.exclude_where, same))
-        article, hyphen, _ = patient.patient_id.rpartition("-")
-        if not hyphen:
-            raise InputError(
-                f"patient `{patient.patient_id}` names no article",
-                hint="the article is read from the field PMID or from ids such as 8535945-4",
-            )
-        siblings = {i for s in self._segments for i in s.ids.with_prefix(article + "-")}
-        return replace(where, exclude_ids=where.exclude_ids | siblings)
+    def _is_allowed(self, place: Place, conditions: Filter) -> bool:
+        mask = self._scorer.allowed_mask(place[0], conditions)
+        return mask is None or bool(mask[place[1]])
 
     def _ranks_of_query(
         self, query: WeightedTerms, doc_ids: Sequence[str], where: Filter
     ) -> list[int | None]:
-        places = [self._locate_allowed(doc_id, where) for doc_id in doc_ids]
-        conditions = replace(where, exclude_ids=frozenset())
-        scores = [self._scorer.score_of(query, *place) if place else 0.0 for place in places]
-        positive = [score for score in scores if score > 0]
-        if not positive:
-            return [None] * len(doc_ids)
-        competitors = self._scorer.scores_at_least([query], [min(positive)], conditions)[0]
-        excluded = [self._locate(i) for i in where.exclude_ids if i in self]
-        return [
-            self._rank_among(competitors, place, score, excluded) if place and score > 0 else None
-            for place, score in zip(places, scores, strict=True)
+        conditions = _without_ids(where)
+        excluded = self._table.notes_of_all(where.exclude_ids)
+        places = [
+            [
+                place
+                for place in (self._places(doc_id) if doc_id in self else ())
+                if place not in excluded and self._is_allowed(place, conditions)
+            ]
+            for doc_id in doc_ids
         ]
+        if self._pooled is not None:
+            return self._pooled.ranks(query, places, excluded, conditions)
+        single = [held[0] if held else None for held in places]
+        return rank_notes(self._scorer, self._segments, query, single, excluded, conditions)
 
-    def _locate_allowed(self, doc_id: str, where: Filter) -> tuple[int, int] | None:
-        if doc_id in where.exclude_ids or doc_id not in self:
-            return None
-        s, note = self._locate(doc_id)
-        mask = self._scorer.allowed_mask(s, replace(where, exclude_ids=frozenset()))
-        return (s, note) if mask is None or mask[note] else None
 
-    def _rank_among(
-        self,
-        competitors: Sequence[ScoredNotes],
-        place: tuple[int, int],
-        score: float,
-        excluded: Sequence[tuple[int, int]],
-    ) -> int:
-        """One-based rank of the note at `place` among the competitors, which lists each segment."""
-        own = self._segments[place[0]].ids[place[1]]
-        before = 0
-        for s, scored in enumerate(competitors):
-            segment = self._segments[s]
-            ties = segment.ids.count_below(own) if s != place[0] else None
-            rank = segment.ids.rank[place[1]] if ties is None else ties
-            bits = np.float32(score).view(np.uint32)
-            key = (np.uint64(bits) << np.uint64(32)) | np.uint64(rank)
-            keys = sort_keys(segment, scored)
-            above = keys > key if ties is None else keys >= key
-            dropped = [note for segment_number, note in excluded if segment_number == s]
-            if dropped:
-                above &= ~np.isin(scored.notes, dropped)
-            before += int(np.count_nonzero(above))
-        return before + 1
+def _without_ids(where: Filter) -> Filter:
+    return replace(where, exclude_ids=frozenset()) if where.exclude_ids else where

@@ -11,12 +11,13 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 from patientdx import __version__
 from patientdx.errors import IndexFolderError, InputError, NotFoundError, describe_patient_id
-from patientdx.records import Patient
+from patientdx.records import Patient, Unit
 from patientdx.storage.durable import sync_folder
 
 from .analysis import AnalysisSettings
@@ -89,16 +90,18 @@ def add_patients(
     corpus: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Index:
-    """Adds patients in a single commit and opens the new state.
+    """Adds notes in a single commit and opens the new state.
 
-    An id that is already in the index raises InputError, unless `update` is set: then the new
-    note replaces the old one. Small segments are merged into the new one to bound their number.
+    A patient of the index may get further notes, with ids of their own. The id of a note that is in
+    the index raises InputError, unless `update` is set: then all old notes of each patient give way
+    to the new ones. Small segments are merged into the new one to bound their number.
     """
     folder = Path(folder)
     with _write_errors(folder), _locked_manifest(folder) as manifest:
         index = Index.open(folder)
-        replaced: list[str] = []
-        new = _check_ids(patients, index, replaced, update=update)
+        replaced: set[str] = set()
+        check = partial(_note_replaced, replaced=replaced) if update else _refuse_known_ids
+        new = check(patients, index.with_unit("note"), index)
         unchanged, merged = choose_segments_to_merge(manifest)
         old = _read_patients(folder, manifest, merged)
         # In an update the new notes come first: which old ones they replace must be known.
@@ -106,23 +109,40 @@ def add_patients(
         entry = _write_next_segment(folder, manifest, notes, progress)
         segments = [manifest.segments[s] for s in unchanged]
         if replaced:
-            segments = delete_from_segments(folder, manifest, segments, replaced)
+            segments = delete_from_segments(folder, manifest, segments, sorted(replaced))
         names = (*manifest.corpus, *(c for c in corpus if c not in manifest.corpus))
         _commit_manifest(folder, manifest.successor((*segments, entry), names))
     return Index.open(folder)
 
 
 def delete_patients(folder: Path | str, patient_ids: Sequence[str]) -> Index:
-    """Deletes patients in a single commit and opens the new state. Raises NotFoundError."""
-    folder = Path(folder)
+    """Deletes patients with all their notes, in a single commit, and opens the new state.
+
+    Raises NotFoundError for an unknown id.
+    """
+    return _delete(Path(folder), patient_ids=patient_ids)
+
+
+def delete_notes(folder: Path | str, note_ids: Sequence[str]) -> Index:
+    """Deletes single notes in a single commit and opens the new state. Raises NotFoundError."""
+    return _delete(Path(folder), note_ids=note_ids)
+
+
+def _delete(folder: Path, patient_ids: Sequence[str] = (), note_ids: Sequence[str] = ()) -> Index:
     with _write_errors(folder), _locked_manifest(folder) as manifest:
         index = Index.open(folder)
-        for patient_id in patient_ids:
-            if patient_id not in index:
-                raise NotFoundError(f"no patient {describe_patient_id(patient_id)} in this index")
-        segments = delete_from_segments(folder, manifest, manifest.segments, patient_ids)
+        _require_ids(index, "patient", patient_ids)
+        _require_ids(index, "note", note_ids)
+        segments = delete_from_segments(folder, manifest, manifest.segments, patient_ids, note_ids)
         _commit_manifest(folder, manifest.successor(tuple(segments), manifest.corpus))
     return Index.open(folder)
+
+
+def _require_ids(index: Index, unit: Unit, ids: Sequence[str]) -> None:
+    known = index.with_unit(unit)
+    for own in ids:
+        if own not in known:
+            raise NotFoundError(f"no {unit} {describe_patient_id(own)} in this index")
 
 
 def compact_index(folder: Path | str, *, progress: Progress | None = None) -> Index:
@@ -240,25 +260,52 @@ def _remove_leftovers(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _check_ids(
-    patients: Iterable[Patient], index: Index, replaced: list[str], *, update: bool
-) -> Iterator[Patient]:
+def _refuse_known_ids(patients: Iterable[Patient], notes: Index, known: Index) -> Iterator[Patient]:
+    """`patients`, each a new patient or a further note. Raises InputError for any other.
+
+    `notes` and `known` are the index by note and by patient.
+    """
     for patient in patients:
-        if patient.patient_id in index:
-            if not update:
-                raise InputError(
-                    f"patient `{patient.patient_id}` is in the index already",
-                    hint="index add --update replaces the old note with the new one",
-                )
-            replaced.append(patient.patient_id)
+        if patient.note_id and patient.note_id in notes:
+            raise InputError(
+                f"note `{patient.note_id}` is in the index already",
+                hint="index add --update replaces all notes of a patient with the new ones",
+            )
+        if not patient.note_id and (patient.patient_id in known or patient.patient_id in notes):
+            raise InputError(
+                f"patient `{patient.patient_id}` is in the index already",
+                hint="index add --update replaces the old note with the new one; a further note "
+                "needs an id of its own",
+            )
         yield patient
 
 
-def _skip_replaced(patients: Iterable[Patient], replaced: Sequence[str]) -> Iterator[Patient]:
-    """`patients` without those in `replaced`, which must be complete by the first iteration."""
-    skipped = set(replaced)
+def _note_replaced(
+    patients: Iterable[Patient], notes: Index, known: Index, replaced: set[str]
+) -> Iterator[Patient]:
+    """`patients`; adds those that the index has to `replaced`, which is complete at the end.
+
+    Raises InputError if the id of a new note is that of a note that stays.
+    """
+    taken: dict[str, str] = {}
     for patient in patients:
-        if patient.patient_id not in skipped:
+        if patient.patient_id in known:
+            replaced.add(patient.patient_id)
+        if patient.document_id in notes:
+            taken[patient.document_id] = notes.note(patient.document_id).patient_id
+        yield patient
+    for note_id, owner in taken.items():
+        if owner not in replaced:
+            raise InputError(
+                f"note `{note_id}` is in the index already, as a note of another patient",
+                hint="delete the old note first: index delete --note ID",
+            )
+
+
+def _skip_replaced(patients: Iterable[Patient], replaced: set[str]) -> Iterator[Patient]:
+    """`patients` without those in `replaced`, which must be complete by the first iteration."""
+    for patient in patients:
+        if patient.patient_id not in replaced:
             yield patient
 
 

@@ -11,8 +11,12 @@ Qrels = dict[str, dict[str, int]]
 """query_id -> doc_id -> relevance."""
 
 
+Unit = Literal["patient", "note"]
+"""What hits are, and whose ids they bear: patients, each with all their notes, or single notes."""
+
+
 class Hit(NamedTuple):
-    """One ranked note. `score` is a float32 value held in a Python float."""
+    """A ranked patient or note. `score` is a float32 value held in a Python float."""
 
     doc_id: str
     score: float
@@ -33,6 +37,18 @@ class Explanation(NamedTuple):
     doc_id: str
     score: float
     shares: tuple[TermShare, ...]
+
+
+class NoteMatches(NamedTuple):
+    """The notes behind a hit: whose they are, the best, how many match, and their dates.
+
+    `dates` are those of the notes that match, ascending, without the unknown ones.
+    """
+
+    patient_id: str
+    note_id: str
+    notes_matched: int
+    dates: tuple[str, ...]
 
 
 Run = dict[str, list[Hit]]
@@ -92,7 +108,8 @@ class Filter:
 
     `age` is an inclusive range in completed years: `(60, 80)` admits patients from the 60th
     birthday to the day before the 81st. Patients of unknown age or sex never pass a condition on
-    it.
+    it. Conditions hold for single notes; `exclude_ids` are ids of patients, and exclude all their
+    notes.
     """
 
     sex: Sex | None = None

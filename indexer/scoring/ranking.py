@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.segments.segment import Segment
-from patientdx.records import Hit
+from patientdx.records import Hit, Unit
 
 
 class ScoredNotes(NamedTuple):
@@ -64,11 +64,19 @@ def merge_rankings(segments: Sequence[Segment], best: Sequence[ScoredNotes], k: 
     )
 
 
-def to_hits(segments: Sequence[Segment], ranking: Ranking) -> list[Hit]:
-    """The hits of a ranking."""
+def drop_notes(ranking: Ranking, excluded: frozenset[tuple[int, int]], k: int) -> Ranking:
+    """The first k of a ranking without certain notes, named by segment and number."""
+    pairs = zip(ranking.segments.tolist(), ranking.notes.tolist(), strict=True)
+    keep = [i for i, pair in enumerate(pairs) if pair not in excluded][:k]
+    return Ranking(ranking.segments[keep], ranking.notes[keep], ranking.scores[keep])
+
+
+def to_hits(segments: Sequence[Segment], ranking: Ranking, by: Unit) -> list[Hit]:
+    """The hits of a ranking, with the ids of the notes or of their patients."""
     ids: list[str] = [""] * len(ranking.notes)
     for s in np.unique(ranking.segments).tolist():
         at = np.flatnonzero(ranking.segments == s)
-        for i, patient_id in zip(at.tolist(), segments[s].ids.take(ranking.notes[at]), strict=True):
-            ids[i] = patient_id
+        own = segments[s].ids_of(ranking.notes[at], by)
+        for i, doc_id in zip(at.tolist(), own, strict=True):
+            ids[i] = doc_id
     return [Hit(i, score) for i, score in zip(ids, ranking.scores.tolist(), strict=True)]

@@ -12,7 +12,7 @@ from indexer.storage.container import ContainerReader, ContainerWriter
 from patientdx.errors import InputError
 from patientdx.records import Filter, Patient
 
-from .notes import PatientIds
+from .notes import StoredIds
 
 SEX_CODES = {"F": 1, "M": 2}
 
@@ -61,7 +61,7 @@ class ColumnsBuilder:
 class Columns:
     """The columns of a segment, for filtering its notes."""
 
-    def __init__(self, container: ContainerReader, fields: Sequence[str], ids: PatientIds) -> None:
+    def __init__(self, container: ContainerReader, fields: Sequence[str], ids: StoredIds) -> None:
         self._container = container
         self._fields = {name: f"field_{i}" for i, name in enumerate(fields)}
         self._ids = ids

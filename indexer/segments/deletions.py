@@ -19,8 +19,9 @@ def delete_from_segments(
     manifest: Manifest,
     entries: Sequence[SegmentEntry],
     patient_ids: Sequence[str],
+    note_ids: Sequence[str] = (),
 ) -> list[SegmentEntry]:
-    """Deletes patients from the segments that hold them; returns the new segment entries.
+    """Deletes all notes of patients, and single notes; returns the new segment entries.
 
     A segment without live notes left is dropped.
     """
@@ -28,7 +29,8 @@ def delete_from_segments(
     changed = []
     for s, entry in enumerate(entries):
         segment = Segment(folder, entry, manifest.layout)
-        notes = {n for n in map(segment.find, patient_ids) if n is not None}
+        notes = {n for n in map(segment.find, note_ids) if n is not None}
+        notes.update(n for patient_id in patient_ids for n in segment.find_notes(patient_id))
         if not notes:
             changed.append(entry)
         elif len(notes) < entry.live_notes:

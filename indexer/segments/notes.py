@@ -1,4 +1,4 @@
-"""The stored notes of a segment, compressed in frames, and their patient ids."""
+"""The stored notes of a segment, compressed in frames, and their ids."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -54,8 +54,8 @@ def _encode(patient: Patient, text: str) -> bytes:
 
 
 def _metadata_row(patient: Patient, size: int) -> list[Any]:
-    return [
-        patient.patient_id,
+    row = [
+        patient.document_id,
         size,
         patient.title,
         patient.age_years,
@@ -63,15 +63,21 @@ def _metadata_row(patient: Patient, size: int) -> list[Any]:
         dict(patient.metadata),
         list(patient.derived),
     ]
+    if patient.note_id or patient.date:
+        row += [patient.patient_id if patient.note_id else "", patient.date]
+    return row
 
 
 def _decode_frame(content: bytes) -> Iterator[Patient]:
     """The inverse of `encode_frame`. Raises ValueError for damaged bytes."""
     about, _, texts = content.partition(b"\n")
     at = 0
-    for patient_id, size, title, age, sex, metadata, derived in json.loads(about):
+    for document_id, size, title, age, sex, metadata, derived, *more in json.loads(about):
         text = texts[at : at + size].decode("utf-8")
-        yield Patient(patient_id, text, title, age, sex, metadata, tuple(derived))
+        owner, date = more[:2] or ("", "")
+        patient_id, note_id = (owner, document_id) if owner else (document_id, "")
+        known = (title, age, sex, metadata, tuple(derived))
+        yield Patient(patient_id, text, *known, note_id, date)
         at += size
 
 
@@ -106,22 +112,40 @@ class NoteStore:
             ) from None
 
 
-class PatientIds:
-    """The patient ids of a segment: id by note number, and note number by id."""
+class StoredIds:
+    """The ids of the notes or patients of a segment: id by number, and number by id."""
 
-    def __init__(self, container: ContainerReader) -> None:
+    def __init__(
+        self,
+        container: ContainerReader,
+        name: str,
+        order: NDArray[np.uint32],
+        rank: NDArray[np.uint32],
+    ) -> None:
         self._path = container.path
-        self._blob = container.raw("ids")
-        self._offsets = container.array("id_offsets")
-        self._order = container.array("id_sorted")
-        self.rank = container.array("id_rank")
+        self._blob = container.raw(f"{name}s")
+        self._offsets = container.array(f"{name}_offsets")
+        self._order = order
+        self.rank = rank
+
+    @classmethod
+    def of_notes(cls, container: ContainerReader) -> "StoredIds":
+        """The ids of the notes."""
+        return cls(container, "id", container.array("id_sorted"), container.array("id_rank"))
+
+    @classmethod
+    def of_patients(cls, container: ContainerReader) -> "StoredIds":
+        """The ids of the patients, which are numbered in the order of their ids."""
+        count = len(container.array("patient_id_offsets")) - 1
+        numbers = np.arange(count, dtype=np.uint32)
+        return cls(container, "patient_id", numbers, numbers)
 
     def __len__(self) -> int:
         return len(self._order)
 
     @cached_property
     def _sorted(self) -> NDArray[np.uint32]:
-        """Note numbers in order of their ids; checked on first use, as searches do not need it."""
+        """Numbers in order of their ids; checked on first use, as searches do not need it."""
         if len(self._order) and int(self._order.max()) >= len(self._order):
             raise self._damage_error()
         return self._order
@@ -130,21 +154,25 @@ class PatientIds:
         return self._text(self._raw(note))
 
     def take(self, notes: NDArray[Any]) -> list[str]:
-        """The ids of several notes."""
+        """The ids of several notes or patients."""
         blob = self._blob
         starts, ends = self._offsets[notes].tolist(), self._offsets[notes + 1].tolist()
         return [self._text(blob[a:b]) for a, b in zip(starts, ends, strict=True)]
 
-    def find(self, patient_id: str) -> int | None:
-        """The note number of an id, by binary search; None if there is none."""
-        low = self.count_below(patient_id)
-        if low < len(self._sorted) and self[int(self._sorted[low])] == patient_id:
+    def find(self, wanted: str) -> int | None:
+        """The number of an id, by binary search; None if there is none."""
+        low = self.count_below(wanted)
+        if low < len(self._sorted) and self[int(self._sorted[low])] == wanted:
             return int(self._sorted[low])
         return None
 
-    def count_below(self, patient_id: str) -> int:
+    def in_order(self) -> list[bytes]:
+        """All ids in byte order."""
+        return [bytes(self._raw(number)) for number in self._sorted.tolist()]
+
+    def count_below(self, wanted: str) -> int:
         """Number of ids that precede this one in byte order."""
-        raw = patient_id.encode("utf-8", "surrogatepass")
+        raw = wanted.encode("utf-8", "surrogatepass")
         low, high = 0, len(self._sorted)
         while low < high:
             middle = (low + high) // 2
@@ -158,10 +186,10 @@ class PatientIds:
         """The ids that begin with `prefix`."""
         matches = []
         for at in range(self.count_below(prefix), len(self._sorted)):
-            patient_id = self[int(self._sorted[at])]
-            if not patient_id.startswith(prefix):
+            match = self[int(self._sorted[at])]
+            if not match.startswith(prefix):
                 break
-            matches.append(patient_id)
+            matches.append(match)
         return matches
 
     def _text(self, raw: memoryview) -> str:
@@ -181,7 +209,7 @@ class PatientIds:
 
 
 def write_ids(writer: ContainerWriter, ids: Sequence[bytes]) -> None:
-    """Writes the sections that `PatientIds` reads."""
+    """Writes the sections that `StoredIds.of_notes` reads."""
     offsets = np.zeros(len(ids) + 1, dtype=np.uint64)
     np.cumsum([len(raw) for raw in ids], out=offsets[1:])
     order = np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.uint32)

@@ -12,10 +12,12 @@ from indexer.storage.container import ContainerReader
 from indexer.storage.layout import BLOCKED, BYTE_TF_MAX, DENSE, ENTRY_TF_MAX, OFFSET_BITS, Layout
 from indexer.storage.manifest import SegmentEntry
 from patientdx.errors import IndexFolderError
+from patientdx.records import Unit
 
 from .arrays import SegmentArrays, all_below
 from .columns import Columns
-from .notes import NoteStore, PatientIds
+from .notes import NoteStore, StoredIds
+from .patients import NOTE_PATIENTS, SegmentPatients
 from .postings import concatenated_ranges
 
 
@@ -46,9 +48,14 @@ class Segment:
         return self.entry.notes
 
     @cached_property
-    def ids(self) -> PatientIds:
-        """The patient ids."""
-        return PatientIds(self.container)
+    def ids(self) -> StoredIds:
+        """The ids of the notes."""
+        return StoredIds.of_notes(self.container)
+
+    @cached_property
+    def patients(self) -> SegmentPatients:
+        """The patients, and whose each note is."""
+        return SegmentPatients(self.container, self.ids)
 
     @cached_property
     def store(self) -> NoteStore:
@@ -89,12 +96,24 @@ class Segment:
         mask[self.deleted] = False
         return mask
 
-    def find(self, patient_id: str) -> int | None:
+    def ids_of(self, notes: NDArray[np.int64], by: Unit) -> list[str]:
+        """The ids of notes, or of their patients."""
+        if by == "note" or not self.patients.are_stored:
+            return self.ids.take(notes)
+        return self.patients.ids.take(self.patients.of_notes[notes])
+
+    def find(self, note_id: str) -> int | None:
         """The number of the live note with an id; None if there is none."""
-        note = self.ids.find(patient_id)
-        if note is None or (self.live_mask is not None and not self.live_mask[note]):
-            return None
-        return note
+        note = self.ids.find(note_id)
+        return note if note is not None and self.is_live(note) else None
+
+    def find_notes(self, patient_id: str) -> list[int]:
+        """The numbers of a patient's live notes, ascending."""
+        return [note for note in self.patients.notes(patient_id) if self.is_live(note)]
+
+    def is_live(self, note: int) -> bool:
+        """Whether a note has not been deleted."""
+        return self.live_mask is None or bool(self.live_mask[note])
 
     def term_number(self, term: str) -> int | None:
         """The number of a term in the dictionary, by binary search; None if it is not there."""
@@ -211,10 +230,18 @@ class Segment:
             _is_ascending(self.container.array("term_offsets"))
             and _is_ascending(self.container.array("note_offsets"))
             and self.arrays.is_consistent(self.notes, self.layout)
+            and self._patients_are_consistent()
             and self._deletions_are_consistent()
         )
         if not consistent:
             raise self.damage_error()
+
+    def _patients_are_consistent(self) -> bool:
+        if NOTE_PATIENTS not in self.container.sections:
+            return True
+        owners, offsets = map(self.container.array, (NOTE_PATIENTS, "patient_id_offsets"))
+        ascending = _is_ascending(offsets)
+        return ascending and len(owners) == self.notes and all_below(owners, len(offsets) - 1)
 
     def _deletions_are_consistent(self) -> bool:
         if self._deletions is None:

@@ -21,6 +21,7 @@ from patientdx.records import Patient
 
 from .columns import ColumnsBuilder
 from .notes import FRAME_NOTES, encode_frame, make_compressor, write_ids
+from .patients import PatientsBuilder
 from .postings import RunCollector
 from .term_counter import CompiledCounter, PythonCounter, TermCounter
 from .term_writer import write_terms
@@ -71,6 +72,7 @@ class _SegmentCollector:
         self._counter = counter
         self._runs = runs
         self._columns = ColumnsBuilder()
+        self._patients = PatientsBuilder()
         self._ids: list[bytes] = []
         self._seen: set[bytes] = set()
         self._lengths: list[NDArray[np.uint32]] = []
@@ -129,16 +131,13 @@ class _SegmentCollector:
 
     def _register(self, chunk: list[Patient]) -> None:
         for patient in chunk:
-            try:
-                raw = patient.patient_id.encode("utf-8")
-            except UnicodeEncodeError:
-                raise InputError(
-                    f"patient {patient.patient_id!a}: the id is not valid Unicode "
-                    "(a lone surrogate)"
-                ) from None
+            raw = _encode_id(patient.document_id)
             if raw in self._seen:
-                raise InputError(f"duplicate id `{patient.patient_id}`")
+                kind = "note id" if patient.note_id else "id"
+                raise InputError(f"duplicate {kind} `{patient.document_id}`")
             self._seen.add(raw)
+            if patient.note_id and patient.note_id != patient.patient_id:
+                self._patients.add(len(self._ids), _encode_id(patient.patient_id))
             self._ids.append(raw)
             self._columns.add(patient)
 
@@ -148,6 +147,7 @@ class _SegmentCollector:
         writer = self._writer
         writer.add("note_offsets", np.array(self._frames, dtype=np.uint64))
         write_ids(writer, self._ids)
+        self._patients.write(writer, self._ids)
         fields = self._columns.write(writer)
         writer.add("lengths", lengths)
         write_terms(writer, terms, self._runs, len(self._ids), self._layout)
@@ -161,6 +161,15 @@ class _SegmentCollector:
             live_tokens=int(lengths.sum(dtype=np.int64)),
             corpus_digest=self._digest.hexdigest(),
         )
+
+
+def _encode_id(own: str) -> bytes:
+    try:
+        return own.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InputError(
+            f"patient {own!a}: the id is not valid Unicode (a lone surrogate)"
+        ) from None
 
 
 def _split_chunks(patients: Iterable[Patient]) -> Iterator[list[Patient]]:

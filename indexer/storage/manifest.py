@@ -21,7 +21,9 @@ from .layout import Layout
 
 MANIFEST_NAME = "manifest.json"
 FORMAT = "patientdx-index"
-VERSION = 2
+VERSION = 3
+READABLE_VERSIONS = (2, VERSION)
+"""Versions that open; the next commit writes VERSION."""
 LEFTOVERS = frozenset({".pdx", ".tmp"})
 """Suffixes of files that the next writer removes unless the manifest names them."""
 _NOT_A_MANIFEST = (
@@ -98,6 +100,7 @@ class Manifest:
     segments: tuple[SegmentEntry, ...] = ()
     corpus: tuple[str, ...] = ()
     software: str = ""
+    version: int = VERSION
 
     @property
     def notes(self) -> int:
@@ -123,7 +126,13 @@ class Manifest:
 
     def successor(self, segments: tuple[SegmentEntry, ...], corpus: tuple[str, ...]) -> "Manifest":
         """The state that follows this one."""
-        return replace(self, generation=self.generation + 1, segments=segments, corpus=corpus)
+        return replace(
+            self,
+            generation=self.generation + 1,
+            segments=segments,
+            corpus=corpus,
+            version=VERSION,
+        )
 
     def to_bytes(self) -> bytes:
         """The canonical bytes of the manifest file."""
@@ -133,7 +142,7 @@ class Manifest:
     def _content(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
-            "version": VERSION,
+            "version": self.version,
             "generation": self.generation,
             "software": self.software,
             "analysis": self.analysis.to_json(),
@@ -152,7 +161,7 @@ class Manifest:
         )
         try:
             data = json.loads(raw)
-            if data["format"] == FORMAT and data["version"] != VERSION:
+            if data["format"] == FORMAT and data["version"] not in READABLE_VERSIONS:
                 raise _version_error(path, data["version"] > VERSION, data["version"])
             manifest = cls._from_json(data)
             intact = manifest.to_bytes() == raw
@@ -172,6 +181,7 @@ class Manifest:
             segments=tuple(SegmentEntry.from_json(segment) for segment in data["segments"]),
             corpus=tuple(data["corpus"]),
             software=data["software"],
+            version=data["version"],
         )
 
 
