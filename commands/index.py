@@ -10,7 +10,7 @@ from console.command_names import CommandGroup
 from console.option_groups import Mode, command
 from console.output import Notices, Output, TableOutput
 from patientdx.errors import IndexFolderError, InputError
-from patientdx.wording import count_noun
+from patientdx.wording import count_noun, count_patients
 
 from . import options
 from .query_options import K1, B
@@ -111,13 +111,19 @@ def add(
     source: Source,
     index: options.IndexFolder = None,
     update: Annotated[
-        bool, typer.Option("--update", help="Replace the notes of patients that are there already.")
+        bool,
+        typer.Option(
+            "--update",
+            help="Replace all notes of patients that are there already by the new ones.",
+        ),
     ] = False,
     *,
     corpus: CorpusOptions,
     output: Notices,
 ) -> None:
-    """Add patients to an index, in one atomic step.
+    """Add patients, or further notes of patients, to an index, in one atomic step.
+
+    A further note of a known patient needs an id of its own.
 
     Example:
         patientdx index add new.jsonl --index my-index
@@ -132,22 +138,27 @@ def add(
 @app.command()
 @command()
 def delete(
-    patient_ids: Annotated[list[str], typer.Argument(help="Ids, or - to read them from stdin.")],
+    patient_ids: Annotated[
+        list[str] | None, typer.Argument(help="Ids of patients, or - to read them from stdin.")
+    ] = None,
+    note: Annotated[
+        list[str] | None, typer.Option("--note", help="Delete one note by its id; repeatable.")
+    ] = None,
     index: options.IndexFolder = None,
     *,
     output: Notices,
 ) -> None:
-    """Delete patients from an index, in one atomic step.
+    """Delete patients with all their notes, or single notes, in one atomic step.
 
     Example:
         patientdx index delete 8535945-4 --index my-index
     """
-    from indexer.writer import delete_patients
+    from workflows.indexing import delete_by_ids
 
     folder = options.require_index(index)
-    ids = _read_ids(patient_ids)
-    state = delete_patients(folder, ids)
-    output.notice(f"deleted {len(ids):,}; {count_noun(state.size, 'patient')} left")
+    before, state = delete_by_ids(folder, _read_ids(patient_ids or [], note or []), note or [])
+    gone = count_patients(before.patient_count - state.patient_count, before.size - state.size)
+    output.notice(f"deleted {gone}; {count_patients(state.patient_count, state.size)} left")
 
 
 @app.command()
@@ -162,7 +173,7 @@ def compact(index: options.IndexFolder = None, *, output: Notices) -> None:
 
     with output.progress("compacting") as report:
         state = compact_index(options.require_index(index), progress=report)
-    output.notice(f"{count_noun(state.size, 'patient')} in one segment")
+    output.notice(f"{count_patients(state.patient_count, state.size)} in one segment")
 
 
 @app.command()
@@ -182,7 +193,7 @@ def info(
 
     state = Index.open(options.require_index(index))
     if ids:
-        output.ids(patient.patient_id for patient in state.patients())
+        output.ids(dict.fromkeys(patient.patient_id for patient in state.patients()))
         return
     facts = state.describe()
     output.show_table(
@@ -201,13 +212,15 @@ def verify(index: options.IndexFolder = None, *, output: Output) -> None:
         patientdx index verify --index my-index
     """
     from indexer.verify import verify_index
+    from workflows.indexing import count_stored_patients
 
     folder = options.require_index(index)
     manifest, damage = verify_index(folder)
+    patients = count_stored_patients(folder)
     parts = [(str(part.path), part.part) for part in damage]
     if output.as_json:
         damaged = [{"file": path, "part": part} for path, part in parts]
-        output.json({"patients": manifest.notes, "damaged": damaged})
+        output.json({"patients": patients, "notes": manifest.notes, "damaged": damaged})
     else:
         output.lines(f"{path}: {part}" for path, part in parts)
     if damage:
@@ -215,10 +228,11 @@ def verify(index: options.IndexFolder = None, *, output: Output) -> None:
             f"{folder}: {count_noun(len(damage), 'damaged part')}",
             hint="restore the index from a copy, or build it again with `index build --replace`",
         )
-    output.notice(f"{folder}: {count_noun(manifest.notes, 'patient')}, every byte as committed")
+    counted = count_patients(patients or 0, manifest.notes)
+    output.notice(f"{folder}: {counted}, every byte as committed")
 
 
-def _read_ids(arguments: list[str]) -> list[str]:
+def _read_ids(arguments: list[str], notes: list[str]) -> list[str]:
     ids: list[str] = []
     for argument in arguments:
         if argument == "-":
@@ -226,7 +240,7 @@ def _read_ids(arguments: list[str]) -> list[str]:
         else:
             ids.append(argument)
     ids = [patient_id.strip() for patient_id in ids if patient_id.strip()]
-    if not ids:
+    if not ids and not notes:
         raise InputError("no ids given", hint="index delete ID... --index FOLDER")
     return ids
 
@@ -239,7 +253,8 @@ def _report(result: "IndexingResult", folder: Path, output: Notices) -> None:
             output.notice(f"  {message}")
     for line in result.left_out.lines():
         output.notice(f"left out {line}")
-    output.notice(f"{count_noun(result.index.size, 'patient')} in {folder}")
+    index = result.index
+    output.notice(f"{count_patients(index.patient_count, index.size)} in {folder}")
     output.hint(f"patientdx search 'chest pain' --index {folder}")
 
 

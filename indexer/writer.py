@@ -120,15 +120,19 @@ def delete_patients(folder: Path | str, patient_ids: Sequence[str]) -> Index:
 
     Raises NotFoundError for an unknown id.
     """
-    return _delete(Path(folder), patient_ids=patient_ids)
+    return delete_from_index(folder, patient_ids=patient_ids)
 
 
 def delete_notes(folder: Path | str, note_ids: Sequence[str]) -> Index:
     """Deletes single notes in a single commit and opens the new state. Raises NotFoundError."""
-    return _delete(Path(folder), note_ids=note_ids)
+    return delete_from_index(folder, note_ids=note_ids)
 
 
-def _delete(folder: Path, patient_ids: Sequence[str] = (), note_ids: Sequence[str] = ()) -> Index:
+def delete_from_index(
+    folder: Path | str, patient_ids: Sequence[str] = (), note_ids: Sequence[str] = ()
+) -> Index:
+    """Deletes patients and single notes in a single commit and opens the new state."""
+    folder = Path(folder)
     with _write_errors(folder), _locked_manifest(folder) as manifest:
         index = Index.open(folder)
         _require_ids(index, "patient", patient_ids)

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from .records import Explanation, Filter, Hit, Patient, Query
+from .records import Explanation, Filter, Hit, NoteMatches, Patient, Query, Unit
 
 
 @runtime_checkable
 class Searcher(Protocol):
-    """Ranks patients for queries."""
+    """Ranks patients (or notes) for queries."""
 
     def search_many(
         self, queries: Sequence[Query], k: int = 10, where: Filter | None = None
@@ -44,19 +44,19 @@ class CorpusView(Protocol):
 
     @property
     def size(self) -> int:
-        """Number of live patients."""
+        """Number of live notes."""
         ...
 
     def text(self, doc_id: str) -> str:
-        """The title and note of a patient, as indexed."""
+        """The title and text of a hit, as indexed; of a patient, all notes."""
         ...
 
     def term_vector(self, doc_id: str) -> Mapping[str, int]:
-        """Index terms of a patient with their frequencies."""
+        """Index terms of a hit with their frequencies."""
         ...
 
     def document_frequency(self, term: str) -> int:
-        """Number of live patients whose text contains an index term."""
+        """Number of live notes whose text contains an index term."""
         ...
 
     def terms(self, text: str) -> list[str]:
@@ -90,7 +90,8 @@ class PatientIndex(RankingSearcher, CorpusView, Protocol):
     * BM25 scores as float32, hits ordered by score and then by descending id (`records.ranked`),
       the same for the same query in any batch;
     * weighted queries (`Query.weights` and `Query.terms`) and all conditions of `Filter`, which
-      restrict the hits but not the term statistics;
+      restrict the notes that count but not the term statistics;
+    * hits that are patients, who bear the ids of patients, or notes where `with_unit` chose these;
     * `NotFoundError` for an unknown id, and `InputError` for invalid queries, filters or `k`.
     """
 
@@ -108,29 +109,56 @@ class PatientIndex(RankingSearcher, CorpusView, Protocol):
         """The same state with other BM25 parameters; None keeps a parameter."""
         ...
 
+    @property
+    def patient_count(self) -> int:
+        """Number of patients with a live note."""
+        ...
+
+    def with_unit(self, by: Unit | None = None, pool: str | None = None) -> "PatientIndex":
+        """The same state whose hits are patients or notes; None keeps what was chosen.
+
+        A patient scores as their best note with `pool="max"`, and as the sum of the K best with
+        `sum:K`.
+        """
+        ...
+
     def patient(self, doc_id: str) -> Patient:
-        """The patient with an id."""
+        """The patient with an id, by their first note; or the note."""
+        ...
+
+    def note(self, note_id: str) -> Patient:
+        """The note with an id, with what is known of its patient."""
+        ...
+
+    def notes(self, patient_id: str) -> list[Patient]:
+        """All notes of a patient, in the order they were added."""
+        ...
+
+    def match_notes(
+        self, query: Query, doc_ids: Sequence[str], where: Filter | None = None
+    ) -> list[NoteMatches]:
+        """The notes behind hits of a query under a filter: the best one, and how many match."""
         ...
 
     def patients(self) -> Iterator[Patient]:
-        """All live patients, in the order they were added."""
+        """All live notes with what is known of their patients, in the order they were added."""
         ...
 
     def exclusion_filter(
         self, patient_id: str, where: Filter | None = None, *, other_articles: bool = False
     ) -> Filter:
-        """`where`, which also excludes a patient; used to search for similar patients.
+        """`where`, which also excludes all notes of a patient; used to find similar patients.
 
         `other_articles` excludes all patients described in the same article.
         """
         ...
 
     def explain(self, query: Query, doc_id: str) -> Explanation:
-        """The share of each query term in the score of a patient."""
+        """The share of each query term in the score of a note, or of a patient's best note."""
         ...
 
     def explain_many(self, query: Query, doc_ids: Sequence[str]) -> list[Explanation]:
-        """The same for several patients, with the query analysed once."""
+        """The same for several hits, with the query analysed once."""
         ...
 
     def spans(self, text: str) -> list[tuple[int, int, str]]:

@@ -4,3 +4,9 @@
 def count_noun(number: int, singular: str, plural: str | None = None) -> str:
     """A number with its noun: `1 query`, `2 queries`."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def count_patients(patients: int, notes: int) -> str:
+    """Numbers of patients and of their notes, which go unsaid where each patient has one."""
+    counted = count_noun(patients, "patient")
+    return counted if patients == notes else f"{counted}, {count_noun(notes, 'note')}"

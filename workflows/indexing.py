@@ -1,6 +1,6 @@
 """Indexing a corpus file: reading patients, and building or extending an index with them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -8,8 +8,8 @@ from pathlib import Path
 from indexer.analysis import AnalysisSettings
 from indexer.bm25 import BM25Settings
 from indexer.index import Index
-from indexer.writer import add_patients, build_index
-from patientdx.errors import InputError
+from indexer.writer import add_patients, build_index, delete_from_index
+from patientdx.errors import IndexFolderError, InputError
 from patientdx.formats import LeftOut, SkippedRows, read_patients
 from patientdx.records import Patient
 
@@ -71,7 +71,7 @@ def build_from_corpus(
 def add_corpus(
     source: CorpusSource, folder: Path, *, update: bool = False, monitor: Monitor = LOG
 ) -> IndexingResult:
-    """Add the patients of a corpus to an index; with `update` they replace those of their ids."""
+    """Add the notes of a corpus to an index; with `update` they replace those of their patients."""
     skipped, left_out = SkippedRows(), LeftOut()
     patients = _read_patients(source, skipped, left_out)
     with monitor.progress("adding") as report:
@@ -79,6 +79,22 @@ def add_corpus(
             folder, patients, update=update, corpus=(source.path,), progress=report
         )
     return IndexingResult(index, skipped, left_out)
+
+
+def delete_by_ids(
+    folder: Path, patient_ids: Sequence[str], note_ids: Sequence[str]
+) -> tuple[Index, Index]:
+    """Delete patients with all their notes, and single notes; the index before and after."""
+    before = Index.open(folder)
+    return before, delete_from_index(folder, patient_ids, note_ids)
+
+
+def count_stored_patients(folder: Path) -> int | None:
+    """The number of patients of an index; None for one that is too damaged to open."""
+    try:
+        return Index.open(folder).patient_count
+    except IndexFolderError:
+        return None
 
 
 def _read_patients(

@@ -1,5 +1,5 @@
 """Words of the messages that workflows and commands share."""
 
-from patientdx.wording import count_noun
+from patientdx.wording import count_noun, count_patients
 
-__all__ = ["count_noun"]
+__all__ = ["count_noun", "count_patients"]
