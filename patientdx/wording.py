@@ -8,5 +8,7 @@ def count_noun(number: int, singular: str, plural: str | None = None) -> str:
 
 def count_patients(patients: int, notes: int) -> str:
     """Numbers of patients and of their notes, which go unsaid where each patient has one."""
-    counted = count_noun(patients, "patient")
-    return counted if patients == notes else f"{counted}, {count_noun(notes, 'note')}"
+    if patients == notes:
+        return count_noun(patients, "patient")
+    counted = f"{count_noun(patients, 'patient')}, " if patients else ""
+    return counted + count_noun(notes, "note")

@@ -144,7 +144,7 @@ def test_add_puts_a_new_note_in_place_of_the_old_only_when_requested(folder: Pat
 def test_delete_takes_ids_and_compact_frees_what_is_left(folder: Path) -> None:
     run_successfully("index", "add", "-", "--index", folder, stdin=rows(CAT))
     outcome = run_successfully("index", "delete", "a-1", "c-1", "--index", folder)
-    assert "deleted 2; 1 patient left" in outcome.err
+    assert "deleted 2 patients; 1 patient left" in outcome.err
     assert ids(folder) == ["b-1"]
     assert run_successfully("search", "gout", "-q", "--index", folder).lines == ["b-1"]
     run_successfully("index", "compact", "--index", folder)
