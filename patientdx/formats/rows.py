@@ -20,6 +20,7 @@ Row = dict[str, Any]
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _LARGEST = 1 << 26  # characters of one element of a list; notes have a few thousand
+_LOOK_AHEAD = 100  # characters
 _NEAR_END = 16  # characters: an error this close to the buffer's end may come from the cut
 _CSV_NAMES = re.compile(r"\.(csv|tsv)(\.gz|\.zst)?$", re.IGNORECASE)
 _JSONL_NAMES = re.compile(r"\.(jsonl|ndjson)(\.gz|\.zst)?$", re.IGNORECASE)
@@ -154,7 +155,7 @@ def _reason(error: ValueError | RecursionError) -> str:
     return "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
 
 
-class _Buffer:
+class JsonBuffer:
     """A sliding window over a text, from which elements are decoded."""
 
     def __init__(self, source: TextInput) -> None:
@@ -189,6 +190,12 @@ class _Buffer:
             if self._at < len(self._text) or self._ended:
                 return self._text[self._at : self._at + 1]
             self._grow()
+
+    def matches(self, pattern: re.Pattern[str]) -> bool:
+        """Whether the next characters, a hundred at least, match; consumes nothing."""
+        while len(self._text) - self._at < _LOOK_AHEAD and not self._ended:
+            self._grow()
+        return pattern.match(self._text, self._at) is not None
 
     def skip_character(self) -> None:
         """Consumes one character."""
@@ -228,7 +235,7 @@ def _reason_in_list(error: ValueError | RecursionError) -> str:
 
 def _json_list(source: TextInput) -> Iterator[tuple[int, Any]]:
     """(line, element) of a file that is one JSON list. Raises InputError if it is malformed."""
-    buffer = _Buffer(source)
+    buffer = JsonBuffer(source)
     buffer.next_character()
     buffer.skip_character()  # the opening bracket
     follows = buffer.next_character()

@@ -22,6 +22,7 @@ Source = str | os.PathLike[str]
 """A path, or "-" for standard input."""
 
 _CHUNK = 1 << 18  # bytes
+_LONGEST_LINE = 1 << 29  # bytes; a packed file may unpack to a line that fills the memory
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # after a first byte of 0x50 to 0x5f
@@ -206,11 +207,20 @@ class TextInput:
             raise self._read_error(error) from error
         return head.lstrip()[:1].decode("ascii", "replace")
 
-    def lines(self) -> Iterator[str]:
-        """The lines, with their line endings."""
+    def head(self) -> str:
+        """The start of the text, as far as it is read ahead (usually 256 kB); consumes nothing."""
         try:
-            for data in self._stream:
+            return self._stream.peek(_CHUNK).decode("utf-8", "replace")
+        except _UNREADABLE as error:
+            raise self._read_error(error) from error
+
+    def lines(self) -> Iterator[str]:
+        """The lines, with their line endings. Raises InputError for one without an end."""
+        try:
+            while data := self._stream.readline(_LONGEST_LINE):
                 self.line += 1
+                if len(data) == _LONGEST_LINE and not data.endswith(b"\n"):
+                    raise self._long_line_error()
                 yield self._decode_line(data)
         except _UNREADABLE as error:
             raise self._read_error(error) from error
@@ -256,6 +266,10 @@ class TextInput:
         return InputError.at(
             self.name, self.line, "this is binary data, not text", hint="is it the right file?"
         )
+
+    def _long_line_error(self) -> InputError:
+        problem = f"this line has more than {_LONGEST_LINE:,} bytes"
+        return InputError.at(self.name, self.line, problem, hint="write one row or object a line")
 
     def _encoding_error(self) -> InputError:
         hint = _AS_UTF8.format("LATIN1")

@@ -5,6 +5,13 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from patientdx.formats.folders import corpus_file, find_corpus
+from patientdx.formats.hospital.fhir import (
+    fhir_files,
+    open_fhir_file,
+    open_fhir_folder,
+    open_fhir_stream,
+)
+from patientdx.formats.hospital.fhir_resources import is_fhir
 from patientdx.formats.rows import Rows
 from patientdx.storage.text_files import Source, TextInput, is_file, is_folder, is_standard_stream
 
@@ -22,8 +29,11 @@ def open_source(source: Source, remarks: Remarks) -> AbstractContextManager[RowS
 
 
 def _open_folder(folder: Path, remarks: Remarks) -> AbstractContextManager[RowSource]:
-    if find_corpus(folder) is None and note_files(folder):
-        return open_text_folder(folder, remarks)
+    if find_corpus(folder) is None:
+        if fhir_files(folder):
+            return open_fhir_folder(folder, remarks)
+        if note_files(folder):
+            return open_text_folder(folder, remarks)
     return _open_file(corpus_file(folder), remarks)
 
 
@@ -39,7 +49,16 @@ def _open_file(source: Source, remarks: Remarks) -> AbstractContextManager[RowSo
 @contextmanager
 def _open_text(source: Source, remarks: Remarks) -> Iterator[RowSource]:
     with TextInput(source) as opened:
-        yield Rows(opened, remarks.skip, remarks.hint)
+        if not is_fhir(opened.head()):
+            yield Rows(opened, remarks.skip, remarks.hint)
+            return
+        # A pipe can be read once only, whatever its name.
+        if is_standard_stream(source) or not is_file(Path(source)):
+            with open_fhir_stream(opened, remarks) as rows:
+                yield rows
+            return
+    with open_fhir_file(Path(source), remarks) as rows:
+        yield rows
 
 
 def _first_bytes(source: Source) -> bytes:

@@ -58,12 +58,12 @@ class PlainSource:
         self.name = name
         self.columns = columns
         self.header_line = header_line
-        self._rows = rows
+        self.rows = rows
         self._remarks = remarks
 
     def __iter__(self) -> Iterator[tuple[int, Row]]:
         """See RowSource."""
-        return iter(self._rows)
+        return iter(self.rows)
 
     def reject(self, line: int, problem: str) -> None:
         """See RowSource."""

@@ -1,0 +1,1 @@
+"""Notes as hospitals export them: FHIR, OMOP, MIMIC. Each file opens one format."""
