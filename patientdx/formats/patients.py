@@ -1,7 +1,7 @@
 """Reads patients from all supported formats.
 
 PMC-Patients (V1 and V2, JSON and CSV), BEIR and ReCDS corpora and folders, JSON lines, CSV, and
-what `sources/` opens: Parquet, Arrow, Excel, folders of text files.
+what `sources/` opens: Parquet, Arrow, Excel, folders of text files, FHIR.
 """
 
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def read_patients(  # noqa: PLR0913 (one keyword a column, as in the command lin
 ) -> Iterator[Patient]:
     """The notes of a file, of "-" (standard input) or of a folder, in order.
 
-    A folder is one of BEIR or ReCDS, or holds .txt files named by their ids. Columns that are not
+    A folder is one of BEIR or ReCDS, holds FHIR, or .txt files named by their ids. Columns that are not
     set are recognised by their names, whatever their case and separators; of several that could be
     meant none is taken. `patient_field` tells patients apart that have several notes, each with
     its own id in `id_field`. Age and sex come from their fields, else from the text of the note. A

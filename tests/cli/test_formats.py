@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import small_fhir
 from command_line import run_successfully
 
 
@@ -19,3 +20,11 @@ def test_a_folder_of_text_files(tmp_path: Path) -> None:
     assert "left out files that are no .txt files: 1\n" in outcome.err
     found = run_successfully("search", "fever", "--index", tmp_path / "x", "-q")
     assert ids(found.out) == ["p1"]
+
+
+def test_a_folder_of_fhir(tmp_path: Path) -> None:
+    export = small_fhir.write_export(tmp_path / "export")
+    outcome = run_successfully("index", "build", export, "--into", tmp_path / "x")
+    assert "left out notes entered in error: 1\n" in outcome.err
+    (hit,) = run_successfully("search", "ascites", "--index", tmp_path / "x", "--json").json["hits"]
+    assert (hit["patient_id"], int(hit["age_years"]), hit["sex"]) == ("p1", 52, "F")
