@@ -10,6 +10,7 @@ import typer
 from console.command_names import CommandGroup
 from console.option_groups import Excludes, command
 from console.output import RESEARCH, Notices, Output, TableOutput, align_columns
+from console.output_files import NewFiles
 
 from . import options
 from .cohort_options import (
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 HEADER = ("records", "stays", "deaths", "tokens", "characters", "digits", "letters", "spaces")
 
+NEW_COHORT = NewFiles("into")
+
 app = typer.Typer(
     cls=CommandGroup,
     help="Make and describe cohorts for mortality prediction.",
@@ -47,7 +50,7 @@ def main() -> None:
 def _mimic_command(source: str) -> Callable[..., None]:
     """The command of a version of MIMIC; both have the same options."""
 
-    @command(KEY_NEEDS_REDACTION, MAP_NEEDS_CONVERSION, CODES_NEED_DIAGNOSES)
+    @command(KEY_NEEDS_REDACTION, MAP_NEEDS_CONVERSION, CODES_NEED_DIAGNOSES, NEW_COHORT)
     def build(
         folder: Folder,
         into: Into,
@@ -85,7 +88,7 @@ app.command("mimic-iii")(mimic_iii)
 
 
 @app.command("physionet2012")
-@command(KEY_NEEDS_REDACTION)
+@command(KEY_NEEDS_REDACTION, NEW_COHORT)
 def physionet2012(
     folder: Folder,
     into: Into,
@@ -105,7 +108,7 @@ def physionet2012(
 
 
 @app.command("meds")
-@command(KEY_NEEDS_REDACTION)
+@command(KEY_NEEDS_REDACTION, NEW_COHORT)
 def meds(
     folder: Folder,
     into: Into,

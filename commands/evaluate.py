@@ -8,6 +8,7 @@ import typer
 
 from console.option_groups import Excludes, Mode, Needs, Values, command
 from console.output import Output
+from console.output_files import NewFiles
 from patientdx.errors import UsageError
 
 from . import options
@@ -81,7 +82,7 @@ PAPER_EXAMPLE = "evaluate-ir --preset paper --model PatientDx-8B --data ReCDS-PP
 RUN_MODE = Mode(
     "run",
     frozenset({"data", "split", "qrels", "measures", "plot", "per_query", "table_format"})
-    | {"as_json", "quiet"},
+    | {"as_json", "quiet", "force"},
     hints={
         "index": "runs need no index; to write the hits of an index as a run, use --write-run FILE",
         "queries": "runs hold their hits; name the judgements by --qrels FILE",
@@ -104,6 +105,7 @@ def _has_a_fusion(values: Values) -> bool:
     Needs(("rrf_k",), _has_a_fusion, "--rrf-k goes with a fusion: --system 'rrf(bm25,rm3)'"),
     Needs(("split",), lambda values: values["data"] is not None, "--split goes with --data"),
     Excludes(("as_json", "table_format")),
+    NewFiles("write_run", "per_query", "plot"),
 )
 def evaluate_ir(
     index: options.IndexFolder = None,

@@ -8,6 +8,7 @@ import typer
 
 from console.option_groups import Mode, Needs, command
 from console.output import Notices
+from console.output_files import NewFiles
 from patientdx.errors import UsageError
 
 from . import options
@@ -30,6 +31,7 @@ from .query_options import (
         "model options go with keywords, query2doc and grounded",
     ),
     Needs(("vocabulary",), uses_vocabulary("strategy"), "--vocabulary goes with synonyms"),
+    NewFiles("out"),
 )
 def expand(
     strategy: Annotated[

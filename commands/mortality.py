@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.option_groups import Needs, command, is_set
+from console.option_groups import Needs, Values, command, is_set
+from console.output_files import NewFiles
 from patientdx.errors import UsageError
 
 from . import options
@@ -53,6 +54,32 @@ Plots = Annotated[
 ]
 
 
+def _curve_files(values: Values) -> list[Path]:
+    from workflows.mortality_files import curve_files
+
+    return curve_files(values["plot"], _tasks(values))
+
+
+def _prediction_files(values: Values) -> list[Path]:
+    """All files that may be written to the folder of predictions."""
+    from evaluator.mortality.baselines import BASELINES
+    from workflows.mortality_files import prediction_file
+
+    models = [
+        *_named(values["model"], "--model", default_to_last_part=True),
+        *(BASELINES if values["baselines"] else ()),
+    ]
+    folder = values["predictions"]
+    return [prediction_file(folder, task, name) for task in _tasks(values) for name in models]
+
+
+def _tasks(values: Values) -> list[str]:
+    """The tasks, each by its name."""
+    from workflows.stays import PAPER_TASKS
+
+    return list(dict.fromkeys(values["sections"] or PAPER_TASKS))
+
+
 @command(
     ONE_FORMAT,
     Needs(("group", "weight"), is_set("model"), "--group and --lambda describe models of --model"),
@@ -64,6 +91,7 @@ Plots = Annotated[
         is_set("model"),
         "baselines do not read records: name a language model by --model MODEL",
     ),
+    NewFiles("out", plot=_curve_files, predictions=_prediction_files),
 )
 def evaluate_mortality(
     cohort: Annotated[Path, typer.Argument(help="A cohort file, made by `patientdx cohort`.")],

@@ -7,6 +7,7 @@ import typer
 
 from console.option_groups import Needs, command, is_set
 from console.output import TableOutput
+from console.output_files import NewFiles
 from patientdx.errors import InputError, UsageError
 from workflows.wording import count_noun
 
@@ -34,6 +35,7 @@ OldRun = Annotated[
         lambda values: values["queries"] is None,
         "many queries make a TREC run: --write-run FILE, or standard output",
     ),
+    NewFiles("write_run"),
 )
 def search(
     text: Annotated[

@@ -7,6 +7,7 @@ import typer
 
 from console.option_groups import Excludes, Needs, command
 from console.output import Output
+from console.output_files import NewFiles
 
 from . import options
 from .model_options import GeneratorOptions
@@ -57,6 +58,7 @@ Into = Annotated[
     Needs(("vocabulary",), uses_vocabulary("system"), "--vocabulary goes with --system synonyms"),
     Needs(("split",), lambda values: values["data"] is not None, "--split goes with --data"),
     Excludes(("as_json", "table_format")),
+    NewFiles("into"),
 )
 def tune_ir(
     index: options.IndexFolder = None,

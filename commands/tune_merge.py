@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from console.option_groups import Excludes, Needs, command, is_set
+from console.output_files import NewFiles
 from patientdx.errors import UsageError
 
 from . import options
@@ -76,6 +77,7 @@ _PRIVATE = "--epsilon shows the choice of one pair, and nothing else"
     Needs(("pareto",), is_set(*_RETENTION), "--pareto goes with --retention-text or --lm-eval"),
     Needs(("lm_eval_tasks", "lm_eval_items"), _uses_tasks, "name a task: --lm-eval TASK"),
     ONE_FORMAT,
+    NewFiles(*_FIGURES, "ablation", "out"),
 )
 def tune_merge(
     models: Models = None,

@@ -14,7 +14,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import wraps
-from typing import Any, Protocol, get_type_hints
+from typing import Any, Protocol, get_type_hints, runtime_checkable
 
 import typer
 
@@ -42,6 +42,16 @@ class Rule(Protocol):
 
     def check(self, call: Invocation) -> None:
         """Raise UsageError where the call breaks the rule."""
+        ...
+
+
+@runtime_checkable
+class OptionRule(Rule, Protocol):
+    """A rule that brings an option of its own, which the command's function does not receive."""
+
+    @property
+    def own_option(self) -> inspect.Parameter:
+        """The option, as a parameter of the command."""
         ...
 
 
@@ -109,6 +119,8 @@ def command(*rules: Rule) -> Callable[[Callable[..., None]], Callable[..., None]
     group as one value. Rules name parameters of the spread command.
     """
 
+    own_options = [rule.own_option for rule in rules if isinstance(rule, OptionRule)]
+
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(function, eval_str=True)
         groups: dict[str, Any] = {
@@ -122,13 +134,15 @@ def command(*rules: Rule) -> Callable[[Callable[..., None]], Callable[..., None]
             call = _invocation(context, values)
             for rule in rules:
                 rule.check(call)
+            for option in own_options:
+                del values[option.name]
             collected = {
                 name: group(**{item.name: values.pop(item.name) for item in fields(group)})
                 for name, group in groups.items()
             }
             function(**values, **collected)
 
-        spread = _spread(signature, groups)
+        spread = [*_spread(signature, groups), *own_options]
         run.__signature__ = inspect.Signature(spread)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in spread}
         del run.__wrapped__  # Typer would read the annotations of the original through it

@@ -1,6 +1,6 @@
 """Files of a mortality evaluation: predictions for meds-evaluation, and figures of its curves."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from evaluator.mortality.plots import plot_curves
@@ -15,7 +15,7 @@ def write_prediction_files(evaluation: MortalityEvaluation, folder: Path) -> lis
     paths = []
     for task, by_model in evaluation.predictions.items():
         for model, prediction in by_model.items():
-            path = folder / f"{_file_name(task)}.{_file_name(model)}.parquet"
+            path = prediction_file(folder, task, model)
             write_predictions(path, prediction, evaluation.sample.outcomes)
             paths.append(path)
     return paths
@@ -28,10 +28,20 @@ def draw_curves(evaluation: MortalityEvaluation, paths: Sequence[Path]) -> list[
     """
     drawn = []
     for task in evaluation.predictions if paths else ():
-        task_paths = [path.with_stem(f"{path.stem}-{_file_name(task)}") for path in paths]
+        task_paths = curve_files(paths, [task])
         plot_curves(evaluation.results, task, task_paths)
         drawn += task_paths
     return drawn
+
+
+def prediction_file(folder: Path, task: str, model: str) -> Path:
+    """The file of a model's predictions of a task."""
+    return folder / f"{_file_name(task)}.{_file_name(model)}.parquet"
+
+
+def curve_files(paths: Iterable[Path], tasks: Sequence[str]) -> list[Path]:
+    """The files of the curves of some tasks, whose names are added to those of the files."""
+    return [path.with_stem(f"{path.stem}-{_file_name(task)}") for path in paths for task in tasks]
 
 
 def _file_name(name: str) -> str:

@@ -195,7 +195,7 @@ def test_nothing_is_written_where_nothing_could_be_measured(
     run.write_text("kept", encoding="utf-8")
     outcome = patientdx(
         *("evaluate-ir", "--index", sample_index, "--queries", QUERIES, "--qrels", qrels),
-        *("--write-run", run, "--per-query", tmp_path / "values.csv"),
+        *("--write-run", run, "--per-query", tmp_path / "values.csv", "--force"),
     )
     assert outcome.code == 1
     assert "none of the queries has a relevance judgement" in outcome.err
