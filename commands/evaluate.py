@@ -82,7 +82,7 @@ PAPER_EXAMPLE = "evaluate-ir --preset paper --model PatientDx-8B --data ReCDS-PP
 RUN_MODE = Mode(
     "run",
     frozenset({"data", "split", "qrels", "measures", "plot", "per_query", "table_format"})
-    | {"as_json", "quiet", "force"},
+    | {"as_json", "quiet", "force", "own_notes"},
     hints={
         "index": "runs need no index; to write the hits of an index as a run, use --write-run FILE",
         "queries": "runs hold their hits; name the judgements by --qrels FILE",
@@ -134,7 +134,9 @@ def evaluate_ir(
         patientdx evaluate-ir --index my-index --data ReCDS --split dev --format markdown
     """
     check_table_format(table_format, "tsv")
-    names = measures.replace(",", " ").split()
+    from evaluator import split_measures
+
+    names = split_measures(measures)
     if run:
         _check_plot(len(run), plot)
         evaluation = _evaluate_runs(run, judgements, names, output)
@@ -214,6 +216,7 @@ def _evaluate_systems(
         judged,
         measures,
         depth=depth,
+        own_notes=judgements.own_notes,
         keep_runs=write_run is not None,
         monitor=output,
         **resources,
@@ -230,16 +233,25 @@ def _evaluate_runs(
     from workflows.retrieval_evaluation import evaluate_runs
 
     path: Path | str
+    of_patients = False
     if judgements.qrels is not None and judgements.data is None:
         path = judgements.qrels
     elif judgements.data is not None and judgements.qrels is None:
-        path = judgements.judged_queries().qrels_path
+        judged = judgements.judged_queries()
+        path, of_patients = judged.qrels_path, judged.of_patients
     else:
         raise UsageError(
             "give the judgements by --qrels FILE, or by --data FOLDER",
             hint="evaluate-ir --run hits.trec --qrels qrels.tsv",
         )
-    return evaluate_runs(paths, path, measures, monitor=output)
+    return evaluate_runs(
+        paths,
+        path,
+        measures,
+        own_notes=judgements.own_notes,
+        of_patients=of_patients,
+        monitor=output,
+    )
 
 
 def _check_plot(systems: int, plot: list[Path] | None) -> None:

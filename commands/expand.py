@@ -15,6 +15,7 @@ from . import options
 from .model_options import GeneratorOptions
 from .query_options import (
     MODEL_OPTIONS,
+    QueryFieldOptions,
     Vocabulary,
     asks_a_model,
     generator_settings,
@@ -38,7 +39,8 @@ def expand(
         str, typer.Argument(help="keywords, query2doc, grounded, rm3, rocchio, synonyms, reduce.")
     ] = "keywords",
     queries: Annotated[
-        str | None, typer.Option("--queries", help="The queries: a JSONL or TSV file, or -.")
+        str | None,
+        typer.Option("--queries", help="The queries: a JSONL, TSV or CSV file, TREC topics, or -."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write to this file, not to stdout.")
@@ -55,6 +57,7 @@ def expand(
         bool, typer.Option("--clear", help="Remove all kept replies of language models and stop.")
     ] = False,
     *,
+    fields: QueryFieldOptions,
     model: GeneratorOptions,
     output: Notices,
 ) -> None:
@@ -73,11 +76,13 @@ def expand(
         return
     if queries is None:
         raise UsageError("no queries named", hint="give --queries FILE, or - for stdin")
-    from patientdx.formats import read_queries
     from workflows.expansion import expand_query_file
+    from workflows.query_files import read_query_file
 
+    file = read_query_file(queries, fields.query_fields())
+    file.report(output)
     rows = expand_query_file(
-        list(read_queries(queries)),
+        file.queries,
         strategy,
         index=options.open_index(index) if index is not None else None,
         generator=generator_settings(model),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,6 +16,7 @@ from .model_options import GeneratorOptions
 
 if TYPE_CHECKING:
     from expander import SystemSettings
+    from patientdx.formats import QueryFields
     from workflows.generators import GeneratorSettings
     from workflows.judgements import JudgedQueries
 
@@ -101,7 +102,34 @@ class SystemOptions(GeneratorOptions):
 
 
 @dataclass(frozen=True)
-class JudgementOptions:
+class QueryFieldOptions:
+    """Which fields of a file of queries are read."""
+
+    query_id_field: Annotated[
+        str | None, typer.Option("--query-id-field", help="Column or key of the id of queries.")
+    ] = None
+    query_text_field: Annotated[
+        str | None,
+        typer.Option(
+            "--query-text-field",
+            help="Column, key or part of a topic that is the text of queries, or several: "
+            "title+desc (default: text, query ...; of TREC topics summary, description, title).",
+        ),
+    ] = None
+
+    def query_fields(self) -> "QueryFields":
+        """The fields that are named."""
+        from patientdx.formats import QueryFields
+
+        return QueryFields(self.query_id_field, self.query_text_field)
+
+
+QUERY_FIELDS = tuple(field.name for field in fields(QueryFieldOptions))
+"""Parameters of QueryFieldOptions, for rules."""
+
+
+@dataclass(frozen=True)
+class JudgementOptions(QueryFieldOptions):
     """Which queries and judgements are used."""
 
     data: Annotated[
@@ -115,11 +143,33 @@ class JudgementOptions:
         None
     )
 
+    own_notes: Annotated[
+        Literal["auto", "drop", "keep"],
+        typer.Option(
+            "--own-notes",
+            help="Whether a note with the id of the query is dropped from its ranking (auto: in "
+            "ReCDS folders, and where its text is the query's).",
+        ),
+    ] = "auto"
+    empty_queries: Annotated[
+        Literal["leave-out", "zero"],
+        typer.Option(
+            "--empty-queries", help="What becomes of judged queries with an empty text: score 0?"
+        ),
+    ] = "leave-out"
+
     def judged_queries(self) -> "JudgedQueries":
         """The files. Raises UsageError unless one way is named."""
         from workflows.judgements import find_judged_queries
 
-        return find_judged_queries(self.data, self.split, self.queries, self.qrels)
+        return find_judged_queries(
+            self.data,
+            self.split,
+            self.queries,
+            self.qrels,
+            fields=self.query_fields(),
+            empty_queries=self.empty_queries,
+        )
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """`search` and `similar`: the patients most like a note or like another patient."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,10 +13,14 @@ from workflows.wording import count_noun
 
 from . import options
 from .hits import show_hits
-from .query_options import SYSTEM_RULES, FilterOptions, SystemOptions, WriteRun
-
-if TYPE_CHECKING:
-    from patientdx.records import Query
+from .query_options import (
+    QUERY_FIELDS,
+    SYSTEM_RULES,
+    FilterOptions,
+    QueryFieldOptions,
+    SystemOptions,
+    WriteRun,
+)
 
 Explain = Annotated[
     bool, typer.Option("--explain", help="Show the share of each matching term in the score.")
@@ -29,6 +33,7 @@ OldRun = Annotated[
 
 @command(
     *SYSTEM_RULES,
+    Needs(QUERY_FIELDS, is_set("queries"), "search --queries FILE"),
     Needs(("write_run",), is_set("queries"), "search --queries FILE --write-run OUT"),
     Needs(
         ("explain", "as_json", "as_tsv"),
@@ -46,13 +51,17 @@ def search(
         str | None, typer.Option("--file", help="Read the note from a file, or - for stdin.")
     ] = None,
     queries: Annotated[
-        str | None, typer.Option("--queries", help="Many queries: a JSONL or TSV file, or -.")
+        str | None,
+        typer.Option(
+            "--queries", help="Many queries: a JSONL, TSV or CSV file, TREC topics, or -."
+        ),
     ] = None,
     write_run: WriteRun = None,
     run: OldRun = None,
     top_k: options.TopK = 10,
     explain: Explain = False,
     *,
+    fields: QueryFieldOptions,
     filters: FilterOptions,
     system: SystemOptions,
     output: TableOutput,
@@ -70,7 +79,7 @@ def search(
     if queries is not None:
         if text is not None or file is not None:
             raise UsageError("--queries goes without TEXT and --file")
-        _search_queries(queries, write_run, top_k, index, filters, system, output)
+        _search_queries(queries, fields, write_run, top_k, index, filters, system, output)
         return
     note = _read_note(text, file)
     result = search_patients(
@@ -136,6 +145,7 @@ def _read_note(text: str | None, file: str | None) -> str:
 
 def _search_queries(
     source: str,
+    fields: QueryFieldOptions,
     write_run: Path | None,
     top_k: int,
     index: Path | None,
@@ -144,27 +154,18 @@ def _search_queries(
     output: TableOutput,
 ) -> None:
     from patientdx.formats import write_run as write_trec_run
+    from workflows.query_files import read_query_file
     from workflows.searching import search_queries
     from workflows.systems import SystemBuilder, open_resources
 
     opened, where, chosen = options.open_index(index), filters.filter(), system.system()
-    queries = _read_queries(source)
+    file = read_query_file(source, fields.query_fields())
+    file.report(output)
     with open_resources(
         chosen.system.strategies, opened, where=where, monitor=output, **system.resources()
     ) as resources:
         searcher = SystemBuilder(opened, resources).build_searcher(chosen)
-        hits = search_queries(searcher, queries, top_k, where, output)
+        hits = search_queries(searcher, file.queries, top_k, where, output)
     write_trec_run("-" if write_run is None else write_run, hits, f"patientdx-{chosen}")
     total = sum(map(len, hits.values()))
     output.notice(f"{count_noun(len(hits), 'query', 'queries')}, {count_noun(total, 'hit')}")
-
-
-def _read_queries(source: str) -> "list[Query]":
-    """All queries of a file. Raises InputError where there are none."""
-    from patientdx.formats import read_queries
-
-    queries = list(read_queries(source))
-    if not queries:
-        name = "stdin" if source == "-" else source
-        raise InputError(f"{name}: there are no queries in it", hint="is it the right file?")
-    return queries

@@ -86,7 +86,7 @@ def tune_ir(
     """
     check_table_format(table_format)
     judged = judgements.judged_queries()
-    from evaluator import render_table
+    from evaluator import render_table, split_measures
     from workflows.retrieval_tuning import tune_system
 
     tuning = tune_system(
@@ -94,12 +94,13 @@ def tune_ir(
         judged,
         system,
         grid_values=grid or (),
-        measures=measures.replace(",", " ").split(),
+        measures=split_measures(measures),
         folds=folds,
         seed=seed,
         depth=depth,
         generator=generator_settings(model),
         vocabularies=tuple(vocabulary or ()),
+        own_notes=judgements.own_notes,
         monitor=output,
     )
     if into is not None:

@@ -10,6 +10,7 @@ from console.output_files import NewFiles
 from patientdx.errors import UsageError
 
 from . import options
+from .query_options import QUERY_FIELDS
 from .report_options import ONE_FORMAT, ReportOptions
 from .tune_merge_options import (
     LM_EVAL,
@@ -51,6 +52,7 @@ def _uses_tasks(values: Any) -> bool:
     return bool(values["lm_eval"]) or str(values["metric"]).startswith(LM_EVAL)
 
 
+_OF_QUERIES = (*QUERY_FIELDS, "own_notes", "empty_queries")
 _JUDGED = is_set("data", "queries", "qrels")
 _FIGURES = ("curve", "plot", "power", "pareto")
 _RETENTION = ("retention_text", "lm_eval")
@@ -63,7 +65,7 @@ _PRIVATE = "--epsilon shows the choice of one pair, and nothing else"
     Needs(("max_lambda",), is_set("base"), "--max-lambda goes with --base"),
     Needs(("sections", "sample"), is_set("cohort"), "--sections and --sample go with --cohort"),
     Needs(("split",), is_set("data"), "--split goes with --data"),
-    Needs(("index", "system", "depth"), _JUDGED, "name judged queries: --data ReCDS"),
+    Needs(("index", "system", "depth", *_OF_QUERIES), _JUDGED, "name judged queries: --data ReCDS"),
     Needs(("groups", "trials"), lambda values: values["strategy"] == "optuna", "--strategy optuna"),
     Needs(("step",), lambda values: values["strategy"] != "optuna", "--strategy grid or halving"),
     Needs(("share",), lambda values: values["strategy"] == "halving", "--strategy halving"),
@@ -109,7 +111,7 @@ def tune_merge(
         raise UsageError(_PRIVATE, hint="name one pair")
     _check_into(sets, into)
     tuner = MergeTuner(
-        source.open(plan.seed),
+        source.open(plan.seed, report),
         plan,
         options.settings(),
         live.model_settings(),

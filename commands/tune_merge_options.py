@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         QuerySource,
         RetentionMeasure,
     )
+    from workflows.monitor import Monitor
 
 
 LM_EVAL = "lm-eval:"
@@ -141,7 +142,7 @@ class SourceOptions(DevJudgementOptions):
         """Whether a task of lm-evaluation-harness decides."""
         return (self.metric or "").startswith(LM_EVAL)
 
-    def open(self, seed: int) -> "InstanceSource":
+    def open(self, seed: int, monitor: "Monitor") -> "InstanceSource":
         """The one source that is named. Raises UsageError for none and for two."""
         from workflows.lambda_search import LmEvalSource, StaySource, TextSource
 
@@ -165,9 +166,9 @@ class SourceOptions(DevJudgementOptions):
             )
         if self.text is not None:
             return TextSource.read(self.text, self.metric)
-        return self._judged_queries()
+        return self._judged_queries(monitor)
 
-    def _judged_queries(self) -> "QuerySource":
+    def _judged_queries(self, monitor: "Monitor") -> "QuerySource":
         from workflows.lambda_search import QuerySource
 
         judged = self.judged_queries()
@@ -178,6 +179,8 @@ class SourceOptions(DevJudgementOptions):
             system=self.system,
             depth=self.depth,
             metric=self.metric,
+            own_notes=self.own_notes,
+            monitor=monitor,
         )
 
 

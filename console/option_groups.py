@@ -118,7 +118,6 @@ def command(*rules: Rule) -> Callable[[Callable[..., None]], Callable[..., None]
     The command that Typer sees has one parameter an option; the decorated function receives each
     group as one value. Rules name parameters of the spread command.
     """
-
     own_options = [rule.own_option for rule in rules if isinstance(rule, OptionRule)]
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:

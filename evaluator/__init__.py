@@ -15,9 +15,20 @@ from .retrieval.comparison import (
 )
 from .retrieval.comparison_tables import build_comparison_table, build_sets_table
 from .retrieval.difference_plot import plot_differences
-from .retrieval.evaluation import Evaluation, QueryCounts, evaluate_run, evaluate_searcher
+from .retrieval.evaluation import (
+    Evaluation,
+    OwnNotes,
+    QueryCounts,
+    evaluate_run,
+    evaluate_searcher,
+)
 from .retrieval.judgements import judgement_fingerprints, judgements_digest
-from .retrieval.measures import DEFAULT_MEASURES, parse_measures, required_depth
+from .retrieval.measures import (
+    DEFAULT_MEASURES,
+    parse_measures,
+    required_depth,
+    split_measures,
+)
 from .retrieval.run_cache import CachingSearcher, RunCache
 from .retrieval.settings_file import (
     TunedSettings,
@@ -67,6 +78,7 @@ __all__ = [
     "Folds",
     "Interval",
     "MeanEstimate",
+    "OwnNotes",
     "QueryCounts",
     "Randomisation",
     "ReportRow",
@@ -104,6 +116,7 @@ __all__ = [
     "render_table",
     "required_depth",
     "resolve_baseline",
+    "split_measures",
     "t_test",
     "tune_searcher",
     "was_tuned_on",

@@ -109,6 +109,10 @@ class PatientIndex(RankingSearcher, CorpusView, Protocol):
         """The same state with other BM25 parameters; None keeps a parameter."""
         ...
 
+    def __contains__(self, doc_id: object) -> bool:
+        """Whether there is a live patient with an id."""
+        ...
+
     @property
     def patient_count(self) -> int:
         """Number of patients with a live note."""

@@ -29,8 +29,9 @@ from patientdx.protocols import PatientIndex
 from patientdx.records import Qrels, Run
 
 from .generators import GeneratorSettings
-from .judgements import JudgedQueries
+from .judgements import JudgedQueries, check_judged_notes
 from .monitor import LOG, Accumulator, Monitor
+from .own_notes import OwnNotesChoice, find_own_hits, find_own_notes
 from .systems import (
     KEYWORDS_NOTE,
     SystemBuilder,
@@ -118,13 +119,18 @@ def evaluate_systems(
     depth: int = 1000,
     generator: GeneratorSettings | None = None,
     vocabularies: Sequence[Path] = (),
+    own_notes: OwnNotesChoice = "auto",
     keep_runs: bool = False,
     monitor: Monitor = LOG,
 ) -> RetrievalEvaluation:
     """Measure systems over an index; a system that can rank all patients has an exact RR.
 
-    Reports the queries that were left out. `keep_runs` also returns the hits of each system.
+    Reports the queries that were left out, the judged notes that the index lacks (InputError where
+    it lacks all), and the queries whose own note is dropped by `own_notes`. `keep_runs` also
+    returns the hits of each system.
     """
+    missing_notes = check_judged_notes(index, judged, monitor)
+    own = find_own_notes(index, judged, own_notes, monitor)
     strategies = frozenset().union(*(chosen.system.strategies for chosen in systems.values()))
     evaluations: dict[str, Evaluation] = {}
     runs: dict[str, Run] = {}
@@ -147,12 +153,14 @@ def evaluate_systems(
                 judged.qrels,
                 measures,
                 depth=depth,
+                exclude_self=own.dropped,
                 on_progress=advance,
             )
             if keep_runs:
                 runs[name] = run
     _report_left_out(counts, monitor)
-    notes = judged.notes() | _system_notes(index, list(systems.values()), generator)
+    notes = judged.notes() | missing_notes | dict(own.notes)
+    notes |= _system_notes(index, list(systems.values()), generator)
     return RetrievalEvaluation(evaluations, notes, runs)
 
 
@@ -161,12 +169,16 @@ def evaluate_runs(
     qrels: Qrels | Path | str,
     measures: Sequence[str] = DEFAULT_MEASURES,
     *,
+    own_notes: OwnNotesChoice = "auto",
+    of_patients: bool = False,
     monitor: Monitor = LOG,
 ) -> RetrievalEvaluation:
     """Measure runs that exist, or TREC files of runs; several are compared with the first.
 
-    A file's run is named by the file. Reports a run that is shallower than a measure reads, and
-    judged queries that a run lacks, which score 0. Raises UsageError for two files of one name.
+    A file's run is named by the file. Hits with the id of their query are dropped by `own_notes`:
+    with "auto" where the queries are patients of the corpus's own collection (`of_patients`).
+    Reports a run that is shallower than a measure reads or has no judged hit, and judged queries
+    that a run lacks, which score 0. Raises UsageError for two files of one name.
     """
     notes = {"RR": "over the hits of each run"}
     if not isinstance(qrels, dict):
@@ -175,15 +187,13 @@ def evaluate_runs(
     if not isinstance(runs, Mapping):
         notes["runs"] = ", ".join(map(str, runs))
         runs = _read_runs([Path(path) for path in runs])
+    own = find_own_hits(runs.values(), qrels, own_notes, monitor, of_patients=of_patients)
     evaluations = {}
     for name, run in runs.items():
         _report_shallow_run(name, run, measures, monitor)
-        missing = sum(query_id not in run for query_id in qrels)
-        if missing:
-            queries = count_noun(missing, "judged query", "judged queries")
-            monitor.notice(f"{name}: {queries} not in this run: score 0")
-        evaluations[name] = evaluate_run(qrels, run, measures)
-    return RetrievalEvaluation(evaluations, notes, runs)
+        _report_unjudged_run(name, run, qrels, monitor)
+        evaluations[name] = evaluate_run(qrels, run, measures, exclude_self=own.dropped)
+    return RetrievalEvaluation(evaluations, notes | dict(own.notes), runs)
 
 
 def _read_runs(paths: Sequence[Path]) -> dict[str, Run]:
@@ -253,6 +263,16 @@ def _report_left_out(counts: QueryCounts, monitor: Monitor) -> None:
     if missing:
         queries = count_noun(missing, "judged query", "judged queries")
         monitor.notice(f"{queries} without a text: score 0")
+
+
+def _report_unjudged_run(name: str, run: Run, qrels: Qrels, monitor: Monitor) -> None:
+    """Report judged queries that a run lacks, and a run none of whose hits is judged."""
+    missing = sum(query_id not in run for query_id in qrels)
+    if missing:
+        queries = count_noun(missing, "judged query", "judged queries")
+        monitor.notice(f"{name}: {queries} not in this run: score 0")
+    if not any(hit.doc_id in qrels.get(query_id, ()) for query_id in run for hit in run[query_id]):
+        monitor.warning(f"{name}: no hit is judged; are run and judgements of the same notes?")
 
 
 def _report_shallow_run(name: str, run: Run, measures: Sequence[str], monitor: Monitor) -> None:

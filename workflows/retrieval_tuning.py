@@ -22,8 +22,9 @@ from patientdx.errors import UsageError
 from patientdx.protocols import PatientIndex, Searcher
 
 from .generators import GeneratorSettings
-from .judgements import JudgedQueries
+from .judgements import JudgedQueries, check_judged_notes
 from .monitor import LOG, Accumulator, Monitor
+from .own_notes import OwnNotesChoice, find_own_notes
 from .systems import (
     SystemBuilder,
     Wrap,
@@ -88,10 +89,16 @@ def tune_system(
     depth: int = 1000,
     generator: GeneratorSettings | None = None,
     vocabularies: Sequence[Path] = (),
+    own_notes: OwnNotesChoice = "auto",
     monitor: Monitor = LOG,
 ) -> RetrievalTuning:
-    """Choose the numbers of a system by the first of `measures`, and judge them out of fold."""
+    """Choose the numbers of a system by the first of `measures`, and judge them out of fold.
+
+    `own_notes` and what is reported of the judgements are as in `evaluate_systems`.
+    """
     parsed, candidates = build_candidates(system, grid_values, index)
+    missing_notes = check_judged_notes(index, judged, monitor)
+    own = find_own_notes(index, judged, own_notes, monitor)
     runs = RunCache() if parsed.parts else None
     monitor.notice(
         f"{count_noun(len(candidates), 'candidate')}, {len(judged.qrels):,} judged queries"
@@ -120,9 +127,11 @@ def tune_system(
             measures,
             folds=Folds(folds, seed),
             depth=depth,
+            exclude_self=own.dropped,
             on_progress=Accumulator(report),
         )
-    notes = judged.notes() | index_notes(index) | _tuning_notes(parsed, tuning, generator)
+    notes = judged.notes() | missing_notes | dict(own.notes)
+    notes |= index_notes(index) | _tuning_notes(parsed, tuning, generator)
     return RetrievalTuning(str(parsed), tuning, notes)
 
 

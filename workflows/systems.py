@@ -160,7 +160,7 @@ def index_notes(
     return {
         "corpus": f"{count_noun(index.size, 'patient')}, index {index.digest[:12]}",
         "system": f"bm25: k1 {bm25.k1}, b {bm25.b}, stop words {facts['stop_words']}, "
-        f"stemmer {facts['stemmer']}; identical ids dropped; RR over the whole ranking",
+        f"stemmer {facts['stemmer']}; RR over the whole ranking",
     }
 
 

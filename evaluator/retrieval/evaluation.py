@@ -1,7 +1,7 @@
 """Evaluation of runs and searchers against relevance judgements."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -26,6 +26,9 @@ _Item = TypeVar("_Item")
 
 _SCORED_AT_ONCE = 256
 """Queries per call of trec_eval: bounds the memory of its copy of a run."""
+
+OwnNotes = bool | Collection[str]
+"""The queries whose own note, that with the query's id, is ignored: all, none, or by id."""
 
 EXACT_RR = "RR"
 """The only measure that can be taken from a rank counted over the whole ranking."""
@@ -71,15 +74,15 @@ def evaluate_run(
     measures: Sequence[str],
     *,
     ranks: Mapping[str, int | None] | None = None,
-    exclude_self: bool = True,
+    exclude_self: OwnNotes = False,
 ) -> Evaluation:
     """The values of a run, computed by trec_eval through ir_measures.
 
     The order of the hits has no effect: trec_eval compares scores as float32 and breaks ties
     by doc_id in descending order. Every query of `qrels` counts; one that the run lacks
-    scores 0, as in BEIR. Queries without judgements are ignored, and so are notes with the id of
-    their query, unless `exclude_self` is off. A note without a judgement, or with a
-    negative grade, is not relevant.
+    scores 0, as in BEIR. Queries without judgements are ignored. With `exclude_self` notes with
+    the id of their query are ignored too (as BEIR does), of all queries or of those with these
+    ids. A note without a judgement, or with a negative grade, is not relevant.
 
     `ranks` holds the one-based rank of the first relevant note over the whole ranking (None if
     it is not ranked): `RR` of the queries in it is taken from there, `RR` of others from the run.
@@ -112,14 +115,15 @@ def evaluate_searcher(
     measures: Sequence[str],
     *,
     depth: int = 1000,
-    exclude_self: bool = True,
+    exclude_self: OwnNotes = False,
     batch: int = 256,
     on_progress: Callable[[int], None] | None = None,
 ) -> tuple[Evaluation, Run, QueryCounts]:
     """The values of a searcher, its run of `depth` hits per query, and the query counts.
 
     A searcher that can count ranks gives `RR` over its whole ranking; otherwise `RR` sees
-    `depth` hits. `on_progress` receives the number of queries of each finished batch.
+    `depth` hits. `exclude_self` is as in `evaluate_run`. `on_progress` receives the number of
+    queries of each finished batch.
 
     Raises EvaluationError for an unknown measure, one that reads beyond `depth`, a duplicate
     query id, and if no query is judged.
@@ -156,7 +160,13 @@ def _values(
         yield metric.query_id, 0.0 if beyond else float(metric.value)
 
 
-def _judgements(query_id: str, qrels: Qrels, exclude_self: bool) -> dict[str, int]:
+def _own_note(query_id: str, exclude_self: OwnNotes) -> str | None:
+    """The note that is ignored for a query."""
+    excluded = exclude_self if isinstance(exclude_self, bool) else query_id in exclude_self
+    return query_id if excluded else None
+
+
+def _judgements(query_id: str, qrels: Qrels, exclude_self: OwnNotes) -> dict[str, int]:
     """The judgements of a query that count.
 
     The note that is the query itself is excluded; so are negative grades, which trec_eval treats
@@ -164,20 +174,19 @@ def _judgements(query_id: str, qrels: Qrels, exclude_self: bool) -> dict[str, in
     """
     if max(qrels[query_id].values(), default=0) > GREATEST_GRADE:
         raise EvaluationError(f"query `{query_id}` has a grade above {GREATEST_GRADE}")
-    own = query_id if exclude_self else None
+    own = _own_note(query_id, exclude_self)
     return {doc: grade for doc, grade in qrels[query_id].items() if doc != own and grade >= 0}
 
 
-def _scores(query_id: str, hits: Sequence[Hit], exclude_self: bool) -> dict[str, float]:
+def _scores(query_id: str, hits: Sequence[Hit], exclude_self: OwnNotes) -> dict[str, float]:
     """The hits in the form of trec_eval. Raises EvaluationError if they are ambiguous."""
     scores = {doc_id: float(score) for doc_id, score in hits}
     if len(scores) < len(hits):
         raise EvaluationError(f"the run lists a note twice for query `{query_id}`")
     if any(math.isnan(score) for score in scores.values()):
         raise EvaluationError(f"the run has a score that is no number for query `{query_id}`")
-    if exclude_self:
-        scores.pop(query_id, None)
-    return scores
+    own = _own_note(query_id, exclude_self)
+    return {doc_id: score for doc_id, score in scores.items() if doc_id != own}
 
 
 def _apply_exact_ranks(
@@ -191,17 +200,17 @@ def _apply_exact_ranks(
 
 
 def _top_hits(
-    searcher: Searcher, queries: Sequence[Query], depth: int, exclude_self: bool
+    searcher: Searcher, queries: Sequence[Query], depth: int, exclude_self: OwnNotes
 ) -> Iterator[tuple[str, list[Hit]]]:
     # One hit more than needed: the query's own note may be among them and is dropped (BEIR).
     results = searcher.search_many(queries, depth + 1 if exclude_self else depth, None)
     for query, hits in zip(queries, results, strict=True):
-        own = query.query_id if exclude_self else None
+        own = _own_note(query.query_id, exclude_self)
         yield query.query_id, [hit for hit in hits if hit.doc_id != own][:depth]
 
 
 def _first_ranks(
-    searcher: RankingSearcher, queries: Sequence[Query], qrels: Qrels, exclude_self: bool
+    searcher: RankingSearcher, queries: Sequence[Query], qrels: Qrels, exclude_self: OwnNotes
 ) -> Iterator[tuple[str, int | None]]:
     """The rank of the first relevant note of each query; the query's own note has no rank."""
     relevant = [
@@ -212,8 +221,9 @@ def _first_ranks(
         ]
         for query in queries
     ]
-    where = [Filter(exclude_ids=frozenset({query.query_id})) for query in queries]
-    all_ranks = searcher.ranks_many(queries, relevant, where if exclude_self else None)
+    own_notes = [_own_note(query.query_id, exclude_self) for query in queries]
+    where = [None if own is None else Filter(exclude_ids=frozenset({own})) for own in own_notes]
+    all_ranks = searcher.ranks_many(queries, relevant, where if any(where) else None)
     for query, ranks in zip(queries, all_ranks, strict=True):
         yield query.query_id, min((rank for rank in ranks if rank is not None), default=None)
 

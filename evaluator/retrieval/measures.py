@@ -32,6 +32,18 @@ def load_ir_measures() -> ModuleType:
     return ir_measures
 
 
+def split_measures(text: str) -> list[str]:
+    """The names of measures in a text, parted by commas or white space outside brackets."""
+    names, depth = [""], 0
+    for sign in text:
+        depth = max(0, depth + (sign in "([{") - (sign in ")]}"))
+        if depth == 0 and (sign == "," or sign.isspace()):
+            names.append("")
+        else:
+            names[-1] += sign
+    return [name for name in names if name]
+
+
 def parse_measure(name: str) -> "Measure":
     """The measure of a name. Raises EvaluationError for an unknown or unsupported measure.
 

@@ -13,7 +13,7 @@ from patientdx.errors import EvaluationError
 from patientdx.protocols import Searcher
 from patientdx.records import Qrels, Query
 
-from .evaluation import Evaluation, evaluate_searcher
+from .evaluation import Evaluation, OwnNotes, evaluate_searcher
 from .judgements import judgement_fingerprints
 from .measures import parse_measures
 
@@ -63,7 +63,7 @@ def parameter_grid(axes: Mapping[str, Sequence[SettingValue]]) -> list[dict[str,
     return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
 
 
-def tune_searcher(
+def tune_searcher(  # noqa: PLR0913 - those of evaluate_searcher, and the candidates
     factory: Callable[[CandidateSettings], Searcher],
     candidates: Sequence[CandidateSettings],
     queries: Iterable[Query],
@@ -72,12 +72,14 @@ def tune_searcher(
     *,
     folds: Folds | None = None,
     depth: int = 1000,
+    exclude_self: OwnNotes = False,
     on_progress: Callable[[int], None] | None = None,
 ) -> TuningResult:
     """Evaluates every candidate once on all judged queries, and chooses as `cross_validate` does.
 
     `factory` makes the searcher of a candidate, one at a time. The first of `measures` decides;
-    the out-of-fold values of the others are kept too. `on_progress` receives the number of
+    the out-of-fold values of the others are kept too. `exclude_self` is as in `evaluate_run`,
+    `on_progress` receives the number of
     queries of each finished batch; they sum to the judged queries with a text, per candidate.
 
     Only the judgements in `qrels` are used. Raises EvaluationError as `cross_validate`
@@ -89,7 +91,13 @@ def tune_searcher(
     all_queries = list(queries)
     evaluations = [
         evaluate_searcher(
-            factory(candidate), all_queries, qrels, names, depth=depth, on_progress=on_progress
+            factory(candidate),
+            all_queries,
+            qrels,
+            names,
+            depth=depth,
+            exclude_self=exclude_self,
+            on_progress=on_progress,
         )[0]
         for candidate in candidates
     ]

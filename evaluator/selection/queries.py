@@ -6,7 +6,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from evaluator.retrieval.evaluation import evaluate_searcher
+from evaluator.retrieval.evaluation import OwnNotes, evaluate_searcher
 from evaluator.retrieval.measures import parse_measures, required_depth
 from patientdx.errors import EvaluationError
 from patientdx.protocols import Searcher
@@ -51,14 +51,24 @@ def query_instances(queries: Sequence[Query], qrels: Qrels) -> Instances:
 
 
 def query_scorer(
-    searcher: Searcher, queries: Sequence[Query], qrels: Qrels, measure: str, depth: int
+    searcher: Searcher,
+    queries: Sequence[Query],
+    qrels: Qrels,
+    measure: str,
+    depth: int,
+    exclude_self: OwnNotes = False,
 ) -> InstanceScorer:
-    """A scorer of queries: the measure of a searcher's `depth` best hits of each query."""
+    """A scorer of queries: the measure of a searcher's `depth` best hits of each query.
+
+    `exclude_self` is as in `evaluate_run`.
+    """
 
     def score(indices: Indices) -> Floats:
         batch = [queries[index] for index in indices.tolist()]
         judged = {query.query_id: qrels[query.query_id] for query in batch}
-        evaluation, _, _ = evaluate_searcher(searcher, batch, judged, [measure], depth=depth)
+        evaluation, _, _ = evaluate_searcher(
+            searcher, batch, judged, [measure], depth=depth, exclude_self=exclude_self
+        )
         return np.array([evaluation.per_query[query.query_id][measure] for query in batch])
 
     return score

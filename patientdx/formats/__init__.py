@@ -7,12 +7,15 @@ from .folders import EvaluationFiles, corpus_file, evaluation_files
 from .left_out import LeftOut
 from .patients import read_patients
 from .queries import read_queries
+from .query_fields import QueryFields, QueryReport
 from .rows import SkippedRows
 from .trec import read_qrels, read_run, write_qrels, write_run
 
 __all__ = [
     "EvaluationFiles",
     "LeftOut",
+    "QueryFields",
+    "QueryReport",
     "SkippedRows",
     "TextInput",
     "atomic_writer",

@@ -26,11 +26,15 @@ _QRELS = (
 
 @dataclass(frozen=True)
 class EvaluationFiles:
-    """The files of one split of a retrieval benchmark."""
+    """The files of one split of a retrieval benchmark.
+
+    `of_patients` says that its queries are patients of the corpus's own collection (ReCDS).
+    """
 
     queries: Path
     qrels: Path
     corpus: Path | None
+    of_patients: bool = False
 
 
 def find_corpus(folder: Path) -> Path | None:
@@ -80,7 +84,8 @@ def evaluation_files(folder: Source, split: str) -> EvaluationFiles:
             f"{folder}: there are no queries of the split `{split}`",
             hint=f"looked for {names}, also .gz and .zst",
         )
-    return EvaluationFiles(queries, qrels, _find_file(folder, _CORPORA))
+    of_patients = qrels.parent.name != "qrels"  # BEIR's folder; the others are of ReCDS
+    return EvaluationFiles(queries, qrels, _find_file(folder, _CORPORA), of_patients)
 
 
 def _find_file(folder: Path, names: Iterable[str]) -> Path | None:

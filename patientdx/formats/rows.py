@@ -94,7 +94,7 @@ class Rows:
             yield self._source.line, value
 
     def _csv(self) -> Iterator[tuple[int, Row]]:
-        _allow_long_fields()
+        allow_long_fields()
         lines = self._source.lines()
         first = next((line for line in lines if not line.isspace()), None)
         if first is None:
@@ -143,7 +143,7 @@ def _header(name: str, line: int, columns: list[str]) -> list[str]:
     return names
 
 
-def _allow_long_fields() -> None:
+def allow_long_fields() -> None:
     """Lifts csv's limit of 131,072 characters per field, which case reports exceed."""
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 

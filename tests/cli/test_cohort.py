@@ -34,7 +34,9 @@ def test_the_flow_is_printed_with_a_warning_of_the_leak(made: Path) -> None:
     assert any(line.endswith("-1     4") for line in outcome.lines)
     assert "leak it (--diagnoses prior or none" in outcome.err
     assert f"patientdx cohort show {made / 'cohort.parquet'}" in outcome.err
-    quiet = run_successfully(*mimic(made, "--quiet", "--diagnoses", "none", convert=False))
+    quiet = run_successfully(
+        *mimic(made, "--quiet", "--diagnoses", "none", "--force", convert=False)
+    )
     assert quiet.out == ""
     assert "leak" not in quiet.err
 
@@ -139,9 +141,10 @@ def test_redacted_ids(made: Path) -> None:
     ids = read_cohort(made / "cohort.parquet").stay_ids
     assert all(len(stay_id) == 32 for stay_id in ids)
     assert "in a file that is not part of the cohort" in first.err
-    run_successfully(*mimic(made, "--redact-ids", "--key-file", made / "key"))
+    run_successfully(*mimic(made, "--redact-ids", "--key-file", made / "key", "--force"))
     assert read_cohort(made / "cohort.parquet").stay_ids == ids
-    assert "the key is stored nowhere" in run_successfully(*mimic(made, "--redact-ids")).err
+    unsaved = run_successfully(*mimic(made, "--redact-ids", "--force"))
+    assert "the key is stored nowhere" in unsaved.err
     assert read_cohort(made / "cohort.parquet").stay_ids != ids
     assert patientdx(*mimic(made, "--key-file", made / "key")).code == 2
 
@@ -207,11 +210,13 @@ def test_the_other_sources(tmp_path: Path) -> None:
     icd = small_mimic.icd_map(tmp_path)
     run_successfully("cohort", "mimic-iii", tmp_path / "third", "--into", into, "--icd-map", icd)
     assert len(read_cohort(into)) == 4
-    run_successfully("cohort", "physionet2012", physionet(tmp_path / "p"), "--into", into)
+    run_successfully(
+        "cohort", "physionet2012", physionet(tmp_path / "p"), "--into", into, "--force"
+    )
     assert len(read_cohort(into)) == 2
     folder = meds(tmp_path / "meds")
     run_successfully(
-        "cohort", "meds", folder, "--labels", folder / "labels.parquet", "--into", into
+        "cohort", "meds", folder, "--labels", folder / "labels.parquet", "--into", into, "--force"
     )
     assert read_cohort(into).meta.source == "meds"
 

@@ -11,6 +11,7 @@ from patientdx.sample import sample_folder
 
 SAMPLE = sample_folder()
 JUDGED = ("--data", SAMPLE)
+BY_FILES = ("--queries", SAMPLE / "queries.jsonl", "--qrels", SAMPLE / "qrels" / "test.tsv")
 WRITES = re.compile(r"\b(?:write|draw)\b", re.IGNORECASE)
 
 ARGUMENTS: dict[str, tuple[object, ...]] = {
@@ -80,8 +81,7 @@ def test_a_file_that_exists_is_refused_before_any_work(
         ("expand", *ARGUMENTS["expand"], "--out"),
         ("evaluate-ir", *JUDGED, "--write-run"),
         ("evaluate-ir", *JUDGED, "--per-query"),
-        ("tune-ir", "--queries", SAMPLE / "queries.jsonl", "--qrels")
-        + (SAMPLE / "qrels" / "test.tsv", "--grid", "k1=0.9", "--grid", "b=0.4", "--into"),
+        ("tune-ir", *BY_FILES, "--grid", "k1=0.9", "--grid", "b=0.4", "--into"),
     ],
 )
 def test_force_writes_what_a_new_file_would_hold(

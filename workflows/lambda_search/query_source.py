@@ -1,6 +1,6 @@
 """Judged queries, which a merge expands; what counts is how good the hits are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -31,7 +31,9 @@ from patientdx.errors import ModelError, UsageError
 from patientdx.protocols import PatientIndex
 from patientdx.records import Query
 from workflows.generators import reply_cache_path
-from workflows.judgements import JudgedQueries
+from workflows.judgements import JudgedQueries, check_judged_notes
+from workflows.monitor import LOG, Monitor
+from workflows.own_notes import OwnNotes, OwnNotesChoice, find_own_notes
 from workflows.systems import KEYWORDS_NOTE, SystemBuilder, index_notes, uses_generator
 
 from .live_merges import LiveMerge
@@ -49,6 +51,8 @@ class QuerySource:
     system: SystemSettings
     depth: int
     metric: Metric
+    own_notes: OwnNotes
+    missing_notes: Mapping[str, str]
 
     curves = ()
     proxies = ()
@@ -62,11 +66,15 @@ class QuerySource:
         system: str = "rrf(bm25,keywords)",
         depth: int = 1000,
         metric: str | None = None,
+        own_notes: OwnNotesChoice = "auto",
+        monitor: Monitor = LOG,
     ) -> "QuerySource":
-        """The queries that have judgements. Raises as `check` does."""
+        """The queries that have judgements. Raises as `check` and `check_judged_notes` do."""
         settings, decisive = cls.check(system, metric, depth)
         queries = tuple(select_judged_queries(judged.queries, judged.qrels))
-        return cls(judged, queries, index, settings, depth, decisive)
+        missing = check_judged_notes(index, judged, monitor)
+        own = find_own_notes(index, judged, own_notes, monitor)
+        return cls(judged, queries, index, settings, depth, decisive, own, missing)
 
     @staticmethod
     def check(
@@ -92,7 +100,8 @@ class QuerySource:
 
     def notes(self) -> dict[str, str]:
         """See InstanceSource."""
-        notes = self.judged.notes() | index_notes(self.index, self.system.k1, self.system.b)
+        notes = self.judged.notes() | dict(self.missing_notes) | dict(self.own_notes.notes)
+        notes |= index_notes(self.index, self.system.k1, self.system.b)
         notes["system"] = f"{self.system}, each merge in turn; {notes['system']}"
         if self.system.system.parts:
             notes["fusion"] = (
@@ -123,7 +132,9 @@ class QuerySource:
         settings = [STRATEGIES[name].Settings() for name in names]
         prompts = [read_prompt(name) for name in names if uses_generator([name])]
         system = (self.metric.name, self.system, settings, prompts, self.depth)
-        return repr((live.digest, system, self.index.digest, self.index.bm25))
+        # Scores of earlier versions are of rankings without any query's own note.
+        ranked = (sorted(self.own_notes.ranked),) if self.own_notes.ranked else ()
+        return repr((live.digest, system, self.index.digest, self.index.bm25, *ranked))
 
     def _scorers(self, live: LiveMerge, replies: ReplyCache) -> ScorerFactory:
         """A factory of scorers of queries, expanded by the merge."""
@@ -141,7 +152,12 @@ class QuerySource:
             builder = SystemBuilder(self.index, resources)
             searcher = builder.build_searcher(self.system, self.depth)
             score = query_scorer(
-                searcher, self.queries, self.judged.qrels, self.metric.name, self.depth
+                searcher,
+                self.queries,
+                self.judged.qrels,
+                self.metric.name,
+                self.depth,
+                self.own_notes.dropped,
             )
             return live.with_progress(candidate, score)
 

@@ -131,20 +131,20 @@ def test_a_cutoff_admits_its_own_rank_and_no_later_one(cutoff: int) -> None:
 # --- the query's own note ----------------------------------------------------------------------
 
 
-def test_the_query_itself_is_no_hit_and_never_relevant() -> None:
+def test_the_query_itself_is_no_hit_and_never_relevant_where_it_is_excluded() -> None:
     qrels = {"p1": {"p1": 1, "p2": 1}, "p3": {"p3": 1}}
     run = {"p1": hits(("p1", 9.0), ("p2", 8.0)), "p3": hits(("p3", 9.0))}
-    got = evaluate_run(qrels, run, ["RR", "R@10", "nDCG@10"])
+    got = evaluate_run(qrels, run, ["RR", "R@10", "nDCG@10"], exclude_self=True)
     assert dict(got.per_query["p1"]) == {"RR": 1.0, "R@10": 1.0, "nDCG@10": 1.0}
     assert dict(got.per_query["p3"]) == {"RR": 0.0, "R@10": 0.0, "nDCG@10": 0.0}
 
 
-def test_the_query_itself_counts_where_asked_to() -> None:
-    run = {"p1": hits(("p1", 9.0), ("p2", 8.0))}
-    qrels = {"p1": {"p1": 1, "p2": 1}}
-    got = evaluate_run(qrels, run, ["P@2"], exclude_self=False)
-    assert got.mean("P@2") == 1.0
-    assert evaluate_run(qrels, run, ["P@2"]).mean("P@2") == 0.5
+def test_a_note_with_the_id_of_the_query_counts_unless_it_is_excluded() -> None:
+    run = {name: hits(("p1", 9.0), ("p2", 8.0)) for name in ("p1", "p2")}
+    qrels = {"p1": {"p1": 1, "p2": 1}, "p2": {"p1": 1, "p2": 1}}
+    assert evaluate_run(qrels, run, ["P@2"]).values("P@2") == [1.0, 1.0]
+    assert evaluate_run(qrels, run, ["P@2"], exclude_self=True).values("P@2") == [0.5, 0.5]
+    assert evaluate_run(qrels, run, ["P@2"], exclude_self={"p2"}).values("P@2") == [1.0, 0.5]
 
 
 def test_arguments_are_left_as_they_were() -> None:

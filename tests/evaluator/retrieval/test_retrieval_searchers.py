@@ -61,7 +61,9 @@ def test_the_fakes_are_what_they_say() -> None:
 
 def test_the_run_is_cut_after_the_query_itself_is_dropped() -> None:
     searcher = Listed(LONG)
-    _, run, _ = evaluate_searcher(searcher, queries("p0"), {"p0": {"p5": 1}}, ["P@5"], depth=5)
+    _, run, _ = evaluate_searcher(
+        searcher, queries("p0"), {"p0": {"p5": 1}}, ["P@5"], depth=5, exclude_self=True
+    )
     assert [hit.doc_id for hit in run["p0"]] == ["p1", "p2", "p3", "p4", "p5"]
     assert searcher.calls == [(["p0"], 6, None)]
 
@@ -69,15 +71,15 @@ def test_the_run_is_cut_after_the_query_itself_is_dropped() -> None:
 def test_the_run_is_cut_where_the_query_itself_is_no_hit() -> None:
     scores = {"other": LONG["p0"]}
     _, run, _ = evaluate_searcher(
-        Listed(scores), queries("other"), {"other": {"p5": 1}}, ["P@5"], depth=5
+        Listed(scores), queries("other"), {"other": {"p5": 1}}, ["P@5"], depth=5, exclude_self=True
     )
     assert [hit.doc_id for hit in run["other"]] == ["p0", "p1", "p2", "p3", "p4"]
 
 
-def test_the_query_itself_stays_where_asked_to() -> None:
+def test_a_note_with_the_id_of_the_query_stays_unless_it_is_excluded() -> None:
     searcher = Ranking(LONG)
     got, run, _ = evaluate_searcher(
-        searcher, queries("p0"), {"p0": {"p0": 1}}, ["RR", "P@5"], depth=5, exclude_self=False
+        searcher, queries("p0"), {"p0": {"p0": 1}}, ["RR", "P@5"], depth=5
     )
     assert [hit.doc_id for hit in run["p0"]] == ["p0", "p1", "p2", "p3", "p4"]
     assert searcher.calls == [(["p0"], 5, None)]
@@ -86,10 +88,14 @@ def test_the_query_itself_stays_where_asked_to() -> None:
 
 def test_a_ranking_searcher_gives_rr_beyond_the_depth() -> None:
     qrels = {"p0": {"p40": 1, "p30": 2, "p3": 0, "absent": 1, "p0": 1}}
-    exact, _, _ = evaluate_searcher(Ranking(LONG), queries("p0"), qrels, ["RR", "P@5"], depth=5)
+    exact, _, _ = evaluate_searcher(
+        Ranking(LONG), queries("p0"), qrels, ["RR", "P@5"], depth=5, exclude_self={"p0"}
+    )
     # p0 itself holds no rank: p30 comes 30th among the others.
     assert exact.mean("RR") == 1 / 30
-    plain, _, _ = evaluate_searcher(Listed(LONG), queries("p0"), qrels, ["RR", "P@5"], depth=5)
+    plain, _, _ = evaluate_searcher(
+        Listed(LONG), queries("p0"), qrels, ["RR", "P@5"], depth=5, exclude_self={"p0"}
+    )
     assert plain.mean("RR") == 0.0
     assert plain.mean("P@5") == exact.mean("P@5") == 0.0
 
@@ -112,7 +118,9 @@ def test_ranks_are_not_counted_where_rr_is_not_asked_for() -> None:
             raise AssertionError((queries, doc_ids, where))
 
     qrels = {"p0": {"p1": 1}}
-    got, _, _ = evaluate_searcher(Refusing(LONG), queries("p0"), qrels, ["RR@5"], depth=5)
+    got, _, _ = evaluate_searcher(
+        Refusing(LONG), queries("p0"), qrels, ["RR@5"], depth=5, exclude_self=True
+    )
     assert got.mean("RR@5") == 1.0
 
 

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from paths import SHARED
 
 from patientdx.errors import InputError, PatientDxError
-from patientdx.formats import evaluation_files, read_qrels, read_queries
+from patientdx.formats import (
+    QueryFields,
+    QueryReport,
+    evaluation_files,
+    read_qrels,
+    read_queries,
+)
 from patientdx.records import Query
 
 TWO = [Query("1", "cough"), Query("q-2", "fever, chills")]
@@ -25,6 +31,28 @@ TWO = [Query("1", "cough"), Query("q-2", "fever, chills")]
         '{"id": 1, "query": "cough", "disease": "x"}\n{"query_id": "q-2", "text": "fever, chills"}',
         "1\tcough\n\nq-2\tfever, chills\n",
         "query_id\ttext\r\n1\tcough\r\nq-2\tfever, chills\r\n",
+        "patient_uid\tpatient\n1\tcough\nq-2\tfever, chills\n",
+        "Query ID\tScore\tQuery\n1\t7\tcough\nq-2\t8\tfever, chills\n",
+        '{"id": "1", "contents": "cough"}\n{"id": "q-2", "contents": "fever, chills"}\n',
+        'qid,query\n1,cough\nq-2,"fever, chills"\n',
+        'docno;text\n1;cough\n\nq-2;"fever, chills"\n',
+        (
+            '<topics task="x"><topic number="1"> cough\n</topic>'
+            '<topic number="q-2" type="d">fever,\n chills</topic></topics>'
+        ),
+        (
+            '<?xml version="1.0" encoding="ISO-8859-1"?>\n<topics><topic number="1"><note>n</note>'
+            "<description>d</description><summary>cough</summary></topic>"
+            '<topic number="q-2"><summary>fever, <b>chills</b></summary></topic></topics>'
+        ),
+        (
+            "<topics><topic><num>Number: 1</num><title>cough</title></topic>"
+            "<topic><num>q-2</num><title>fever,&#32;chills</title><desc>d</desc></topic></topics>"
+        ),
+        (
+            "<top>\n<num> Number: 1\n<title> Topic: cough\n\n<desc> Description:\nd\n</top>\n"
+            "<top>\n<num> Number: q-2 </num>\n<title>\nfever,\nchills\n<narr> Narrative:\nn\n</top>"
+        ),
     ],
 )
 def test_forms_of_queries(tmp_path: Path, content: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,6 +87,76 @@ def test_bad_queries(tmp_path: Path, content: str, problem: str) -> None:
     assert caught.value.message.startswith(f"{path}{problem}")
 
 
+CDS = (
+    '<topics><topic number="1" type="test"><note>n</note><description>d &amp; e</description>'
+    "<summary>s</summary></topic></topics>"
+)
+DISEASES = (
+    '<topics><topic number="1"><disease>Melanoma</disease><gene>BRAF</gene></topic>'
+    '<topic number="2"><disease>Glioma</disease></topic></topics>'
+)
+TEMPLATE = (
+    '<topics><topic number="1" template="glaucoma"><field name="eye pressure">20</field>'
+    '<field name="notes"/></topic></topics>'
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "texts"),
+    [
+        (CDS, None, ["s"]),
+        (CDS, "description", ["d & e"]),
+        (CDS, "summary+note", ["s\nn"]),
+        (DISEASES, None, ["Melanoma\nBRAF", "Glioma"]),
+        (DISEASES, "Gene+Disease", ["BRAF\nMelanoma", "Glioma"]),
+        (TEMPLATE, None, ["eye pressure: 20"]),
+        ('{"_id": "1", "text": "x", "a+b": "y"}', "a+b", ["y"]),
+        ("id,text,other\n1,x,y\n", "other", ["y"]),
+        ("no\twords\n1\tx\n", "words", ["x"]),
+        ('{"id": "1", "title": "t", "text": "x"}\n{"id": "2", "text": "y"}', None, ["x", "y"]),
+    ],
+)
+def test_the_field_of_the_text_may_be_named(
+    tmp_path: Path, content: str, text: str | None, texts: list[str]
+) -> None:
+    (tmp_path / "q").write_text(content)
+    fields = QueryFields("no" if content.startswith("no") else None, text)
+    assert [query.text for query in read_queries(tmp_path / "q", fields=fields)] == texts
+
+
+def test_what_was_chosen_and_left_out_is_reported(tmp_path: Path) -> None:
+    path, report = tmp_path / "q", QueryReport()
+    path.write_text(
+        CDS.replace("<summary>s", '<summary>s</summary></topic><topic number="2"><summary>')
+    )
+    assert [query.query_id for query in read_queries(path, report=report)] == ["1"]
+    assert report.text_fields == ("summary",)
+    assert set(report.other_fields) == {"description", "note"}
+    assert report.empty == ["2"]
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        '<!ENTITY a "xxxxxxxx"><!ENTITY b "&a;&a;&a;&a;">',
+        '<!ENTITY a SYSTEM "file:///etc/hostname">',
+        '<!ENTITY % a SYSTEM "http://127.0.0.1:9/x"> %a;',
+    ],
+)
+def test_entities_of_topics_are_refused(tmp_path: Path, declaration: str) -> None:
+    path = tmp_path / "topics.xml"
+    path.write_text(f'<!DOCTYPE t [{declaration}]>\n<t><topic number="1">&b;&a;</topic></t>')
+    with pytest.raises(InputError, match="entities are not read"):
+        list(read_queries(path))
+
+
+def test_a_title_is_never_taken_for_a_missing_text(tmp_path: Path) -> None:
+    path = tmp_path / "q"
+    path.write_text('{"id": "1", "title": "t", "text": "x"}\n{"id": "2", "title": "t"}\n')
+    with pytest.raises(InputError, match="field `text` is missing"):
+        list(read_queries(path))
+
+
 def test_a_json_list_of_queries(tmp_path: Path) -> None:
     path = tmp_path / "queries.json"
     path.write_text('[{"_id": "1", "text": "cough"}, {"_id": "q-2", "text": "fever, chills"}]')
@@ -70,10 +168,28 @@ def test_a_folder_without_queries(tmp_path: Path) -> None:
         list(read_queries(tmp_path))
 
 
+PIECES = (
+    *(
+        '<topic number="1">',
+        "<top>",
+        "</top>",
+        "<num> Number: 1",
+        "<title>",
+        "</title>",
+        "</topic>",
+    ),
+    *("<topics>", "</topics>", "x", "&x;", "\n", "<!DOCTYPE t>", "id,text\n", "qid\t", ";", '"'),
+)
+
+
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(st.binary(max_size=99) | st.text('[]{}",:_idtex\t\n1', max_size=60).map(str.encode))
+@given(
+    st.binary(max_size=99)
+    | st.text('[]{}",:_idtex\t\n1', max_size=60).map(str.encode)
+    | st.lists(st.sampled_from(PIECES), max_size=12).map("".join).map(str.encode)
+)
 def test_any_bytes_give_queries_or_a_sentence(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "q").write_bytes(data)
     try:
