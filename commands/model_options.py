@@ -124,6 +124,7 @@ class GeneratorOptions(ModelOptions):
             help="Language model: smollm2, a .gguf file, a folder of safetensors, a server.",
         ),
     ] = DEFAULT_MODEL
+    context_size: ContextSize = 0
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Keep no replies of the model after this command.")
     ] = False

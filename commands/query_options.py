@@ -192,7 +192,9 @@ def generator_settings(chosen: GeneratorOptions) -> "GeneratorSettings":
     from workflows.generators import GeneratorSettings, reply_cache_path
 
     cache = None if chosen.no_cache else reply_cache_path(options.settings().cache)
-    return GeneratorSettings(chosen.model, chosen.model_settings(), cache)
+    return GeneratorSettings(
+        chosen.model, chosen.model_settings(context=chosen.context_size), cache
+    )
 
 
 def check_table_format(name: str, *more: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from patientdx.errors import InputError, ModelError, ReplyError
@@ -14,6 +14,7 @@ from patientdx.protocols import (
     ModelDescription,
     Prompt,
 )
+from patientdx.thinking import split_thinking
 from patientdx.wording import count_noun
 
 from .reply_cache import ReplyCache, reply_key
@@ -33,6 +34,9 @@ class ModelReply(NamedTuple):
         return self.completion.text
 
 
+_FAILED = ModelReply(Completion(""), "failed")
+
+
 class GenerationProgress(NamedTuple):
     """A step of progress: the prompts answered from the cache, or by the batch that just ended.
 
@@ -49,12 +53,39 @@ class GenerationProgress(NamedTuple):
 
 @dataclass
 class ReplyCounts:
-    """Number of prompts answered by the model, from the cache, failed, and shortened to fit."""
+    """Number of prompts answered by the model, from the cache, failed, and shortened to fit.
+
+    `unchecked` are prompts of which the model's server may have read a part.
+    """
 
     model: int = 0
     cache: int = 0
     failed: int = 0
     truncated: int = 0
+    unchecked: int = 0
+
+
+@dataclass
+class UnexpandedQueries:
+    """Queries that strategies left as they were, as (strategy, query id).
+
+    `failed` got no reply, `nothing` a reply without a usable word; of these, `thoughts` got a reply
+    that holds only what the model thought before an answer.
+    """
+
+    failed: set[tuple[str, str]] = field(default_factory=set)
+    nothing: set[tuple[str, str]] = field(default_factory=set)
+    thoughts: set[tuple[str, str]] = field(default_factory=set)
+
+    def add(self, strategy: str, query_id: str, reply: ModelReply) -> None:
+        """Record a query to which a reply added nothing."""
+        query = (strategy, query_id)
+        if reply.origin == "failed":
+            self.failed.add(query)
+            return
+        self.nothing.add(query)
+        if split_thinking(reply.text).is_unfinished:
+            self.thoughts.add(query)
 
 
 class CachedGenerator:
@@ -66,7 +97,9 @@ class CachedGenerator:
     stored; the replies that a ReplyError carries are kept. After `give_up_after` consecutive
     batches without any reply the model is not called again, and the remaining prompts fail.
 
-    Without a `cache` nothing is remembered between calls; everything else works the same.
+    A prompt that failed is not sent again by the same object, so that one run expands a query in
+    the same way each time. Without a `cache` no reply is remembered between calls; everything else
+    works the same. `unexpanded` records the queries that strategies left as they were.
     """
 
     def __init__(
@@ -85,6 +118,7 @@ class CachedGenerator:
         self.name = generator.name
         self.digest = generator.digest
         self.counts = ReplyCounts()
+        self.unexpanded = UnexpandedQueries()
         self._generator = generator
         self._cache = cache
         self.batch = batch or generator.batch
@@ -92,6 +126,7 @@ class CachedGenerator:
         self._give_up_after = give_up_after
         self._on_progress = on_progress
         self._on_failure = on_failure
+        self._failed: set[bytes] = set()
 
     @property
     def description(self) -> ModelDescription:
@@ -114,6 +149,9 @@ class CachedGenerator:
         replies = {key: ModelReply(Completion(text), "cache") for key, text in cached.items()}
         occurrences = Counter(keys)
         self._report(replies, occurrences)
+        failed = {key: _FAILED for key in prompt_of if key in self._failed and key not in replies}
+        self._report(failed, occurrences)
+        replies |= failed
         missing = {key: prompt for key, prompt in prompt_of.items() if key not in replies}
         for batch_replies in self._generate_missing(missing, settings):
             self._report(batch_replies, occurrences)
@@ -137,8 +175,9 @@ class CachedGenerator:
             if written and self._cache is not None:
                 self._cache.store({key: completion.text for key, completion in written.items()})
             yield {key: ModelReply(completion, "model") for key, completion in written.items()}
-            failed = ModelReply(Completion(""), "failed")
-            yield {key: failed for key, completion in pairs if completion is None}
+            failed = [key for key, completion in pairs if completion is None]
+            self._failed.update(failed)
+            yield dict.fromkeys(failed, _FAILED)
 
     def _generate_batch(
         self, prompts: list[str | Prompt], settings: GenerationSettings
@@ -173,6 +212,7 @@ class CachedGenerator:
         )
         setattr(self.counts, origin, getattr(self.counts, origin) + progress.prompts)
         self.counts.truncated += progress.truncated
+        self.counts.unchecked += sum(completion.unchecked for completion in completions)
         if self._on_progress is not None:
             self._on_progress(progress)
 

@@ -64,13 +64,22 @@ class ModelError(PatientDxError):
 
 
 class ReplyError(ModelError):
-    """Some prompts of a batch got no usable reply; `completions` has None in their places."""
+    """Some prompts of a batch got no usable reply; `completions` has None in their places.
+
+    `reason` is the message without the number of prompts.
+    """
 
     def __init__(
-        self, message: str, completions: Sequence[Completion | None], *, hint: str | None = None
+        self,
+        message: str,
+        completions: Sequence[Completion | None],
+        *,
+        hint: str | None = None,
+        reason: str | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
         self.completions = list(completions)
+        self.reason = message if reason is None else reason
 
 
 class MergeError(PatientDxError):

@@ -6,6 +6,9 @@ therefore imported inside the functions that need it.
 
 import ssl
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING
@@ -53,8 +56,15 @@ def is_retryable(status: int) -> bool:
 
 
 def parse_retry_after(value: str, longest_s: float) -> float | None:
-    """Seconds of a Retry-After header, at most `longest_s`; None for a date or no number."""
-    return min(float(value), longest_s) if value.isdecimal() else None
+    """Seconds of a Retry-After header, a number or a date, at most `longest_s`; None without."""
+    with suppress(ValueError):
+        seconds = float(value)
+        return min(seconds, longest_s) if seconds >= 0 else None  # not a number is neither
+    with suppress(ValueError, OverflowError):
+        date = parsedate_to_datetime(value)
+        now = datetime.now(date.tzinfo)
+        return min(max((date - now).total_seconds(), 0.0), longest_s)
+    return None
 
 
 def root_cause(error: BaseException) -> BaseException:

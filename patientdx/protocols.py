@@ -234,7 +234,8 @@ class Completion:
     """The text a model wrote for one prompt, with its token usage.
 
     Counts and the stop reason are None where the backend does not report them. `truncated` says
-    that the prompt was shortened to fit the context.
+    that the prompt was shortened to fit the context, `unchecked` that its length could not be
+    compared with the context, as the server does not report that.
     """
 
     text: str
@@ -242,6 +243,7 @@ class Completion:
     completion_tokens: int | None = None
     truncated: bool = False
     stop_reason: StopReason | None = None
+    unchecked: bool = False
 
 
 @dataclass(frozen=True)

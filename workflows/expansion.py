@@ -28,7 +28,7 @@ def expand_query_file(
     """One row a query: its id and what the strategy adds, never its text.
 
     Replies of a model are kept as each batch completes, so a run that was killed resumes.
-    Reports the number of queries and the model's tokens a second.
+    Reports how many queries were changed, and the model's tokens a second.
     """
     with monitor.progress(f"expanding by {strategy}", len(queries)) as report:
         pace = GenerationPace(report)
@@ -43,7 +43,10 @@ def expand_query_file(
             expansions = expand_queries(queries, make_strategy(strategy, resources))
             rows = [expansion_row(row, with_reply=with_replies) for row in expansions]
     speed = f", {pace.speed()}" if pace.speed() else ""
-    monitor.notice(f"{count_noun(len(rows), 'query', 'queries')} expanded{speed}")
+    changed = sum(1 for row in rows if row["weights"] or row["terms"] or row["replaces_text"])
+    total = count_noun(len(rows), "query", "queries")
+    share = "" if changed == len(rows) else f"{changed:,} of "
+    monitor.notice(f"{share}{total} expanded{speed}")
     return rows
 
 

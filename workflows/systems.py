@@ -24,9 +24,8 @@ from patientdx.errors import UsageError
 from patientdx.protocols import Expander, PatientIndex, Searcher
 from patientdx.records import Filter, Query
 
-from .generators import GeneratorSettings, open_generator
+from .generators import GeneratorSettings, open_generator, report_generation
 from .monitor import LOG, Monitor
-from .wording import count_noun
 
 FUSION_DEPTH = 1000
 """How many hits a fusion takes of each of its parts."""
@@ -55,7 +54,7 @@ def open_resources(
     """What strategies of these names need: model, index and vocabulary; closed at the end.
 
     The model is opened only where a strategy asks one. Reports at the end how many queries went
-    on unexpanded because the model failed, and how many notes were cut to fit its context.
+    on unexpanded and why, and how many notes were cut to fit the model's context.
     """
     with ExitStack() as stack:
         opened = None
@@ -70,13 +69,8 @@ def open_resources(
             vocabulary=concepts or None,
             where=where,
         )
-        if opened is not None and opened.counts.failed:
-            monitor.notice(
-                f"{count_noun(opened.counts.failed, 'query', 'queries')} went on unexpanded"
-            )
-        if opened is not None and opened.counts.truncated:
-            notes = count_noun(opened.counts.truncated, "note")
-            monitor.notice(f"{notes} cut in the middle to fit the model's context")
+        if opened is not None:
+            report_generation(opened, monitor)
 
 
 @dataclass(frozen=True)

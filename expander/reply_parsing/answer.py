@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator
 
+from patientdx.thinking import split_thinking
+
 _FUNCTION_WORDS = """
 a an the of and or to in on at by for with from as is are was were be been being has have had do
 does did that this these those which who whom it its they them their he she his her him you your i
@@ -23,9 +25,9 @@ _MAX_REPLY = 20_000  # characters
 _MAX_WORD = 60  # characters
 _MIN_ECHO = 5  # this many words in the order of the prompt are a copy, not an answer
 
-_REASONING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 _SPECIAL_TOKEN = re.compile(
     r"<\|[^|<>\n]{1,40}\|>(?:(?:assistant|user|system)\b)?|</?s>|<(?:bos|eos|pad|unk)>|\[/?INST\]|```\w*"
+    r"|</?(?:answer|response|output)>"
 )
 _TURN = re.compile(
     r"^[ \t*#>]*(?:patient|question|query|user|human|assistant|system|instruction)[ \t*]*:",
@@ -43,7 +45,7 @@ _REFUSAL = re.compile(
 
 def extract_answer(reply: str, prompt: str) -> str:
     """The answer in a reply, up to the first turn that the model invents."""
-    text = _REASONING.sub(" ", reply[:_MAX_REPLY])
+    text = split_thinking(reply).answer[:_MAX_REPLY]
     text = _remove_echo(_SPECIAL_TOKEN.sub("\n", text), prompt)
     for turn in _TURN.finditer(text):
         if _WORD.search(text, 0, turn.start()):

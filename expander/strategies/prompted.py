@@ -48,6 +48,8 @@ class PromptedExpander(ABC):
         for position, prompt, reply in zip(positions, prompts, replies, strict=True):
             query = self.apply_reply(queries[position], prompt.text, reply.text)
             expanded[position] = (query, reply)
+            if isinstance(self.generator, CachedGenerator) and query == queries[position]:
+                self.generator.unexpanded.add(self.name, query.query_id, reply)
         return expanded
 
     def _generate_replies(self, prompts: Sequence[Prompt]) -> list[ModelReply]:

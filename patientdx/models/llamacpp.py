@@ -28,9 +28,11 @@ from patientdx.storage.file_digests import digest_files
 
 from .answers import AnswerForms, Tokens
 from .http.address import ServerAddress
-from .http.client import JsonClient, UnansweredError
-from .http.concurrency import request_all, require_completions
+from .http.client import JsonClient
+from .http.concurrency import request_all
 from .http.llama_api import LlamaApi
+from .http.llama_template import ChatTemplate
+from .outcomes import require_completions
 from .prompts import as_prompt, fit_prompt
 from .settings import DEFAULTS, ModelSettings
 
@@ -49,7 +51,7 @@ class LlamaCppModel:
         name: str,
         digest: str,
         batch: int,
-        chat: bool,
+        template: ChatTemplate | None,
         description: ModelDescription,
     ) -> None:
         self.name = name
@@ -58,7 +60,7 @@ class LlamaCppModel:
         self.description = description
         self._server = server  # llama.cpp runs as long as this lives
         self._api = api
-        self._chat = chat
+        self._template = template
 
     @classmethod
     def load(cls, path: Path, settings: ModelSettings = DEFAULTS) -> "LlamaCppModel":
@@ -71,6 +73,7 @@ class LlamaCppModel:
         address = ServerAddress.parse(server.listening_address, allow_remote=False)
         api = LlamaApi.connect(JsonClient(address, key, settings.timeout_s, attempts=1))
         chat = _uses_chat_template(path, settings)
+        template = ChatTemplate.read(api) if chat else None
         digest = digest_files(
             [path],
             model_folder(settings.cache) if settings.cache else None,
@@ -78,6 +81,7 @@ class LlamaCppModel:
             context=api.context,
             chat=chat,
             kv="float32" if settings.dtype == "float32" else "float16",
+            **(template.digest_facts if template else {}),
         )
         return cls(
             server,
@@ -85,7 +89,7 @@ class LlamaCppModel:
             name=path.stem,
             digest=digest,
             batch=batch,
-            chat=chat,
+            template=template,
             description=settings.describe(),
         )
 
@@ -96,7 +100,9 @@ class LlamaCppModel:
 
         def complete(prompt: str | Prompt) -> Completion:
             tokens, truncated = self._encode_prompt(prompt, settings.max_new_tokens)
-            return replace(self._api.complete(tokens, settings), truncated=truncated)
+            completion = self._api.complete(tokens, settings)
+            opened = self._template.opened_thoughts if self._template else ""
+            return replace(completion, text=opened + completion.text, truncated=truncated)
 
         return require_completions(request_all(complete, prompts, self.batch, self._api.client))
 
@@ -108,7 +114,7 @@ class LlamaCppModel:
 
         outcomes = request_all(score, pairs, 1, self._api.client)
         for outcome in outcomes:
-            if isinstance(outcome, UnansweredError):
+            if isinstance(outcome, ModelError):
                 raise outcome
         return [outcome for outcome in outcomes if isinstance(outcome, list)]
 
@@ -162,7 +168,7 @@ class LlamaCppModel:
         return self._api.encode(self._render(text))
 
     def _render(self, text: str) -> str:
-        return self._api.render(text) if self._chat else text
+        return self._template.render(text) if self._template else text
 
 
 def _check_file(path: Path, settings: ModelSettings) -> None:

@@ -1,12 +1,16 @@
 """Prompts, texts and answers in tokens, by a tokenizer of transformers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from patientdx.errors import ModelError
 from patientdx.protocols import Prompt
+from patientdx.thinking import MARKERS, opened_thoughts
 
+from .chat_templates import template_error, template_options
+from .outcomes import outcome_of
 from .prompts import as_prompt, encode_pair, encode_text, fit_prompt
 from .settings import ModelSettings
 
@@ -22,6 +26,8 @@ _END_MARKERS = (
     "<end_of_turn>",
     "<EOT>",
 )
+# gpt-oss ends each of its messages by <|end|>, the thoughts too, and its reply by one of these.
+_CHANNEL_ENDS, _MESSAGE_END = ("<|return|>", "<|call|>"), "<|end|>"
 
 
 @dataclass(frozen=True)
@@ -54,15 +60,61 @@ class PromptTokenizer:
         return tokens
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of tokens, without special ones."""
-        text: str = self.tokenizer.decode(
-            list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return text
+        """The text of tokens, without special ones but those that mark thoughts."""
+        parts, start = [], 0
+        for position, token in enumerate(tokens):
+            if token in self._thought_markers:
+                parts += [self._decode(tokens[start:position]), self._thought_markers[token]]
+                start = position + 1
+        return "".join([*parts, self._decode(tokens[start:])])
+
+    def decode_reply(self, tokens: Sequence[int]) -> str:
+        """The text of a reply; thoughts that the chat template opened begin with their mark."""
+        return self.opened_thoughts + self.decode(tokens)
+
+    @cached_property
+    def template_options(self) -> dict[str, Any]:
+        """What the chat template is passed, so that the model answers without thinking.
+
+        Empty where that changes no prompt.
+        """
+        options = template_options(_template_text(self.tokenizer)) if self.chat else {}
+        if not options:
+            return options
+        try:
+            return options if self._render("?", options) != self._render("?", {}) else {}
+        except ModelError:  # raised again by the prompt that needs the template
+            return options
+
+    @cached_property
+    def opened_thoughts(self) -> str:
+        """The mark with which the chat template opens the model's thoughts, if it does."""
+        try:
+            return opened_thoughts(self.render("?")) if self.chat else ""
+        except ModelError:  # raised again by the prompt that needs the template
+            return ""
+
+    @property
+    def digest_facts(self) -> dict[str, Any]:
+        """What decides on thinking; empty for models whose templates know nothing of it."""
+        facts = {"template_options": self.template_options, "thoughts": self.opened_thoughts}
+        return {name: fact for name, fact in facts.items() if fact}
 
     def encode_prompt(self, prompt: str | Prompt, new_tokens: int) -> tuple[list[int], bool]:
         """The tokens of a prompt, and whether it was shortened to leave room for `new_tokens`."""
         return self.encode_prompts([prompt], new_tokens)[0]
+
+    def encode_each_prompt(
+        self, prompts: Sequence[str | Prompt], new_tokens: int
+    ) -> list[tuple[list[int], bool] | ModelError]:
+        """As `encode_prompts`, with the error in the place of each prompt that has none."""
+        try:
+            return list(self.encode_prompts(prompts, new_tokens))
+        except ModelError:
+            return [
+                outcome_of(lambda prompt=prompt: self.encode_prompt(prompt, new_tokens))  # type: ignore[misc]
+                for prompt in prompts
+            ]
 
     def encode_prompts(
         self, prompts: Sequence[str | Prompt], new_tokens: int
@@ -111,18 +163,42 @@ class PromptTokenizer:
             [configured] if configured is None or isinstance(configured, int) else list(configured)
         )
         added = self.tokenizer.get_added_vocab()
-        ends += [self.tokenizer.eos_token_id, *(added.get(marker) for marker in _END_MARKERS)]
+        in_channels = all(marker in added for marker in _CHANNEL_ENDS)
+        markers = [
+            marker for marker in _END_MARKERS if not (in_channels and marker == _MESSAGE_END)
+        ]
+        ends += [self.tokenizer.eos_token_id, *(added.get(marker) for marker in markers)]
         return frozenset(int(token) for token in ends if token is not None)
 
     def render(self, text: str) -> str:
-        """A question as the model sees it: in its chat template, if that is used."""
-        if not self.chat:
-            return text
+        """A question as the model sees it: in its chat template, if that is used.
+
+        Raises ModelError where the template refuses a question without a system message, or fails.
+        """
+        return self._render(text, self.template_options) if self.chat else text
+
+    def _render(self, text: str, options: Mapping[str, Any]) -> str:
         message = [{"role": "user", "content": text}]
-        rendered: str = self.tokenizer.apply_chat_template(
-            message, tokenize=False, add_generation_prompt=True
-        )
+        try:
+            rendered: str = self.tokenizer.apply_chat_template(
+                message, tokenize=False, add_generation_prompt=True, **options
+            )
+        except _template_failures() as error:
+            # `from None`: what a template raises may quote the prompt.
+            raise template_error(type(error).__name__) from None
         return rendered
+
+    @cached_property
+    def _thought_markers(self) -> dict[int, str]:
+        """The tokens that mark thoughts, with their texts."""
+        added = self.tokenizer.get_added_vocab()
+        return {int(added[marker]): marker for marker in MARKERS if marker in added}
+
+    def _decode(self, tokens: Sequence[int]) -> str:
+        text: str = self.tokenizer.decode(
+            list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text
 
     def _encode_plain(self, text: str) -> list[int]:
         return self.encode(text, start=False)
@@ -145,6 +221,20 @@ class PromptTokenizer:
 
         text, _ = fit_prompt(prompt, most_tokens, count)
         return self._encode_rendered(self.render(text))
+
+
+def _template_text(tokenizer: Any) -> str:
+    """The chat template; of several named ones the default."""
+    template = getattr(tokenizer, "chat_template", None) or ""
+    chosen = template.get("default", "") if isinstance(template, dict) else template
+    return str(chosen)
+
+
+def _template_failures() -> tuple[type[Exception], ...]:
+    """What a chat template may raise: its own refusals, and the errors of its expressions."""
+    from jinja2 import TemplateError
+
+    return (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 def context_exceeded(tokens: int, context: int) -> ModelError:

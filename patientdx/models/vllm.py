@@ -13,6 +13,7 @@ from patientdx.protocols import GREEDY, Choice, Completion, GenerationSettings, 
 from patientdx.storage.file_digests import digest_files
 
 from .answers import AnswerForms, Tokens
+from .outcomes import require_completions
 from .settings import DEFAULTS, ModelSettings, Warn, ignore_warning
 from .tokenizer import PromptTokenizer, cut_at_stop
 from .torch.loading import weight_files
@@ -53,6 +54,10 @@ class VllmModel:
             )
         warn("vLLM is starting, which takes half a minute or more")
         engine = _engine(path, settings)
+        name = path.resolve().name
+        prompts = PromptTokenizer.from_settings(
+            engine.get_tokenizer(), engine.llm_engine.model_config.hf_config, settings, name
+        )
         digest = digest_files(
             files,
             model_folder(settings.cache) if settings.cache else None,
@@ -61,16 +66,18 @@ class VllmModel:
             quantize=settings.quantize,
             format=settings.prompt_format,
             context=settings.context,
+            **prompts.digest_facts,
         )
-        return cls(engine, settings, name=path.resolve().name, digest=digest)
+        return cls(engine, settings, name=name, digest=digest)
 
     def generate(
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
     ) -> list[Completion]:
-        """One completion per prompt."""
+        """One completion per prompt. Raises ReplyError, which holds those that succeeded."""
         from vllm import SamplingParams
 
-        encoded = self._tokenizer.encode_prompts(prompts, settings.max_new_tokens)
+        encoded = self._tokenizer.encode_each_prompt(prompts, settings.max_new_tokens)
+        usable = [prompt for prompt in encoded if not isinstance(prompt, ModelError)]
         params = SamplingParams(
             max_tokens=settings.max_new_tokens,
             temperature=settings.temperature,
@@ -79,11 +86,15 @@ class VllmModel:
             detokenize=bool(settings.stop),
             stop=list(settings.stop) or None,
         )
-        replies = self._run([tokens for tokens, _ in encoded], params)
-        return [
-            self._completion(*prompt, reply.outputs[0], settings)
-            for prompt, reply in zip(encoded, replies, strict=True)
-        ]
+        replies = iter(self._run([tokens for tokens, _ in usable], params))
+        return require_completions(
+            [
+                prompt
+                if isinstance(prompt, ModelError)
+                else self._completion(*prompt, next(replies).outputs[0], settings)
+                for prompt in encoded
+            ]
+        )
 
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
         """Log-probabilities of the tokens of each continuation, conditional on its prompt.
@@ -133,7 +144,9 @@ class VllmModel:
         self, tokens: list[int], truncated: bool, output: Any, settings: GenerationSettings
     ) -> Completion:
         return Completion(
-            cut_at_stop(self._tokenizer.decode(self._without_end(output.token_ids)), settings.stop),
+            cut_at_stop(
+                self._tokenizer.decode_reply(self._without_end(output.token_ids)), settings.stop
+            ),
             prompt_tokens=len(tokens),
             completion_tokens=len(output.token_ids),
             truncated=truncated,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from patientdx.models.http.server_abilities import QUESTION
 from patientdx.models.settings import ModelSettings
 
 SECRET = "Zaphodine"  # part of every prompt, and of the server's error messages
@@ -43,7 +44,11 @@ def failure(status: int, **headers: str) -> Answer:
 
 
 class Script:
-    """The answer of each path, as a function of the body, and a record of the requests."""
+    """The answer of each path, as a function of the body, and a record of the requests.
+
+    `probe` answers the question with which a client finds out whether the server takes chats; it is
+    no part of the record.
+    """
 
     def __init__(self, chat: Callable[[Any], Answer] | None = None, **model: Any) -> None:
         self.models: list[dict[str, Any]] = [{"id": "tiny", "object": "model", **model}]
@@ -52,6 +57,7 @@ class Script:
         }
         if chat:
             self.paths[CHAT] = chat
+        self.probe: Callable[[Any], Answer] = lambda _: reply("Hello!")
         self.keeps_connections = False
         self.requests: list[tuple[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -86,10 +92,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
     def answer(self, body: Any) -> None:
-        self.script.requests.append((self.path, body))
-        self.script.headers.append(dict(self.headers))
-        self.script.clients.append(self.client_address)
-        answer = self.script.paths.get(self.path, lambda _: Answer(b"", 404))(body)
+        if self.path == CHAT and body["messages"] == [{"role": "user", "content": QUESTION}]:
+            answer = self.script.probe(body)
+        else:
+            self.script.requests.append((self.path, body))
+            self.script.headers.append(dict(self.headers))
+            self.script.clients.append(self.client_address)
+            answer = self.script.paths.get(self.path, lambda _: Answer(b"", 404))(body)
         time.sleep(answer.wait_s)
         try:
             self.send(answer)

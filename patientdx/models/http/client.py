@@ -25,10 +25,20 @@ from patientdx.http_client import (
 
 from .address import ServerAddress
 from .connection import Answer, AnswerTooLargeError, Connection
+from .refusals import read_refusal
 
 Sleep = Callable[[float], object]
 """Waits for a number of seconds; tests pass one that records them."""
 
+_TOO_LONG = "a prompt is longer than the model's context: name the context by --context"
+_REDIRECTED = "name the address that it redirects to: prompts and keys are not sent on"
+_HINTS = {
+    **dict.fromkeys((301, 302, 303, 307, 308), _REDIRECTED),
+    401: "does it want an API key?",
+    403: "may this API key use the model?",
+    404: "is this the address, and the model's name?",
+    429: "it has too many requests: try again later, or with a smaller --batch",
+}
 _T = TypeVar("_T")
 _MOST_BYTES = 1 << 26
 _FIRST_WAIT_S = 1.0
@@ -40,12 +50,15 @@ class UnansweredError(ModelError):
     """A request without a usable answer.
 
     `status` is that of the server, if it sent one, `wait_s` how many seconds the server asks to
-    wait before another attempt.
+    wait before another attempt. `exceeds_context` says that the prompt was too long, `context` for
+    how many tokens, where the server reports it.
     """
 
     status: int | None = None
     retryable: bool = False
     wait_s: float | None = None
+    exceeds_context: bool = False
+    context: int | None = None
 
 
 @dataclass
@@ -211,12 +224,13 @@ def _unanswered(
 
 
 def _refused(address: ServerAddress, answer: Answer) -> UnansweredError:
-    hints = {401: "does it want an API key?", 404: "is this the address, and the model's name?"}
+    refusal = read_refusal(answer.status, answer.body)
     error = _unanswered(
         f"{address} answered {answer.status}",
-        retryable=is_retryable(answer.status),
-        hint=hints.get(answer.status),
+        retryable=is_retryable(answer.status) and not refusal.exceeds_context,
+        hint=_TOO_LONG if refusal.exceeds_context else _HINTS.get(answer.status),
         status=answer.status,
     )
     error.wait_s = parse_retry_after(answer.retry_after, _LONGEST_WAIT_S)
+    error.exceeds_context, error.context = refusal
     return error

@@ -12,6 +12,7 @@ from typing import Any
 from patientdx.models.prompts import encode_pair, encode_text
 from patientdx.models.tokenizer import context_exceeded
 from patientdx.protocols import Completion, GenerationSettings
+from patientdx.thinking import MARKERS
 
 from .client import JsonClient
 
@@ -41,9 +42,11 @@ class LlamaApi:
         )
         return tokens
 
-    def render(self, text: str) -> str:
-        """A question in the chat template of the model."""
-        body = {"messages": [{"role": "user", "content": text}]}
+    def render(self, text: str, options: Mapping[str, Any] | None = None) -> str:
+        """A question in the chat template of the model, which is passed `options`."""
+        body: dict[str, Any] = {"messages": [{"role": "user", "content": text}]}
+        if options:
+            body["chat_template_kwargs"] = dict(options)
         rendered: str = self.client.request(
             "/apply-template", body, lambda answer: _string(answer["prompt"])
         )
@@ -59,6 +62,7 @@ class LlamaApi:
             "n_predict": settings.max_new_tokens,
             "stop": list(settings.stop),
             "cache_prompt": False,
+            "preserved_tokens": list(MARKERS),
             **_sampling(settings),
         }
         completion: Completion = self.client.request(

@@ -3,63 +3,65 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from patientdx.errors import ModelError
 from patientdx.models.abilities import unsupported
-from patientdx.models.prompts import as_prompt, encode_pair, fit_prompt
+from patientdx.models.outcomes import require_completions
+from patientdx.models.prompts import as_prompt, fit_prompt
 from patientdx.models.settings import DEFAULTS, ModelSettings, Warn, ignore_warning
-from patientdx.protocols import GREEDY, Choice, Completion, GenerationSettings, Prompt, StopReason
+from patientdx.protocols import GREEDY, Choice, Completion, GenerationSettings, Prompt
+from patientdx.thinking import UNFINISHED
 
 from .address import ServerAddress
 from .client import JsonClient, Sleep, UnansweredError
-from .concurrency import request_all, require_completions
+from .concurrency import request_all
 from .llama_api import LlamaApi
+from .replies import ServerReply, holds_marker, read_chat_reply, read_text_reply
+from .served_models import ServedModel, find_served_model
+from .server_abilities import CHAT_PATH, ServerAbilities, ask_abilities
+from .token_api import TokenApi
 
 _BATCH = 8
-_TEMPLATE_TOKENS = 64  # that a chat template may add; no server reports the number
+_TEMPLATE_TOKENS = 64  # that a chat template is taken to add, at least
 _BYTES_PER_TOKEN = 3  # at least, in running text
-
-
-@dataclass(frozen=True)
-class _ServedModel:
-    """An entry of `/v1/models`; `context` is in tokens, 0 where the server does not report it."""
-
-    name: str
-    owner: str
-    context: int
-    entry: Mapping[str, Any]
+_SAFE_TOKENS = 2048  # no server in use has a shorter context
+_SHARES = (0.9, 0.8, 0.65, 0.5)  # of its tokens that a prompt keeps when it was too long
+_LEAST_CONTEXT = 512  # a shorter one is a slip in the server's counting
 
 
 class ServerModel:
     """A model behind `http(s)://HOST[:PORT][/v1]`.
 
-    Its weights cannot be verified: the digest covers its address and its `/v1/models` entry.
+    Its weights cannot be verified: the digest covers its address and its `/v1/models` entry, and
+    how prompts reach it.
     """
 
     def __init__(
         self,
         client: JsonClient,
-        served: _ServedModel,
+        served: ServedModel,
         settings: ModelSettings,
+        abilities: ServerAbilities | None = None,
         *,
         warn: Warn = ignore_warning,
     ) -> None:
+        abilities = abilities or ServerAbilities(settings.prompt_format != "raw", served.context)
         self.name = served.name
         self.batch = settings.batch or _BATCH
         self.description = settings.describe()
-        self.digest = _digest(client.address, served, settings)
+        self.digest = _digest(client.address, served, settings, abilities)
         self._client = client
         self._served = served
-        self._context = settings.context or served.context
-        self._chat = settings.prompt_format != "raw"
-        self._may_fall_back = settings.prompt_format == "auto"
+        self._abilities = abilities
+        self._context = settings.context or abilities.context
+        self._opened_thoughts = abilities.opened_thoughts
+        self._tokens = TokenApi(client, served.name)
         self._can_tokenize = True
-        address = client.address
-        if address.is_remote:
-            warn(f"prompts, and so patient text, are sent to {address.host}")
-        warn(f"the weights behind {address} cannot be verified: replies are kept by its name")
+        self._has_reported_cut = False
+        self._warn = warn
+        _report_address(client, abilities, settings, warn)
 
     @classmethod
     def connect(
@@ -79,22 +81,28 @@ class ServerModel:
         url = url.rstrip("/").removesuffix("/v1")
         address = ServerAddress.parse(url, allow_remote=settings.allow_remote)
         client = JsonClient(address, settings.api_key, settings.timeout_s, settings.attempts, sleep)
-        models = client.request(
-            "/v1/models", parse=lambda answer: [_served_model(entry) for entry in answer["data"]]
-        )
-        served = _choose_model(models, fragment or settings.model, address)
-        return cls(client, served, settings, warn=warn)
+        served = find_served_model(client, fragment or settings.model)
+        abilities = ask_abilities(client, served, settings)
+        return cls(client, served, settings, abilities, warn=warn)
 
     def generate(
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
     ) -> list[Completion]:
         """One completion per prompt. Raises ReplyError, which holds those that succeeded."""
 
-        def complete(prompt: str | Prompt) -> Completion:
-            text, truncated = self._fit(prompt, settings.max_new_tokens)
-            return replace(self._complete(text, settings), truncated=truncated)
+        def complete(prompt: str | Prompt) -> ServerReply:
+            return self._complete_fitting(as_prompt(prompt), settings)
 
-        return require_completions(request_all(complete, prompts, self.batch, self._client))
+        outcomes = request_all(complete, prompts, self.batch, self._client)
+        replies = [reply for reply in outcomes if isinstance(reply, ServerReply)]
+        if self._abilities.chat and any(_lacks_opening(reply) for reply in replies):
+            self._opened_thoughts = self._opened_thoughts or UNFINISHED
+        return require_completions(
+            [
+                reply if isinstance(reply, ModelError) else reply.marked(self._opened_thoughts)
+                for reply in outcomes
+            ]
+        )
 
     def logprobs(self, pairs: Sequence[tuple[str, str]]) -> list[list[float]]:
         """Log-probabilities of the tokens of each continuation, conditional on its prompt.
@@ -106,7 +114,7 @@ class ServerModel:
         if self._served.owner == "llamacpp":
             api = LlamaApi.connect(self._client)
             return [api.logprobs(*pair) for pair in pairs]
-        return [self._echo_logprobs(*pair) for pair in pairs]
+        return [self._tokens.logprobs(*pair) for pair in pairs]
 
     def choose(
         self,
@@ -121,28 +129,45 @@ class ServerModel:
         """Closes idle connections."""
         self._client.close()
 
-    def _complete(self, text: str, settings: GenerationSettings) -> Completion:
-        if not self._chat:
-            return self._post("/v1/completions", {"prompt": text}, settings, _text_of)
-        try:
-            body = {"messages": [{"role": "user", "content": text}]}
-            return self._post("/v1/chat/completions", body, settings, _message_of)
-        except UnansweredError as refusal:
-            if not self._may_fall_back or refusal.status not in {400, 404, 405, 501}:
-                raise
-        # A model without a chat template: it continues the prompt as it is.
-        completion = self._post("/v1/completions", {"prompt": text}, settings, _text_of)
-        self._chat = False
-        return completion
+    def _complete_fitting(self, prompt: Prompt, settings: GenerationSettings) -> ServerReply:
+        """The reply to a prompt, which is cut to fit, and again where the server finds it too long.
+
+        Each prompt is cut for itself, so that its reply does not depend on the others.
+        """
+        context: int | None = self._context
+        room = self._room(context, settings)
+        shares = iter(_SHARES)
+        while True:
+            text, truncated = self._fit(prompt, room)
+            try:
+                reply = self._complete(text, settings)
+                self._check_reading(text, reply.completion)
+            except UnansweredError as refusal:
+                share = next(shares, None)
+                if not refusal.exceeds_context or share is None:
+                    raise
+                smaller = int(self._count_tokens(text) * share)
+                context = refusal.context or context
+                reported = self._room(refusal.context, settings)
+                room = smaller if reported is None else min(smaller, reported)
+                continue
+            unchecked = not context and self._may_exceed(text, settings)
+            completion = replace(reply.completion, truncated=truncated, unchecked=unchecked)
+            return replace(reply, completion=completion)
+
+    def _complete(self, text: str, settings: GenerationSettings) -> ServerReply:
+        if not self._abilities.chat:
+            return self._post("/v1/completions", {"prompt": text}, settings, read_text_reply)
+        body = {"messages": [{"role": "user", "content": text}], **self._abilities.chat_fields}
+        return self._post(CHAT_PATH, body, settings, read_chat_reply)
 
     def _post(
         self,
         path: str,
         body: Mapping[str, Any],
         settings: GenerationSettings,
-        read_text: Callable[[Any], str],
-    ) -> Completion:
-        self._may_fall_back = self._may_fall_back and self._chat
+        read_reply: Callable[[Any], ServerReply],
+    ) -> ServerReply:
         request: dict[str, Any] = {
             "model": self.name,
             "max_tokens": settings.max_new_tokens,
@@ -153,149 +178,95 @@ class ServerModel:
             request["stop"] = list(settings.stop)
         if settings.temperature > 0:
             request |= {"seed": settings.seed, "top_p": 1.0}
-        completion: Completion = self._client.request(
-            path, request, lambda answer: _completion(read_text(answer), answer)
-        )
-        return completion
+        reply: ServerReply = self._client.request(path, request, read_reply)
+        return reply
 
-    def _fit(self, prompt: str | Prompt, new_tokens: int) -> tuple[str, bool]:
-        """Text of a prompt, and whether it was shortened; never, where the context is unknown."""
-        full_prompt = as_prompt(prompt)
-        if not self._context:
-            return full_prompt.text, False
-        most_tokens = self._context - new_tokens - (_TEMPLATE_TOKENS if self._chat else 0)
-        if len(full_prompt.text.encode()) <= most_tokens:  # a token has a byte or more
-            return full_prompt.text, False
-        return fit_prompt(full_prompt, most_tokens, self._count_tokens)
+    def _room(self, context: int | None, settings: GenerationSettings) -> int | None:
+        """Tokens that a context has for a prompt; None where the context is unknown."""
+        if not context:
+            return None
+        template = max(_TEMPLATE_TOKENS, self._abilities.template_tokens)
+        return context - settings.max_new_tokens - (template if self._abilities.chat else 0)
+
+    def _fit(self, prompt: Prompt, room: int | None) -> tuple[str, bool]:
+        """Text of a prompt in at most `room` tokens, and whether it was shortened."""
+        if room is None or len(prompt.text.encode()) <= room:  # a token has a byte or more
+            return prompt.text, False
+        return fit_prompt(prompt, room, self._count_tokens)
+
+    def _may_exceed(self, text: str, settings: GenerationSettings) -> bool:
+        """Whether a prompt could be longer than the shortest context in use."""
+        room = self._room(_SAFE_TOKENS, settings)
+        return room is not None and len(text.encode()) > room
+
+    def _check_reading(self, text: str, completion: Completion) -> None:
+        """Raise UnansweredError where the server read a part of a prompt only.
+
+        Some servers cut the beginning of a long prompt, and with it the question, without a word. A
+        token is a word at most: fewer tokens than words were not all of the prompt.
+        """
+        read, words = completion.prompt_tokens or 0, len(text.split())
+        if read == 0 or (read >= words and read not in self._abilities.cut_lengths):
+            return
+        error = UnansweredError(
+            f"the server read {read:,} tokens of a prompt of {words:,} words",
+            hint=f"its context is shorter than the prompt: name it by --context {read}",
+        )
+        error.exceeds_context = read >= _LEAST_CONTEXT
+        error.context = read
+        if error.exceeds_context and not self._has_reported_cut:
+            self._has_reported_cut = True
+            again = f"such prompts are cut and sent again; --context {read} does so at once"
+            self._warn(f"{error.message}: {again}")
+        raise error
 
     def _count_tokens(self, text: str) -> int:
         """Tokens of a text, counted by the server if it can, else estimated from above."""
         if self._can_tokenize:
             try:
-                return len(self._encode(text))
+                return len(self._tokens.encode(text))
             except UnansweredError as refusal:
                 if refusal.retryable:
                     raise
                 self._can_tokenize = False
         return len(text.encode()) // _BYTES_PER_TOKEN + 1
 
-    def _encode(self, text: str, *, start: bool = True) -> list[int]:
-        """The fields of llama.cpp (`content`) and of vLLM (`prompt`): each ignores the other's."""
-        body = {
-            "model": self.name,
-            "prompt": text,
-            "content": text,
-            "add_special_tokens": start,
-            "add_special": start,
-            "parse_special": True,
-        }
-        tokens: list[int] = self._client.request(
-            "/tokenize", body, lambda answer: [int(token) for token in answer["tokens"]]
-        )
-        return tokens
 
-    def _echo_logprobs(self, prompt: str, continuation: str) -> list[float]:
-        """Log-probabilities by `echo`, which vLLM supports for prompts sent as tokens."""
-        try:
-            prefix, rest = self._encode_pair(prompt, continuation)
-            if not rest:
-                return []
-            body = self._echo_request(prefix + rest)
-            values = self._client.request("/v1/completions", body, _token_logprobs)
-        except UnansweredError as refusal:
-            if refusal.retryable or refusal.status is None:
-                raise
-            raise unsupported(self.name, "score") from None
-        if len(values) < len(prefix) + len(rest):
-            raise unsupported(self.name, "score")
-        logprobs = values[len(prefix) : len(prefix) + len(rest)]
-        return [float(logprob) for logprob in logprobs if logprob is not None]
-
-    def _encode_pair(self, prompt: str, continuation: str) -> tuple[list[int], list[int]]:
-        def encode_plain(text: str) -> list[int]:
-            return self._encode(text, start=False)
-
-        if prompt:
-            return encode_pair(prompt, continuation, self._encode, encode_plain)
-        tokens = self._encode(continuation)
-        if tokens and tokens == encode_plain(continuation):
-            raise unsupported(self.name, "read")
-        return tokens[:1], tokens[1:]
-
-    def _echo_request(self, tokens: list[int]) -> dict[str, Any]:
-        return {
-            "model": self.name,
-            "prompt": tokens,
-            "echo": True,
-            "logprobs": 1,
-            "max_tokens": 1,
-            "temperature": 0.0,
-        }
+def _lacks_opening(reply: ServerReply) -> bool:
+    """Whether a reply closes thoughts that it does not open."""
+    text = reply.completion.text
+    _, closing, _ = text.partition("</think>")
+    return bool(closing) and not holds_marker(text.partition(closing)[0])
 
 
-def _served_model(entry: Mapping[str, Any]) -> _ServedModel:
-    meta = entry.get("meta") or {}
-    context = entry.get("max_model_len") or meta.get("n_ctx") or 0
-    owner = str(entry.get("owned_by", ""))
-    stable = {key: value for key, value in entry.items() if key not in {"created", "permission"}}
-    return _ServedModel(str(entry["id"]), owner, int(context), stable)
+def _report_address(
+    client: JsonClient, abilities: ServerAbilities, settings: ModelSettings, warn: Warn
+) -> None:
+    """Warn where patient text goes, and what cannot be relied upon."""
+    address = client.address
+    if address.is_remote:
+        warn(f"prompts, and so patient text, are sent to {address.host}")
+    if address.is_remote and address.scheme == "http":
+        sent = "patient text and the API key are" if client.api_key else "patient text is"
+        warn(f"{sent} sent to {address.host} unencrypted: its address begins with http, not https")
+    warn(f"the weights behind {address} cannot be verified: replies are kept by its name")
+    if settings.prompt_format == "auto" and not abilities.chat:
+        warn(f"{address} takes no chats: prompts are sent without a chat template")
 
 
-def _choose_model(
-    models: list[_ServedModel], name: str | None, address: ServerAddress
-) -> _ServedModel:
-    matches = [model for model in models if name in {None, model.name}]
-    if matches and (name or len(models) == 1):
-        return matches[0]
-    names = ", ".join(model.name for model in models[:8])
-    hint = f"name one of its models after a #: {names}" if models else "start it with a model"
-    problem = f"has no model `{name}`" if name else f"has {len(models)} models"
-    raise ModelError(f"{address} {problem}", hint=hint)
+def _digest(
+    address: ServerAddress,
+    served: ServedModel,
+    settings: ModelSettings,
+    abilities: ServerAbilities,
+) -> str:
+    """Names what decides on the replies.
 
-
-def _digest(address: ServerAddress, served: _ServedModel, settings: ModelSettings) -> str:
-    facts = [str(address), served.entry, settings.prompt_format, settings.context]
+    Chats under "auto" keep the name that they had before servers were asked what they take.
+    """
+    prompt_format = settings.prompt_format if abilities.chat else "raw"
+    facts = [str(address), served.entry, prompt_format, settings.context]
+    thinking = [dict(abilities.chat_fields), abilities.opened_thoughts]
+    facts += thinking if any(thinking) else []
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
     return f"unverified-{digest.hexdigest()}"
-
-
-def _completion(text: str, answer: Any) -> Completion:
-    usage = answer.get("usage")
-    counts = usage if isinstance(usage, dict) else {}
-    return Completion(
-        text,
-        prompt_tokens=_int_or_none(counts.get("prompt_tokens")),
-        completion_tokens=_int_or_none(counts.get("completion_tokens")),
-        stop_reason=_stop_reason(answer["choices"][0].get("finish_reason")),
-    )
-
-
-def _int_or_none(value: object) -> int | None:
-    return value if isinstance(value, int) else None
-
-
-def _stop_reason(value: object) -> StopReason | None:
-    if value == "length":
-        return "length"
-    return "stop" if value == "stop" else None
-
-
-def _text_of(answer: Any) -> str:
-    return _string(answer["choices"][0]["text"])
-
-
-def _message_of(answer: Any) -> str:
-    # null where a model only "reasoned": an empty reply.
-    content = answer["choices"][0]["message"]["content"]
-    return "" if content is None else _string(content)
-
-
-def _token_logprobs(answer: Any) -> list[float | None]:
-    logprobs = answer["choices"][0]["logprobs"]
-    return list(logprobs["token_logprobs"]) if logprobs and "token_logprobs" in logprobs else []
-
-
-def _string(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from patientdx.errors import ModelError
 from patientdx.fetching.model_cache import model_folder
 from patientdx.models.answers import AnswerForms
+from patientdx.models.outcomes import require_completions
 from patientdx.models.settings import DEFAULTS, ModelSettings, Warn, ignore_warning
 from patientdx.models.tokenizer import PromptTokenizer, cut_at_stop
 from patientdx.protocols import GREEDY, Choice, Completion, GenerationSettings, Prompt
@@ -64,6 +66,10 @@ class HfModel:
         """
         files = weight_files(path)
         loaded = load(path, settings)
+        name = path.stem if path.is_file() else path.resolve().name
+        prompts = PromptTokenizer.from_settings(
+            loaded.tokenizer, loaded.model.config, settings, name
+        )
         digest = digest_files(
             files,
             model_folder(settings.cache) if settings.cache else None,
@@ -72,8 +78,8 @@ class HfModel:
             quantize=settings.quantize,
             format=settings.prompt_format,
             context=settings.context,
+            **prompts.digest_facts,
         )
-        name = path.stem if path.is_file() else path.resolve().name
         return cls(loaded.model, loaded.tokenizer, settings, name=name, digest=digest, warn=warn)
 
     @classmethod
@@ -92,26 +98,30 @@ class HfModel:
         `digest` identifies its weights; the model's own digest adds the settings that change
         replies.
         """
+        prompts = PromptTokenizer.from_settings(tokenizer, model.config, settings, name)
         facts = f"{digest} {model.dtype} {settings.prompt_format} {settings.context}"
+        facts += f" {prompts.digest_facts}" if prompts.digest_facts else ""
         full_digest = hashlib.sha256(facts.encode()).hexdigest()
         return cls(model.eval(), tokenizer, settings, name=name, digest=full_digest, warn=warn)
 
     def generate(
         self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
     ) -> list[Completion]:
-        """One completion per prompt. Raises ModelError where a single prompt exceeds the memory."""
-        encoded = self.tokenizer.encode_prompts(prompts, settings.max_new_tokens)
-        replies = self.generate_tokens([prompt for prompt, _ in encoded], settings)
-        return [
-            Completion(
-                cut_at_stop(self.tokenizer.decode(reply), settings.stop),
-                prompt_tokens=len(prompt),
-                completion_tokens=len(reply),
-                truncated=truncated,
-                stop_reason="length" if len(reply) >= settings.max_new_tokens else "stop",
-            )
-            for (prompt, truncated), reply in zip(encoded, replies, strict=True)
-        ]
+        """One completion per prompt. Raises ReplyError, which holds those that succeeded.
+
+        Raises ModelError where a single prompt exceeds the memory.
+        """
+        encoded = self.tokenizer.encode_each_prompt(prompts, settings.max_new_tokens)
+        usable = [prompt for prompt in encoded if not isinstance(prompt, ModelError)]
+        replies = iter(self.generate_tokens([tokens for tokens, _ in usable], settings))
+        return require_completions(
+            [
+                prompt
+                if isinstance(prompt, ModelError)
+                else self._completion(*prompt, next(replies), settings)
+                for prompt in encoded
+            ]
+        )
 
     def generate_tokens(
         self, prompts: Sequence[list[int]], settings: GenerationSettings
@@ -160,6 +170,17 @@ class HfModel:
     def close(self) -> None:
         """Releases the model."""
         self.module = None
+
+    def _completion(
+        self, prompt: list[int], truncated: bool, reply: list[int], settings: GenerationSettings
+    ) -> Completion:
+        return Completion(
+            cut_at_stop(self.tokenizer.decode_reply(reply), settings.stop),
+            prompt_tokens=len(prompt),
+            completion_tokens=len(reply),
+            truncated=truncated,
+            stop_reason="length" if len(reply) >= settings.max_new_tokens else "stop",
+        )
 
     def _choice(self, prompt: list[int], truncated: bool, scores: AnswerScores) -> Choice:
         reply = self.tokenizer.decode(scores.reply)

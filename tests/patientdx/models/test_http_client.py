@@ -15,9 +15,9 @@ from paths import ROOT
 
 from patientdx.errors import ModelError
 from patientdx.models import ModelSettings, open_model
-from patientdx.models.http import server
 from patientdx.models.http.address import ServerAddress
 from patientdx.models.http.client import JsonClient, UnansweredError
+from patientdx.models.http.served_models import served_model
 from patientdx.models.http.server import ServerModel
 
 
@@ -53,8 +53,11 @@ def test_the_user_is_warned_where_patient_text_goes() -> None:
     client = JsonClient(ServerAddress.parse("http://192.0.2.1:8000", allow_remote=True))
     warnings: list[str] = []
     entry = {"id": "tiny"}
-    ServerModel(client, server._served_model(entry), ModelSettings(), warn=warnings.append)
-    assert warnings[0] == "prompts, and so patient text, are sent to 192.0.2.1"
+    ServerModel(client, served_model(entry), ModelSettings(), warn=warnings.append)
+    assert warnings[:2] == [
+        "prompts, and so patient text, are sent to 192.0.2.1",
+        "patient text is sent to 192.0.2.1 unencrypted: its address begins with http, not https",
+    ]
 
 
 @pytest.mark.parametrize(

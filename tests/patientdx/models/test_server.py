@@ -1,6 +1,7 @@
 """A server's model: what it is asked, and what it may answer."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -80,11 +81,15 @@ def test_one_of_several_models_is_chosen_by_name() -> None:
 
 def test_a_model_without_a_template_gets_plain_prompts() -> None:
     script = Script(lambda _: failure(400))
+    script.probe = lambda _: failure(400)
     script.paths[PLAIN] = lambda body: Answer({"choices": [{"text": body["prompt"].upper()}]})
     with serving(script) as url:
-        model = connected(url)
+        warnings: list[str] = []
+        model = connected(url, warn=warnings.append)
         assert texts(model.generate(["a", "b"])) == ["A", "B"]
-        assert len(script.bodies(CHAT)) == 1
+        assert script.bodies(CHAT) == []
+        assert warnings[-1].endswith("takes no chats: prompts are sent without a chat template")
+        assert model.digest == connected(url, replace(FAST, prompt_format="raw")).digest
         with pytest.raises(ReplyError, match="answered 400"):
             connected(url, ModelSettings(prompt_format="chat")).generate(["a"])
         script.paths[CHAT] = echo
