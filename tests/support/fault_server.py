@@ -46,8 +46,8 @@ def failure(status: int, **headers: str) -> Answer:
 class Script:
     """The answer of each path, as a function of the body, and a record of the requests.
 
-    `probe` answers the question with which a client finds out whether the server takes chats; it is
-    no part of the record.
+    `probe` answers the question with which a client finds out whether the server takes chats, and
+    `probes` records it apart.
     """
 
     def __init__(self, chat: Callable[[Any], Answer] | None = None, **model: Any) -> None:
@@ -57,6 +57,7 @@ class Script:
         }
         if chat:
             self.paths[CHAT] = chat
+        self.probes: list[Any] = []
         self.probe: Callable[[Any], Answer] = lambda _: reply("Hello!")
         self.keeps_connections = False
         self.requests: list[tuple[str, Any]] = []
@@ -93,6 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self, body: Any) -> None:
         if self.path == CHAT and body["messages"] == [{"role": "user", "content": QUESTION}]:
+            self.script.probes.append(body)
             answer = self.script.probe(body)
         else:
             self.script.requests.append((self.path, body))
