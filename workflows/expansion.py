@@ -8,11 +8,11 @@ from typing import Any
 from expander import GenerationProgress, expand_queries, expansion_row, make_strategy
 from patientdx.protocols import PatientIndex
 from patientdx.records import Query
+from patientdx.wording import count_noun
 
 from .generators import GeneratorSettings
 from .monitor import LOG, Monitor, Progress
 from .systems import open_resources
-from .wording import count_noun
 
 
 def expand_query_file(

@@ -23,6 +23,7 @@ from expander.systems.system import PHRASES, parse_system
 from patientdx.errors import UsageError
 from patientdx.protocols import Expander, PatientIndex, Searcher
 from patientdx.records import Filter, Query
+from patientdx.wording import count_noun
 
 from .generators import GeneratorSettings, open_generator, report_generation
 from .monitor import LOG, Monitor
