@@ -118,7 +118,7 @@ def test_a_wrong_number_of_replies_is_a_failure() -> None:
     failures: list[ModelError] = []
     generator = CachedGenerator(Short(), None, on_failure=lambda error, _: failures.append(error))
     assert texts(generator.generate(["a", "b"])) == ["", ""]
-    assert "1 replies to 2 prompts" in failures[0].message
+    assert "1 reply to 2 prompts" in failures[0].message
 
 
 def test_an_interrupted_run_keeps_its_finished_batches(tmp_path: Path) -> None:
