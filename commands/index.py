@@ -10,6 +10,7 @@ from console.command_names import CommandGroup
 from console.option_groups import Mode, command
 from console.output import Notices, Output, TableOutput
 from patientdx.errors import IndexFolderError, InputError
+from patientdx.storage.text_files import open_lines
 from patientdx.wording import count_noun, count_patients
 
 from . import options
@@ -53,6 +54,10 @@ class CorpusOptions:
     date_field: Annotated[
         str | None, typer.Option("--date-field", help="Column of the note's date.")
     ] = None
+    value_maps: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="What values mean: sex:0=M,1=F, age:adult=18+ (repeatable)."),
+    ] = None
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out rows that cannot be used, and count them.")
     ] = False
@@ -61,7 +66,8 @@ class CorpusOptions:
         """The corpus at a path, read by these options."""
         from workflows.indexing import CorpusSource
 
-        return CorpusSource(path, **vars(self))
+        options = {**vars(self), "value_maps": tuple(self.value_maps or ())}
+        return CorpusSource(path, **options)
 
 
 @app.command()
@@ -236,7 +242,7 @@ def _read_ids(arguments: list[str], notes: list[str]) -> list[str]:
     ids: list[str] = []
     for argument in arguments:
         if argument == "-":
-            ids += typer.get_text_stream("stdin").read().split("\n")
+            ids += [line for _, line in open_lines("-")]
         else:
             ids.append(argument)
     ids = [patient_id.strip() for patient_id in ids if patient_id.strip()]
@@ -246,11 +252,15 @@ def _read_ids(arguments: list[str], notes: list[str]) -> list[str]:
 
 
 def _report(result: "IndexingResult", folder: Path, output: Notices) -> None:
+    from workflows.understanding import summary_lines
+
     skipped = result.skipped
     if skipped.count:
         output.notice(f"left out {count_noun(skipped.count, 'row')} that cannot be used:")
         for message in skipped.messages:
             output.notice(f"  {message}")
+    for line in summary_lines(result.summary.facts()):
+        output.notice(line)
     for line in result.left_out.lines():
         output.notice(f"left out {line}")
     index = result.index

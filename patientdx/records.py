@@ -62,8 +62,9 @@ class Patient:
     A patient with several notes has a `Patient` for each, with its own `note_id`; where that is
     empty, the patient has one note, which goes by the patient's id. `date` is when the note was
     written, in ISO 8601 (a date, or a date and time), empty if unknown. `age_years` is in years
-    (0.25 is three months). `derived` names those of `age_years` and `sex` that come from the text
-    of the note instead of fields of the source.
+    (0.25 is three months); where only a range is known ("in her 80s", "90+"), it is the youngest,
+    and `age_until` the oldest in completed years. `derived` names those of `age_years` and `sex`
+    that come from the text of the note instead of fields of the source.
     """
 
     patient_id: str
@@ -75,6 +76,7 @@ class Patient:
     derived: tuple[str, ...] = ()
     note_id: str = ""
     date: str = ""
+    age_until: float | None = None
 
     @property
     def document_id(self) -> str:

@@ -10,7 +10,7 @@ from indexer.bm25 import BM25Settings
 from indexer.index import Index
 from indexer.writer import add_patients, build_index, delete_from_index
 from patientdx.errors import IndexFolderError, InputError
-from patientdx.formats import LeftOut, SkippedRows, read_patients
+from patientdx.formats import CorpusSummary, LeftOut, SkippedRows, read_patients
 from patientdx.records import Patient
 
 from .monitor import LOG, Monitor
@@ -31,16 +31,18 @@ class CorpusSource:
     age_field: str | None = None
     sex_field: str | None = None
     date_field: str | None = None
+    value_maps: tuple[str, ...] = ()
     skip_bad: bool = False
 
 
 @dataclass(frozen=True)
 class IndexingResult:
-    """The index after a change, the bad rows skipped, and what the format's rules left out."""
+    """The index after a change, and what was understood, skipped and left out of the corpus."""
 
     index: Index
     skipped: SkippedRows
     left_out: LeftOut
+    summary: CorpusSummary
 
 
 def build_from_corpus(
@@ -53,8 +55,8 @@ def build_from_corpus(
     monitor: Monitor = LOG,
 ) -> IndexingResult:
     """Index a corpus. Raises InputError for one without patients, before a folder is made."""
-    skipped, left_out = SkippedRows(), LeftOut()
-    patients = _read_patients(source, skipped, left_out)
+    skipped, left_out, summary = SkippedRows(), LeftOut(), CorpusSummary()
+    patients = _read_patients(source, skipped, left_out, summary)
     with monitor.progress("indexing") as report:
         index = build_index(
             into,
@@ -65,20 +67,20 @@ def build_from_corpus(
             replace_existing=replace_existing,
             progress=report,
         )
-    return IndexingResult(index, skipped, left_out)
+    return IndexingResult(index, skipped, left_out, summary)
 
 
 def add_corpus(
     source: CorpusSource, folder: Path, *, update: bool = False, monitor: Monitor = LOG
 ) -> IndexingResult:
     """Add the notes of a corpus to an index; with `update` they replace those of their patients."""
-    skipped, left_out = SkippedRows(), LeftOut()
-    patients = _read_patients(source, skipped, left_out)
+    skipped, left_out, summary = SkippedRows(), LeftOut(), CorpusSummary()
+    patients = _read_patients(source, skipped, left_out, summary)
     with monitor.progress("adding") as report:
         index = add_patients(
             folder, patients, update=update, corpus=(source.path,), progress=report
         )
-    return IndexingResult(index, skipped, left_out)
+    return IndexingResult(index, skipped, left_out, summary)
 
 
 def delete_by_ids(
@@ -98,7 +100,7 @@ def count_stored_patients(folder: Path) -> int | None:
 
 
 def _read_patients(
-    source: CorpusSource, skipped: SkippedRows, left_out: LeftOut
+    source: CorpusSource, skipped: SkippedRows, left_out: LeftOut, summary: CorpusSummary
 ) -> Iterator[Patient]:
     patients = read_patients(
         source.path,
@@ -109,8 +111,10 @@ def _read_patients(
         age_field=source.age_field,
         sex_field=source.sex_field,
         date_field=source.date_field,
+        value_maps=source.value_maps,
         skip_bad=skipped if source.skip_bad else None,
         left_out=left_out,
+        summary=summary,
     )
     # The first patient is read before an index is touched: most wrong files fail by then.
     first = next(patients, None)

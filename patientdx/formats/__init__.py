@@ -9,9 +9,11 @@ from .patients import read_patients
 from .queries import read_queries
 from .query_fields import QueryFields, QueryReport
 from .rows import SkippedRows
+from .summary import CorpusSummary
 from .trec import read_qrels, read_run, write_qrels, write_run
 
 __all__ = [
+    "CorpusSummary",
     "EvaluationFiles",
     "LeftOut",
     "QueryFields",

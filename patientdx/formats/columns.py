@@ -51,13 +51,18 @@ class NamedColumns:
     sex: str | None = None
     date: str | None = None
 
+    def optional(self) -> list[tuple[str, str]]:
+        """(what it holds, name) of those that a row may lack."""
+        held = (("title", self.title), ("age", self.age), ("sex", self.sex), ("date", self.date))
+        return [(role, name) for role, name in held if name is not None]
+
 
 @dataclass(frozen=True)
 class Columns:
     """Columns by what they hold. `patient` is None where each note is a patient.
 
     The note is dated by the first of `dates` that has a value. `id_of_note` is True where the id
-    is known to be a note's and no patient's.
+    is known to be a note's and no patient's. `error_mark` is 1 in MIMIC-III's erroneous notes.
     """
 
     id: str
@@ -69,6 +74,20 @@ class Columns:
     dates: tuple[str, ...] = ()
     is_pmc: bool = False
     id_of_note: bool = False
+    error_mark: str | None = None
+
+    def by_role(self) -> dict[str, str]:
+        """The names of the columns by what they hold, without those that are missing."""
+        held = {
+            "id": self.id,
+            "patient": self.patient,
+            "note": self.text,
+            "title": self.title,
+            "age": self.age,
+            "sex": self.sex,
+            "date": ", ".join(self.dates) or None,
+        }
+        return {role: name for role, name in held.items() if name is not None}
 
 
 @dataclass(frozen=True)
@@ -134,9 +153,15 @@ def resolve_columns(available: Sequence[str], user: NamedColumns, *, sparse: boo
         text=_text(names) if named_text is None else named_text,
         patient=None if patient == note_id else patient,
         is_pmc=names.has(_PMC_ID) and names.has("pmid"),
+        error_mark=_error_mark(names),
         id_of_note=note_id == "_id" or plain_name(note_id) in {*_DOCUMENT_IDS, _PMC_ID},
     )
     return _with_optional(required, names, user, sparse=sparse)
+
+
+def _error_mark(names: _Names) -> str | None:
+    marks = names.with_plain({"iserror"})
+    return marks[0] if len(marks) == 1 and names.has("rowid") else None
 
 
 def columns_of_row(first: Columns, available: Sequence[str], user: NamedColumns) -> Columns:

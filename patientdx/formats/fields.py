@@ -2,9 +2,9 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from patientdx.errors import InputError
 from patientdx.records import Patient, Sex
@@ -12,22 +12,30 @@ from patientdx.records import Patient, Sex
 from .columns import Columns, ColumnsError, NamedColumns, columns_of_row, resolve_columns
 from .demographics import demographics_from_text
 from .rows import Row
-from .values import age_from_field, date_from_field, sex_from_field
+from .summary import CorpusSummary
+from .value_maps import Role, ValueMaps
+from .values import Age
 
 _NAME = re.compile(r"[^\W\d][\w.-]{0,39}")
 _RELATIONS = frozenset({"relevant_articles", "similar_patients"})
 _MOST_SHAPES = 1_000
-
-_Value = TypeVar("_Value")
 
 
 class RowProblemError(ValueError):
     """A defect of one row, described without quoting the note."""
 
 
+class EmptyTextError(RowProblemError):
+    """A row without a text."""
+
+
+class LeftOutError(ValueError):
+    """A row that is left out and counted: what it is, in the plural."""
+
+
 @dataclass
 class Fields:
-    """Turns the rows of a source into patients.
+    """Turns the rows of a source into patients, and counts in `summary` what it understands.
 
     `columns` are those of the first row; a `sparse` source may have others in later rows.
     """
@@ -35,30 +43,66 @@ class Fields:
     columns: Columns
     user: NamedColumns
     sparse: bool
+    maps: ValueMaps
+    summary: CorpusSummary
     _shapes: dict[tuple[str, ...], Columns] = field(default_factory=dict, repr=False)
 
     def patient(self, row: Row) -> Patient:
-        """The patient of a row. Raises RowProblemError."""
+        """The patient of a row. Raises RowProblemError, and LeftOutError for an empty note."""
         columns = self._columns_of(row)
+        if columns.error_mark and str(row.get(columns.error_mark)).strip() in {"1", "1.0"}:
+            raise LeftOutError(f"notes marked as errors in `{columns.error_mark}`")
         note_id = read_id(row, columns.id)
-        title = row.get(columns.title) if columns.title else None
-        title = replace_surrogates(title) if isinstance(title, str) and title.strip() else ""
-        text = read_text(row, columns.text, may_be_empty=bool(title))
-        age, age_column = _understood(row, [columns.age], age_from_field)
-        sex: Sex | None
-        sex, sex_column = _understood(row, [columns.sex], sex_from_field)
-        date, _ = _understood(row, columns.dates, date_from_field)
-        used = {columns.id, columns.text, columns.patient, columns.title, age_column, sex_column}
-        metadata = _metadata(row, used, as_text=columns.is_pmc)
-        derived: tuple[str, ...] = ()
-        if age is None or sex is None:
-            age, sex, derived = _complete_from_text(age, sex, text)
         patient_id, own_id = note_id, ""
         if columns.patient is not None:
             patient_id, own_id = read_id(row, columns.patient), note_id
+        title = row.get(columns.title) if columns.title else None
+        title = replace_surrogates(title) if isinstance(title, str) and title.strip() else ""
+        text = read_text(row, columns.text, may_be_empty=bool(title))
+        known = self._known(row, columns, text)
+        used = {columns.id, columns.text, columns.patient, columns.title, *known.fields}
         return Patient(
-            patient_id, text, title, age, sex, metadata, derived, note_id=own_id, date=date or ""
+            patient_id,
+            text,
+            title,
+            known.age.years if known.age else None,
+            known.sex,
+            _metadata(row, used, as_text=columns.is_pmc),
+            known.derived,
+            own_id,
+            known.date or "",
+            known.age.until if known.age else None,
         )
+
+    def _known(self, row: Row, columns: Columns, text: str) -> "_Known":
+        """Age, sex and date by the fields of a row, else age and sex by the words of its note."""
+        age, age_field = self._understood("age", row, [columns.age])
+        sex, sex_field = self._understood("sex", row, [columns.sex])
+        date, _ = self._understood("date", row, columns.dates)
+        derived: list[str] = []
+        if age is None or sex is None:
+            age_of_text, sex_of_text = demographics_from_text(text)
+            if age is None and age_of_text is not None:
+                age = age_of_text
+                derived.append("age_years")
+            if sex is None and sex_of_text is not None:
+                sex = sex_of_text
+                derived.append("sex")
+        return _Known(age, sex, date, (age_field, sex_field), tuple(derived))
+
+    def _understood(
+        self, role: Role, row: Row, columns: Iterable[str | None]
+    ) -> tuple[Any, str | None]:
+        """The value of the first column that is understood, and the name of that column."""
+        for column in columns:
+            value = row.get(column) if column is not None else None
+            if value is None or value == "" or (isinstance(value, str) and not value.strip()):
+                continue
+            understood, meaning = self.maps.understand(role, value)
+            self.summary.note_value(role, value, understood=understood)
+            if meaning is not None:
+                return meaning, column
+        return None, None
 
     def _columns_of(self, row: Row) -> Columns:
         if not self.sparse:
@@ -70,23 +114,34 @@ class Fields:
                 columns = columns_of_row(self.columns, shape, self.user)
             except ColumnsError as error:
                 raise RowProblemError(str(error)) from error
+            self.summary.add_columns(columns)
             if len(self._shapes) < _MOST_SHAPES:
                 self._shapes[shape] = columns
         return columns
 
 
-def resolve_fields(
+@dataclass(frozen=True)
+class _Known:
+    """What a row says of the patient; `fields` are the columns that said it."""
+
+    age: Age | None
+    sex: Sex | None
+    date: str | None
+    fields: tuple[str | None, ...]
+    derived: tuple[str, ...]
+
+
+def resolve_columns_of(
     user: NamedColumns, name: str, line: int, available: Sequence[str], *, sparse: bool
-) -> Fields:
-    """The fields of a source by its first row. Raises InputError, which lists the columns."""
+) -> Columns:
+    """The columns of a source by its first row. Raises InputError, which lists them."""
     try:
-        columns = resolve_columns(available, user, sparse=sparse)
+        return resolve_columns(available, user, sparse=sparse)
     except ColumnsError as error:
         hint = error.hint or "name it with --id-field and --text-field"
         if not error.hint:
             hint = f"{hint}; {_list_columns(list(available))}"
         raise InputError.at(name, line, str(error), hint=hint) from error
-    return Fields(columns, user, sparse)
 
 
 def _metadata(
@@ -99,34 +154,6 @@ def _metadata(
         for name, value in row.items()
         if name not in used and name not in _RELATIONS and _is_metadata(value)
     }
-
-
-def _understood(
-    row: Row, columns: Iterable[str | None], read: Callable[[Any], _Value | None]
-) -> tuple[_Value | None, str | None]:
-    """The value of the first column that `read` understands, and the name of that column."""
-    for column in columns:
-        value = read(row[column]) if column is not None and column in row else None
-        if value is not None:
-            return value, column
-    return None, None
-
-
-def _complete_from_text(
-    age: float | None, sex: Sex | None, text: str
-) -> tuple[float | None, Sex | None, tuple[str, ...]]:
-    """Age and sex, missing ones from the text of the note, and the names of those."""
-    text_age, text_sex = demographics_from_text(text)
-    derived = []
-    if age is None and text_age is not None:
-        derived.append("age_years")
-    if sex is None and text_sex is not None:
-        derived.append("sex")
-    return (
-        text_age if age is None else age,
-        text_sex if sex is None else sex,
-        tuple(derived),
-    )
 
 
 def _is_metadata(value: object) -> bool:
@@ -165,13 +192,13 @@ def read_id(row: Row, field: str) -> str:
 
 def read_text(row: Row, field: str, *, may_be_empty: bool = False) -> str:
     """The text of a row. Raises RowProblemError."""
-    value = row.get(field)
-    if value is None:
+    if field not in row:
         raise RowProblemError(f"field `{field}` is missing")
+    value = "" if row[field] is None else row[field]
     if not isinstance(value, str):
         raise RowProblemError(f"field `{field}` is no text")
     if not value.strip() and not may_be_empty:
-        raise RowProblemError(f"the text in `{field}` is empty")
+        raise EmptyTextError(f"the text in `{field}` is empty")
     return replace_surrogates(value)
 
 

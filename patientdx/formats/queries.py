@@ -21,7 +21,8 @@ from .query_fields import (
     plain_name,
     usual_fields,
 )
-from .rows import Rows, allow_long_fields
+from .rows import Rows
+from .tables import allow_long_fields
 from .topics import NUMBER, TEXT, read_topics
 
 _HINT = (

@@ -1,20 +1,19 @@
-"""Rows of JSON lines, JSON lists and CSV files, each with its line number.
+"""Rows of JSON lines, JSON lists and tables (CSV, TSV), each with its line number.
 
 Files are streamed: a JSON list is decoded element by element from a growing buffer.
 """
 
-import csv
 import json
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 
 from patientdx.errors import InputError
 from patientdx.storage.text_files import TextInput
 from patientdx.wording import count_noun
+
+from .tables import records
 
 Row = dict[str, Any]
 
@@ -44,8 +43,9 @@ class SkippedRows:
 class Rows:
     """The rows of an open source, in order.
 
-    `columns` are the names in the header of a CSV file (on line `header_line`), None for JSON. A
-    bad row raises InputError, unless there is a `skip`, which counts it.
+    `columns` are the names in the header of a table (on line `header_line`), None for JSON, and
+    `separator` stands between its cells. A bad row raises InputError, unless there is a `skip`,
+    which counts it.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Rows:
     ) -> None:
         self.columns: list[str] | None = None
         self.header_line = 0
+        self.separator = ""
         self.name = source.name
         self._source = source
         self._skip = skip
@@ -72,7 +73,7 @@ class Rows:
         if _JSONL_NAMES.search(self.name) or first == "{":
             return self._objects(self._json_lines())
         if _CSV_NAMES.search(self.name) or first != "[":
-            return self._csv()
+            return self._table()
         return self._objects(_json_list(self._source))
 
     def _objects(self, values: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Row]]:
@@ -93,31 +94,15 @@ class Rows:
                 continue
             yield self._source.line, value
 
-    def _csv(self) -> Iterator[tuple[int, Row]]:
-        allow_long_fields()
-        lines = self._source.lines()
-        first = next((line for line in lines if not line.isspace()), None)
-        if first is None:
-            return
-        delimiter = "\t" if first.count("\t") > first.count(",") else ","
-        start = self._source.line
-        reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
-        try:
-            for cells in reader:
-                if self.columns is None:
-                    self.columns, self.header_line = _header(self.name, start, cells), start
-                elif cells:
-                    yield from self._csv_row(start, cells, self.columns)
-                start = self._source.line + 1
-        except csv.Error as error:
-            raise InputError.at(
-                self.name,
-                self._source.line,
-                f"malformed CSV in the row that begins on line {start} ({error})",
-                hint='a field with a comma, a quote or a line break stands in "..."',
-            ) from error
+    def _table(self) -> Iterator[tuple[int, Row]]:
+        for line, separator, cells in records(self._source):
+            if self.columns is None:
+                self.columns, self.header_line = _header(self.name, line, cells), line
+                self.separator = separator
+            else:
+                yield from self._table_row(line, cells, self.columns)
 
-    def _csv_row(
+    def _table_row(
         self, start: int, cells: list[str], columns: list[str]
     ) -> Iterator[tuple[int, Row]]:
         if len(cells) == len(columns):
@@ -141,11 +126,6 @@ def _header(name: str, line: int, columns: list[str]) -> list[str]:
                 hint="the first line names the columns, each by a name of its own",
             )
     return names
-
-
-def allow_long_fields() -> None:
-    """Lifts csv's limit of 131,072 characters per field, which case reports exceed."""
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
 
 def _reason(error: ValueError | RecursionError) -> str:

@@ -22,14 +22,11 @@ BAD_ROWS = [
     ("same id", "x.jsonl", GOOD + GOOD, 2, "id `n-1` appeared on line 1 already"),
     ("no text", "x.jsonl", GOOD + b'{"_id": "n-2", "note": "Zaphodine"}', 2, "field `text` is mis"),
     ("no id", "x.jsonl", GOOD + b'{"text": "Zaphodine"}', 2, "field `_id` is missing"),
-    ("null text", "x.jsonl", GOOD + b'{"_id": "n-2", "text": null}', 2, "field `text` is missing"),
     ("number", "x.jsonl", GOOD + b'{"_id": "n-2", "text": 7}', 2, "field `text` is no text"),
-    ("empty text", "x.jsonl", GOOD + b'{"_id": "n-2", "text": " \\n"}', 2, "the text in `text` is"),
     ("empty id", "x.jsonl", GOOD + b'{"_id": "", "text": "a"}', 2, "the id in `_id` is empty"),
     ("id list", "x.jsonl", GOOD + b'{"_id": [1], "text": "a"}', 2, "the id in `_id` is neither"),
     ("id lines", "x.jsonl", GOOD + b'{"_id": "a\\nb", "text": "a"}', 2, "the id in `_id` holds"),
     ("CSV fields", "x.csv", CSV + b"n-2,Zaphodine,gout\n", 3, "3 fields where the header names 2"),
-    ("CSV no text", "x.csv", CSV + b"n-2,\n", 3, "the text in `text` is empty"),
     (
         "list element",
         "x.json",
@@ -127,10 +124,10 @@ def test_bad_rows_can_be_skipped_and_are_counted(
     bad.write_bytes(data)
     outcome = changed("add", bad, place, "--skip-bad")
     assert outcome.code == 0
-    first, second, third, *_ = outcome.err.splitlines()
+    first, second, *_, size, _ = outcome.err.splitlines()
     assert first == "left out 1 row that cannot be used:"
     assert second.startswith(f"  {bad}:{line}: {message}")
-    assert third == f"2 patients in {place / 'index'}"
+    assert size == f"2 patients in {place / 'index'}"
     assert SECRET not in outcome.err
     assert run_successfully("index", "info", "--ids", "--index", place / "index").lines == [
         "o",
@@ -139,11 +136,11 @@ def test_bad_rows_can_be_skipped_and_are_counted(
 
 
 def test_skipping_counts_every_row_and_shows_a_few(place: Path) -> None:
-    bad = b"".join(b'{"_id": "m-%d", "text": ""}\n' % i for i in range(1_234))
+    bad = b"".join(b'{"_id": "m-%d", "text": 7}\n' % i for i in range(1_234))
     outcome = changed("add", "-", place, "--skip-bad", stdin=bad + GOOD)
     assert outcome.code == 0
     assert outcome.err.startswith("left out 1,234 rows that cannot be used:\n  stdin:1: ")
-    assert len(outcome.err.splitlines()) == 8
+    assert len([line for line in outcome.err.splitlines() if line.startswith("  ")]) == 5
     quiet = changed("build", "-", place, "--skip-bad", "-q", stdin=bad + GOOD)
     assert (quiet.code, quiet.err) == (0, "")
 
