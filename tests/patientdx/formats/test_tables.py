@@ -52,7 +52,7 @@ def test_a_lone_quote_in_a_quoted_tsv_is_refused(make: Make, row: str, line: int
 
 def test_a_tsv_with_cells_over_lines_is_refused(make: Make) -> None:
     path = make("t.tsv", 'id\ttext\n1\t"two\nlines"\n')
-    with pytest.raises(InputError, match=":3: 1 fields where the header names 2"):
+    with pytest.raises(InputError, match=":3: 1 field where the header names 2"):
         texts(path)
 
 
