@@ -70,12 +70,13 @@ class CorpusSummary:
         """Raises InputError at a source's end for columns that it lacks, and sexes in doubt."""
         lacking = [(role, column) for role, column in user.optional() if role not in self.columns]
         if self.notes and lacking:
-            raise InputError(f"{name}: no field `{lacking[0][1]}`", hint="check its spelling")
+            problem = f"no row has a field `{lacking[0][1]}`"
+            raise InputError(f"{name}: {problem}", hint="check its spelling")
         mapped = [role for role in maps.meanings if role not in self.columns]
         if self.notes and mapped:
             hint = f"name it with --{mapped[0]}-field, or leave --map out"
             raise InputError(f"{name}: no field holds the {mapped[0]} that --map is for", hint=hint)
-        values = self._not_understood.get("sex", {})
+        values = list(self._not_understood.get("sex", ()))
         beside = next((value for value in values if value.lower() in DOUBTFUL_BESIDE_M), None)
         if self._has_m and beside is not None:
             raise InputError(

@@ -143,7 +143,7 @@ def test_folders_that_hold_something_else_are_left_alone(tmp_path: Path) -> None
         (("--b", "2"), "b must lie between 0 and 1"),
         (("--id-field", "nr"), "stdin:1: no field `nr`"),
         (("--text-field", "nr"), "stdin:1: no field `nr`"),
-        (("--title-field", "nr"), "stdin:1: no field `nr`"),
+        (("--title-field", "nr"), "stdin: no row has a field `nr`"),
     ],
 )
 def test_settings_that_cannot_be_used(

@@ -86,7 +86,7 @@ def test_m_beside_letters_of_other_languages_is_refused(make: Make, other: str) 
 def test_named_fields_that_no_row_has_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"_id": "1", "text": "x"}\n{"_id": "2", "text": "y"}\n', encoding="utf-8")
-    with pytest.raises(InputError, match="no field `Alter`"):
+    with pytest.raises(InputError, match="no row has a field `Alter`"):
         list(read_patients(path, age_field="Alter"))
 
 

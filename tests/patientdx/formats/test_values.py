@@ -11,6 +11,12 @@ from patientdx.errors import UsageError
 from patientdx.formats.value_maps import ValueMaps
 from patientdx.formats.values import age_from_field, date_from_field, sex_from_field
 
+
+def parts(value: str) -> tuple[float | None, ...]:
+    """The youngest and the oldest age of a value; empty where it is not understood."""
+    return tuple(age_from_field(value) or ())
+
+
 AGES = [
     ("17 Jahre", 17),
     ("45 ans", 45),
@@ -43,7 +49,7 @@ AGES = [
 
 @pytest.mark.parametrize(("value", "years"), AGES)
 def test_ages_of_many_spellings(value: str, years: float) -> None:
-    assert age_from_field(value) == (pytest.approx(years), None)
+    assert parts(value) == (pytest.approx(years), None)
 
 
 RANGES = [
@@ -85,9 +91,9 @@ def test_any_text_gives_a_possible_age(text: str) -> None:
 
 @given(st.integers(0, 120), st.integers(0, 11), st.sampled_from(["{} years {} months", "P{}Y{}M"]))
 def test_years_and_months_add_up(years: int, months: int, form: str) -> None:
-    age = age_from_field(form.format(years, months))
     total = years + months / 12
-    assert age == ((pytest.approx(total), None) if total <= 120 else None)
+    expected = (pytest.approx(total), None) if total <= 120 else ()
+    assert parts(form.format(years, months)) == expected
 
 
 WOMEN = (
@@ -141,7 +147,7 @@ def test_dates_of_both_orders_are_the_same(day: date) -> None:
     assert date_from_field(f"{day.day}.{day.month}.{day.year}") == day.isoformat()
 
 
-@given(st.datetimes(datetime(1000, 1, 1), timezones=st.just(UTC) | st.none()))  # noqa: DTZ001
+@given(st.datetimes(datetime(1000, 1, 1), timezones=st.sampled_from([None, UTC])))  # noqa: DTZ001
 def test_times_stay_the_same(moment: datetime) -> None:
     read = date_from_field(moment.isoformat(" "))
     assert read is not None

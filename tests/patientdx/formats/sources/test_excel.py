@@ -65,9 +65,9 @@ def test_the_rows_of_the_first_sheet(tmp_path: Path) -> None:
 
 
 def test_bad_rows_are_named_by_their_number_in_the_sheet(tmp_path: Path) -> None:
-    rows = [HEADER, ("a", "x"), (), ("b", None), ("c", "x", 1, "F", None, "beside"), ("d", "x")]
+    rows = [HEADER, ("a", "x"), (), (None, "x"), ("c", "x", 1, "F", None, "beside"), ("d", "x")]
     path = write(tmp_path / "n.xlsx", rows)
-    with pytest.raises(InputError, match=r"n\.xlsx:4: field `text` is missing"):
+    with pytest.raises(InputError, match=r"n\.xlsx:4: field `id` is missing"):
         list(read_patients(path))
     skip = SkippedRows()
     assert [patient.patient_id for patient in read_patients(path, skip_bad=skip)] == ["a", "d"]
