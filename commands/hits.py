@@ -8,7 +8,7 @@ from console.terminal import bold, highlight, line_width, wrap
 
 if TYPE_CHECKING:
     from indexer.passages import Passage
-    from patientdx.records import Hit
+    from patientdx.records import Hit, Patient
     from workflows.searching import SearchResult
 
 TERMS_SHOWN = 8
@@ -58,7 +58,7 @@ def rank_change(result: "SearchResult", rank: int) -> str:
 
 def _lines_of_hit(result: "SearchResult", rank: int, hit: "Hit", *, explain: bool) -> Iterator[str]:
     patient = result.index.patient(hit.doc_id)
-    person = ", ".join(_person(patient.age_years, patient.sex, patient.derived))
+    person = ", ".join(_person(patient))
     change = rank_change(result, rank)
     yield f"{rank:>3}. {bold(hit.doc_id)}  {hit.score:.3f}  {person}{change}"
     for passage in result.passages(hit.doc_id):
@@ -84,17 +84,22 @@ def _share_lines(result: "SearchResult", hit: "Hit") -> Iterator[str]:
         yield f"       {f'{len(hidden)} other terms':<20} {total:8.4f}"
 
 
-def _person(age: float | None, sex: str | None, derived: tuple[str, ...]) -> list[str]:
+def _person(patient: "Patient") -> list[str]:
     """Age and sex as people write them; what was read out of the note's words is marked."""
     parts = []
-    if age is not None:
-        parts.append(_age(age) + (" (from the note)" if "age_years" in derived else ""))
-    if sex is not None:
-        parts.append(sex + (" (from the note)" if "sex" in derived else ""))
+    if patient.age_years is not None:
+        age = _age(patient.age_years, patient.age_until)
+        parts.append(age + (" (from the note)" if "age_years" in patient.derived else ""))
+    if patient.sex is not None:
+        parts.append(patient.sex + (" (from the note)" if "sex" in patient.derived else ""))
     return parts
 
 
-def _age(years: float) -> str:
+def _age(years: float, until: float | None) -> str:
+    if until is not None:
+        return (
+            f"{years:.0f} years or older" if until >= 120 else f"{years:.0f} to {until:.0f} years"
+        )
     if years >= 2:
         return f"{years:.0f} years"
     return f"{years * 12:.0f} months" if years * 12 >= 2 else f"{years * 365.25:.0f} days"

@@ -196,6 +196,7 @@ def info(
         patientdx index info --index my-index --json
     """
     from indexer.index import Index
+    from workflows.understanding import index_lines
 
     state = Index.open(options.require_index(index))
     if ids:
@@ -204,8 +205,8 @@ def info(
     facts = state.describe()
     output.show_table(
         lambda: facts,
-        lambda: (f"{name.replace('_', ' '):<16} {_shown(value)}" for name, value in facts.items()),
-        lambda: [("name", "value"), *((name, _shown(value)) for name, value in facts.items())],
+        lambda: (f"{name:<16} {value}" for name, value in index_lines(facts)),
+        lambda: [("name", "value"), *index_lines(facts)],
     )
 
 
@@ -266,9 +267,3 @@ def _report(result: "IndexingResult", folder: Path, output: Notices) -> None:
     index = result.index
     output.notice(f"{count_patients(index.patient_count, index.size)} in {folder}")
     output.hint(f"patientdx search 'chest pain' --index {folder}")
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {number}" for key, number in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

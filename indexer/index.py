@@ -260,6 +260,7 @@ class Index:
             "generation": manifest.generation,
             "digest": manifest.digest,
             "software": manifest.software,
+            "understood": [dict(source) for source in manifest.understood],
         }
 
     def patients(self) -> Iterator[Patient]:

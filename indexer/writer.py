@@ -8,12 +8,13 @@ files that the next writer removes.
 
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from patientdx import __version__
 from patientdx.errors import IndexFolderError, InputError, NotFoundError, describe_patient_id
@@ -41,9 +42,11 @@ from .storage.manifest import (
 from .storage.writer_lock import writer_lock
 
 SOFTWARE = f"patientdx {__version__}"
+Understood = Callable[[], Mapping[str, Any]]
+"""What was understood of a source, once all of it is read."""
 
 
-def build_index(
+def build_index(  # noqa: PLR0913 (each of the settings has its own default)
     folder: Path | str,
     patients: Iterable[Patient],
     *,
@@ -53,10 +56,12 @@ def build_index(
     corpus: Sequence[str] = (),
     replace_existing: bool = False,
     progress: Progress | None = None,
+    understood: Understood | None = None,
 ) -> Index:
     """Builds an index of `patients` and opens it.
 
-    `corpus` records the names of the sources. Raises InputError if the folder exists and
+    `corpus` records the names of the sources, and `understood`, which is called when all patients
+    are read, what was understood of them. Raises InputError if the folder exists and
     `replace_existing` is not set, IndexFolderError if it cannot be written.
     """
     folder = Path(folder)
@@ -74,11 +79,11 @@ def build_index(
                     f"`{folder}` holds an index already",
                     hint="index build --replace builds it anew, index add adds to it",
                 )
-            _rebuild(folder, manifest, patients, progress)
+            _rebuild(folder, manifest, patients, progress, understood)
         elif folder.exists() and any(folder.iterdir()):
             raise InputError(f"`{folder}` exists and is not an index", hint="name a new folder")
         else:
-            _build_new(folder, manifest, patients, progress)
+            _build_new(folder, manifest, patients, progress, understood)
     return Index.open(folder)
 
 
@@ -89,6 +94,7 @@ def add_patients(
     update: bool = False,
     corpus: Sequence[str] = (),
     progress: Progress | None = None,
+    understood: Understood | None = None,
 ) -> Index:
     """Adds notes in a single commit and opens the new state.
 
@@ -111,7 +117,8 @@ def add_patients(
         if replaced:
             segments = delete_from_segments(folder, manifest, segments, sorted(replaced))
         names = (*manifest.corpus, *(c for c in corpus if c not in manifest.corpus))
-        _commit_manifest(folder, manifest.successor((*segments, entry), names))
+        state = manifest.successor((*segments, entry), names, _called(understood))
+        _commit_manifest(folder, state)
     return Index.open(folder)
 
 
@@ -182,11 +189,17 @@ def _write_errors(folder: Path) -> Iterator[None]:
 
 
 def _build_new(
-    folder: Path, manifest: Manifest, patients: Iterable[Patient], progress: Progress | None
+    folder: Path,
+    manifest: Manifest,
+    patients: Iterable[Patient],
+    progress: Progress | None,
+    understood: Understood | None,
 ) -> None:
     with temporary_build_folder(folder) as temporary:
         entry = _require_tokens(_write_next_segment(temporary, manifest, patients, progress))
-        write_manifest(temporary, manifest.successor((entry,), manifest.corpus))
+        write_manifest(
+            temporary, manifest.successor((entry,), manifest.corpus, _called(understood))
+        )
         sync_folder(temporary, required=True)
         temporary.chmod(0o755)
         temporary.rename(folder)
@@ -194,13 +207,21 @@ def _build_new(
 
 
 def _rebuild(
-    folder: Path, manifest: Manifest, patients: Iterable[Patient], progress: Progress | None
+    folder: Path,
+    manifest: Manifest,
+    patients: Iterable[Patient],
+    progress: Progress | None,
+    understood: Understood | None,
 ) -> None:
     """Writes a new generation in place; readers of the old state keep their files open."""
     with writer_lock(folder), _clean_folder(folder):
         manifest = replace(manifest, generation=_last_generation(folder))
         entry = _require_tokens(_write_next_segment(folder, manifest, patients, progress))
-        _commit_manifest(folder, manifest.successor((entry,), manifest.corpus))
+        _commit_manifest(folder, manifest.successor((entry,), manifest.corpus, _called(understood)))
+
+
+def _called(understood: Understood | None) -> Mapping[str, Any] | None:
+    return None if understood is None else understood()
 
 
 def _require_tokens(entry: SegmentEntry) -> SegmentEntry:

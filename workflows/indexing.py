@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from indexer.analysis import AnalysisSettings
 from indexer.bm25 import BM25Settings
@@ -45,6 +46,18 @@ class IndexingResult:
     summary: CorpusSummary
 
 
+def _facts(
+    source: CorpusSource, skipped: SkippedRows, left_out: LeftOut, summary: CorpusSummary
+) -> dict[str, Any]:
+    """What the index remembers of a source that was read to its end."""
+    unusable = {"rows that cannot be used": skipped.count} if skipped.count else {}
+    return {
+        "source": source.path,
+        **summary.facts(),
+        "left_out": {**unusable, **left_out.counts},
+    }
+
+
 def build_from_corpus(
     source: CorpusSource,
     into: Path,
@@ -66,6 +79,7 @@ def build_from_corpus(
             corpus=(source.path,),
             replace_existing=replace_existing,
             progress=report,
+            understood=lambda: _facts(source, skipped, left_out, summary),
         )
     return IndexingResult(index, skipped, left_out, summary)
 
@@ -78,7 +92,12 @@ def add_corpus(
     patients = _read_patients(source, skipped, left_out, summary)
     with monitor.progress("adding") as report:
         index = add_patients(
-            folder, patients, update=update, corpus=(source.path,), progress=report
+            folder,
+            patients,
+            update=update,
+            corpus=(source.path,),
+            progress=report,
+            understood=lambda: _facts(source, skipped, left_out, summary),
         )
     return IndexingResult(index, skipped, left_out, summary)
 

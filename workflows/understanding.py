@@ -21,6 +21,23 @@ def summary_lines(facts: Mapping[str, Any]) -> Iterator[str]:
         yield f"values of {role} not understood: {_values(values)}"
 
 
+def index_lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(name, text) of the facts of an index, as `Index.describe` has them."""
+    for name, value in facts.items():
+        if name != "understood":
+            yield name.replace("_", " "), _shown(value)
+    for source in facts["understood"]:
+        yield "source", source["source"]
+        yield from (("", line) for line in summary_lines(source))
+        yield from (("", f"left out {why}: {n:,}") for why, n in source["left_out"].items())
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {number}" for key, number in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def _share(facts: Mapping[str, Any], role: str) -> str:
     """How many patients have a value, and where it comes from."""
     fields, words = facts[role]["fields"], facts[role]["words"]

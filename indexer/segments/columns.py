@@ -14,6 +14,7 @@ from patientdx.records import Filter, Patient
 
 from .notes import StoredIds
 
+_AGE_UNTIL = "age_until"
 SEX_CODES = {"F": 1, "M": 2}
 
 
@@ -28,6 +29,7 @@ class ColumnsBuilder:
 
     def __init__(self) -> None:
         self._ages = array("d")
+        self._oldest: dict[int, float] = {}
         self._sexes = bytearray()
         self._fields: dict[str, tuple[array[int], array[int]]] = {}
 
@@ -36,6 +38,8 @@ class ColumnsBuilder:
         note = len(self._ages)
         age = patient.age_years
         self._ages.append(float("nan") if age is None else age)
+        if patient.age_until is not None:
+            self._oldest[note] = patient.age_until
         self._sexes.append(SEX_CODES.get(patient.sex or "", 0))
         for field, value in patient.metadata.items():
             if value is not None:
@@ -46,6 +50,10 @@ class ColumnsBuilder:
     def write(self, writer: ContainerWriter) -> tuple[str, ...]:
         """Writes the columns; returns the metadata fields in the order of their columns."""
         writer.add("age", np.array(self._ages, dtype=np.float64))
+        if self._oldest:
+            oldest = np.array(self._ages, dtype=np.float64)
+            oldest[list(self._oldest)] = list(self._oldest.values())
+            writer.add(_AGE_UNTIL, oldest)
         writer.add("sex", np.frombuffer(self._sexes, dtype=np.uint8))
         names = tuple(sorted(self._fields))
         for i, name in enumerate(names):
@@ -86,13 +94,16 @@ class Columns:
         return keep
 
     def _age_between(self, low: float | None, high: float | None) -> NDArray[np.bool_]:
+        """Notes whose age lies in a range, and of those with a range of ages all of it."""
+        until = _AGE_UNTIL if _AGE_UNTIL in self._container.sections else "age"
         with np.errstate(invalid="ignore"):  # damaged bytes may be a signalling NaN
             ages = np.floor(self._container.array("age"))
+            oldest = np.floor(self._container.array(until))
         known: NDArray[np.bool_] = ~np.isnan(ages)
         if low is not None:
             known &= ages >= low
         if high is not None:
-            known &= ages <= high
+            known &= oldest <= high
         return known
 
     def _field_equals(self, field: str, value: str) -> NDArray[np.bool_]:

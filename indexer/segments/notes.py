@@ -63,8 +63,10 @@ def _metadata_row(patient: Patient, size: int) -> list[Any]:
         dict(patient.metadata),
         list(patient.derived),
     ]
-    if patient.note_id or patient.date:
+    if patient.note_id or patient.date or patient.age_until is not None:
         row += [patient.patient_id if patient.note_id else "", patient.date]
+    if patient.age_until is not None:
+        row.append(patient.age_until)
     return row
 
 
@@ -75,9 +77,10 @@ def _decode_frame(content: bytes) -> Iterator[Patient]:
     for document_id, size, title, age, sex, metadata, derived, *more in json.loads(about):
         text = texts[at : at + size].decode("utf-8")
         owner, date = more[:2] or ("", "")
+        until = more[2] if len(more) > 2 else None
         patient_id, note_id = (owner, document_id) if owner else (document_id, "")
         known = (title, age, sex, metadata, tuple(derived))
-        yield Patient(patient_id, text, *known, note_id, date)
+        yield Patient(patient_id, text, *known, note_id, date, until)
         at += size
 
 

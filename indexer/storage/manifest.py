@@ -24,6 +24,7 @@ FORMAT = "patientdx-index"
 VERSION = 3
 READABLE_VERSIONS = (2, VERSION)
 """Versions that open; the next commit writes VERSION."""
+_MOST_SOURCES = 100  # whose columns are remembered
 LEFTOVERS = frozenset({".pdx", ".tmp"})
 """Suffixes of files that the next writer removes unless the manifest names them."""
 _NOT_A_MANIFEST = (
@@ -91,7 +92,10 @@ class SegmentEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A committed state of an index."""
+    """A committed state of an index.
+
+    `understood` says, for each source that was added, what its columns and values were taken for.
+    """
 
     analysis: AnalysisSettings
     bm25: BM25Settings
@@ -101,6 +105,7 @@ class Manifest:
     corpus: tuple[str, ...] = ()
     software: str = ""
     version: int = VERSION
+    understood: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def notes(self) -> int:
@@ -122,16 +127,25 @@ class Manifest:
     @property
     def digest(self) -> str:
         """Hash of this state: settings, notes and deletions."""
-        return _digest(self._content())
+        content = self._content()
+        content.pop("understood", None)
+        return _digest(content)
 
-    def successor(self, segments: tuple[SegmentEntry, ...], corpus: tuple[str, ...]) -> "Manifest":
-        """The state that follows this one."""
+    def successor(
+        self,
+        segments: tuple[SegmentEntry, ...],
+        corpus: tuple[str, ...],
+        understood: Mapping[str, Any] | None = None,
+    ) -> "Manifest":
+        """The state that follows this one, and what was understood of a source added by it."""
+        sources = self.understood if understood is None else (*self.understood, understood)
         return replace(
             self,
             generation=self.generation + 1,
             segments=segments,
             corpus=corpus,
             version=VERSION,
+            understood=sources[-_MOST_SOURCES:],
         )
 
     def to_bytes(self) -> bytes:
@@ -140,7 +154,9 @@ class Manifest:
         return _canonical({**content, "digest": _digest(content)})
 
     def _content(self) -> dict[str, Any]:
+        understood = {"understood": list(self.understood)} if self.understood else {}
         return {
+            **understood,
             "format": FORMAT,
             "version": self.version,
             "generation": self.generation,
@@ -182,6 +198,7 @@ class Manifest:
             corpus=tuple(data["corpus"]),
             software=data["software"],
             version=data["version"],
+            understood=tuple(data.get("understood", ())),
         )
 
 

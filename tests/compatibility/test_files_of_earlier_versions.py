@@ -106,7 +106,9 @@ def test_the_index_verifies_and_reports_what_it_holds() -> None:
 def test_every_patient_of_the_index_reads() -> None:
     patients = recorded("patients")
     rows = [asdict(patient) for patient in Index.open(Path("index")).patients()]
-    assert json.loads(json.dumps(rows)) == patients
+    # What notes of later versions say besides was not known of these.
+    added = {"note_id": "", "date": "", "age_until": None}
+    assert json.loads(json.dumps(rows)) == [patient | added for patient in patients]
     ids = run("index", "info", "--index", "index", "--ids").lines
     assert ids == [patient["patient_id"] for patient in patients]
 
