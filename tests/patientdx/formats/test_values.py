@@ -12,7 +12,7 @@ from patientdx.formats.value_maps import ValueMaps
 from patientdx.formats.values import age_from_field, date_from_field, sex_from_field
 
 
-def parts(value: str) -> tuple[float | None, ...]:
+def parts(value: str) -> Any:
     """The youngest and the oldest age of a value; empty where it is not understood."""
     return tuple(age_from_field(value) or ())
 
