@@ -95,7 +95,8 @@ class CachedGenerator:
     stored as soon as it completes, so that a killed run loses one batch at most. Where a batch
     raises ModelError, its prompts without a reply are counted, reported to `on_failure`, and not
     stored; the replies that a ReplyError carries are kept. After `give_up_after` consecutive
-    batches without any reply the model is not called again, and the remaining prompts fail.
+    batches without any reply the model is not called again, and the remaining prompts fail, unless
+    each error was that of a prompt: a prompt that is too long says nothing about the next.
 
     A prompt that failed is not sent again by the same object, so that one run expands a query in
     the same way each time. Without a `cache` no reply is remembered between calls; everything else
@@ -168,10 +169,11 @@ class CachedGenerator:
             batch = keys[start : start + self.batch]
             completions: Sequence[Completion | None] = [None] * len(batch)
             if failed_batches < self._give_up_after:
-                completions = self._generate_batch([missing[key] for key in batch], settings)
+                prompts = [missing[key] for key in batch]
+                completions, model_failed = self._generate_batch(prompts, settings)
+                failed_batches = failed_batches + 1 if model_failed else 0
             pairs = list(zip(batch, completions, strict=True))
             written = {key: completion for key, completion in pairs if completion is not None}
-            failed_batches = 0 if written else failed_batches + 1
             if written and self._cache is not None:
                 self._cache.store({key: completion.text for key, completion in written.items()})
             yield {key: ModelReply(completion, "model") for key, completion in written.items()}
@@ -181,9 +183,13 @@ class CachedGenerator:
 
     def _generate_batch(
         self, prompts: list[str | Prompt], settings: GenerationSettings
-    ) -> list[Completion | None]:
-        """The model's completions of one batch; None where it fails."""
+    ) -> tuple[list[Completion | None], bool]:
+        """The model's completions of one batch, None where it fails.
+
+        The second value says whether it wrote none, for reasons that are not those of the prompts.
+        """
         completions: Sequence[Completion | None]
+        model_failed = False
         try:
             completions = self._generator.generate(prompts, settings)
             _check_reply_count(completions, prompts)
@@ -193,7 +199,8 @@ class CachedGenerator:
                 completions = error.completions
             if self._on_failure is not None:
                 self._on_failure(error, completions.count(None))
-        return [completion and _encodable(completion) for completion in completions]
+            model_failed = not any(completions) and not error.concerns_prompt
+        return [completion and _encodable(completion) for completion in completions], model_failed
 
     def _report(
         self, replies: Mapping[bytes, ModelReply], occurrences: Mapping[bytes, int]

@@ -60,13 +60,19 @@ class FetchError(PatientDxError):
 
 
 class ModelError(PatientDxError):
-    """A language model that is missing or lacks an ability."""
+    """A language model that is missing or lacks an ability.
+
+    `concerns_prompt` says that another prompt may well be answered.
+    """
+
+    concerns_prompt: bool = False
 
 
 class ReplyError(ModelError):
     """Some prompts of a batch got no usable reply; `completions` has None in their places.
 
-    `reason` is the message without the number of prompts.
+    `reason` is the message without the number of prompts. `concerns_prompt` is true where it is of
+    every prompt that failed.
     """
 
     def __init__(
@@ -76,10 +82,12 @@ class ReplyError(ModelError):
         *,
         hint: str | None = None,
         reason: str | None = None,
+        concerns_prompt: bool = False,
     ) -> None:
         super().__init__(message, hint=hint)
         self.completions = list(completions)
         self.reason = message if reason is None else reason
+        self.concerns_prompt = concerns_prompt
 
 
 class MergeError(PatientDxError):

@@ -25,10 +25,12 @@ def template_options(template: str) -> dict[str, Any]:
 def template_error(reason: str | None = None) -> ModelError:
     """The error of a chat template that cannot render a question."""
     named = f" ({reason})" if reason else ""
-    return ModelError(
+    error = ModelError(
         f"the model's chat template refuses the prompt{named}",
         hint="--prompt-format raw sends prompts without it",
     )
+    error.concerns_prompt = True
+    return error
 
 
 def _words(template: str) -> set[str]:

@@ -31,4 +31,10 @@ def require_completions(outcomes: Sequence[Completion | ModelError]) -> list[Com
         (error.message, error.hint) for error in errors
     ).most_common()
     count = f" ({len(errors):,} of {len(outcomes):,} prompts)" if len(outcomes) > 1 else ""
-    raise ReplyError(f"{message}{count}", completions, hint=hint, reason=message)
+    raise ReplyError(
+        f"{message}{count}",
+        completions,
+        hint=hint,
+        reason=message,
+        concerns_prompt=all(error.concerns_prompt for error in errors),
+    )

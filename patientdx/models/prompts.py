@@ -42,11 +42,13 @@ def fit_prompt(
         return f"{source.before}{note}{source.after}"
 
     if count(shorten(0)) > most_tokens:
-        raise ModelError(
+        error = ModelError(
             "the question alone does not fit the model's context: "
             f"{most_tokens:,} tokens are left for it",
             hint="give the model more context, or generate fewer new tokens",
         )
+        error.concerns_prompt = True
+        raise error
     fits, too_many = 0, sum(sizes)
     while too_many - fits > 1:
         middle = (fits + too_many) // 2

@@ -100,6 +100,32 @@ def test_a_model_that_keeps_failing_is_not_called_again() -> None:
     assert generator.counts == ReplyCounts(model=1, failed=8)
 
 
+def test_errors_of_single_prompts_are_no_reason_to_give_up() -> None:
+    class Particular(FakeGenerator):
+        """Refuses long prompts."""
+
+        def generate(
+            self, prompts: Sequence[str | Prompt], settings: GenerationSettings = GREEDY
+        ) -> list[Completion]:
+            replies = super().generate(prompts, settings)
+            if all(len(str(prompt)) < 9 for prompt in prompts):
+                return replies
+            raise ReplyError("too long", [None] * len(prompts), concerns_prompt=True)
+
+    generator = CachedGenerator(Particular(), None, 1, give_up_after=3)
+    prompts = [*("long" * length for length in range(3, 9)), "a", "b"]
+    origins = [reply.origin for reply in generator.replies(prompts)]
+    assert origins == ["failed"] * 6 + ["model"] * 2
+
+
+def test_a_prompt_that_failed_is_not_sent_again_by_the_same_run() -> None:
+    model = FailingGenerator(lambda number: number == 0)
+    generator = CachedGenerator(model, None)
+    assert [reply.origin for reply in generator.replies(["a"])] == ["failed"]
+    assert [reply.origin for reply in generator.replies(["a", "b"])] == ["failed", "model"]
+    assert model.seen_prompts == ["a", "b"]
+
+
 def test_only_consecutive_failures_count_towards_giving_up() -> None:
     model = FailingGenerator(lambda number: number % 3 != 2)
     generator = CachedGenerator(model, None, 1, give_up_after=3)

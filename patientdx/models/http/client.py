@@ -25,6 +25,7 @@ from patientdx.http_client import (
 
 from .address import ServerAddress
 from .connection import Answer, AnswerTooLargeError, Connection
+from .event_stream import is_event_stream, join_events
 from .refusals import read_refusal
 
 Sleep = Callable[[float], object]
@@ -32,6 +33,7 @@ Sleep = Callable[[float], object]
 
 _TOO_LONG = "a prompt is longer than the model's context: name the context by --context"
 _REDIRECTED = "name the address that it redirects to: prompts and keys are not sent on"
+_OF_ONE_PROMPT = frozenset({400, 413, 422})
 _HINTS = {
     **dict.fromkeys((301, 302, 303, 307, 308), _REDIRECTED),
     401: "does it want an API key?",
@@ -198,9 +200,9 @@ class JsonClient:
 
     def _parse(self, body: bytes, parse: Callable[[Any], _T] | None) -> Any:
         try:
-            answer = json.loads(body)
+            answer = join_events(body) if is_event_stream(body) else json.loads(body)
             return parse(answer) if parse else answer
-        except (ValueError, RecursionError, KeyError, IndexError, TypeError):
+        except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
             # `from None`: the chain would show the answer, which may quote the prompt.
             raise _unanswered(
                 f"{self.address} answered with something that cannot be understood",
@@ -233,4 +235,5 @@ def _refused(address: ServerAddress, answer: Answer) -> UnansweredError:
     )
     error.wait_s = parse_retry_after(answer.retry_after, _LONGEST_WAIT_S)
     error.exceeds_context, error.context = refusal
+    error.concerns_prompt = refusal.exceeds_context or answer.status in _OF_ONE_PROMPT
     return error

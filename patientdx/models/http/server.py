@@ -214,6 +214,7 @@ class ServerModel:
         )
         error.exceeds_context = read >= _LEAST_CONTEXT
         error.context = read
+        error.concerns_prompt = True
         if error.exceeds_context and not self._has_reported_cut:
             self._has_reported_cut = True
             again = f"such prompts are cut and sent again; --context {read} does so at once"

@@ -1,5 +1,6 @@
 """What a server is asked when its model is opened, and prompts that it finds too long."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from patientdx.http_client import parse_retry_after
 from patientdx.models.http.refusals import read_refusal
 from patientdx.models.http.server import ServerModel
 from patientdx.models.settings import ModelSettings
-from patientdx.protocols import GenerationSettings, Prompt
+from patientdx.protocols import Completion, GenerationSettings, Prompt
 
 SHORT = GenerationSettings(max_new_tokens=50)
 LONG = Prompt("Words of: ", "gout " * 2000, "Answer:")
@@ -88,6 +89,7 @@ def test_a_prompt_that_stays_too_long_fails_alone() -> None:
         "ok",
     ]
     assert "--context" in str(raised.value.hint)
+    assert raised.value.concerns_prompt
     assert SECRET not in f"{raised.value} {raised.value.hint} {raised.value.__cause__}"
 
 
@@ -395,6 +397,39 @@ def test_a_model_that_was_seen_thinking_is_taken_to_think_where_it_was_cut() -> 
         assert texts(model.generate(["cut"])) == ["Okay, the user"]  # it may be the answer
         both = ["<think>Okay, the user", "Okay. </think>lupus"]
         assert texts(model.generate(["cut", "whole"])) == both
+
+
+def events(*chunks: Any) -> Answer:
+    lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks[:-1]]
+    return Answer("".join([*lines, f"data: {chunks[-1]}\n\n"]).encode())
+
+
+def delta(finish: str | None = None, **fields: Any) -> dict[str, Any]:
+    return {"choices": [{"delta": fields, "finish_reason": finish}]}
+
+
+def test_an_answer_that_is_streamed_unasked_is_joined() -> None:
+    usage = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
+    stream = events(
+        delta(role="assistant", reasoning_content="Okay"),
+        delta(content="lupus, "),
+        delta("length", content="nephritis"),
+        usage,
+        "[DONE]",
+    )
+    with serving(Script(lambda _: stream)) as url:
+        (completion,) = connected(url).generate(["a"])
+    assert completion == Completion("lupus, nephritis", 3, 2, stop_reason="length")
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [events(delta(content="lup"), "{"), events(delta(content="lup"), json.dumps(delta()))],
+)
+def test_a_stream_that_is_cut_off_is_no_answer(stream: Answer) -> None:
+    script = Script(lambda _: stream)
+    with serving(script) as url, pytest.raises(ReplyError, match="cannot be understood"):
+        connected(url).generate(["a"])
 
 
 def test_retry_after_may_be_a_date() -> None:
