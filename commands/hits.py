@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 from console.output import RESEARCH, TableOutput
 from console.terminal import bold, highlight, line_width, wrap
+from patientdx.wording import count_noun
 
 if TYPE_CHECKING:
     from indexer.passages import Passage
-    from patientdx.records import Hit, Patient
+    from patientdx.records import Hit, NoteMatches, Patient, Unit
     from workflows.searching import SearchResult
 
 TERMS_SHOWN = 8
@@ -19,7 +20,7 @@ PASSAGE_INDENT = " " * 5
 def show_hits(result: "SearchResult", output: TableOutput, *, explain: bool) -> None:
     """Print the hits of a search in the form that the options name."""
     if not result.hits:
-        output.notice("no patient matches")
+        output.notice(f"no {result.index.by} matches")
     output.show_table(
         result.to_dict,
         lambda: hit_lines(result, explain=explain),
@@ -57,14 +58,31 @@ def rank_change(result: "SearchResult", rank: int) -> str:
 
 
 def _lines_of_hit(result: "SearchResult", rank: int, hit: "Hit", *, explain: bool) -> Iterator[str]:
-    patient = result.index.patient(hit.doc_id)
-    person = ", ".join(_person(patient))
+    note = result.note(hit.doc_id)
+    person = ", ".join(_person(note))
     change = rank_change(result, rank)
-    yield f"{rank:>3}. {bold(hit.doc_id)}  {hit.score:.3f}  {person}{change}"
+    behind = _notes_behind(note, result.matches[hit.doc_id], result.index.by)
+    yield f"{rank:>3}. {bold(hit.doc_id)}  {hit.score:.3f}  {person}{behind}{change}"
     for passage in result.passages(hit.doc_id):
         yield from wrap(_shown_passage(passage), PASSAGE_INDENT, line_width())
     if explain:
         yield from _share_lines(result, hit)
+
+
+def _notes_behind(note: "Patient", matches: "NoteMatches", by: "Unit") -> str:
+    """The best note of a patient with notes of their own ids, its date, and how many match."""
+    date = f" of {note.date}" if note.date else ""
+    if by == "note":
+        owner = f"  patient {matches.patient_id}" if note.note_id else ""
+        return f"{owner}  {note.date}" if note.date else owner
+    if not note.note_id:
+        return f"  note{date}" if date else ""
+    if matches.notes_matched < 2:
+        return f"  note {note.note_id}{date}"
+    first, last = (matches.dates[0], matches.dates[-1]) if matches.dates else ("", "")
+    when = f", {first} to {last}" if first != last else ""
+    matched = f"{count_noun(matches.notes_matched, 'note')} matched{when}"
+    return f"  best note {note.note_id}{date} ({matched})"
 
 
 def _shown_passage(passage: "Passage") -> str:

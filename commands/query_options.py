@@ -3,19 +3,20 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
 
 import typer
 
 from console.option_groups import Needs, Values
 from patientdx.errors import UsageError
-from patientdx.records import Filter
+from patientdx.records import Filter, Unit
 
 from . import options
 from .model_options import GeneratorOptions
 
 if TYPE_CHECKING:
     from expander import SystemSettings
+    from indexer.index import Index
     from patientdx.formats import QueryFields
     from workflows.generators import GeneratorSettings
     from workflows.judgements import JudgedQueries
@@ -59,6 +60,27 @@ class FilterOptions:
     def filter(self) -> Filter:
         """The filter. Raises UsageError for values that cannot be used."""
         return options.filter_from(self.sex, self.age, self.where)
+
+
+@dataclass(frozen=True)
+class UnitOptions:
+    """What a hit is, and how notes make the score of a patient."""
+
+    by: Annotated[str, typer.Option("--by", help="What to list: patient or note.")] = "patient"
+    pool: Annotated[
+        str,
+        typer.Option(
+            "--pool",
+            help="Score of a patient with several notes: max (the best note), or sum:K (the K "
+            "best together).",
+        ),
+    ] = "max"
+
+    def open_index(self, folder: Path | None) -> "Index":
+        """The index with hits of this kind. Raises UsageError for an unknown kind."""
+        if self.by not in get_args(Unit):
+            raise UsageError(f"--by is patient or note, not `{self.by}`")
+        return options.open_index(folder).with_unit(cast("Unit", self.by), self.pool)
 
 
 @dataclass(frozen=True)
@@ -250,3 +272,8 @@ SYSTEM_RULES = (
     Needs(("vocabulary",), uses_vocabulary("expand"), "--vocabulary goes with --expand synonyms"),
 )
 """Rules of SystemOptions."""
+
+UNIT_RULES = (
+    Needs(("pool",), lambda values: values["by"] == "patient", "--pool is for hits by patient"),
+)
+"""Rules of UnitOptions."""

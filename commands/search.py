@@ -1,7 +1,7 @@
 """`search` and `similar`: the patients most like a note or like another patient."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,11 +16,16 @@ from .hits import show_hits
 from .query_options import (
     QUERY_FIELDS,
     SYSTEM_RULES,
+    UNIT_RULES,
     FilterOptions,
     QueryFieldOptions,
     SystemOptions,
+    UnitOptions,
     WriteRun,
 )
+
+if TYPE_CHECKING:
+    from indexer.index import Index
 
 Explain = Annotated[
     bool, typer.Option("--explain", help="Show the share of each matching term in the score.")
@@ -34,6 +39,7 @@ OldRun = Annotated[
 @command(
     *SYSTEM_RULES,
     Needs(QUERY_FIELDS, is_set("queries"), "search --queries FILE"),
+    *UNIT_RULES,
     Needs(("write_run",), is_set("queries"), "search --queries FILE --write-run OUT"),
     Needs(
         ("explain", "as_json", "as_tsv"),
@@ -62,11 +68,14 @@ def search(
     explain: Explain = False,
     *,
     fields: QueryFieldOptions,
+    unit: UnitOptions,
     filters: FilterOptions,
     system: SystemOptions,
     output: TableOutput,
 ) -> None:
     """Find the patients most like a note.
+
+    A patient with several notes is one hit, shown by the best of them.
 
     Example:
         patientdx search 'fever and a new murmur' --index my-index --sex F --age 30-50 --explain
@@ -79,11 +88,12 @@ def search(
     if queries is not None:
         if text is not None or file is not None:
             raise UsageError("--queries goes without TEXT and --file")
-        _search_queries(queries, fields, write_run, top_k, index, filters, system, output)
+        opened = unit.open_index(index)
+        _search_queries(queries, fields, write_run, top_k, opened, filters, system, output)
         return
     note = _read_note(text, file)
     result = search_patients(
-        options.open_index(index),
+        unit.open_index(index),
         note,
         top_k,
         system=chosen,
@@ -94,9 +104,14 @@ def search(
     show_hits(result, output, explain=explain)
 
 
-@command(*SYSTEM_RULES)
+@command(*SYSTEM_RULES, *UNIT_RULES)
 def similar(
-    patient_id: Annotated[str, typer.Argument(help="Id of a patient of the index.")],
+    patient_id: Annotated[
+        str | None, typer.Argument(help="Id of a patient of the index: all notes are the query.")
+    ] = None,
+    note: Annotated[
+        str | None, typer.Option("--note", help="Id of a note: it alone is the query.")
+    ] = None,
     index: options.IndexFolder = None,
     top_k: options.TopK = 10,
     other_articles: Annotated[
@@ -104,6 +119,7 @@ def similar(
     ] = False,
     explain: Explain = False,
     *,
+    unit: UnitOptions,
     filters: FilterOptions,
     system: SystemOptions,
     output: TableOutput,
@@ -117,9 +133,10 @@ def similar(
 
     where, chosen = filters.filter(), system.system()
     result = similar_patients(
-        options.open_index(index),
+        unit.open_index(index),
         patient_id,
         top_k,
+        note_id=note,
         other_articles=other_articles,
         system=chosen,
         where=where,
@@ -148,7 +165,7 @@ def _search_queries(
     fields: QueryFieldOptions,
     write_run: Path | None,
     top_k: int,
-    index: Path | None,
+    opened: "Index",
     filters: FilterOptions,
     system: SystemOptions,
     output: TableOutput,
@@ -158,7 +175,7 @@ def _search_queries(
     from workflows.searching import search_queries
     from workflows.systems import SystemBuilder, open_resources
 
-    opened, where, chosen = options.open_index(index), filters.filter(), system.system()
+    where, chosen = filters.filter(), system.system()
     file = read_query_file(source, fields.query_fields())
     file.report(output)
     with open_resources(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from patientdx.errors import IndexFolderError, InputError, NotFoundError, describe_patient_id
+from patientdx.pooling import pooled_notes
 from patientdx.records import Explanation, Filter, Hit, NoteMatches, Patient, Query, Unit
 
 from .analysis import Analyzer
@@ -15,7 +16,7 @@ from .bm25 import BM25Settings
 from .explain import explain_score
 from .patients import PatientTable, Place, find_note
 from .scoring.note_ranks import rank_notes
-from .scoring.pooling import PatientScorer, pooled_notes
+from .scoring.pooling import PatientScorer
 from .scoring.ranking import Ranking, drop_notes, to_hits
 from .scoring.scorer import Engine, Scorer
 from .scoring.statistics import Statistics, WeightedTerms, query_counts
@@ -121,6 +122,11 @@ class Index:
         return self._table.size
 
     @property
+    def pools_notes(self) -> bool:
+        """Whether hits are patients who may have several notes, with ids of their own."""
+        return self._pooled is not None
+
+    @property
     def digest(self) -> str:
         """Hash of the committed state: notes, deletions and stored settings."""
         return self.manifest.digest
@@ -135,6 +141,13 @@ class Index:
         """The k best hits of each query; only hits with a score above zero."""
         rankings = self.rank(queries, k, where)
         return [to_hits(self._segments, ranking, self.by) for ranking in rankings]
+
+    def search_best_notes(
+        self, queries: Sequence[Query], k: int = 10, where: Filter | None = None
+    ) -> list[list[Hit]]:
+        """The hits of `search_many`, each patient under the id of their best note."""
+        rankings = self.rank(queries, k, where)
+        return [to_hits(self._segments, ranking, "note") for ranking in rankings]
 
     def rank(
         self, queries: Sequence[Query], k: int = 10, where: Filter | None = None
@@ -263,6 +276,10 @@ class Index:
             "understood": [dict(source) for source in manifest.understood],
         }
 
+    def patients_of(self, note_ids: Sequence[str]) -> list[str]:
+        """The ids of the patients of notes. Raises NotFoundError."""
+        return [self._table.id_of(self._place_of_note(note_id)) for note_id in note_ids]
+
     def patients(self) -> Iterator[Patient]:
         """All live notes with what is known of their patients, in the order they were added."""
         for segment in self._segments:
@@ -344,7 +361,9 @@ class Index:
         self, query: WeightedTerms, places: Sequence[Place], conditions: Filter
     ) -> NoteMatches:
         allowed = [place for place in places if self._is_allowed(place, conditions)]
-        matched = [place for place in allowed if self._scorer.score_of(query, *place) > 0]
+        matched = allowed
+        if len(places) > 1:
+            matched = [place for place in allowed if self._scorer.score_of(query, *place) > 0]
         best = self._stored(self._best_place(query, matched or allowed or places))
         dates = {self._stored(place).date for place in matched} - {""}
         return NoteMatches(best.patient_id, best.document_id, len(matched), tuple(sorted(dates)))

@@ -126,6 +126,31 @@ class PatientIndex(RankingSearcher, CorpusView, Protocol):
         """
         ...
 
+    @property
+    def by(self) -> Unit:
+        """Whether hits are patients or notes."""
+        ...
+
+    @property
+    def pool(self) -> str:
+        """How notes make the score of a patient: `max` or `sum:K`."""
+        ...
+
+    @property
+    def pools_notes(self) -> bool:
+        """Whether hits are patients who may have several notes, with ids of their own."""
+        ...
+
+    def search_best_notes(
+        self, queries: Sequence[Query], k: int = 10, where: Filter | None = None
+    ) -> list[list[Hit]]:
+        """The hits of `search_many`, each patient under the id of their best note."""
+        ...
+
+    def patients_of(self, note_ids: Sequence[str]) -> list[str]:
+        """The ids of the patients of notes."""
+        ...
+
     def patient(self, doc_id: str) -> Patient:
         """The patient with an id, by their first note; or the note."""
         ...

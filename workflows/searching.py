@@ -9,9 +9,10 @@ from typing import Any
 from expander import SystemSettings
 from expander.systems.system import parse_system
 from indexer.passages import Passage, find_passages
+from patientdx.errors import UsageError
 from patientdx.frames import Library, html_table, to_frame
 from patientdx.protocols import PatientIndex, Searcher
-from patientdx.records import Explanation, Filter, Hit, Query, Run
+from patientdx.records import Explanation, Filter, Hit, NoteMatches, Patient, Query, Run
 
 from .generators import GeneratorSettings
 from .monitor import LOG, Monitor
@@ -27,7 +28,7 @@ class SearchResult:
 
     `query` is the query as searched, `added` the words or terms that the expansion added with
     their weights, `bm25_ranks` the ranks of patients under plain BM25 (None: nothing was
-    expanded).
+    expanded). Of a patient with several notes, the best of those that pass `where` is shown.
     """
 
     index: PatientIndex
@@ -36,6 +37,7 @@ class SearchResult:
     system: str = "bm25"
     added: Mapping[str, float] = field(default_factory=dict)
     bm25_ranks: Mapping[str, int] | None = None
+    where: Filter | None = None
 
     def __repr__(self) -> str:
         return (
@@ -47,29 +49,43 @@ class SearchResult:
 
     def columns(self) -> tuple[str, ...]:
         """See Tabular."""
-        return ("rank", "patient_id", "score", "age_years", "sex", "bm25_rank")
+        known = ("rank", "patient_id", "score", "age_years", "sex", "bm25_rank")
+        return (*known, "note_id", "notes_matched", "date")
 
     def rows_of_values(self) -> Iterator[tuple[Any, ...]]:
         """See Tabular: one row a hit, without text."""
         for rank, hit in enumerate(self.hits, 1):
-            patient = self.index.patient(hit.doc_id)
+            note, matches = self.note(hit.doc_id), self.matches[hit.doc_id]
             bm25_rank = (self.bm25_ranks or {}).get(hit.doc_id)
-            yield rank, hit.doc_id, hit.score, patient.age_years, patient.sex, bm25_rank
+            known = (rank, note.patient_id, hit.score, note.age_years, note.sex, bm25_rank)
+            yield *known, matches.note_id, matches.notes_matched, note.date
 
     def to_frame(self, library: Library = "pandas") -> Any:
         """The hits as a data frame, without text."""
         return to_frame(self, library)
 
     @cached_property
-    def explanations(self) -> Mapping[str, Explanation]:
-        """The share of each matching term in the BM25 score of each hit, by patient id."""
+    def matches(self) -> Mapping[str, NoteMatches]:
+        """The notes behind each hit, by its id: the best, how many match, and their dates."""
         ids = [hit.doc_id for hit in self.hits]
-        return dict(zip(ids, self.index.explain_many(self.query, ids), strict=True))
+        return dict(zip(ids, self.index.match_notes(self.query, ids, self.where), strict=True))
+
+    @cached_property
+    def explanations(self) -> Mapping[str, Explanation]:
+        """The share of each matching term in the BM25 score of each hit's best note, by its id."""
+        ids = [hit.doc_id for hit in self.hits]
+        notes = [self.matches[doc_id].note_id for doc_id in ids]
+        explained = self.index.with_unit("note").explain_many(self.query, notes)
+        return {i: about._replace(doc_id=i) for i, about in zip(ids, explained, strict=True)}
+
+    def note(self, doc_id: str) -> Patient:
+        """The best note of a hit, with what is known of its patient."""
+        return self.index.note(self.matches[doc_id].note_id)
 
     def passages(self, doc_id: str) -> list[Passage]:
-        """The passages of a patient's note that match best, with the places of the terms."""
+        """The passages of a hit's best note that match best, with the places of the terms."""
         shares = self.explanations[doc_id].shares
-        text = self.index.patient(doc_id).full_text
+        text = self.note(doc_id).full_text
         return find_passages(text, shares, self.index.spans(text))
 
     def to_dict(self) -> dict[str, Any]:
@@ -80,15 +96,18 @@ class SearchResult:
         return {**data, "hits": [self._hit(rank, hit) for rank, hit in enumerate(self.hits, 1)]}
 
     def _hit(self, rank: int, hit: Hit) -> dict[str, Any]:
-        patient = self.index.patient(hit.doc_id)
+        note, matches = self.note(hit.doc_id), self.matches[hit.doc_id]
         explanation = self.explanations[hit.doc_id]
         shown = self.passages(hit.doc_id)
         before = {} if self.bm25_ranks is None else {"bm25_rank": self.bm25_ranks.get(hit.doc_id)}
         return {
             "rank": rank,
             **before,
-            **asdict(patient),
-            "metadata": dict(patient.metadata),
+            **asdict(note),
+            "note_id": matches.note_id,
+            "notes_matched": matches.notes_matched,
+            "dates": list(matches.dates),
+            "metadata": dict(note.metadata),
             "score": hit.score,
             "passages": [{"text": part.text, "matches": part.matches} for part in shown],
             "explanation": [share._asdict() for share in explanation.shares],
@@ -129,17 +148,19 @@ def search_patients(
         expanded = builder.expand_query(system, query)
     own = index.with_bm25(system.k1, system.b)
     if str(system) == "bm25":
-        return SearchResult(own, query, hits)
+        return SearchResult(own, query, hits, where=where)
     plain = own.search_many([query], max(FUSION_DEPTH, k), where)[0]
     ranks = {hit.doc_id: rank for rank, hit in enumerate(plain, 1)}
-    return SearchResult(own, expanded, hits, str(system), added_terms(query, expanded), ranks)
+    added = added_terms(query, expanded)
+    return SearchResult(own, expanded, hits, str(system), added, ranks, where)
 
 
 def similar_patients(
     index: PatientIndex,
-    patient_id: str,
+    patient_id: str | None,
     k: int = 10,
     *,
+    note_id: str | None = None,
     other_articles: bool = False,
     system: SystemSettings | str = "bm25",
     where: Filter | None = None,
@@ -149,13 +170,16 @@ def similar_patients(
 ) -> SearchResult:
     """The `k` patients most similar to one of the index, never that patient.
 
-    With `other_articles` patients of the same article are left out too. Raises NotFoundError
-    for an unknown id.
+    The query is all notes of the patient or, with `note_id` instead, one note. With
+    `other_articles` patients of the same article are left out too. Raises NotFoundError for an
+    unknown id, UsageError unless one is named.
     """
-    others = index.exclusion_filter(patient_id, where or Filter(), other_articles=other_articles)
+    query = _query_of_index(index, patient_id, note_id)
+    owner = query.query_id if note_id is None else index.note(note_id).patient_id
+    others = index.exclusion_filter(owner, where or Filter(), other_articles=other_articles)
     return search_patients(
         index,
-        Query(patient_id, index.text(patient_id)),
+        query,
         k,
         system=system,
         where=others,
@@ -163,6 +187,15 @@ def similar_patients(
         vocabularies=vocabularies,
         monitor=monitor,
     )
+
+
+def _query_of_index(index: PatientIndex, patient_id: str | None, note_id: str | None) -> Query:
+    """The text of all notes of a patient, or of one note, as a query."""
+    if patient_id is not None and note_id is None:
+        return Query(patient_id, index.with_unit("patient").text(patient_id))
+    if note_id is not None and patient_id is None:
+        return Query(note_id, index.with_unit("note").text(note_id))
+    raise UsageError("name one patient or one note", hint="similar PATIENT, or similar --note ID")
 
 
 def search_queries(

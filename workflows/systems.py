@@ -23,10 +23,11 @@ from expander.systems.system import PHRASES, parse_system
 from patientdx.errors import UsageError
 from patientdx.protocols import Expander, PatientIndex, Searcher
 from patientdx.records import Filter, Query
-from patientdx.wording import count_noun
+from patientdx.wording import count_patients
 
 from .generators import GeneratorSettings, open_generator, report_generation
 from .monitor import LOG, Monitor
+from .patient_unit import PooledSearcher, feedback_view
 
 FUSION_DEPTH = 1000
 """How many hits a fusion takes of each of its parts."""
@@ -63,10 +64,11 @@ def open_resources(
             settings = generator or GeneratorSettings()
             opened = stack.enter_context(open_generator(settings, monitor, on_progress))
         concepts = [concept for path in vocabularies for concept in read_vocabulary(path)]
+        searcher, corpus = (None, None) if index is None else feedback_view(index)
         yield StrategyResources(
             generator=opened,
-            searcher=index,
-            corpus=index,
+            searcher=searcher,
+            corpus=corpus,
             vocabulary=concepts or None,
             where=where,
         )
@@ -90,7 +92,7 @@ class SystemBuilder:
             settings.system,
             index,
             self._strategies(settings, index),
-            phrases=_phrase_searcher(settings, index),
+            phrases=_patient_phrases(settings, index),
             rrf_k=settings.rrf_k,
             depth=depth,
             wrap=wrap,
@@ -109,7 +111,8 @@ class SystemBuilder:
     def _strategies(
         self, settings: SystemSettings, index: PatientIndex
     ) -> Callable[[str], Expander]:
-        resources = replace(self.resources, searcher=index, corpus=index)
+        searcher, corpus = feedback_view(index)
+        resources = replace(self.resources, searcher=searcher, corpus=corpus)
         return lambda name: make_strategy(name, resources, settings.strategy_settings(name))
 
 
@@ -153,12 +156,20 @@ def index_notes(
     """What was searched and how BM25 was set, for notes below tables."""
     facts, bm25 = index.describe(), index.with_bm25(k1, b).bm25
     return {
-        "corpus": f"{count_noun(index.size, 'patient')}, index {index.digest[:12]}",
+        "corpus": f"{count_patients(index.patient_count, index.size)}, index {index.digest[:12]}",
         "system": f"bm25: k1 {bm25.k1}, b {bm25.b}, stop words {facts['stop_words']}, "
         f"stemmer {facts['stemmer']}; RR over the whole ranking",
     }
 
 
+def _patient_phrases(settings: SystemSettings, index: PatientIndex) -> Searcher:
+    """The system `phrases`: it scores notes, whose scores are pooled to patients."""
+    notes = _phrase_searcher(settings, index)
+    return PooledSearcher(notes, index) if index.pools_notes else notes
+
+
 def _phrase_searcher(settings: SystemSettings, index: PatientIndex) -> PhraseSearcher:
     numbers = settings.phrase_settings(index.bm25.k1, index.bm25.b)
-    return PhraseSearcher(numbers, searcher=index, corpus=index)
+    feedback, _ = feedback_view(index)
+    notes = index.with_unit("note") if index.pools_notes else index
+    return PhraseSearcher(numbers, searcher=notes, corpus=notes, feedback=feedback)

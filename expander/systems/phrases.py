@@ -37,13 +37,22 @@ _CACHED_NOTES = 20_000
 
 
 class PhraseSearcher:
-    """A `Searcher` over a BM25 searcher and the corpus behind it."""
+    """A `Searcher` over a BM25 searcher and the corpus behind it.
+
+    `feedback` finds the hits that feedback reads, where these are not the first of `searcher`.
+    """
 
     def __init__(
-        self, settings: PhraseSettings | None = None, *, searcher: Searcher, corpus: CorpusView
+        self,
+        settings: PhraseSettings | None = None,
+        *,
+        searcher: Searcher,
+        corpus: CorpusView,
+        feedback: Searcher | None = None,
     ) -> None:
         self.settings = settings or PhraseSettings()
         self._searcher = searcher
+        self._feedback = feedback or searcher
         self._corpus = corpus
         self._cached_words = lru_cache(_CACHED_NOTES)(self._words_of_note)
 
@@ -62,7 +71,7 @@ class PhraseSearcher:
         counts = [self._saturated_counts(query) for query in queries]
         if self.settings.feedback_words > 0:
             first_queries = self._weighted_queries(queries, counts)
-            hits_by_query = self._searcher.search_many(
+            hits_by_query = self._feedback.search_many(
                 first_queries, self.settings.feedback_notes, where
             )
             for own_counts, hits in zip(counts, hits_by_query, strict=True):

@@ -5,7 +5,6 @@ best notes are summed in float64 in descending order, and the sum is rounded to 
 between patients go by descending id. Only notes that pass the filter and score above zero count.
 """
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 
 from indexer.patients import PatientTable, Place
 from indexer.segments.segment import Segment
-from patientdx.errors import InputError
 from patientdx.records import Filter
 
 from .ranking import Ranking, ScoredNotes
@@ -23,18 +21,6 @@ from .statistics import WeightedTerms
 
 _LEAST_SCORE = float(np.nextafter(np.float32(0), np.float32(1)))
 _GROWTH = 4
-_POOL = re.compile(r"sum:([1-9][0-9]{0,8})")
-
-
-def pooled_notes(pool: str) -> int:
-    """How many of a patient's notes count: 1 for `max`, K for `sum:K`. Raises InputError."""
-    match = _POOL.fullmatch(pool)
-    if match is None and pool != "max":
-        raise InputError(
-            f"`{pool}` is no way to score a patient by notes",
-            hint="max (the best note) or sum:K (the K best notes), such as sum:3",
-        )
-    return int(match[1]) if match else 1
 
 
 class PooledNotes(NamedTuple):
