@@ -178,6 +178,20 @@ def _ask_ollama(
     return replace(abilities, context=context, cut_lengths=halves)
 
 
+def _ask_lm_studio(
+    client: JsonClient, served: ServedModel, abilities: ServerAbilities, may_be_raw: bool
+) -> ServerAbilities:
+    """LM Studio names the context of a loaded model in an interface of its own."""
+    abilities = _ask_any(client, served, abilities, may_be_raw)  # which loads the model
+
+    def read(answer: Any) -> int:
+        contexts = {model["id"]: model.get("loaded_context_length") for model in answer["data"]}
+        return int(contexts.get(served.name) or 0)
+
+    context = _answer(lambda: client.request("/api/v0/models", parse=read)) or 0
+    return replace(abilities, context=abilities.context or context)
+
+
 def _loaded_contexts(answer: Any) -> dict[str, int]:
     models = answer.get("models") or ()
     return {str(model["name"]): int(model.get("context_length") or 0) for model in models}
@@ -192,4 +206,9 @@ def _answer(request: Callable[[], _T]) -> _T | None:
 
 
 _ASKERS: Mapping[str, Callable[[JsonClient, ServedModel, ServerAbilities, bool], ServerAbilities]]
-_ASKERS = {"llamacpp": _ask_llamacpp, "vllm": _ask_vllm, "library": _ask_ollama}
+_ASKERS = {
+    "llamacpp": _ask_llamacpp,
+    "vllm": _ask_vllm,
+    "library": _ask_ollama,
+    "organization_owner": _ask_lm_studio,
+}

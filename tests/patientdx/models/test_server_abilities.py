@@ -227,6 +227,16 @@ def test_a_model_of_ollama_that_does_not_think_is_asked_nothing_more() -> None:
     assert script.bodies() == plain.bodies()
 
 
+def test_lm_studio_names_the_context_of_a_loaded_model() -> None:
+    script = Script(lambda body: reply(question(body)), owned_by="organization_owner")
+    entries = [{"id": "tiny", "max_context_length": 131072, "loaded_context_length": 900}]
+    script.paths["/api/v0/models"] = lambda _: Answer({"data": entries})
+    with serving(script) as url:
+        (completion,) = connected(url).generate([LONG], SHORT)
+    assert completion.truncated
+    assert not completion.unchecked
+
+
 def llamacpp(template: str) -> Script:
     """A server of llama.cpp: its properties, and its template rendered."""
     script = Script(lambda body: reply(question(body)), owned_by="llamacpp")
