@@ -34,8 +34,10 @@ _LETTER = re.compile(r"[\s,/\-]*([fm])\b(?!['’.])")
 _WARD_LETTER = re.compile(r"[\s,/\-.]*(?:[wb]|aa)?[\s/]?([fm])\b(?!['’])")
 _WARD_AGE = re.compile(r"(?:y\.?\s?/?o\b\.?|(?<![a-z])y)$")
 _HEADER = re.compile(
-    r"\b(?:sex|gender|geschlecht|sexe|sexo|sesso)(?:\s?/\s?age)?\s*[:=]\s*([^\W\d_]+)"
+    r"\b(?:sex|gender|geschlecht|sexe|sexo|sesso)(?:(?:\s?/\s?age)?\s*[:=–\-]\s*|\s(?=[fm]\b(?!['’])))"
+    r"([^\W\d_]+)\b(?!\s?/\s?(?:[fm]|female|male)\b)"
 )
+_OPENING = re.compile(r"^\W*([fm])\s?[/,]\s?\d{1,3}(?![\d/.%])")
 _AGE_AND_SEX = re.compile(
     r"\bage\s?/\s?(?:sex|gender)\s*[:=]\s*[\d>+]+(?:\s?y\w*)?[\s/,]+([fm]|female|male)\b"
 )
@@ -68,7 +70,7 @@ def demographics_from_text(text: str) -> tuple[Age | None, Sex | None]:
 
 def _sex_of_header(head: str) -> Sex | None:
     """The sex of a field of the note's header ("Sex:   F", "AGE/SEX: 67/F")."""
-    for pattern in (_AGE_AND_SEX, _HEADER):
+    for pattern in (_AGE_AND_SEX, _HEADER, _OPENING):
         for match in pattern.finditer(head):
             sex = sex_from_field(match[1])
             if sex and not _NOT_A_PATIENTS.search(head[: match.start()][-20:]):

@@ -10,7 +10,7 @@ _AN_AGE = (
 CHILDREN = rf"(?=\sof\s(?!{_AN_AGE})(?:two|three|four|five|\d|an?\b))"
 F_NOUN = (
     r"(?:woman|girl|female|lady|schoolgirl|housewife|primigravida|primipara|multigravida"
-    r"|multipara|nullipara|nulligravida|(?:multi|primi|nulli)(?:gravid|par)ous|gravida|pregnant|mrs"
+    r"|multipara|nullipara|nulligravida|primip|multip|nullip|(?:multi|primi|nulli)(?:gravid|par)ous|gravida|pregnant|mrs"
     rf"|mother{CHILDREN})"
 )
 M_NOUN = rf"(?:man|boy|male|gentleman|schoolboy|businessman|fisherman|policeman|father{CHILDREN})"

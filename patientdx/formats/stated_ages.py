@@ -45,7 +45,7 @@ _DECADES = ["", "", "twenties", "thirties", "forties", "fifties", "sixties", "se
 _DECADES += ["eighties", "nineties"]
 _HEADER_AGE = re.compile(
     rf"\b(?:age|alter)(?:\s?/\s?(?:sex|gender))?\s*[:=]\s*(?P<over>>)?\s?"
-    rf"(?P<n>\d{{1,3}})\b(?P<plus>\+)?(?:{_S}(?P<unit>{_UNIT})\b)?"
+    rf"(?P<n>\d{{1,3}}(?:\.\d)?)(?!\d|[./]\d)(?P<plus>\+)?(?:{_S}(?P<unit>{_UNIT})\b)?"
 )
 # (pattern, a word that it always contains, number of characters searched)
 _AGES = (
@@ -66,7 +66,9 @@ _AGES = (
         "aged",
         _SHORT_HEAD,
     ),
-    (re.compile(r"^\W*(?P<n>\d{1,3})\s?(?=[fm]\b(?!['’.]))"), "", _SHORT_HEAD),
+    (re.compile(r"^\W*(?P<n>\d{1,3})\s?(?=/?\s?[fm]\b(?!['’./]))"), "", _SHORT_HEAD),
+    (re.compile(r"^\W*[fm]\s?[/,]\s?(?P<n>\d{1,3})(?![\d/.%])"), "", _SHORT_HEAD),
+    (re.compile(r"\bage\s(?P<n>\d{1,3}),?\s(?=sex|gender)"), "age", _SHORT_HEAD),
     (
         re.compile(
             rf"\b(?:{F_NOUN}|{M_NOUN}|patient)[,:]? (?P<n>\d{{1,3}})\s?(?:years?|yrs?|y)"

@@ -86,7 +86,7 @@ def test_age_and_sex_from_the_note_s_words_are_marked(tmp_path: Path) -> None:
     shown = {
         line.split()[1]: line.split("  ")[-1]
         for line in run_successfully("search", "gout", "--index", index).lines
-        if "…" not in line
+        if line[:4].strip().endswith(".") and line.split()[0][:-1].isdigit()
     }
     assert shown["told"] == "44 years, F"
     assert shown["read"] == "9 months (from the note), M (from the note)"
