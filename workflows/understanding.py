@@ -5,13 +5,15 @@ from typing import Any
 
 from patientdx.wording import count_noun
 
+_HELD = ("id", "patient", "note", "title", "age", "sex", "date")
 _ROLES = ("age", "sex", "date")
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
 def summary_lines(facts: Mapping[str, Any]) -> Iterator[str]:
     """Lines of the facts of a `CorpusSummary`: columns, shares, values."""
-    columns = ", ".join(f"{role} `{name}`" for role, name in facts["columns"].items())
+    held = [(role, facts["columns"][role]) for role in _HELD if role in facts["columns"]]
+    columns = ", ".join(f"{role} `{name}`" for role, name in held)
     separator = facts.get("separator")
     parted = f"; separated by {_SEPARATORS[separator]}" if separator else ""
     yield f"columns: {columns}{parted}"
@@ -50,7 +52,8 @@ def _share(facts: Mapping[str, Any], role: str) -> str:
 
 
 def _values(counts: Mapping[str, int]) -> str:
-    shown = [f"`{value}` {number:,}" for value, number in counts.items() if value]
+    by_count = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"`{value}` {number:,}" for value, number in by_count if value]
     others = counts.get("", 0)
     if others:
         shown.append(f"{others:,} longer or rarer ones" if shown else f"{others:,} long ones")

@@ -63,6 +63,7 @@ def test_info_remembers_what_was_understood(index: Path, tmp_path: Path) -> None
     assert second["left_out"] == {"notes without a text": 1}
     text = run_successfully("index", "info", "--index", index).out
     assert "of 5 patients: age of 80 % (3 from fields, 1 from words of notes)" in text
+    assert "columns: id `id`, note `text`, sex `sex`; separated by semicolons" in text
     assert "values of sex not understood: `0` 1" in text
     assert "left out notes without a text: 1" in text
     assert run_successfully("index", "verify", "--index", index)
