@@ -33,6 +33,7 @@ _LETTER = re.compile(r"[\s,/\-]*([fm])\b(?!['’.])")
 # "89yo F." ends a sentence where "89-year-old F. Smith" would go on.
 _WARD_LETTER = re.compile(r"[\s,/\-.]*(?:[wb]|aa)?[\s/]?([fm])\b(?!['’])")
 _WARD_AGE = re.compile(r"(?:y\.?\s?/?o\b\.?|(?<![a-z])y)$")
+_HEADER_WORDS = ("sex", "gender", "geschlecht", "sesso")
 _HEADER = re.compile(
     r"\b(?:sex|gender|geschlecht|sexe|sexo|sesso)(?:(?:\s?/\s?age)?\s*[:=–\-]\s*|\s(?=[fm]\b(?!['’])))"
     r"([^\W\d_]+)\b(?!\s?/\s?(?:[fm]|female|male)\b)"
@@ -70,7 +71,8 @@ def demographics_from_text(text: str) -> tuple[Age | None, Sex | None]:
 
 def _sex_of_header(head: str) -> Sex | None:
     """The sex of a field of the note's header ("Sex:   F", "AGE/SEX: 67/F")."""
-    for pattern in (_AGE_AND_SEX, _HEADER, _OPENING):
+    named = any(word in head for word in _HEADER_WORDS)
+    for pattern in (_AGE_AND_SEX, _HEADER, _OPENING) if named else (_OPENING,):
         for match in pattern.finditer(head):
             sex = sex_from_field(match[1])
             if sex and not _NOT_A_PATIENTS.search(head[: match.start()][-20:]):
@@ -97,7 +99,7 @@ def _sex_beside(head: str, stated: StatedAge) -> Sex | None:
 
 def _sex_beside_removed_age(head: str) -> Sex | None:
     """The sex after an age that de-identification has removed ("___ F with ascites")."""
-    letter = _REMOVED_AGE.search(head)
+    letter = _REMOVED_AGE.search(head) if "__" in head else None
     return None if letter is None else "F" if letter[1] == "f" else "M"
 
 

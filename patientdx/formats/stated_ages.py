@@ -47,39 +47,55 @@ _HEADER_AGE = re.compile(
     rf"\b(?:age|alter)(?:\s?/\s?(?:sex|gender))?\s*[:=]\s*(?P<over>>)?\s?"
     rf"(?P<n>\d{{1,3}}(?:\.\d)?)(?!\d|[./]\d)(?P<plus>\+)?(?:{_S}(?P<unit>{_UNIT})\b)?"
 )
-# (pattern, a word that it always contains, number of characters searched)
+# (pattern, one of the words that it always contains, number of characters searched)
 _AGES = (
-    (_HEADER_AGE, "", _SHORT_HEAD),
+    (_HEADER_AGE, (":", "="), _SHORT_HEAD),
     (
         re.compile(
             r"\b(?:sex|gender)\s?/\s?age\s*[:=]\s*(?:f|m|female|male)\s?[/,\s]\s?(?P<n>\d{1,3})\b"
         ),
-        "/",
+        ("/age", "/ age"),
         _SHORT_HEAD,
     ),
-    (re.compile(r"\[\*\*\s?age (?P<plus>over) (?P<n>\d{2})\s?\*\*\]"), "age over", _HEAD),
-    (_OLD, "", _HEAD),
+    (re.compile(r"\[\*\*\s?age (?P<plus>over) (?P<n>\d{2})\s?\*\*\]"), ("age over",), _HEAD),
+    (_OLD, (), _HEAD),
     (
         re.compile(
             rf"\baged:?\s+(?P<n>{_N})(?![\d.]|{_S}(?:to|and)?{_S}\d)(?:{_S}(?P<unit>{_UNIT}))?\b"
         ),
-        "aged",
+        ("aged",),
         _SHORT_HEAD,
     ),
-    (re.compile(r"^\W*(?P<n>\d{1,3})\s?(?=/?\s?[fm]\b(?!['’./]))"), "", _SHORT_HEAD),
-    (re.compile(r"^\W*[fm]\s?[/,]\s?(?P<n>\d{1,3})(?![\d/.%])"), "", _SHORT_HEAD),
-    (re.compile(r"\bage\s(?P<n>\d{1,3}),?\s(?=sex|gender)"), "age", _SHORT_HEAD),
+    (re.compile(r"^\W*(?P<n>\d{1,3})\s?(?=/?\s?[fm]\b(?!['’./]))"), (), _SHORT_HEAD),
+    (re.compile(r"^\W*[fm]\s?[/,]\s?(?P<n>\d{1,3})(?![\d/.%])"), (), _SHORT_HEAD),
+    (re.compile(r"\bage\s(?P<n>\d{1,3}),?\s(?=sex|gender)"), ("age ",), _SHORT_HEAD),
     (
         re.compile(
             rf"\b(?:{F_NOUN}|{M_NOUN}|patient)[,:]? (?P<n>\d{{1,3}})\s?(?:years?|yrs?|y)"
             rf"(?=[,;.)]|\s(?:who|with|was|presented|had|has|came)\b|$)"
         ),
-        "y",
+        (
+            "years",
+            "yrs",
+            "year",
+            "yr",
+            " y",
+            "0y",
+            "1y",
+            "2y",
+            "3y",
+            "4y",
+            "5y",
+            "6y",
+            "7y",
+            "8y",
+            "9y",
+        ),
         _SHORT_HEAD,
     ),
     (
         re.compile(r"(?P<n>(?<![\d.,])\d{1,3})\s?(?:years?|yrs?|y),\s?(?=(?:fe)?male\b)"),
-        "male",
+        (", male", ", female", ",male", ",female"),
         _SHORT_HEAD,
     ),
     (
@@ -87,17 +103,17 @@ _AGES = (
             rf"\b(?:{F_NOUN}|{M_NOUN}|patient)(?: of |, )(?P<n>\d{{1,3}})"
             rf"(?=[,;.)]?(?:\s(?:who|with|was|presented|had|has|came)\b|$)|,\s|\.\s|;)"
         ),
-        "",
+        (),
         _SHORT_HEAD,
     ),
-    (re.compile(r"^(?:an? |the )?[a-z][a-z \-]{2,60}, (?P<n>\d{1,3})(?=, )"), "", _SHORT_HEAD),
+    (re.compile(r"^(?:an? |the )?[a-z][a-z \-]{2,60}, (?P<n>\d{1,3})(?=, )"), (), _SHORT_HEAD),
     (
         re.compile(
             rf"\b(?:{F_NOUN}|{M_NOUN}|patient|person|individual|adult|s?he(?=\sis\s))[\s,(]*(?:who\s)?(?:is|was)?"
             rf"[\s,(]*in\s(?:his|her|their|the)\s(?:(?:very\s)?(?:early|mid|middle|late)[\s\-]*)?"
             rf"(?:(?P<tens>[1-9])0['’]?s|(?P<decade>{'|'.join(filter(None, _DECADES))}))\b"
         ),
-        " in ",
+        ("in his ", "in her ", "in their ", "in the "),
         _SHORT_HEAD,
     ),
 )
@@ -132,8 +148,8 @@ class StatedAge(NamedTuple):
 
 def find_age(head: str) -> StatedAge | None:
     """The patient's age in the lowercase beginning of a note; None without a clear one."""
-    for pattern, needle, end in _AGES:
-        if needle not in head:
+    for pattern, words, end in _AGES:
+        if words and not any(word in head for word in words):
             continue
         for match in pattern.finditer(head, 0, end):
             before = head[max(0, match.start() - 70) : match.start()]
