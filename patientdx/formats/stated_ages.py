@@ -74,23 +74,7 @@ _AGES = (
             rf"\b(?:{F_NOUN}|{M_NOUN}|patient)[,:]? (?P<n>\d{{1,3}})\s?(?:years?|yrs?|y)"
             rf"(?=[,;.)]|\s(?:who|with|was|presented|had|has|came)\b|$)"
         ),
-        (
-            "years",
-            "yrs",
-            "year",
-            "yr",
-            " y",
-            "0y",
-            "1y",
-            "2y",
-            "3y",
-            "4y",
-            "5y",
-            "6y",
-            "7y",
-            "8y",
-            "9y",
-        ),
+        ("year", "yr", " y", *(f"{digit}y" for digit in range(10))),
         _SHORT_HEAD,
     ),
     (
