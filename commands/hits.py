@@ -1,15 +1,18 @@
 """How hits are shown: who it is, the passages that match, what the score is made of."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from console.output import RESEARCH, TableOutput
 from console.terminal import bold, highlight, line_width, wrap
+from patientdx.errors import UsageError
 from patientdx.wording import count_noun
 
 if TYPE_CHECKING:
     from indexer.passages import Passage
     from patientdx.records import Hit, NoteMatches, Patient, Unit
+    from workflows.hit_formats import HitFormat
     from workflows.searching import SearchResult
 
 TERMS_SHOWN = 8
@@ -17,10 +20,43 @@ ADDED_TERMS_SHOWN = 12
 PASSAGE_INDENT = " " * 5
 
 
-def show_hits(result: "SearchResult", output: TableOutput, *, explain: bool) -> None:
+def format_of(form: str | None, output: TableOutput) -> "HitFormat | None":
+    """The format that --format, --json or --tsv names. Raises UsageError for an unknown one."""
+    from workflows.hit_formats import HIT_FORMATS
+
+    name = form or ("json" if output.as_json else "tsv" if output.as_tsv else None)
+    known = next((known for known in HIT_FORMATS if known == name), None)
+    if name is not None and known is None:
+        hint = f"one of {', '.join(HIT_FORMATS)}"
+        raise UsageError(f"--format {name} is not known", hint=hint)
+    return known
+
+
+def show_formatted(
+    results: "Sequence[SearchResult]", form: "HitFormat", output: TableOutput, *, explain: bool
+) -> None:
+    """Print the hits of queries as another program reads them."""
+    from workflows.hit_formats import format_hits
+
+    tag = f"patientdx-{results[0].system}"
+    output.lines(format_hits(results, form, tag, explain=explain))
+
+
+def show_hits(
+    result: "SearchResult",
+    output: TableOutput,
+    *,
+    explain: bool,
+    form: "HitFormat | None" = None,
+) -> None:
     """Print the hits of a search in the form that the options name."""
     if not result.hits:
         output.notice(f"no {result.index.by} matches")
+    if form in {"json", "tsv"}:
+        output = replace(output, as_json=form == "json", as_tsv=form == "tsv")
+    elif form is not None:
+        show_formatted([result], form, output, explain=explain)
+        return
     output.show_table(
         result.to_dict,
         lambda: hit_lines(result, explain=explain),

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.option_groups import Needs, command, is_set
+from console.option_groups import Excludes, Needs, command, is_set
 from console.output import TableOutput
 from console.output_files import NewFiles
 from patientdx.errors import InputError, UsageError
 from workflows.wording import count_noun
 
 from . import options
-from .hits import show_hits
+from .hits import format_of, show_formatted, show_hits
 from .query_options import (
     QUERY_FIELDS,
     SYSTEM_RULES,
@@ -26,9 +26,19 @@ from .query_options import (
 
 if TYPE_CHECKING:
     from indexer.index import Index
+    from workflows.hit_formats import HitFormat
+    from workflows.searching import SearchResult
 
 Explain = Annotated[
     bool, typer.Option("--explain", help="Show the share of each matching term in the score.")
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        help="Print hits as csv, tsv, json, jsonl, trec (a run) or fhir (a List); many queries "
+        "make a run unless another is named.",
+    ),
 ]
 OldRun = Annotated[
     Path | None,
@@ -36,15 +46,21 @@ OldRun = Annotated[
 ]
 
 
+ONE_FORMAT = Excludes(("form", "as_json", "as_tsv"))
+
+
 @command(
     *SYSTEM_RULES,
     Needs(QUERY_FIELDS, is_set("queries"), "search --queries FILE"),
     *UNIT_RULES,
     Needs(("write_run",), is_set("queries"), "search --queries FILE --write-run OUT"),
+    ONE_FORMAT,
     Needs(
-        ("explain", "as_json", "as_tsv"),
-        lambda values: values["queries"] is None,
-        "many queries make a TREC run: --write-run FILE, or standard output",
+        ("explain",),
+        lambda values: (
+            values["queries"] is None or values["as_json"] or values["form"] in {"json", "jsonl"}
+        ),
+        "many queries make a TREC run: explain them with --json or --format jsonl",
     ),
     NewFiles("write_run"),
 )
@@ -66,6 +82,7 @@ def search(
     run: OldRun = None,
     top_k: options.TopK = 10,
     explain: Explain = False,
+    form: Format = None,
     *,
     fields: QueryFieldOptions,
     unit: UnitOptions,
@@ -82,6 +99,7 @@ def search(
     """
     from workflows.searching import search_patients
 
+    chosen_form = format_of(form, output)
     if run is not None:
         raise UsageError("--run is called --write-run now", hint=f"--write-run {run}")
     where, chosen = filters.filter(), system.system()
@@ -89,7 +107,8 @@ def search(
         if text is not None or file is not None:
             raise UsageError("--queries goes without TEXT and --file")
         opened = unit.open_index(index)
-        _search_queries(queries, fields, write_run, top_k, opened, filters, system, output)
+        batch = _search_queries(queries, fields, top_k, opened, filters, system, explain, output)
+        _print_batch(batch, write_run, chosen_form, explain, output)
         return
     note = _read_note(text, file)
     result = search_patients(
@@ -101,10 +120,10 @@ def search(
         monitor=output,
         **system.resources(),
     )
-    show_hits(result, output, explain=explain)
+    show_hits(result, output, explain=explain, form=chosen_form)
 
 
-@command(*SYSTEM_RULES, *UNIT_RULES)
+@command(*SYSTEM_RULES, *UNIT_RULES, ONE_FORMAT)
 def similar(
     patient_id: Annotated[
         str | None, typer.Argument(help="Id of a patient of the index: all notes are the query.")
@@ -118,6 +137,7 @@ def similar(
         bool, typer.Option("--other-articles", help="Leave out patients of the same article.")
     ] = False,
     explain: Explain = False,
+    form: Format = None,
     *,
     unit: UnitOptions,
     filters: FilterOptions,
@@ -131,6 +151,7 @@ def similar(
     """
     from workflows.searching import similar_patients
 
+    chosen_form = format_of(form, output)
     where, chosen = filters.filter(), system.system()
     result = similar_patients(
         unit.open_index(index),
@@ -143,7 +164,7 @@ def similar(
         monitor=output,
         **system.resources(),
     )
-    show_hits(result, output, explain=explain)
+    show_hits(result, output, explain=explain, form=chosen_form)
 
 
 def _read_note(text: str | None, file: str | None) -> str:
@@ -163,26 +184,44 @@ def _read_note(text: str | None, file: str | None) -> str:
 def _search_queries(
     source: str,
     fields: QueryFieldOptions,
-    write_run: Path | None,
     top_k: int,
     opened: "Index",
     filters: FilterOptions,
     system: SystemOptions,
+    explain: bool,
     output: TableOutput,
-) -> None:
-    from patientdx.formats import write_run as write_trec_run
+) -> "list[SearchResult]":
+    from workflows.batch_searching import search_batch
     from workflows.query_files import read_query_file
-    from workflows.searching import search_queries
-    from workflows.systems import SystemBuilder, open_resources
 
-    where, chosen = filters.filter(), system.system()
     file = read_query_file(source, fields.query_fields())
     file.report(output)
-    with open_resources(
-        chosen.system.strategies, opened, where=where, monitor=output, **system.resources()
-    ) as resources:
-        searcher = SystemBuilder(opened, resources).build_searcher(chosen)
-        hits = search_queries(searcher, file.queries, top_k, where, output)
-    write_trec_run("-" if write_run is None else write_run, hits, f"patientdx-{chosen}")
-    total = sum(map(len, hits.values()))
-    output.notice(f"{count_noun(len(hits), 'query', 'queries')}, {count_noun(total, 'hit')}")
+    return search_batch(
+        opened,
+        file.queries,
+        top_k,
+        system=system.system(),
+        where=filters.filter(),
+        explained=explain,
+        monitor=output,
+        **system.resources(),
+    )
+
+
+def _print_batch(
+    results: "list[SearchResult]",
+    write_run: Path | None,
+    form: "HitFormat | None",
+    explain: bool,
+    output: TableOutput,
+) -> None:
+    """Writes the run where one is named, and prints the hits in a format, by default as a run."""
+    if write_run is not None:
+        from patientdx.formats import write_run as write_trec_run
+
+        run = {result.query.query_id: result.hits for result in results}
+        write_trec_run(write_run, run, f"patientdx-{results[0].system}")
+    if form is not None or write_run is None:
+        show_formatted(results, form or "trec", output, explain=explain)
+    hits = count_noun(sum(len(result.hits) for result in results), "hit")
+    output.notice(f"{count_noun(len(results), 'query', 'queries')}, {hits}")

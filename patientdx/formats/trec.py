@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -97,7 +97,8 @@ def _check_id(value: str, what: str, *, spaces: bool = False) -> None:
     if not value or value != value.strip() or not plain.isprintable() or " " in plain:
         raise InputError(
             f"the {what} `{value!r}` cannot be written: it is empty or holds white space",
-            hint="TREC files are separated by white space; give the rows other ids",
+            hint="TREC files are separated by white space; give the rows other ids, or have hits "
+            "printed by --json or --format csv, jsonl or fhir",
         )
 
 
@@ -193,21 +194,35 @@ def write_run(path: Source, run: Mapping[str, Iterable[Hit]], tag: str = "patien
     equal. Raises InputError for a tag or an id with white space, for a document ranked
     twice and for a score that float32 cannot hold.
     """
-    _check_id(tag, "tag")
     with atomic_writer(path) as stream:
-        for query_id, hits in run.items():
-            _check_id(query_id, "query id")
-            _write_hits(stream, query_id, list(hits), tag)
+        for line in run_lines(run.items(), tag):
+            stream.write(f"{line}\n")
 
 
-def _write_hits(stream: IO[str], query_id: str, hits: list[Hit], tag: str) -> None:
+def check_run_ids(run: Iterable[tuple[str, Iterable[Hit]]]) -> None:
+    """Raises InputError for ids that a TREC run cannot hold, before any line is written."""
+    for query_id, hits in run:
+        _check_id(query_id, "query id")
+        for hit in hits:
+            _check_id(hit.doc_id, "document id")
+
+
+def run_lines(run: Iterable[tuple[str, Iterable[Hit]]], tag: str) -> Iterator[str]:
+    """The lines of a TREC run, see `write_run`."""
+    _check_id(tag, "tag")
+    for query_id, hits in run:
+        _check_id(query_id, "query id")
+        yield from _lines_of_query(query_id, list(hits), tag)
+
+
+def _lines_of_query(query_id: str, hits: list[Hit], tag: str) -> Iterator[str]:
     seen: set[str] = set()
     for rank, (hit, score) in enumerate(zip(hits, _shortest(query_id, hits), strict=True), 1):
         _check_id(hit.doc_id, "document id")
         if hit.doc_id in seen:
             raise InputError(f"query `{query_id}` ranks `{hit.doc_id}` twice")
         seen.add(hit.doc_id)
-        stream.write(f"{query_id} Q0 {hit.doc_id} {rank} {score} {tag}\n")
+        yield f"{query_id} Q0 {hit.doc_id} {rank} {score} {tag}"
 
 
 def _shortest(query_id: str, hits: list[Hit]) -> Iterator[str]:
