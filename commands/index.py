@@ -26,8 +26,8 @@ app = typer.Typer(
 Source = Annotated[
     str,
     typer.Argument(
-        help="A JSONL, CSV, Parquet, Arrow or Excel file, a PMC-Patients file, a folder of ReCDS, "
-        "BEIR or .txt files, or - for stdin."
+        help="A JSONL, CSV, Parquet, Arrow or Excel file, a PMC-Patients file, FHIR, a folder of "
+        "OMOP, MIMIC notes, ReCDS, BEIR or .txt files, or - for stdin."
     ),
 ]
 

@@ -48,7 +48,8 @@ def corpus_file(folder: Source) -> Path:
     if corpus is None:
         raise InputError(
             f"{folder}: there is no corpus in this folder",
-            hint=f"looked for {', '.join(_CORPORA)}, also .gz and .zst; or name a file",
+            hint=f"looked for {', '.join(_CORPORA)}, also .gz and .zst, FHIR resources, tables of "
+            "notes of OMOP and MIMIC, and .txt files; or name a file",
         )
     return corpus
 

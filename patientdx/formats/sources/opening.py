@@ -12,6 +12,14 @@ from patientdx.formats.hospital.fhir import (
     open_fhir_stream,
 )
 from patientdx.formats.hospital.fhir_resources import is_fhir
+from patientdx.formats.hospital.mimic import (
+    WithoutErrors,
+    mimic_iii_notes,
+    mimic_iv_notes,
+    open_mimic_iii,
+    open_mimic_iv,
+)
+from patientdx.formats.hospital.omop import omop_notes, open_omop_folder
 from patientdx.formats.rows import Rows
 from patientdx.storage.text_files import Source, TextInput, is_file, is_folder, is_standard_stream
 
@@ -23,18 +31,38 @@ from .text_folder import note_files, open_text_folder
 _HEAD = 8  # bytes
 
 
-def open_source(source: Source, remarks: Remarks) -> AbstractContextManager[RowSource]:
+@contextmanager
+def open_source(source: Source, remarks: Remarks) -> Iterator[RowSource]:
     """The rows of a file, of "-" (standard input) or of a folder. Raises InputError."""
-    return _open_folder(Path(source), remarks) if is_folder(source) else _open_file(source, remarks)
+    opened = (
+        _open_folder(Path(source), remarks) if is_folder(source) else _open_file(source, remarks)
+    )
+    with opened as rows:
+        yield WithoutErrors(rows, remarks)
 
 
 def _open_folder(folder: Path, remarks: Remarks) -> AbstractContextManager[RowSource]:
+    """A folder by what it holds; the error of one that holds nothing says what is looked for."""
     if find_corpus(folder) is None:
-        if fhir_files(folder):
-            return open_fhir_folder(folder, remarks)
+        export = _open_export(folder, remarks)
+        if export is not None:
+            return export
         if note_files(folder):
             return open_text_folder(folder, remarks)
     return _open_file(corpus_file(folder), remarks)
+
+
+def _open_export(folder: Path, remarks: Remarks) -> AbstractContextManager[RowSource] | None:
+    """A folder as a hospital exports it, if it is one."""
+    if fhir_files(folder):
+        return open_fhir_folder(folder, remarks)
+    if (omop := omop_notes(folder)) is not None:
+        return open_omop_folder(folder, omop, remarks)
+    if mimic_iv := mimic_iv_notes(folder):
+        return open_mimic_iv(folder, mimic_iv, remarks)
+    if (mimic_iii := mimic_iii_notes(folder)) is not None:
+        return open_mimic_iii(folder, mimic_iii, remarks)
+    return None
 
 
 def _open_file(source: Source, remarks: Remarks) -> AbstractContextManager[RowSource]:

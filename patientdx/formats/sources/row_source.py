@@ -12,13 +12,23 @@ from patientdx.formats.rows import Row, SkippedRows
 class RowSource(Protocol):
     """Rows, each with the number of its line, that become patients.
 
-    `columns` are the names of a table's columns, once they are known, and None for sources whose
-    rows name their values themselves; `header_line` is the line with the names, 0 without one.
+    `columns` are None for sources whose rows name their values themselves.
     """
 
-    name: str
-    columns: list[str] | None
-    header_line: int
+    @property
+    def name(self) -> str:
+        """The file, as errors name it."""
+        ...
+
+    @property
+    def columns(self) -> list[str] | None:
+        """Names of the columns of a table, once they are known."""
+        ...
+
+    @property
+    def header_line(self) -> int:
+        """Line of the names of the columns, 0 without one."""
+        ...
 
     def __iter__(self) -> Iterator[tuple[int, Row]]:
         """(line, row) of every row. Raises InputError."""
