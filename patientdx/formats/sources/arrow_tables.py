@@ -1,4 +1,4 @@
-"""Rows of Parquet and Arrow (Feather) files, a few hundred at a time; pyarrow reads the files."""
+"""Rows of Parquet and Arrow (Feather) files, a few at a time; pyarrow reads the files."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -16,7 +16,7 @@ PARQUET = b"PAR1"
 ARROW_FILE = b"ARROW1"
 ARROW_STREAM = b"\xff\xff\xff\xff"
 
-_ROWS = 256  # turned into Python values at a time
+_ROWS = 32  # turned into Python values at a time; a text may have 64 MiB
 _BUFFER = 1 << 20  # bytes of a column read at a time
 _LARGEST = 1 << 26  # bytes of one text
 _TOO_LARGE = "a text has more than 64 MiB"

@@ -23,7 +23,7 @@ ZIP = b"PK\x03\x04"
 
 _WORKBOOK = "xl/workbook.xml"
 _SHARED_TEXTS = "xl/sharedstrings.xml"
-_MOST_UNPACKED = 4 << 30  # bytes of all parts
+_MOST_UNPACKED = 2 << 30  # bytes of all parts
 _MOST_SHARED = 1 << 29  # bytes of the shared texts, which are held in memory
 _SMALL = 1 << 26  # bytes: below, a part may be packed as well as it likes
 _MOST_PACKED = 150  # times; tables pack 5 to 30 times
