@@ -45,9 +45,9 @@ def read_patients(  # noqa: PLR0913 (one keyword a column, as in the command lin
 
     A folder is one of BEIR, ReCDS, OMOP or MIMIC, or holds FHIR, or .txt files named by their ids.
     Columns that are not set are recognised by their names, whatever their case and separators; of
-    several that could be meant none is taken. `patient_field` tells patients apart that have several notes, each
-    with its own id in `id_field`. Age and sex come from their fields, else from the text of the
-    note; `value_maps` say what values mean (`sex:0=M,1=F`).
+    several that could be meant none is taken. `patient_field` tells patients apart that have
+    several notes, each with its own id in `id_field`. Age and sex come from their fields, else
+    from the text of the note; `value_maps` say what values mean (`sex:0=M,1=F`).
 
     A row that is malformed, lacks its id or text, or repeats an id raises InputError; with
     `skip_bad` it is counted there and skipped, unless it may be another note of a patient. Defects

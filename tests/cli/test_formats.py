@@ -45,4 +45,4 @@ def test_folders_of_omop_and_mimic(tmp_path: Path) -> None:
         assert (hit["patient_id"], int(hit["age_years"])) == (patient_id, 52)
     third = small_hospital.write_mimic_iii(tmp_path / "iii")
     outcome = run_successfully("index", "build", third, "--into", tmp_path / "iii-index")
-    assert "left out notes entered in error (ISERROR): 1\n" in outcome.err
+    assert "left out notes marked as errors in `ISERROR`: 1\n" in outcome.err

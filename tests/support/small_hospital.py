@@ -131,6 +131,7 @@ ADMISSIONS_III: Table = (
 )
 MIMIC_III_EXPECTED: dict[str, tuple[str, Any, Any]] = {
     "1": ("70", 49 + 364 / 365, "F"),
+    "2": ("70", 50.0, "F"),
     "3": ("71", 60.0, "M"),
     "4": ("72", ">89", "M"),
     "5": ("73", None, None),

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from patientdx.formats.rows import Row
-from patientdx.formats.sources.row_source import PlainSource, Remarks, RowSource
+from patientdx.formats.sources.row_source import PlainSource, Remarks
 
 from .ages import age_at
 from .tables import Person, Values, find_table, has_columns, open_notes, read_people
@@ -21,7 +20,6 @@ _COLUMNS_IV = ("note_id", "subject_id", "text")
 _COLUMNS_III = ("row_id", "subject_id", "text")
 _OLDEST = 89  # years: the age of older patients is not said
 _SHIFTED = 200  # years: ages above come from dates of birth that were moved back
-_IN_ERROR = "notes entered in error (ISERROR)"
 
 
 def mimic_iv_notes(folder: Path) -> list[Path]:
@@ -52,7 +50,7 @@ def open_mimic_iv(folder: Path, notes: list[Path], remarks: Remarks) -> Iterator
 
 @contextmanager
 def open_mimic_iii(folder: Path, notes: Path, remarks: Remarks) -> Iterator[PlainSource]:
-    """The notes that are no errors, with the ages and sexes of PATIENTS.
+    """The notes with the ages and sexes of PATIENTS.
 
     Where CHARTDATE is missing, the age is that at the admission, by ADMISSIONS.
     """
@@ -60,10 +58,7 @@ def open_mimic_iii(folder: Path, notes: Path, remarks: Remarks) -> Iterator[Plai
     table = find_table([folder], "admissions")
     admissions = read_people(table, "hadm_id", _admitted, remarks)
 
-    def complete(note: Values) -> dict[str, Any] | None:
-        if is_in_error(note):
-            remarks.left_out.add(_IN_ERROR)
-            return None
+    def complete(note: Values) -> dict[str, Any]:
         person = people.get(note.text("subject_id"), Person(None, ""))
         admitted = admissions.get(note.text("hadm_id"), Person(None, ""))
         age = age_at(person.birth, note.text("chartdate") or admitted.birth)
@@ -72,50 +67,6 @@ def open_mimic_iii(folder: Path, notes: Path, remarks: Remarks) -> Iterator[Plai
 
     with open_notes([notes], complete, remarks) as source:
         yield source
-
-
-def is_in_error(note: Values) -> bool:
-    """Whether a physician marked a row of NOTEEVENTS as an error."""
-    return note.text("iserror") == "1"
-
-
-class WithoutErrors:
-    """A source without the rows of NOTEEVENTS that are marked as errors; others pass unchanged."""
-
-    def __init__(self, source: RowSource, remarks: Remarks) -> None:
-        self._source = source
-        self._left_out = remarks.left_out
-
-    @property
-    def name(self) -> str:
-        """See RowSource."""
-        return self._source.name
-
-    @property
-    def columns(self) -> list[str] | None:
-        """See RowSource."""
-        return self._source.columns
-
-    @property
-    def header_line(self) -> int:
-        """See RowSource."""
-        return self._source.header_line
-
-    def reject(self, line: int, problem: str) -> None:
-        """See RowSource."""
-        self._source.reject(line, problem)
-
-    def __iter__(self) -> Iterator[tuple[int, Row]]:
-        """See RowSource."""
-        marked: bool | None = None
-        for line, row in self._source:
-            if marked is None:
-                names = {name.lower() for name in row}
-                marked = names.issuperset((*_COLUMNS_III, "iserror"))
-            if marked and is_in_error(Values(row)):
-                self._left_out.add(_IN_ERROR)
-            else:
-                yield line, row
 
 
 def _anchored(values: Values) -> Person:

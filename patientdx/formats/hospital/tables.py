@@ -84,10 +84,10 @@ def read_people(
 @contextmanager
 def open_notes(
     tables: list[Path],
-    complete: Callable[[Values], Mapping[str, Any] | None],
+    complete: Callable[[Values], Mapping[str, Any]],
     remarks: Remarks,
 ) -> Iterator[PlainSource]:
-    """The rows of tables of notes with the values that `complete` adds; None leaves a row out."""
+    """The rows of tables of notes with the values that `complete` adds."""
     source = PlainSource(str(tables[0]), (), remarks)
     source.rows = _completed(source, tables, complete, remarks)
     yield source
@@ -96,13 +96,11 @@ def open_notes(
 def _completed(
     source: PlainSource,
     tables: list[Path],
-    complete: Callable[[Values], Mapping[str, Any] | None],
+    complete: Callable[[Values], Mapping[str, Any]],
     remarks: Remarks,
 ) -> Iterator[tuple[int, Row]]:
     for path in tables:
         source.name = str(path)
         with open_table(path, remarks) as rows:
             for line, row in rows:
-                more = complete(Values(row))
-                if more is not None:
-                    yield line, {**row, **more}
+                yield line, {**row, **complete(Values(row))}

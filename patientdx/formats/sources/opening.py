@@ -13,7 +13,6 @@ from patientdx.formats.hospital.fhir import (
 )
 from patientdx.formats.hospital.fhir_resources import is_fhir
 from patientdx.formats.hospital.mimic import (
-    WithoutErrors,
     mimic_iii_notes,
     mimic_iv_notes,
     open_mimic_iii,
@@ -31,14 +30,9 @@ from .text_folder import note_files, open_text_folder
 _HEAD = 8  # bytes
 
 
-@contextmanager
-def open_source(source: Source, remarks: Remarks) -> Iterator[RowSource]:
+def open_source(source: Source, remarks: Remarks) -> AbstractContextManager[RowSource]:
     """The rows of a file, of "-" (standard input) or of a folder. Raises InputError."""
-    opened = (
-        _open_folder(Path(source), remarks) if is_folder(source) else _open_file(source, remarks)
-    )
-    with opened as rows:
-        yield WithoutErrors(rows, remarks)
+    return _open_folder(Path(source), remarks) if is_folder(source) else _open_file(source, remarks)
 
 
 def _open_folder(folder: Path, remarks: Remarks) -> AbstractContextManager[RowSource]:

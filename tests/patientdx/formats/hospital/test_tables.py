@@ -62,7 +62,7 @@ def test_mimic_iii_without_its_errors(tmp_path: Path) -> None:
     left_out = LeftOut()
     notes = {note.document_id: note for note in read_patients(folder, left_out=left_out)}
     assert (notes["3"].patient_id, notes["3"].age_years, notes["3"].sex) == ("71", 60.0, "M")
-    assert left_out.counts == {"notes entered in error (ISERROR)": 1}
+    assert left_out.counts == {"notes marked as errors in `ISERROR`": 1}
 
 
 @pytest.mark.parametrize("form", [".csv", ".csv.gz", ".parquet"])
@@ -76,7 +76,7 @@ def test_errors_are_left_out_of_noteevents_alone(tmp_path: Path, form: str) -> N
     left_out = LeftOut()
     notes = list(read_patients(tmp_path / f"events{form}", left_out=left_out))
     assert [note.document_id for note in notes] == ["1", "3", "4", "5"]
-    assert left_out.counts == {"notes entered in error (ISERROR)": 1}
+    assert left_out.counts == {"notes marked as errors in `ISERROR`": 1}
 
 
 MAKERS: list[tuple[Callable[[Path], Path], str]] = [
