@@ -54,6 +54,8 @@ def test_mimic_iv(tmp_path: Path) -> None:
     assert notes["101-DS-2"].text == 'Ascites\n"again".'
     assert (notes["101-DS-2"].patient_id, notes["101-DS-2"].age_years) == ("101", 55.0)
     assert notes["102-RR-4"].metadata["note_type"] == "RR"
+    # Older than 89 in 2158, so more than 81 in 2150.
+    assert (notes["102-RR-4"].age_years, notes["102-RR-4"].age_until) == (82.0, 120.0)
 
 
 def test_mimic_iii_without_its_errors(tmp_path: Path) -> None:
@@ -62,6 +64,7 @@ def test_mimic_iii_without_its_errors(tmp_path: Path) -> None:
     left_out = LeftOut()
     notes = {note.document_id: note for note in read_patients(folder, left_out=left_out)}
     assert (notes["3"].patient_id, notes["3"].age_years, notes["3"].sex) == ("71", 60.0, "M")
+    assert (notes["4"].age_years, notes["4"].age_until) == (90.0, 120.0)
     assert left_out.counts == {"notes marked as errors in `ISERROR`": 1}
 
 
