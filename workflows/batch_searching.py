@@ -42,7 +42,7 @@ def search_batch(
         run = search_queries(builder.build_searcher(system), queries, k, where, monitor)
         own = index.with_bm25(system.k1, system.b)
         plain = [
-            SearchResult(own, query, run[query.query_id], str(system))
+            SearchResult(own, query, run[query.query_id], str(system), where=where)
             for query in {query.query_id: query for query in queries}.values()
         ]
         if not explained or str(system) == "bm25":
@@ -64,4 +64,4 @@ def _expanded(
         before = own.search_many([query], depth, where)[0]
         ranks = {hit.doc_id: rank for rank, hit in enumerate(before, 1)}
         added = added_terms(query, expanded)
-        yield SearchResult(own, expanded, result.hits, str(system), added, ranks)
+        yield SearchResult(own, expanded, result.hits, str(system), added, ranks, where)

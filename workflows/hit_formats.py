@@ -15,6 +15,7 @@ HitFormat = Literal["csv", "tsv", "json", "jsonl", "trec", "fhir"]
 HIT_FORMATS: tuple[HitFormat, ...] = get_args(HitFormat)
 
 _FHIR_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+_OTHER_NOTES = re.compile(r"(?:Composition|DiagnosticReport)/[A-Za-z0-9\-.]{1,64}")
 _SCORE = "urn:patientdx:score"
 
 
@@ -102,21 +103,26 @@ def _fhir_list(result: SearchResult) -> dict[str, Any]:
         "resourceType": "List",
         "status": "current",
         "mode": "snapshot",
-        "title": f"Patients most like {result.query.query_id}",
+        "title": f"{result.index.by.capitalize()}s most like {result.query.query_id}",
         "note": [{"text": RESEARCH_NOTICE}],
     }
     if not result.hits:
-        return {**resource, "emptyReason": {"text": "no patient matches"}}
-    entries = []
-    for values in result.rows_of_values():
-        row = dict(zip(result.columns(), values, strict=True))
-        score = {"url": _SCORE, "valueDecimal": row["score"]}
-        entries.append({"extension": [score], "item": _reference("Patient", row["patient_id"])})
+        return {**resource, "emptyReason": {"text": f"no {result.index.by} matches"}}
+    kind = "DocumentReference" if result.index.by == "note" else "Patient"
+    entries = [
+        {
+            "extension": [{"url": _SCORE, "valueDecimal": hit.score}],
+            "item": _reference(kind, hit.doc_id),
+        }
+        for hit in result.hits
+    ]
     return {**resource, "entry": entries}
 
 
 def _reference(kind: str, identifier: str) -> dict[str, Any]:
     """A reference to a resource, by its id where FHIR allows such an id, else by an identifier."""
+    if kind == "DocumentReference" and _OTHER_NOTES.fullmatch(identifier):
+        return {"reference": identifier}
     if _FHIR_ID.fullmatch(identifier):
         return {"reference": f"{kind}/{identifier}"}
     return {"type": kind, "identifier": {"value": identifier}}
