@@ -63,7 +63,7 @@ def parse(form: str, outcome: Outcome, tmp_path: Path) -> dict[str, Ranking]:
             return of_lists(outcome.json)
     (tmp_path / "run").write_text(outcome.out)
     run = read_run(tmp_path / "run")
-    return {query: [tuple(hit) for hit in hits] for query, hits in run.items()}
+    return {query: [(hit.doc_id, hit.score) for hit in hits] for query, hits in run.items()}
 
 
 FORMS = ("csv", "tsv", "json", "jsonl", "trec", "fhir")

@@ -180,7 +180,7 @@ def test_workflows_print_nothing_and_commands_do_not_import_commands() -> None:
             if level == 1 and module:
                 assert module in shared, f"{shown(path)}: {module}"
     lines = [len(path.read_text("utf-8").splitlines()) for path in (ROOT / "commands").glob("*.py")]
-    assert sum(lines) < 3500
+    assert sum(lines) < 3700
 
 
 def test_commands_import_workflows_when_they_run() -> None:
