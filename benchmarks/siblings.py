@@ -181,7 +181,9 @@ def options(arguments: list[str] | None = None) -> tuple[Plan, list[str], bool]:
         parser.add_argument(f"--{name}", type=int, default=getattr(Training, name))
     parser.add_argument("--rate", type=float, default=Training.rate)
     parser.add_argument(
-        "--float32", action="store_true", help="train without bfloat16, which few CPUs multiply"
+        "--float32",
+        action="store_true",
+        help="AdamW in float32 (with --rate 1e-4), for CPUs that multiply bfloat16 slowly",
     )
     args = parser.parse_args(arguments)
     numbers = {"seed": args.seed, "threads": args.threads, "half": not args.float32}
