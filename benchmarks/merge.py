@@ -2,7 +2,7 @@
 
     python benchmarks/merge.py                       # 1.1 billion parameters: 9 GB of disk
     python benchmarks/merge.py --size 8b --rounds 1  # 8 billion: 65 GB of disk
-    python benchmarks/merge.py --size 8b --rounds 1 --linked  # the same in 49 GB
+    python benchmarks/merge.py --size 8b --rounds 1 --linked --no-memory  # 49 GB, little memory
     python benchmarks/merge.py --size tiny
 
 Two random bfloat16 models of a Llama's shape are written, merged by all engines in turn, and the
@@ -15,7 +15,8 @@ The floor reads both models and writes one, without arithmetic.
 Every merge ends when its files are synced (fsync); inputs are in the page cache, or
 dropped from it before every merge with `--cold`. Memory is the peak of anonymous pages (RssAnon,
 sampled every 10 ms): what a process holds beyond the page cache. In memory, 11 values of t are
-merged of two loaded models (MergeKit's `merge_state_dicts`: `--mergekit-lambdas` of them).
+merged of two loaded models (MergeKit's `merge_state_dicts`: `--mergekit-lambdas` of them);
+`--no-memory` leaves that out, which holds several models at once.
 """
 
 import argparse
@@ -216,6 +217,7 @@ def main() -> None:
     )
     parser.add_argument("--methods", default="slerp,linear,task_arithmetic")
     parser.add_argument("--no-disk", action="store_true", help="only what is done in memory")
+    parser.add_argument("--no-memory", action="store_true", help="only what is done on disk")
     parser.add_argument("--mergekit-lambdas", type=int, default=3)
     parser.add_argument("--cold", action="store_true", help="inputs are not in the page cache")
     parser.add_argument("--folder", type=Path, help="where to work; a new folder in it is removed")
@@ -228,7 +230,8 @@ def main() -> None:
         for method in options.methods.split(","):
             if not options.no_disk:
                 disk(inputs, folder, method, options, nbytes)
-            print("\n" + memory_table(inputs, method, options.mergekit_lambdas), flush=True)
+            if not options.no_memory:
+                print("\n" + memory_table(inputs, method, options.mergekit_lambdas), flush=True)
     print(f"\n{machine()}")
 
 
