@@ -92,10 +92,11 @@ def _draw_panel(
     low, high = [low for low, _ in intervals], [high for _, high in intervals]
     axes.fill_between(weights, low, high, color=_LINE, alpha=0.18, linewidth=0)
     axes.plot(weights, values, color=_LINE, linewidth=1.4, marker="o", markersize=3)
+    inputs = {contrast.baseline for contrast in selection.contrasts if contrast.is_input}
+    for point, weight, value in zip(points, weights, values, strict=True):
+        if point.candidate in inputs:
+            axes.plot([weight], [value], color=_END, marker="D", markersize=6)
     for end, label, side in ((0.0, ends[0], "left"), (1.0, ends[1], "right")):
-        for weight, value in zip(weights, values, strict=True):
-            if weight == end:
-                axes.plot([weight], [value], color=_END, marker="D", markersize=6)
         axes.annotate(
             one_line(label),
             (end, 1.0),

@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -16,6 +18,7 @@ from evaluator.selection import (
     ABLATION_ROWS,
     AUPRC,
     AUROC,
+    Candidate,
     GridSearch,
     OptunaSearch,
     Range,
@@ -116,6 +119,22 @@ def test_the_figure_has_a_panel_a_metric_and_pair_with_both_ends(
     assert paths[1].read_bytes().startswith(b"\x89PNG")
     with pytest.raises(EvaluationError, match="png or svg"):
         plot_sweeps(pairs, [tmp_path / "a.gif"])
+
+
+@pytest.mark.parametrize(("inputs", "marked"), [((0.0, 1.0), 2), ((0.0,), 1)])
+def test_ends_are_marked_as_inputs_where_they_are(
+    inputs: tuple[float, ...], marked: int, tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib comes with the extra `report`")
+    # By task arithmetic of several models on a base, λ = 1 is a merge.
+    ends = tuple(Candidate.at_lambda(weight) for weight in inputs)
+    settings = replace(SETTINGS, curves=(), baselines=ends, inputs=ends)
+    cohort = simulated(0, patients=300, deaths=60)
+    result = select_candidate(GridSearch(), cohort.evaluator(), AUROC, settings)
+    plot_sweeps({"pair": result}, [tmp_path / "a.svg"])
+    content = (tmp_path / "a.svg").read_text(encoding="utf-8").lower()
+    uses = re.findall(r"<use [^>]*fill: #d55e00", content)
+    assert len(uses) == marked
 
 
 def test_candidates_that_are_no_single_lambda_have_no_figure() -> None:
