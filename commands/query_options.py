@@ -155,7 +155,8 @@ class JudgementOptions(QueryFieldOptions):
     """Which queries and judgements are used."""
 
     data: Annotated[
-        Path | None, typer.Option("--data", help="A BEIR or ReCDS folder with queries and qrels.")
+        Path | None,
+        typer.Option("--data", help="BEIR, ReCDS or CliniQ folder of queries and qrels."),
     ] = None
     split: Annotated[str, typer.Option("--split", help="Split of the judgements of --data.")] = (
         "test"

@@ -40,6 +40,8 @@ _MODULES = {
     "Prompt": "patientdx.protocols",
     "Qrels": "patientdx.records",
     "Query": "patientdx.records",
+    "QueryFields": "patientdx.formats",
+    "QueryReport": "patientdx.formats",
     "QuerySource": "workflows.lambda_search",
     "RRF": "expander",
     "RetentionMeasure": "workflows.lambda_search",

@@ -31,6 +31,8 @@ from merger import MergeRecipe as MergeRecipe
 from merger import MergeResult as MergeResult
 from merger import read_recipe as read_recipe
 from patientdx.errors import PatientDxError as PatientDxError
+from patientdx.formats import QueryFields as QueryFields
+from patientdx.formats import QueryReport as QueryReport
 from patientdx.formats import read_patients as read_patients
 from patientdx.formats import read_qrels as read_qrels
 from patientdx.formats import read_queries as read_queries
@@ -109,6 +111,8 @@ __all__ = [
     "Prompt",
     "Qrels",
     "Query",
+    "QueryFields",
+    "QueryReport",
     "QuerySource",
     "RetentionMeasure",
     "RetrievalEvaluation",

@@ -5,7 +5,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from expander import GenerationProgress, expand_queries, expansion_row, make_strategy
+from expander import (
+    STRATEGIES,
+    GenerationProgress,
+    expand_queries,
+    expansion_row,
+    make_strategy,
+)
+from expander.systems.system import parse_system
+from patientdx.errors import UsageError
 from patientdx.protocols import PatientIndex
 from patientdx.records import Query
 from patientdx.wording import count_noun
@@ -30,6 +38,8 @@ def expand_query_file(
     Replies of a model are kept as each batch completes, so a run that was killed resumes.
     Reports how many queries were changed, and the model's tokens a second.
     """
+    if strategy not in STRATEGIES:
+        raise _unknown_strategy(strategy)
     with monitor.progress(f"expanding by {strategy}", len(queries)) as report:
         pace = GenerationPace(report)
         with open_resources(
@@ -48,6 +58,23 @@ def expand_query_file(
     share = "" if changed == len(rows) else f"{changed:,} of "
     monitor.notice(f"{share}{total} expanded{speed}")
     return rows
+
+
+def _unknown_strategy(name: str) -> UsageError:
+    """The error of what is no strategy; systems that do more than add terms rank elsewhere."""
+    try:
+        is_system = name != "bm25" and bool(str(parse_system(name)))
+    except UsageError:
+        is_system = False
+    if not is_system:
+        return UsageError(f"unknown strategy `{name}`", hint=f"one of {', '.join(STRATEGIES)}")
+    hint = f"evaluate-ir --system '{name}' --index FOLDER --data FOLDER --write-run FILE"
+    if name == "phrases":
+        hint = f"search --expand {name} --queries FILE --index FOLDER --write-run FILE"
+    return UsageError(
+        f"`{name}` ranks hits itself, beyond adding terms, and cannot be written as expansions",
+        hint=hint,
+    )
 
 
 class GenerationPace:

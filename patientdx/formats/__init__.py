@@ -6,11 +6,12 @@ from patientdx.storage.text_files import TextInput, open_lines
 from .folders import EvaluationFiles, corpus_file, evaluation_files
 from .left_out import LeftOut
 from .patients import read_patients
+from .qrels import read_qrels
 from .queries import read_queries
 from .query_fields import QueryFields, QueryReport
 from .rows import SkippedRows
 from .summary import CorpusSummary
-from .trec import read_qrels, read_run, write_qrels, write_run
+from .trec import read_run, write_qrels, write_run
 
 __all__ = [
     "CorpusSummary",

@@ -10,17 +10,31 @@ from patientdx.storage.text_files import Source, is_file, is_folder
 
 _PACKED = ("", ".gz", ".zst")
 _PPR = ("PPR", "patient2patient_retrieval")
+_PAR = ("PAR", "patient2article_retrieval")
 _CORPORA = (
     "corpus.jsonl",
     *(f"{ppr}/{name}" for ppr in _PPR for name in ("corpus.jsonl", "PPR_corpus.jsonl")),
     "PPR_corpus.jsonl",
+    *(f"{par}/{name}" for par in _PAR for name in ("corpus.jsonl", "PAR_corpus.jsonl")),
+    "PAR_corpus.jsonl",
+    "benchmark/corpus.jsonl",
 )
-_QUERIES = ("queries/{}_queries.jsonl", "../queries/{}_queries.jsonl", "queries.jsonl")
-_QRELS = (
-    "qrels/{}.tsv",
+_RECDS_QUERIES = ("queries/{}_queries.jsonl", "../queries/{}_queries.jsonl")
+_QUERIES = (
+    *_RECDS_QUERIES,
+    *("queries_{}.jsonl", "benchmark/queries_{}.jsonl"),  # CliniQ, whose splits are entities
+    "queries.jsonl",
+)
+_PPR_QRELS = (
     *(f"{ppr}/{name}" for ppr in _PPR for name in ("qrels_{}.tsv", "PPR_{}_qrels.tsv")),
-    "qrels_{}.tsv",
-    "PPR_{}_qrels.tsv",
+    *("qrels_{}.tsv", "PPR_{}_qrels.tsv"),
+)
+_QRELS = (
+    *("qrels/{}.tsv", "qrels/{}.jsonl", "qrels/{}.csv"),
+    *_PPR_QRELS,
+    *(f"{par}/{name}" for par in _PAR for name in ("qrels_{}.tsv", "PAR_{}_qrels.tsv")),
+    "PAR_{}_qrels.tsv",
+    "benchmark/qrels_{}.tsv",
 )
 
 
@@ -85,8 +99,17 @@ def evaluation_files(folder: Source, split: str) -> EvaluationFiles:
             f"{folder}: there are no queries of the split `{split}`",
             hint=f"looked for {names}, also .gz and .zst",
         )
-    of_patients = qrels.parent.name != "qrels"  # BEIR's folder; the others are of ReCDS
+    of_patients = _is_ppr(folder, split, queries, qrels)
     return EvaluationFiles(queries, qrels, _find_file(folder, _CORPORA), of_patients)
+
+
+def _is_ppr(folder: Path, split: str, queries: Path, qrels: Path) -> bool:
+    """Whether the files are of ReCDS-PPR, not of PAR, whose corpus are articles."""
+    return (
+        queries == _find_file(folder, (pattern.format(split) for pattern in _RECDS_QUERIES))
+        and qrels == _find_file(folder, (pattern.format(split) for pattern in _PPR_QRELS))
+        and qrels.resolve().parent.name not in _PAR
+    )
 
 
 def _find_file(folder: Path, names: Iterable[str]) -> Path | None:
@@ -98,7 +121,7 @@ def _splits(folder: Path) -> Iterator[str]:
     """The splits for which the folder has judgements."""
     for pattern in _QRELS:
         name = re.compile(re.escape(Path(pattern).name).replace(r"\{\}", "(.+)") + r"(\.gz|\.zst)?")
-        for path in (folder / pattern).parent.glob("*.tsv*"):
+        for path in (folder / pattern).parent.glob("*"):
             match = name.fullmatch(path.name)
             if match:
                 yield match.group(1)

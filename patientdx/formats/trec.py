@@ -1,7 +1,6 @@
-"""Reads and writes TREC and BEIR judgements, TREC runs and results JSON."""
+"""Writes TREC and BEIR judgements; reads and writes TREC runs and results JSON."""
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
@@ -10,67 +9,11 @@ import numpy as np
 from patientdx.errors import InputError
 from patientdx.records import Hit, Qrels, Run, ranked
 from patientdx.storage.atomic import atomic_writer
-from patientdx.storage.text_files import Source, TextInput, non_blank_lines, open_lines, source_name
+from patientdx.storage.text_files import Source, TextInput
 from patientdx.wording import count_noun
 
-_GRADE = re.compile(r"[+-]?[0-9]{1,9}")
-_JUDGEMENT = "a line is: query-id document-id grade (BEIR), or query-id 0 document-id grade (TREC)"
 _RANKED = "a line of a run is: query-id Q0 document-id rank score tag"
-_HEADER_FIRST = frozenset({"query-id", "query_id", "queryid", "qid", "query", "topic"})
-_HEADER_LAST = frozenset({"score", "relevance", "rel", "label", "grade"})
 _LARGEST = 3.4028235e38  # the largest float32, in its own shortest form
-
-
-def read_qrels(path: Source) -> Qrels:
-    """Judgements in TREC's 4 columns or in BEIR's 3, with or without a header.
-
-    Columns are separated by tabs where a line has one, else by white space. Raises InputError for
-    rows that are malformed or judge a pair twice.
-    """
-    name = source_name(path)
-    qrels: Qrels = {}
-    width = 0
-    for line, text in non_blank_lines(open_lines(path)):
-        cells = _cells(text)
-        if not width and _is_header(cells):
-            width = len(cells)
-            continue
-        query_id, doc_id, grade = _judgement(cells, width, name, line)
-        width = len(cells)
-        graded = qrels.setdefault(query_id, {})
-        if doc_id in graded:
-            problem = f"`{doc_id}` was judged for query `{query_id}` already"
-            raise InputError.at(name, line, problem, hint="keep one of the two lines")
-        graded[doc_id] = grade
-    return qrels
-
-
-def _cells(text: str) -> list[str]:
-    if "\t" not in text:
-        return text.split()
-    return [cell.strip() for cell in text.strip().split("\t")]
-
-
-def _is_header(cells: list[str]) -> bool:
-    """True for a row of column names; BEIR's own loader drops any first row."""
-    named = cells[0].lower() in _HEADER_FIRST or cells[-1].lower() in _HEADER_LAST
-    return len(cells) in {3, 4} and named and not _GRADE.fullmatch(cells[-1])
-
-
-def _judgement(cells: list[str], width: int, name: str, line: int) -> tuple[str, str, int]:
-    """Query, document and grade; `width` is the number of columns so far, 0 if unknown."""
-    query_id, doc_id, grade = (cells[0], cells[-2], cells[-1]) if len(cells) > 1 else ("", "", "")
-    problem = None
-    if len(cells) not in ({width} if width else {3, 4}):
-        expected = str(width) if width else "4 (TREC) or 3 (BEIR)"
-        problem = f"{count_noun(len(cells), 'column')} instead of {expected}"
-    elif not query_id or not doc_id:
-        problem = "an empty id"
-    elif not _GRADE.fullmatch(grade):
-        problem = "the relevance in the last column is no whole number"
-    if problem is not None:
-        raise InputError.at(name, line, problem, hint=_JUDGEMENT)
-    return query_id, doc_id, int(grade)
 
 
 def write_qrels(path: Source, qrels: Qrels, form: Literal["beir", "trec"] = "beir") -> None:

@@ -1,5 +1,6 @@
 """`evaluate-ir` and `search` say what of their inputs was left out, and refuse what cannot fit."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -175,3 +176,19 @@ def test_commas_within_brackets_part_no_measures(
     figures, _ = means("--index", numbered, *judged(tmp_path), *measures)
     assert len(figures) == 3
     assert figures["RR"] == figures[next(iter(figures))] == 1.0
+
+
+def test_dictionaries_of_pmc_patients_are_judgements(tmp_path: Path) -> None:
+    texts = ("lupus nephritis", "lupus of the skin", "dengue fever")
+    similar: list[dict[str, int]] = [{"1-2": 2}, {"1-1": 2}, {}]
+    patients = [
+        {"patient_id": i, "patient_uid": f"1-{i + 1}", "PMID": "7", "title": "t", "patient": text}
+        | {"similar_patients": similar[i]}
+        for i, text in enumerate(texts)
+    ]
+    corpus = tmp_path / "PMC-Patients.json"
+    corpus.write_text(json.dumps(patients), encoding="utf-8")
+    run_successfully("index", "build", corpus, "--into", tmp_path / "index")
+    figures, notes = means("--index", tmp_path / "index", "--queries", corpus, "--qrels", corpus)
+    assert (figures["RR"], figures["R@1000"]) == (1.0, 1.0)
+    assert notes["own notes"] == "dropped from the rankings of 2 queries"

@@ -144,6 +144,23 @@ def expanded(outcome: Outcome) -> list[dict[str, Any]]:
     return [json.loads(line) for line in outcome.lines]
 
 
+@pytest.mark.parametrize(
+    ("system", "hint"),
+    [
+        ("phrases", "search --expand phrases --queries FILE"),
+        ("rrf(bm25,rm3)", "evaluate-ir --system 'rrf(bm25,rm3)'"),
+    ],
+)
+def test_a_system_that_is_no_strategy_is_sent_to_the_command_that_has_it(
+    sample_index: Path, system: str, hint: str
+) -> None:
+    queries = sample_folder() / "queries.jsonl"
+    outcome = patientdx("expand", system, "--queries", queries, "--index", sample_index)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert f"`{system}` ranks hits itself" in outcome.err
+    assert hint in outcome.err
+
+
 def test_expand_writes_ids_and_additions_never_notes(cache: Path, server: str) -> None:
     queries = rows(*({"_id": f"q{i}", "text": f"{SECRET} murmur {i}"} for i in range(9)))
     args = ("expand", "keywords", "--queries", "-", "--model", server)

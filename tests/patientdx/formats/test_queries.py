@@ -214,6 +214,17 @@ LAYOUTS = [
 ]
 
 
+PATIENTS = {name for _, name, _ in LAYOUTS if "PPR" in name or "patient2patient" in name}
+LAYOUTS += [
+    ("queries/test_queries.jsonl", "PAR/qrels_test.tsv", "PAR/corpus.jsonl"),
+    ("queries/test_queries.jsonl", "PAR/PAR_test_qrels.tsv", "PAR/PAR_corpus.jsonl.zst"),
+    ("queries/test_queries.jsonl", "patient2article_retrieval/PAR_test_qrels.tsv", None),
+    ("queries_test.jsonl", "qrels_test.tsv", "corpus.jsonl"),
+    ("benchmark/queries_test.jsonl", "benchmark/qrels_test.tsv", "benchmark/corpus.jsonl"),
+    ("queries.jsonl", "qrels/test.jsonl", "corpus.jsonl"),
+]
+
+
 @pytest.mark.parametrize(("queries", "qrels", "corpus"), LAYOUTS)
 def test_layouts(tmp_path: Path, queries: str, qrels: str, corpus: str | None) -> None:
     for name in (queries, qrels, corpus, qrels.replace("test", "dev")):
@@ -223,6 +234,7 @@ def test_layouts(tmp_path: Path, queries: str, qrels: str, corpus: str | None) -
     files = evaluation_files(tmp_path, "test")
     assert files.queries == tmp_path / queries
     assert files.qrels == tmp_path / qrels
+    assert files.of_patients == (qrels in PATIENTS)
     assert files.corpus == (tmp_path / corpus if corpus else None)
     with pytest.raises(InputError, match="of a split `train`") as caught:
         evaluation_files(tmp_path, "train")
@@ -236,6 +248,16 @@ def test_the_task_folder_of_recds_itself(tmp_path: Path) -> None:
     files = evaluation_files(tmp_path / "PPR", "dev")
     assert files.queries.samefile(tmp_path / "queries/dev_queries.jsonl")
     assert files.corpus == tmp_path / "PPR/corpus.jsonl"
+
+
+def test_the_articles_of_recds_are_chosen_by_naming_their_folder(tmp_path: Path) -> None:
+    for name in ("queries/dev_queries.jsonl", "PPR/qrels_dev.tsv", "PAR/qrels_dev.tsv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for folder, of_patients in (("", True), ("PPR", True), ("PAR", False)):
+        files = evaluation_files(tmp_path / folder, "dev")
+        assert files.qrels.samefile(tmp_path / (folder or "PPR") / "qrels_dev.tsv")
+        assert files.of_patients == of_patients
 
 
 def test_incomplete_folders(tmp_path: Path) -> None:

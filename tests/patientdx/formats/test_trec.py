@@ -25,6 +25,10 @@ read_trec_run: Callable[[object], Iterable[Any]] = ir_measures.read_trec_run
 HYPOTHESIS = settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+QREL_PIECES = (
+    *('{"query-id": "q", "corpus-id": "d", "score": 1}', '{"q": {"d": 1}}', "similar_patients,"),
+    *("patient_uid", "\n", "[", "]", ",", "{", "}", "1.0", '"', "'a': 1", "q\td\t"),
+)
 QRELS: Qrels = {"q1": {"d1": 1, "8535945-4": 2}, "7": {"d1": 0, "d2": -1}}
 
 
@@ -36,6 +40,29 @@ QRELS: Qrels = {"q1": {"d1": 1, "8535945-4": 2}, "7": {"d1": 0, "d2": -1}}
         "\ufeffquery-id\tcorpus-id\tscore\r\nq1\td1\t1\r\nq1\t8535945-4\t2\r\n\r\n7\td1\t0\r\n7\td2\t-1",
         "q1 0 d1 1\nq1 0 8535945-4 2\n7 Q0 d1 0\n7  0  d2  -1\n",
         "qid\titer\tdocid\trel\nq1\t0\td1\t1\nq1\t0\t8535945-4\t2\n7\t0\td1\t0\n7\t0\td2\t-1\n",
+        "query-id\tcorpus-id\tscore\nq1\td1\t1.0\nq1\t8535945-4\t2.0\n7\td1\t0.0\n7\td2\t-1.0\n",
+        'qid,docno,label\nq1,"d1",1\nq1,8535945-4,2\n7,d1,0\n7,d2,-1\n',
+        "q1,0,d1,1\nq1,0,8535945-4,2\n7,0,d1,0\n7,0,d2,-1.\n",
+        (
+            '{"query-id": "q1", "corpus-id": "d1", "score": 1}\n\n'
+            '{"query-id": "q1", "corpus-id": "8535945-4", "score": 2.0}\n'
+            '{"query_id": 7, "doc_id": "d1", "relevance": "0"}\n'
+            '{"qid": 7, "docno": "d2", "label": -1}'
+        ),
+        (
+            '[{"query-id": "q1", "corpus-id": "d1", "score": 1},'
+            '{"query-id": "q1", "corpus-id": "8535945-4", "score": 2},'
+            '{"query-id": "7", "corpus-id": "d1", "score": 0},'
+            '{"query-id": "7", "corpus-id": "d2", "score": -1}]'
+        ),
+        json.dumps(QRELS),
+        json.dumps(QRELS, indent=2),
+        "\n".join(json.dumps({"patient_uid": q, "similar_patients": g}) for q, g in QRELS.items()),
+        json.dumps([{"patient_uid": q, "similar_patients": g} for q, g in QRELS.items()]),
+        (
+            "patient_id,patient_uid,patient,similar_patients\n"
+            "0,q1,\"a, b\",\"{'d1': 1, '8535945-4': 2}\"\n1,7,x,\"{'d1': 0, 'd2': -1}\"\n2,9,x,{}\n"
+        ),
     ],
 )
 def test_forms_of_qrels(tmp_path: Path, content: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +91,14 @@ def test_tabs_let_ids_hold_spaces(tmp_path: Path) -> None:
         ("q 0 d 1\nquery-id 0 corpus-id score\n", ":2: the relevance"),
         ("q d\n", ":1: 2 columns instead of 4 (TREC) or 3 (BEIR)"),
         ("q\t\t1\n", ":1: an empty id"),
+        ('{"query-id": "q", "corpus-id": "d", "score": 0.5}', ":1: the relevance"),
+        ('\n{"query-id": "q", "corpus-id": "d", "score": 1}\n{"q": 1}', ":3: no judgement"),
+        ('{"query-id": "q", "corpus-id": "d", "score": true}', ":1: the relevance"),
+        ('{"q": {"d": 1}, "q": {"e": 1}}', ": malformed JSON"),
+        ('{"q": {"d": 1}}\n{"r": {"d": 1}}', ": malformed JSON"),
+        ('[{"patient_uid": "q", "similar_patients": "x("}]', ":1: this is no object"),
+        ('[{"patient_uid": "q", "similar_patients": "__import__(1)"}]', ":1: this is no object"),
+        ("q,d,x\n", ":1: the relevance"),
         ("q d 1_0\n", ":1: the relevance"),
         ("q d 1.5\n", ":1: the relevance"),
         ("q d \u0663\n", ":1: the relevance"),
@@ -75,6 +110,29 @@ def test_bad_qrels(tmp_path: Path, content: str, problem: str) -> None:
     with pytest.raises(InputError) as caught:
         read_qrels(path)
     assert caught.value.message.startswith(f"{path}{problem}")
+
+
+def test_kinds_of_matches_of_cliniq_are_relevant(tmp_path: Path) -> None:
+    (tmp_path / "q.tsv").write_text("694\t106238_2\tsynonym\n694\t106238_9\tstring\n")
+    assert read_qrels(tmp_path / "q.tsv") == {"694": {"106238_2": 1, "106238_9": 1}}
+
+
+@HYPOTHESIS
+@given(
+    st.binary(max_size=80)
+    | st.text('{}[]":,.-01 qdscore\t\n', max_size=60).map(str.encode)
+    | st.lists(st.sampled_from(QREL_PIECES), max_size=10).map("".join).map(str.encode)
+)
+def test_any_bytes_give_judgements_or_a_sentence(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "q").write_bytes(data)
+    try:
+        qrels = read_qrels(tmp_path / "q")
+        fine = all(
+            isinstance(g, int) and q and d for q, judged in qrels.items() for d, g in judged.items()
+        )
+    except PatientDxError as error:
+        fine = error.message.startswith(str(tmp_path))
+    assert fine
 
 
 RUN_TEXT = "q1 Q0 d1 1 2.5 t\nq1 Q0 d2 2 2.5 t\nq1 Q0 d0 3 9e1 t\n\n7\tQ0\td1\t1\t-1\tt\n"
