@@ -14,7 +14,8 @@ from patientdx.storage.text_files import Source, TextInput
 from patientdx.wording import count_noun
 
 from .query_fields import plain_name, usual_fields
-from .rows import Rows, allow_long_fields
+from .rows import Rows
+from .tables import allow_long_fields
 
 SIMILAR = "similar_patients"
 """PMC-Patients' dictionary of the patients that are similar to one, with grades 1 and 2."""
