@@ -8,13 +8,13 @@ import typer
 
 from console.command_names import CommandGroup
 from console.option_groups import Mode, command
-from console.output import Notices, Output, TableOutput
+from console.output import Notices, Output, TableOutput, align_columns
 from patientdx.errors import IndexFolderError, InputError
 from patientdx.storage.text_files import open_lines
 from patientdx.wording import count_noun, count_patients
 
 from . import options
-from .query_options import K1, B
+from .query_options import K1, B, FilterOptions
 
 if TYPE_CHECKING:
     from workflows.indexing import CorpusSource, IndexingResult
@@ -208,6 +208,37 @@ def info(
         lambda: (f"{name:<16} {value}" for name, value in index_lines(facts)),
         lambda: [("name", "value"), *index_lines(facts)],
     )
+
+
+@app.command()
+@command()
+def facets(
+    field: Annotated[str, typer.Argument(help="Field of the notes, see index info.")],
+    index: options.IndexFolder = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="How many values to list.")] = 20,
+    *,
+    filters: FilterOptions,
+    output: TableOutput,
+) -> None:
+    """List the values of a field with the numbers of patients and notes that have them.
+
+    Example:
+        patientdx index facets specialty --index my-index --sex F
+    """
+    from indexer.index import Index
+
+    values = Index.open(options.require_index(index)).facets(field, filters.filter())
+    rows: list[tuple[str, ...]] = [
+        ("value", "patients", "notes"),
+        *(tuple(map(str, facet)) for facet in values[:top]),
+    ]
+    output.show_table(
+        lambda: {"field": field, "values": [facet._asdict() for facet in values[:top]]},
+        lambda: align_columns([list(row) for row in rows]),
+        lambda: rows,
+    )
+    if len(values) > top:
+        output.notice(f"{count_noun(len(values) - top, 'more value')}: --top {len(values)}")
 
 
 @app.command()

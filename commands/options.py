@@ -60,12 +60,17 @@ def require_index(folder: Path | None) -> Path:
     return folder
 
 
-def filter_from(sex: str | None, age: str | None, where: list[str] | None) -> Filter:
+def filter_from(
+    sex: str | None, age: str | None, where: list[str] | None, note_type: str | None = None
+) -> Filter:
     """A filter from options. Raises UsageError for values that cannot be used."""
+    from patientdx.conditions import parse_condition
+
+    conditions = [*(where or ()), *([f"note_type={note_type}"] if note_type else ())]
     return Filter(
         sex=_sex(sex),
         age=_age_range(age) if age else None,
-        where=tuple(_pair(condition) for condition in where or ()),
+        conditions=tuple(map(parse_condition, conditions)),
     )
 
 
@@ -88,13 +93,6 @@ def _age_range(value: str) -> tuple[float | None, float | None]:
     if first == last is None or (first or 0) > (float("inf") if last is None else last):
         raise UsageError(f"--age must be like 60-80, 60-, -2 or 44, not `{value}`")
     return first, last
-
-
-def _pair(condition: str) -> tuple[str, str]:
-    field, equals, value = condition.partition("=")
-    if not equals or not field:
-        raise UsageError(f"--where must be FIELD=VALUE, not `{condition}`")
-    return field, value
 
 
 def threads() -> int:

@@ -54,12 +54,20 @@ class FilterOptions:
     ] = None
     where: Annotated[
         list[str] | None,
-        typer.Option("--where", help="Only patients whose metadata FIELD is VALUE: FIELD=VALUE."),
+        typer.Option(
+            "--where",
+            help="Only notes whose field passes: ward=ICU,HDU; ward!=ICU; los>=3; los=3..7; "
+            "charttime>=2180-05. May be repeated: all must pass.",
+        ),
+    ] = None
+    note_type: Annotated[
+        str | None,
+        typer.Option("--note-type", help="Only notes of these types: --where note_type=TYPE,TYPE."),
     ] = None
 
     def filter(self) -> Filter:
         """The filter. Raises UsageError for values that cannot be used."""
-        return options.filter_from(self.sex, self.age, self.where)
+        return options.filter_from(self.sex, self.age, self.where, self.note_type)
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ from typing import Any
 
 from patientdx.errors import IndexFolderError, InputError, NotFoundError, describe_patient_id
 from patientdx.pooling import pooled_notes
-from patientdx.records import Explanation, Filter, Hit, NoteMatches, Patient, Query, Unit
+from patientdx.records import Explanation, Facet, Filter, Hit, NoteMatches, Patient, Query, Unit
 
 from .analysis import Analyzer
 from .articles import exclude_article
 from .bm25 import BM25Settings
+from .description import describe_state
 from .explain import explain_score
+from .facets import count_facets, count_unreadable
 from .patients import PatientTable, Place, find_note
 from .scoring.note_ranks import rank_notes
 from .scoring.pooling import PatientScorer
@@ -256,29 +258,25 @@ class Index:
 
     def describe(self) -> dict[str, Any]:
         """Size, settings and origin of the index, for display."""
-        manifest = self.manifest
-        fields = sorted({f for segment in manifest.segments for f in segment.fields})
-        return {
-            "patients": self.patient_count,
-            "notes": manifest.notes,
-            "tokens": manifest.tokens,
-            "mean_length": round(self.average_length, 1),
-            "segments": len(manifest.segments),
-            "deleted": sum(s.notes - s.live_notes for s in manifest.segments),
-            "corpus": list(manifest.corpus),
-            "stop_words": manifest.analysis.stopwords,
-            "stemmer": manifest.analysis.stemmer,
-            "bm25": {"k1": self.bm25.k1, "b": self.bm25.b},
-            "fields": fields,
-            "generation": manifest.generation,
-            "digest": manifest.digest,
-            "software": manifest.software,
-            "understood": [dict(source) for source in manifest.understood],
-        }
+        return describe_state(
+            self.manifest, self._segments, self.patient_count, self.average_length, self.bm25
+        )
 
     def patients_of(self, note_ids: Sequence[str]) -> list[str]:
         """The ids of the patients of notes. Raises NotFoundError."""
         return [self._table.id_of(self._place_of_note(note_id)) for note_id in note_ids]
+
+    def facets(self, field: str, where: Filter | None = None) -> list[Facet]:
+        """The values of a field with the numbers of patients and notes, most notes first.
+
+        Only notes that pass `where` count. Raises InputError for a field that no note has.
+        """
+        masks = self._scorer.allowed_masks(where or Filter())
+        return count_facets(self._segments, masks, self._table.numbers, field)
+
+    def unreadable_values(self, where: Filter) -> list[tuple[str, int]]:
+        """Fields of the conditions, with the numbers of notes whose value cannot be compared."""
+        return count_unreadable(self._segments, where)
 
     def patients(self) -> Iterator[Patient]:
         """All live notes with what is known of their patients, in the order they were added."""

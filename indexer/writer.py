@@ -72,6 +72,7 @@ def build_index(  # noqa: PLR0913 (each of the settings has its own default)
         corpus=tuple(corpus),
         software=SOFTWARE,
     )
+    patients = _require_patients(patients)
     with _write_errors(folder):
         if (folder / MANIFEST_NAME).exists():
             if not replace_existing:
@@ -107,7 +108,7 @@ def add_patients(
         index = Index.open(folder)
         replaced: set[str] = set()
         check = partial(_note_replaced, replaced=replaced) if update else _refuse_known_ids
-        new = check(patients, index.with_unit("note"), index)
+        new = check(_require_patients(patients), index.with_unit("note"), index)
         unchanged, merged = choose_segments_to_merge(manifest)
         old = _read_patients(folder, manifest, merged)
         # In an update the new notes come first: which old ones they replace must be known.
@@ -166,6 +167,17 @@ def compact_index(folder: Path | str, *, progress: Progress | None = None) -> In
         )
         _commit_manifest(folder, manifest.successor(segments, manifest.corpus))
     return Index.open(folder)
+
+
+def _require_patients(patients: Iterable[Patient]) -> Iterator[Patient]:
+    """The patients. Raises InputError for rows that were not made into patients."""
+    for patient in patients:
+        if not isinstance(patient, Patient):
+            raise InputError(
+                f"an index is built of `Patient` objects, not of {type(patient).__name__}",
+                hint="Patient('1', 'fever') for a patient and a note, read_patients for a file",
+            )
+        yield patient
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from merger import MergedModel as MergedModel
 from merger import MergeRecipe as MergeRecipe
 from merger import MergeResult as MergeResult
 from merger import read_recipe as read_recipe
+from patientdx.conditions import parse_condition as parse_condition
 from patientdx.errors import PatientDxError as PatientDxError
 from patientdx.formats import QueryFields as QueryFields
 from patientdx.formats import QueryReport as QueryReport
@@ -45,6 +46,7 @@ from patientdx.models import open_model as open_model
 from patientdx.protocols import GenerationSettings as GenerationSettings
 from patientdx.protocols import PatientIndex as PatientIndex
 from patientdx.protocols import Prompt as Prompt
+from patientdx.records import Facet as Facet
 from patientdx.records import Filter as Filter
 from patientdx.records import Hit as Hit
 from patientdx.records import Patient as Patient

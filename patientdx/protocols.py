@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from .records import Explanation, Filter, Hit, NoteMatches, Patient, Query, Unit
+from .records import Explanation, Facet, Filter, Hit, NoteMatches, Patient, Query, Unit
 
 
 @runtime_checkable
@@ -200,6 +200,19 @@ class PatientIndex(RankingSearcher, CorpusView, Protocol):
         Has at least the keys `patients`, `corpus`, `stop_words`, `stemmer`, `bm25`, `digest` and
         `software`.
         """
+        ...
+
+
+@runtime_checkable
+class FieldIndex(Protocol):
+    """An index that counts the values of metadata fields."""
+
+    def facets(self, field: str, where: Filter | None = None) -> list[Facet]:
+        """The values of a field with the numbers of patients and notes, most notes first."""
+        ...
+
+    def unreadable_values(self, where: Filter) -> list[tuple[str, int]]:
+        """Fields of conditions, with the numbers of notes whose value cannot be compared."""
         ...
 
 

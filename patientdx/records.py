@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from struct import pack, unpack
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 Sex = Literal["F", "M"]
 
@@ -104,6 +104,41 @@ class Query:
     terms: Mapping[str, float] = field(default_factory=dict, repr=False)
 
 
+class FieldCondition(Protocol):
+    """A condition on a metadata field of notes, see `patientdx.conditions`."""
+
+    @property
+    def field(self) -> str:
+        """The name of the field."""
+        ...
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """What values of the field are compared with."""
+        ...
+
+    @property
+    def equal_texts(self) -> tuple[str, ...] | None:
+        """The texts of which a value must be equal to any; None for all other comparisons."""
+        ...
+
+    def matches(self, value: str) -> bool | None:
+        """Whether a value passes; None where the comparison cannot read it."""
+        ...
+
+    def of_field(self, field: str) -> "FieldCondition":
+        """The same condition on another field."""
+        ...
+
+
+class Facet(NamedTuple):
+    """A value of a field, and how many patients and notes have it."""
+
+    value: str
+    patients: int
+    notes: int
+
+
 @dataclass(frozen=True)
 class Filter:
     """Conditions on hits; all that are set must hold.
@@ -111,7 +146,8 @@ class Filter:
     `age` is an inclusive range in completed years: `(60, 80)` admits patients from the 60th
     birthday to the day before the 81st. Patients of unknown age or sex never pass a condition on
     it. Conditions hold for single notes; `exclude_ids` are ids of patients, and exclude all their
-    notes.
+    notes. `where` and `exclude_where` are pairs of a field and a text that its value must equal or
+    not equal; `conditions` also compare numbers and dates (`parse_condition("los>=3")`).
     """
 
     sex: Sex | None = None
@@ -119,6 +155,7 @@ class Filter:
     where: tuple[tuple[str, str], ...] = ()
     exclude_ids: frozenset[str] = frozenset()
     exclude_where: tuple[tuple[str, str], ...] = ()
+    conditions: tuple[FieldCondition, ...] = ()
 
     @property
     def is_empty(self) -> bool:

@@ -9,7 +9,7 @@ from patientdx.records import Filter, Query
 
 from .generators import GeneratorSettings
 from .monitor import LOG, Monitor
-from .searching import SearchResult, search_queries
+from .searching import SearchResult, report_unreadable_values, search_queries
 from .systems import FUSION_DEPTH, SystemBuilder, added_terms, open_resources
 
 
@@ -40,6 +40,7 @@ def search_batch(
     ) as resources:
         builder = SystemBuilder(index, resources)
         run = search_queries(builder.build_searcher(system), queries, k, where, monitor)
+        report_unreadable_values(index, where, monitor)
         own = index.with_bm25(system.k1, system.b)
         plain = [
             SearchResult(own, query, run[query.query_id], str(system), where=where)

@@ -11,8 +11,9 @@ from expander.systems.system import parse_system
 from indexer.passages import Passage, find_passages
 from patientdx.errors import UsageError
 from patientdx.frames import Library, html_table, to_frame
-from patientdx.protocols import PatientIndex, Searcher
+from patientdx.protocols import FieldIndex, PatientIndex, Searcher
 from patientdx.records import Explanation, Filter, Hit, NoteMatches, Patient, Query, Run
+from patientdx.wording import count_noun
 
 from .generators import GeneratorSettings
 from .monitor import LOG, Monitor
@@ -145,6 +146,7 @@ def search_patients(
     ) as resources:
         builder = SystemBuilder(index, resources)
         hits = builder.build_searcher(system).search_many([query], k, where)[0]
+        report_unreadable_values(index, where, monitor)
         expanded = builder.expand_query(system, query)
     own = index.with_bm25(system.k1, system.b)
     if str(system) == "bm25":
@@ -153,6 +155,18 @@ def search_patients(
     ranks = {hit.doc_id: rank for rank, hit in enumerate(plain, 1)}
     added = added_terms(query, expanded)
     return SearchResult(own, expanded, hits, str(system), added, ranks, where)
+
+
+def report_unreadable_values(
+    index: PatientIndex, where: Filter | None, monitor: Monitor = LOG
+) -> None:
+    """Says how many notes did not pass a filter because a value of theirs could not be compared."""
+    if not isinstance(index, FieldIndex) or where is None:
+        return
+    for field_name, count in dict(index.unreadable_values(where)).items():
+        if count:
+            notes = count_noun(count, "note")
+            monitor.notice(f"left out {notes} whose `{field_name}` cannot be compared with that")
 
 
 def similar_patients(

@@ -30,6 +30,9 @@ _SCORED_AT_ONCE = 256
 OwnNotes = bool | Collection[str]
 """The queries whose own note, that with the query's id, is ignored: all, none, or by id."""
 
+Hits = Sequence[Hit] | Mapping[str, float]
+"""The hits of a query, or the score of each document."""
+
 EXACT_RR = "RR"
 """The only measure that can be taken from a rank counted over the whole ranking."""
 
@@ -70,7 +73,7 @@ class QueryCounts:
 
 def evaluate_run(
     qrels: Qrels,
-    run: Run,
+    run: Mapping[str, Hits],
     measures: Sequence[str],
     *,
     ranks: Mapping[str, int | None] | None = None,
@@ -78,6 +81,8 @@ def evaluate_run(
 ) -> Evaluation:
     """The values of a run, computed by trec_eval through ir_measures.
 
+    A run has the hits of each query: a list of `Hit`, or scores by document, as ir_measures and
+    pytrec_eval have them.
     The order of the hits has no effect: trec_eval compares scores as float32 and breaks ties
     by doc_id in descending order. Every query of `qrels` counts; one that the run lacks
     scores 0, as in BEIR. Queries without judgements are ignored. With `exclude_self` notes with
@@ -178,9 +183,10 @@ def _judgements(query_id: str, qrels: Qrels, exclude_self: OwnNotes) -> dict[str
     return {doc: grade for doc, grade in qrels[query_id].items() if doc != own and grade >= 0}
 
 
-def _scores(query_id: str, hits: Sequence[Hit], exclude_self: OwnNotes) -> dict[str, float]:
+def _scores(query_id: str, hits: Hits, exclude_self: OwnNotes) -> dict[str, float]:
     """The hits in the form of trec_eval. Raises EvaluationError if they are ambiguous."""
-    scores = {doc_id: float(score) for doc_id, score in hits}
+    pairs = hits.items() if isinstance(hits, Mapping) else hits
+    scores = {doc_id: float(score) for doc_id, score in pairs}
     if len(scores) < len(hits):
         raise EvaluationError(f"the run lists a note twice for query `{query_id}`")
     if any(math.isnan(score) for score in scores.values()):

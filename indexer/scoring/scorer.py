@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from indexer.bm25 import BM25Settings, length_norms
 from indexer.compiled import load_native
-from indexer.segments.columns import check_fields
+from indexer.segments.columns import resolve_fields
 from indexer.segments.segment import Segment
 from patientdx.records import Filter
 
@@ -73,6 +73,10 @@ class Scorer:
         """Mask of the live notes of segment `s` that pass a filter; None if all do."""
         return self._masks(where)[s]
 
+    def allowed_masks(self, where: Filter) -> Sequence[NDArray[np.bool_] | None]:
+        """`allowed_mask` of every segment."""
+        return self._masks(where)
+
     def scores_at_least(
         self, queries: Sequence[WeightedTerms], floors: Sequence[float], where: Filter | None
     ) -> list[list[ScoredNotes]]:
@@ -92,7 +96,7 @@ class Scorer:
         return result
 
     def _allowed_masks(self, where: Filter) -> list[NDArray[np.bool_] | None]:
-        check_fields(where, [segment.entry.fields for segment in self._segments])
+        where = resolve_fields(where, [segment.entry.fields for segment in self._segments])
         masks = []
         for segment in self._segments:
             mask = segment.live_mask

@@ -12,7 +12,7 @@ from indexer.storage.container import ContainerReader
 from indexer.storage.layout import BLOCKED, BYTE_TF_MAX, DENSE, ENTRY_TF_MAX, OFFSET_BITS, Layout
 from indexer.storage.manifest import SegmentEntry
 from patientdx.errors import IndexFolderError
-from patientdx.records import Unit
+from patientdx.records import FieldCondition, Unit
 
 from .arrays import SegmentArrays, all_below
 from .columns import Columns
@@ -65,7 +65,7 @@ class Segment:
     @cached_property
     def columns(self) -> Columns:
         """The columns of age, sex and metadata."""
-        return Columns(self.container, self.entry.fields, self.ids)
+        return Columns(self.container, self.entry.fields, self.ids, self.store)
 
     @cached_property
     def lengths(self) -> NDArray[np.uint32]:
@@ -114,6 +114,13 @@ class Segment:
     def is_live(self, note: int) -> bool:
         """Whether a note has not been deleted."""
         return self.live_mask is None or bool(self.live_mask[note])
+
+    def unreadable_notes(self, condition: FieldCondition) -> int:
+        """Number of live notes whose value a comparison cannot read."""
+        unreadable = self.columns.unreadable_notes(condition)
+        return int(
+            np.count_nonzero(unreadable if self.live_mask is None else unreadable & self.live_mask)
+        )
 
     def term_number(self, term: str) -> int | None:
         """The number of a term in the dictionary, by binary search; None if it is not there."""

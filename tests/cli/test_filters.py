@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import NOTE, hits, patientdx, run_successfully, sample, scored
+from command_line import NOTE, hits, patientdx, rows, run_successfully, sample, scored
+
+from indexer.writer import build_index
+from patientdx.records import Patient
 
 ROWS = sample("corpus.jsonl")
 
@@ -21,6 +24,11 @@ FILTERS: list[tuple[tuple[str, ...], Passes]] = [
     (("--age", "44"), lambda row: row["age"] is not None and int(row["age"]) == 44),
     (("--where", "specialty=neurology"), lambda row: row["specialty"] == "neurology"),
     (("--where", "specialty=neurology", "--where", "specialty=surgery"), lambda _: False),
+    (
+        ("--where", "specialty=neurology,surgery"),
+        lambda row: row["specialty"] in {"neurology", "surgery"},
+    ),
+    (("--where", "Specialty!=neurology"), lambda row: row["specialty"] != "neurology"),
     (
         ("--sex", "F", "--age", "20-70", "--where", "specialty=infectious disease"),
         lambda row: (
@@ -58,7 +66,14 @@ def test_filters_leave_who_passes_in_the_same_order(
         (("--age", "1-2-3"), "--age must be like"),
         (("--age", "1e1"), "--age must be like"),
         (("--age", "٤٤"), "--age must be like"),
-        (("--where", "neurology"), "--where must be FIELD=VALUE, not `neurology`"),
+        (("--where", "neurology"), "a condition is like FIELD=VALUE"),
+        (("--where", "specialty="), "a condition is like FIELD=VALUE"),
+        (("--where", "specialty>=a"), ">= compares numbers and dates, not `a`"),
+        (("--where", "los=>3"), "`=>` is no comparison"),
+        (("--where", "los==3"), "`==` is no comparison"),
+        (("--where", "los=7..3"), "no value lies within 7..3"),
+        (("--where", "los!=3..7"), "a range goes with =, not with !="),
+        (("--note-type", "DS"), "no note has a field `note_type`"),
         (("--where", "town=Bree"), "no note has a field `town`"),
         (("--k1", "-1"), "k1 must lie between 0 and 1000"),
         (("--k1", "nan"), "k1 must lie between 0 and 1000"),
@@ -111,3 +126,69 @@ def test_the_number_of_threads_is_a_variable(value: str, code: int, sample_index
         assert (
             outcome.lines == run_successfully("search", NOTE, "-q", "--index", sample_index).lines
         )
+
+
+WARDS = rows(
+    {"_id": "1", "text": "fever", "ward": "ICU", "los": 3, "note_type": "DS"},
+    {"_id": "2", "text": "fever", "ward": "HDU", "los": "12.5", "note_type": "RR"},
+    {"_id": "3", "text": "fever", "ward": "ICU", "los": "unknown", "charttime": "2180-05-06 21:19"},
+    {"_id": "4", "text": "fever", "charttime": "2180-04-30"},
+)
+
+
+@pytest.fixture(scope="module")
+def wards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("filters") / "wards"
+    run_successfully("index", "build", "-", "--into", folder, stdin=WARDS)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "ids", "left_out"),
+    [
+        (("--where", "los>=3"), "12", "1 note whose `los`"),
+        (("--where", "los>3"), "2", "1 note whose `los`"),
+        (("--where", "los=3.0"), "1", ""),
+        (("--where", "los!=3"), "23", ""),
+        (("--where", "los=3..7"), "1", "1 note whose `los`"),
+        (("--where", "ward=ICU", "--where", "los>=3"), "1", "1 note whose `los`"),
+        (("--where", "ward=ICU,HDU"), "123", ""),
+        (("--where", "charttime>=2180-05"), "3", ""),
+        (("--where", "date>=2180-05"), "3", ""),
+        (("--where", "charttime=2180"), "34", ""),
+        (("--note-type", "DS"), "1", ""),
+        (("--note-type", "DS,RR"), "12", ""),
+    ],
+)
+def test_conditions_compare_numbers_dates_and_lists(
+    options: tuple[str, ...], ids: str, left_out: str, wards: Path
+) -> None:
+    outcome = run_successfully("search", "fever", "--index", wards, "--json", *options)
+    assert sorted(hit["patient_id"] for hit in outcome.json["hits"]) == list(ids)
+    assert outcome.err == (
+        f"left out {left_out} cannot be compared with that\n" if left_out else ""
+    )
+
+
+def test_facets_list_values_with_their_numbers(wards: Path) -> None:
+    outcome = run_successfully("index", "facets", "ward", "--index", wards)
+    assert [line.split() for line in outcome.lines] == [
+        ["value", "patients", "notes"],
+        ["ICU", "2", "2"],
+        ["HDU", "1", "1"],
+    ]
+    shown = run_successfully(
+        *("index", "facets", "Ward", "--index", wards, "--json", "--top", 1),
+        *("--where", "los>=3"),
+    )
+    assert shown.json["values"] == [{"value": "HDU", "patients": 1, "notes": 1}]
+    assert shown.err == "1 more value: --top 2\n"
+    assert patientdx("index", "facets", "town", "--index", wards).err.startswith(
+        "error: no note has a field `town`"
+    )
+
+
+def test_an_open_ended_age_passes_a_lower_bound(tmp_path: Path) -> None:
+    build_index(tmp_path / "index", [Patient("1", "fever", age_years=90.0)])
+    found = hits("search", "fever", "--index", tmp_path / "index", "--age", "80-")
+    assert [hit["patient_id"] for hit in found] == ["1"]

@@ -31,7 +31,10 @@ def open_indexes(
 
 
 def fields_are_known(index: Index, where: Filter | None) -> bool:
-    fields = {name for name, _ in (*where.where, *where.exclude_where)} if where else set()
+    if where is None:
+        return True
+    fields = {name for name, _ in (*where.where, *where.exclude_where)}
+    fields |= {condition.field.lower() for condition in where.conditions}
     return fields <= set(index.describe()["fields"])
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from small_index import TINY, check_index, notes
@@ -80,3 +81,14 @@ def test_where_an_index_may_be_built(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     build_index(tmp_path / "empty", notes(0, 3))
     check_index(tmp_path / "empty", notes(0, 3))
+
+
+def test_rows_that_are_no_patients_are_refused(tmp_path: Path) -> None:
+    rows: Any = [{"_id": "1", "text": "fever"}]
+    with pytest.raises(InputError, match="of `Patient` objects, not of dict") as refusal:
+        build_index(tmp_path / "index", rows)
+    assert "Patient(" in str(refusal.value.hint)
+    assert not (tmp_path / "index").exists()
+    build_index(tmp_path / "index", [Patient("1", "fever")])
+    with pytest.raises(InputError, match="of `Patient` objects, not of str"):
+        add_patients(tmp_path / "index", cast("Any", ["fever"]))

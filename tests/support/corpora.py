@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
+from field_conditions import DATES, PREDICATES, VALUES
 from hypothesis import strategies as st
 from oracle import Oracle, tokens_by
 
@@ -35,7 +36,12 @@ IDS = tuple(
     for mark in ("-", "")
     for number in (*range(12), 100)
 )
-FIELDS = {"site": ("north", "south"), "ward": (1, 2, True)}
+FIELDS: dict[str, tuple[object, ...]] = {
+    "site": ("north", "south"),
+    "ward": (1, 2, True),
+    "los": VALUES,
+    "seen": DATES,
+}
 
 words = st.sampled_from(WORDS)
 notes = st.lists(st.tuples(words, st.sampled_from(COUNTS)), max_size=5).map(
@@ -66,6 +72,7 @@ filters = st.one_of(
         where=conditions,
         exclude_ids=st.frozensets(st.sampled_from(IDS), max_size=40),
         exclude_where=conditions,
+        conditions=st.lists(st.sampled_from(list(PREDICATES)), max_size=2).map(tuple),
     ),
 )
 layouts = st.builds(

@@ -16,9 +16,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+from field_conditions import PREDICATES
 
 from patientdx.records import Filter, Patient, Query
+
+if TYPE_CHECKING:
+    from patientdx.conditions import Condition
 
 Tokens = Callable[[str], tuple[str, ...]]
 
@@ -123,6 +128,10 @@ def passes(patient: Patient, where: Filter) -> bool:
         return False
     if any(not _equals(patient, field, value) for field, value in where.where):
         return False
+    for condition in where.conditions:
+        field, predicate = PREDICATES[cast("Condition", condition)]
+        if field not in patient.metadata or not predicate(str(patient.metadata[field])):
+            return False
     return not any(_equals(patient, field, value) for field, value in where.exclude_where)
 
 

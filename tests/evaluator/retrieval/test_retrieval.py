@@ -220,3 +220,12 @@ def test_a_measure_not_computed_is_an_error() -> None:
     with pytest.raises(EvaluationError, match="`AP` was not computed") as caught:
         evaluate_run(QRELS, RUN, ["RR"]).mean("AP")
     assert "RR" in (caught.value.hint or "")
+
+
+def test_a_run_may_be_scores_by_document() -> None:
+    qrels = {"q1": {"d1": 1, "d2": 2}, "q2": {"d1": 1}}
+    scores = {"q1": {"d1": 1.0, "d2": 0.5, "other": 0.75}, "q2": {"other": 2.0, "d1": 1.0}}
+    run = {query_id: ranked(hits) for query_id, hits in scores.items()}
+    measures = ["RR", "nDCG@10"]
+    assert evaluate_run(qrels, scores, measures) == evaluate_run(qrels, run, measures)
+    assert evaluate_run({"q1": {"d1": 1}}, {"q1": {"d1": 1.0}}, ["RR"]).mean("RR") == 1.0
