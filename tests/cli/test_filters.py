@@ -100,7 +100,7 @@ def test_values_that_cannot_be_used(
         ("search", "fever", "-k", "many"),
         ("search", "fever", "--nonsense"),
         ("search", "two", "words"),
-        ("similar",),
+        ("similar", "1", "2"),
         ("serach", "fever"),
         ("index",),
         ("index", "build", "notes.jsonl"),
