@@ -159,6 +159,8 @@ def test_a_file_of_tuned_settings_opens_and_is_written_alike(name: str, server: 
     again = json.loads(Path("again.json").read_text(encoding="utf-8"))
     # Later versions also count the judged notes that the index lacks, 1 of which it lacks here.
     assert again["notes"].pop("judged notes").startswith("1 of 17 judged notes")
+    # Patients with the id of a query are no longer dropped unless that is an option.
+    content["notes"]["system"] = content["notes"]["system"].replace("identical ids dropped; ", "")
     assert rounded(again) == rounded(content)
     assert prompts_sent(server) == []
 
