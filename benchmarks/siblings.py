@@ -177,8 +177,8 @@ def options(arguments: list[str] | None = None) -> tuple[Plan, list[str], bool]:
     parser.add_argument("--data", type=Path, default=SHARED)
     parser.add_argument("--only", choices=SUBJECTS, help="train one sibling, judge none")
     parser.add_argument("--texts", type=int, default=Plan.texts, help="held-out texts a subject")
-    for name in ("steps", "batch", "length", "seed", "threads"):
-        parser.add_argument(f"--{name}", type=int, default=getattr(Training, name))
+    for flag in ("--steps", "--batch", "--length", "--seed", "--threads"):
+        parser.add_argument(flag, type=int, default=getattr(Training, flag.removeprefix("--")))
     parser.add_argument("--rate", type=float, default=Training.rate)
     parser.add_argument(
         "--float32",

@@ -125,7 +125,7 @@ def test_searches_use_the_settings(sample_index: Path, tuned: Path, tmp_path: Pa
         ((*JUDGED, "--grid", "rm3.terms=5"), "has no setting `rm3.terms`", 2),
         ((*JUDGED, "--grid", "k1=-1"), "k1 must lie between", 1),
         ((*JUDGED, "--grid", "k1=x"), "`k1` is a number, not `x`", 2),
-        ((*JUDGED, "--folds", "1000"), "make no 1000 folds", 1),
+        ((*JUDGED, "--folds", "1000"), "40 queries or groups for 1000 folds", 1),
         ((*JUDGED, "--format", "pdf"), "`pdf` is not a format of tables", 2),
         ((*JUDGED, "--measures", "good"), "good", 1),
     ],
