@@ -84,6 +84,12 @@ def build(
     stemmer: Annotated[
         str, typer.Option("--stemmer", help="Stemmer: none, porter or english (Snowball).")
     ] = "english",
+    normalization: Annotated[
+        str,
+        typer.Option(
+            "--normalization", help="Unicode forms: nfkc, or none for words as they are written."
+        ),
+    ] = "nfkc",
     k1: K1 = None,
     b: B = None,
     *,
@@ -103,7 +109,7 @@ def build(
     result = build_from_corpus(
         corpus.source(source),
         into,
-        analysis=AnalysisSettings.from_options(stopwords, stemmer),
+        analysis=AnalysisSettings.from_options(stopwords, stemmer, normalization),
         bm25=BM25Settings(default.k1 if k1 is None else k1, default.b if b is None else b),
         replace_existing=replace,
         monitor=output,

@@ -1,17 +1,20 @@
 """Text analysis: Unicode words in lower case, with optional stop words and stemming."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from patientdx.characters import fold, folded_pieces, folded_words, word_pattern
 from patientdx.errors import InputError
 
 WORD = re.compile(r"\w+")
+_CHUNK = re.compile(r"\S+")
 STEMMERS = ("none", "porter", "english")
 STOPWORDS = ("none", "english")
+NORMALIZATIONS = ("none", "nfkc")
 
 
 @dataclass(frozen=True)
@@ -20,34 +23,53 @@ class AnalysisSettings:
 
     `stopwords` is "none", "english" (the Snowball list) or "file"; in the last case `words` holds
     the words of the file, so that the index does not depend on it. `stemmer` is "none", "porter"
-    or "english" (both Snowball, by PyStemmer).
+    or "english" (both Snowball, by PyStemmer). `normalization` is "nfkc" (see
+    `patientdx.characters`) or "none": letters and digits as written, but in lower case, as in
+    indexes that were made before there was a choice.
     """
 
     stopwords: str = "english"
     stemmer: str = "english"
     words: tuple[str, ...] = ()
+    normalization: str = "nfkc"
 
     def __post_init__(self) -> None:
         if self.stemmer not in STEMMERS:
             raise InputError(f"unknown stemmer `{self.stemmer}`", hint=f"one of {STEMMERS}")
         if self.stopwords not in (*STOPWORDS, "file"):
             raise InputError(f"unknown stop list `{self.stopwords}`", hint=f"one of {STOPWORDS}")
+        if self.normalization not in NORMALIZATIONS:
+            raise InputError(
+                f"unknown normalization `{self.normalization}`", hint=f"one of {NORMALIZATIONS}"
+            )
 
     def to_json(self) -> dict[str, Any]:
-        """The settings as stored in the manifest."""
-        return {"stopwords": self.stopwords, "stemmer": self.stemmer, "words": list(self.words)}
+        """The settings as stored in the manifest.
+
+        Without normalization the key is left out, as in manifests that were written before it.
+        """
+        data = {"stopwords": self.stopwords, "stemmer": self.stemmer, "words": list(self.words)}
+        chosen = {"normalization": self.normalization} if self.normalization != "none" else {}
+        return data | chosen
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "AnalysisSettings":
         """The inverse of `to_json`."""
-        return cls(data["stopwords"], data["stemmer"], tuple(data["words"]))
+        return cls(
+            data["stopwords"],
+            data["stemmer"],
+            tuple(data["words"]),
+            data.get("normalization", "none"),
+        )
 
     @classmethod
-    def from_options(cls, stopwords: str, stemmer: str) -> "AnalysisSettings":
+    def from_options(
+        cls, stopwords: str, stemmer: str, normalization: str = "nfkc"
+    ) -> "AnalysisSettings":
         """Settings from the command line, where `stopwords` may name a file of words."""
         if stopwords in STOPWORDS:
-            return cls(stopwords, stemmer)
-        return cls("file", stemmer, read_stopwords(Path(stopwords)))
+            return cls(stopwords, stemmer, normalization=normalization)
+        return cls("file", stemmer, read_stopwords(Path(stopwords)), normalization)
 
     def stop_set(self) -> frozenset[str]:
         """The stop words, in lower case."""
@@ -73,7 +95,8 @@ def read_stopwords(path: Path) -> tuple[str, ...]:
             f"{path}: the stop list cannot be read ({reason})",
             hint="give `none`, `english`, or a UTF-8 file of words",
         ) from None
-    words = {w for line in lines for w in WORD.findall(line.partition("#")[0].lower())}
+    pattern = word_pattern()
+    words = {w for line in lines for w in pattern.findall(line.partition("#")[0].lower())}
     if not words:
         raise InputError(f"{path}: the stop list holds no words")
     return tuple(sorted(words))
@@ -84,19 +107,36 @@ class Analyzer:
 
     def __init__(self, settings: AnalysisSettings) -> None:
         self.settings = settings
+        self.normalizes = settings.normalization != "none"
         self._stop = settings.stop_set()
+        if self.normalizes:
+            self._stop = frozenset(map(fold, self._stop))
         self._stem = _stemmer(settings.stemmer)
         self._term_of_word: dict[str, str | None] = {}
 
     def terms(self, text: str) -> list[str]:
-        """The terms of a text, in order, without stop words."""
-        cache = self._term_of_word
-        terms = []
-        for word in WORD.findall(text.lower()):
-            term = cache[word] if word in cache else self.term(word)
-            if term is not None:
-                terms.append(term)
-        return terms
+        """The terms of a note, in order, without stop words."""
+        return self._terms_of(self.words(text))
+
+    def query_terms(self, text: str) -> list[str]:
+        """The terms of a query, which are among those of a note with the same text.
+
+        They differ in scripts without blanks only: notes hold pairs of characters and single
+        characters, queries ask for the pairs, and for a character that stands alone.
+        """
+        return self._terms_of(self.query_words(text))
+
+    def words(self, text: str) -> list[str]:
+        """The words of a note in lower case, with stop words, not stemmed."""
+        return self._words(text, single=True)
+
+    def query_words(self, text: str) -> list[str]:
+        """The words of a query in lower case, with stop words, not stemmed."""
+        return self._words(text, single=False)
+
+    def normalize(self, text: str) -> str:
+        """A text in lower case and in the form that its equivalents share."""
+        return fold(text) if self.normalizes else text.lower()
 
     def term(self, word: str) -> str | None:
         """The term of a lower-case word; None for a stop word."""
@@ -105,16 +145,61 @@ class Analyzer:
         return term
 
     def spans(self, text: str) -> list[tuple[int, int, str]]:
-        """(start, end, term) of each indexed word of a text, for highlighting.
+        """(start, end, term) of each indexed word of a text as given, for highlighting.
 
-        Words are matched in the original text: where lower-casing changes the number of
-        characters, a word may be missed but is never misplaced.
+        Without normalization words are matched in the original text: where lower-casing changes
+        the number of characters, a word may be missed but is never misplaced.
         """
         spans = []
-        for match in WORD.finditer(text):
-            terms = self.terms(match.group())
-            spans += [(match.start(), match.end(), term) for term in terms[:1]]
+        for start, end, word in self._places(text):
+            spans += [(start, end, term) for term in self._terms_of(self._parts(word))[:1]]
         return spans
+
+    def _places(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """(start, end, word) of each word of a text as given, the word in lower case."""
+        if text.isascii() or not self.normalizes:
+            yield from _plain_places(text)
+            return
+        for match in _CHUNK.finditer(text):
+            chunk = match.group()
+            places = _plain_places(chunk) if chunk.isascii() else _folded_places(chunk)
+            for start, end, word in places:
+                yield match.start() + start, match.start() + end, word
+
+    def _parts(self, word: str) -> list[str]:
+        """The words in a word of the original text, which lower-casing may part."""
+        return [word] if self.normalizes else WORD.findall(word)
+
+    def _words(self, text: str, *, single: bool) -> list[str]:
+        if text.isascii() or not self.normalizes:
+            return WORD.findall(text.lower())
+        return [word for _, _, word in folded_words(fold(text), single=single)]
+
+    def _terms_of(self, words: Iterable[str]) -> list[str]:
+        cache = self._term_of_word
+        terms = []
+        for word in words:
+            term = cache[word] if word in cache else self.term(word)
+            if term is not None:
+                terms.append(term)
+        return terms
+
+
+def _plain_places(text: str) -> Iterator[tuple[int, int, str]]:
+    return ((match.start(), match.end(), match.group().lower()) for match in WORD.finditer(text))
+
+
+def _folded_places(text: str) -> Iterator[tuple[int, int, str]]:
+    """(start, end, word) of each folded word of a text without blanks, with its place there."""
+    starts: list[int] = []
+    ends: list[int] = []
+    parts: list[str] = []
+    for start, end, folded in folded_pieces(text):
+        parts.append(folded)
+        starts += [start] * len(folded)
+        ends += [end] * len(folded)
+    for first, last, word in folded_words("".join(parts), single=True):
+        yield starts[first], ends[last - 1], word
 
 
 def _stemmer(name: str) -> Any:

@@ -27,6 +27,7 @@ def describe_state(
         "corpus": list(manifest.corpus),
         "stop_words": manifest.analysis.stopwords,
         "stemmer": manifest.analysis.stemmer,
+        "normalization": manifest.analysis.normalization,
         "bm25": {"k1": bm25.k1, "b": bm25.b},
         "fields": field_names(segments),
         "generation": manifest.generation,

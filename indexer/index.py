@@ -300,7 +300,7 @@ class Index:
     def term_vector(self, doc_id: str) -> Mapping[str, int]:
         """Index terms of a note, or of all notes of a patient, with their frequencies."""
         counts: dict[str, int] = {}
-        for term in self.terms(self.text(doc_id)):
+        for term in self.analyzer.terms(self.text(doc_id)):
             counts[term] = counts.get(term, 0) + 1
         return counts
 
@@ -309,8 +309,12 @@ class Index:
         return self._statistics.document_frequency(term)
 
     def terms(self, text: str) -> list[str]:
-        """The index terms of a text, in order."""
-        return self.analyzer.terms(text)
+        """The index terms that a text asks for, in order."""
+        return self.analyzer.query_terms(text)
+
+    def words(self, text: str) -> list[str]:
+        """The words behind `terms`, in lower case, with stop words and not stemmed."""
+        return self.analyzer.query_words(text)
 
     def spans(self, text: str) -> list[tuple[int, int, str]]:
         """(start, end, term) of each indexed word of a text, for highlighting."""

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 from patientdx.records import TermShare
 
 Span: TypeAlias = tuple[int, int, str]
-"""(start, end, term) of a word in a text."""
+"""(start, end, term) of a word in a text. Pairs of characters overlap, both bounds ascend."""
 
 MIN_MARKED_SHARE = 0.25
 """Terms with a share below this fraction of the largest share are not marked in passages."""
@@ -96,6 +96,17 @@ def _widen_to_words(text: str, inside: Sequence[Span], width: int) -> Passage:
         start += 1
     while last < end < len(text) and not text[end].isspace():
         end -= 1
-    matches = tuple((a - start, b - start) for a, b, _ in inside)
+    matches = tuple(_without_overlaps(inside, start))
     before, after = bool(text[:start].strip()), bool(text[end:].strip())
     return Passage(text[start:end], matches, start, before, after)
+
+
+def _without_overlaps(spans: Sequence[Span], origin: int) -> list[tuple[int, int]]:
+    """(start, end) of the spans, counted from `origin`; those that overlap are joined."""
+    places: list[tuple[int, int]] = []
+    for start, end, _ in spans:
+        if places and start - origin < places[-1][1]:
+            places[-1] = (places[-1][0], max(end - origin, places[-1][1]))
+        else:
+            places.append((start - origin, end - origin))
+    return places

@@ -60,7 +60,11 @@ class CorpusView(Protocol):
         ...
 
     def terms(self, text: str) -> list[str]:
-        """The index terms of a text, in order."""
+        """The index terms that a text asks for, in order."""
+        ...
+
+    def words(self, text: str) -> list[str]:
+        """The words behind `terms`, in lower case, with stop words and not stemmed."""
         ...
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from patientdx.characters import compose
 from patientdx.protocols import CorpusView
 
 from .concept import Concept
@@ -52,8 +53,8 @@ class ConceptFinder:
                     self._add_name(name.text, number)
 
     def _add_name(self, name: str, number: int) -> None:
-        if is_abbreviation(name):
-            self._by_abbreviation.setdefault(name, []).append(number)
+        if is_abbreviation(compose(name)):
+            self._by_abbreviation.setdefault(compose(name), []).append(number)
             return
         terms = tuple(self._corpus.terms(name))
         if not any(len(term) > 1 and not term.isdigit() for term in terms):
@@ -97,7 +98,7 @@ class ConceptFinder:
             concepts = self._by_terms.get(terms)
             if concepts:
                 return length, concepts
-        abbreviated = self._by_abbreviation.get(first.word.text)
+        abbreviated = self._by_abbreviation.get(first.word.composed)
         return 1, abbreviated or self._by_terms.get((first.term,), [])
 
 

@@ -69,7 +69,7 @@ def find_negated(words: Sequence[Word]) -> list[bool]:
     """For each word of a text, whether it is negated."""
     negated: list[bool] = []
     for _, sentence in groupby(words, key=lambda word: word.sentence):
-        negated += _negated_in_sentence([word.text.lower() for word in sentence])
+        negated += _negated_in_sentence([word.composed.lower() for word in sentence])
     return negated
 
 

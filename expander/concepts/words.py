@@ -3,7 +3,8 @@
 import re
 from typing import NamedTuple
 
-_WORD = re.compile(r"\w+")
+from patientdx.characters import compose, word_pattern
+
 _SENTENCE_END = re.compile(r"[.!?](?=\s)|;|\n\s*\n|\n\s*[-*•]")
 _CLAUSE_END = re.compile(r"[,:()\[\]]|\s[-–—]\s")
 
@@ -15,12 +16,17 @@ class Word(NamedTuple):
     sentence: int
     clause: int
 
+    @property
+    def composed(self) -> str:
+        """The word with each letter in its usual form, see `patientdx.characters`."""
+        return compose(self.text)
+
 
 def split_words(text: str) -> list[Word]:
-    """The words of a text in order, split as the index splits them."""
+    """The words of a text in order, with their marks; a script without blanks is not split."""
     words: list[Word] = []
     sentence = clause = end = 0
-    for match in _WORD.finditer(text):
+    for match in word_pattern().finditer(text):
         gap = text[end : match.start()]
         starts_sentence = bool(words) and _SENTENCE_END.search(gap) is not None
         starts_clause = bool(words) and _CLAUSE_END.search(gap) is not None

@@ -2,6 +2,9 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
+
+from patientdx.characters import extending_class, fold, has_unspaced_script
 
 from patientdx.thinking import split_thinking
 
@@ -34,7 +37,6 @@ _TURN = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _SENTENCE = re.compile(r"[^\n.!?:]+(?:[.!?:](?!\s)[^\n.!?:]+)*[.!?:]*|\n")
-_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _HEADING = re.compile(r"^([^:\n]{1,200}):[*_]*(?=\s|$)")
 _REFUSAL = re.compile(
     r"^\W*(?:i['’]?m\s+sorry|i\s+am\s+sorry|sorry\b|i\s+can(?:not|['’]?t)|as\s+an\s+ai|"
@@ -48,19 +50,22 @@ def extract_answer(reply: str, prompt: str) -> str:
     text = split_thinking(reply).answer[:_MAX_REPLY]
     text = _remove_echo(_SPECIAL_TOKEN.sub("\n", text), prompt)
     for turn in _TURN.finditer(text):
-        if _WORD.search(text, 0, turn.start()):
+        if _word().search(text, 0, turn.start()):
             return _TURN.sub("", text[: turn.start()])
     return _TURN.sub("", text)
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a text as written, without overlong ones."""
-    return [word for word in all_words(text) if len(word) <= _MAX_WORD]
+    """The words of a text as written, without overlong ones.
+
+    A clause of a script without blanks between words is kept as a word.
+    """
+    return [word for word in all_words(text) if len(word) <= _MAX_WORD or has_unspaced_script(word)]
 
 
 def all_words(text: str) -> list[str]:
     """Every word of a text as written."""
-    return _WORD.findall(text)
+    return _word().findall(text)
 
 
 def split_sentences(text: str) -> Iterator[str]:
@@ -72,7 +77,7 @@ def remove_heading(line: str) -> str:
     """A line without a heading such as `Keywords:` or `Sure! Here are the keywords:`."""
     stripped = line.lstrip(" *_#")
     heading, rest = split_heading(stripped)
-    words = {word.casefold() for word in split_words(heading)}
+    words = {fold(word) for word in split_words(heading)}
     return rest if words & HEADING_WORDS else line
 
 
@@ -89,7 +94,14 @@ def is_refusal(text: str) -> bool:
 
 def is_informative(word: str) -> bool:
     """Whether a word is neither a function word nor a number."""
-    return word.casefold() not in FUNCTION_WORDS and not word.isdigit()
+    return fold(word) not in FUNCTION_WORDS and not word.isdigit()
+
+
+@cache
+def _word() -> re.Pattern[str]:
+    """Letters and digits with their marks, joined by hyphens and apostrophes."""
+    word = f"[^\\W_](?:[^\\W_]|[{extending_class()}])*"
+    return re.compile(f"{word}(?:['’-]{word})*")
 
 
 def _remove_echo(text: str, prompt: str) -> str:
@@ -108,4 +120,4 @@ def _is_echo(sentence: str, normalized_prompt: str) -> bool:
 
 
 def _normalize(text: str) -> str:
-    return " ".join(all_words(text)).casefold()
+    return fold(" ".join(all_words(text)))

@@ -4,6 +4,8 @@ import json
 import re
 from collections.abc import Iterator
 
+from patientdx.characters import fold
+
 from .answer import (
     EMPTY_ANSWERS,
     FUNCTION_WORDS,
@@ -24,7 +26,7 @@ _MAX_JSON_TEXTS = 1_000
 
 _BULLET = re.compile(r"^\s*(?:[-*•·–—>#+]+\s*|\(?\d{1,3}[.):](?!\d)\s*|[a-zA-Z][.)]\s+)+")
 _ITEM_NUMBER = re.compile(r"(?:^|\s)\(?\d{1,2}[.)]\s+")
-_ITEM_END = re.compile(r"[,;|\t\n\r•·()\[\]{}\"“”]|[.!?:](?:\s|$)|\s[-–—/]\s|[-=]>")
+_ITEM_END = re.compile(r"[,;|\t\n\r•·()\[\]{}\"“”，、；。،؛।]|[.!?:](?:\s|$)|\s[-–—/]\s|[-=]>")
 _QUOTED = re.compile(r'"((?:[^"\\\n]|\\.){1,200})"(?!\s*:)')
 
 
@@ -38,7 +40,7 @@ def parse_keywords(
     `known_text` are removed from all phrases.
     """
     keywords: list[str] = []
-    seen = {word.casefold() for word in all_words(known_text)}
+    seen = {fold(word) for word in all_words(known_text)}
     answer = extract_answer(reply, prompt)
     for phrase in _phrases(answer):
         if len(keywords) >= limit:
@@ -53,7 +55,7 @@ def parse_keywords(
 
 def _is_cut_off(keyword: str, answer: str, seen: set[str]) -> bool:
     """Whether a keyword is the beginning of a known word, cut off by the end of the reply."""
-    start = keyword.casefold()
+    start = fold(keyword)
     return answer.endswith(keyword) and any(
         word != start and word.startswith(start) for word in seen
     )
@@ -63,8 +65,8 @@ def _take_new_words(words: list[str], seen: set[str]) -> list[str]:
     """The words that are not in `seen`, which are added to it."""
     new_words = []
     for word in words:
-        if word.casefold() not in seen:
-            seen.add(word.casefold())
+        if fold(word) not in seen:
+            seen.add(fold(word))
             new_words.append(word)
     return new_words
 
@@ -83,9 +85,9 @@ def _items(part: str) -> Iterator[list[str]]:
         return
     for item in _ITEM_END.split(part):
         words = split_words(item)
-        if " ".join(words).casefold() in EMPTY_ANSWERS or item.strip().casefold() in EMPTY_ANSWERS:
+        if fold(" ".join(words)) in EMPTY_ANSWERS or fold(item.strip()) in EMPTY_ANSWERS:
             continue
-        if all(word.casefold() in HEADING_WORDS for word in words):
+        if all(fold(word) in HEADING_WORDS for word in words):
             continue
         informative = [word for word in words if is_informative(word)]
         if len(words) > _MAX_PHRASE:
@@ -97,9 +99,9 @@ def _items(part: str) -> Iterator[list[str]]:
 def _trim(words: list[str]) -> list[str]:
     """A phrase without function words at its ends; it holds at least one other word."""
     start, end = 0, len(words)
-    while words[start].casefold() in FUNCTION_WORDS:
+    while fold(words[start]) in FUNCTION_WORDS:
         start += 1
-    while words[end - 1].casefold() in FUNCTION_WORDS:
+    while fold(words[end - 1]) in FUNCTION_WORDS:
         end -= 1
     return words[start:end]
 

@@ -1,5 +1,7 @@
 """Parsing a reply as the words of a passage."""
 
+from patientdx.characters import fold
+
 from .answer import (
     EMPTY_ANSWERS,
     extract_answer,
@@ -27,12 +29,12 @@ def count_passage_words(
     remaining = limit
     for sentence in split_sentences(extract_answer(reply, prompt)):
         words = split_words(remove_heading(sentence))
-        key = " ".join(words).casefold()
+        key = fold(" ".join(words))
         if not words or key in sentences | EMPTY_ANSWERS or is_refusal(sentence):
             continue
         sentences.add(key)
         for word in words[:remaining]:
-            form = first_forms.setdefault(word.casefold(), word)
+            form = first_forms.setdefault(fold(word), word)
             counts[form] = min(MAX_REPEATS, counts.get(form, 0) + 1)
         remaining -= len(words[:remaining])
     return counts

@@ -30,7 +30,7 @@ from patientdx.records import Filter, Hit, Query, ranked
 
 from .phrase_settings import PhraseSettings
 from .term_weights import idf, saturate
-from .word_pairs import lower_case_words, pair_counts, pair_scores
+from .word_pairs import pair_counts, pair_scores
 
 _CACHED_NOTES = 20_000
 """Notes whose words stay in memory, about 4 kB each."""
@@ -117,7 +117,7 @@ class PhraseSearcher:
     def _rerank(self, query: Query, hits: Sequence[Hit]) -> list[Hit]:
         """Adds the scores of word pairs to the first `rerank` hits and sorts them."""
         head, tail = hits[: self.settings.rerank], hits[self.settings.rerank :]
-        query_pairs = pair_counts(lower_case_words(query.text), self.settings.distances)
+        query_pairs = pair_counts(self._corpus.words(query.text), self.settings.distances)
         if not query_pairs or self.settings.pair_weight == 0:
             return list(hits)
         notes = [self._cached_words(doc_id) for doc_id, _ in head]
@@ -129,4 +129,4 @@ class PhraseSearcher:
         return [*ranked(rescored), *tail]
 
     def _words_of_note(self, doc_id: str) -> tuple[str, ...]:
-        return tuple(lower_case_words(self._corpus.text(doc_id)))
+        return tuple(self._corpus.words(self._corpus.text(doc_id)))

@@ -1,7 +1,6 @@
 """Pairs of nearby words in notes: P of the formulas in `phrases`."""
 
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -9,12 +8,6 @@ from .phrase_settings import PhraseSettings
 from .term_weights import idf, saturate
 
 Pair = tuple[str, str]
-_WORD = re.compile(r"\w+")
-
-
-def lower_case_words(text: str) -> list[str]:
-    """The words of a text, in lower case."""
-    return _WORD.findall(text.lower())
 
 
 def pair_counts(words: Sequence[str], distances: Sequence[int]) -> Counter[Pair]:

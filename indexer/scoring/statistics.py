@@ -78,7 +78,7 @@ def query_counts(query: Query, analyzer: Analyzer) -> dict[str, float]:
     Raises InputError for a weight that is negative, above MAX_WEIGHT or not a number.
     """
     counts: dict[str, float] = {}
-    for term in analyzer.terms(query.text):
+    for term in analyzer.query_terms(query.text):
         counts[term] = counts.get(term, 0.0) + 1.0
     for weight in (*query.weights.values(), *query.terms.values()):
         if not 0 <= weight <= MAX_WEIGHT:
@@ -87,7 +87,7 @@ def query_counts(query: Query, analyzer: Analyzer) -> dict[str, float]:
                 hint=f"weights lie between 0 and {MAX_WEIGHT:g}",
             )
     for word, weight in query.weights.items():
-        for term in analyzer.terms(word):
+        for term in analyzer.query_terms(word):
             counts[term] = counts.get(term, 0.0) + weight
     for term, weight in query.terms.items():
         counts[term] = counts.get(term, 0.0) + weight

@@ -8,12 +8,14 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from typing import Protocol
+from unicodedata import decomposition
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexer.analysis import WORD, Analyzer
 from indexer.compiled import require_native
+from patientdx.characters import context_pattern, fold
 
 from .postings import NotePostings
 
@@ -84,7 +86,12 @@ class CompiledCounter:
         self._ids = _TermIds()
         self.terms = self._ids.terms
         self._analyzer = analyzer
-        self._words = require_native().WordTable(case_folding_table())
+        folds = normalization_table() if analyzer.normalizes else case_folding_table()
+        # The engine knows the notes that need Python by the first table, and splits by the second,
+        # in which characters that only Python folds stay as Python wrote them.
+        own = np.arange(_BASIC_PLANE, dtype=np.uint16)
+        self._difficult = require_native().WordTable(folds)
+        self._words = require_native().WordTable(np.where(folds == _NEEDS_PYTHON, own, folds))
         self._term_of_word = np.zeros(0, dtype=np.int32)
 
     def count(self, texts: Sequence[str]) -> NotePostings:
@@ -101,17 +108,21 @@ class CompiledCounter:
     def _prepare_texts(self, texts: Sequence[str]) -> list[str | bytes]:
         """The notes as the engine reads them.
 
-        Notes with characters that it cannot lower-case are split into words by Python.
+        Notes with characters that the engine cannot fold are folded by Python. Those that still
+        hold characters whose word depends on their neighbours are split into words by Python.
         """
         notes: list[str | bytes] = list(texts)
         try:
-            difficult = self._words.needing_python(notes)
+            difficult = self._difficult.needing_python(notes)
         except UnicodeEncodeError:  # a lone surrogate: no UTF-8 of its own
-            notes = [text.encode("utf-8", "surrogatepass") for text in texts]
-            difficult = self._words.needing_python(notes)
-        for i in difficult:
-            words = WORD.findall(texts[i].lower())
-            notes[i] = " ".join(words).encode("utf-8", "surrogatepass")
+            notes = [_encode(text) for text in texts]
+            difficult = self._difficult.needing_python(notes)
+        folded = [_encode(self._analyzer.normalize(texts[i])) for i in difficult]
+        for i, note in zip(difficult, folded, strict=True):
+            notes[i] = note
+        for place in self._difficult.needing_python(folded):
+            i = difficult[place]
+            notes[i] = _encode(" ".join(self._analyzer.words(texts[i])))
         return notes
 
     def _assign_terms(self) -> None:
@@ -122,6 +133,34 @@ class CompiledCounter:
             term = self._analyzer.term(word)
             ids[i] = -1 if term is None else self._ids.id_of(term)
         self._term_of_word = np.concatenate([self._term_of_word, ids])
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+@cache
+def normalization_table() -> NDArray[np.uint16]:
+    """The folded form of each word character of the basic multilingual plane; 0 for others.
+
+    0xFFFF marks characters that only Python folds: what joins with its neighbours, has no width,
+    is written without blanks between words, or folds to several characters with words in them.
+    """
+    table = np.zeros(_BASIC_PLANE, dtype=np.uint16)
+    everything = "".join(map(chr, range(_BASIC_PLANE)))
+    for match in context_pattern().finditer(everything):
+        table[match.start()] = _NEEDS_PYTHON
+    depends = context_pattern().match
+    for code in np.flatnonzero(table == 0).tolist():
+        character = chr(code)
+        if not character.isalnum() and character != "_" and not decomposition(character):
+            continue
+        folded = fold(character)
+        if len(folded) == 1 and (folded.isalnum() or folded == "_") and not depends(folded):
+            table[code] = ord(folded)
+        elif not folded or depends(folded) or WORD.search(folded):
+            table[code] = _NEEDS_PYTHON
+    return table
 
 
 @cache

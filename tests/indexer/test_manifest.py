@@ -1,6 +1,7 @@
 """The manifest: round trip, atomic commit, and every kind of damage."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,23 @@ def test_round_trip() -> None:
     assert again.to_bytes() == raw
     assert again.digest == MANIFEST.digest
     assert json.loads(raw)["generation"] == 3
+
+
+def test_an_analysis_without_normalization_is_written_as_it_was_before() -> None:
+    words = '"words": ["der", "été"]'
+    before = json.loads(f'{{"stopwords": "file", "stemmer": "porter", {words}}}')
+    analysis = AnalysisSettings.from_json(before)
+    assert analysis.normalization == "none"
+    assert analysis.to_json() == before
+    raw = replace(MANIFEST, analysis=analysis).to_bytes()
+    assert json.loads(raw)["analysis"] == before
+    assert Manifest.from_bytes(raw, PATH).to_bytes() == raw
+
+
+def test_the_digest_names_the_normalization() -> None:
+    plain = replace(MANIFEST.analysis, normalization="none")
+    assert MANIFEST.analysis.normalization == "nfkc"
+    assert replace(MANIFEST, analysis=plain).digest != MANIFEST.digest
 
 
 def test_what_it_counts() -> None:

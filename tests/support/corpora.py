@@ -14,7 +14,7 @@ from random import Random
 
 from field_conditions import DATES, PREDICATES, VALUES
 from hypothesis import strategies as st
-from oracle import Oracle, tokens_by
+from oracle import Oracle, Tokens, tokens_by
 
 from indexer.analysis import AnalysisSettings
 from indexer.bm25 import BM25Settings
@@ -27,6 +27,7 @@ EXAMPLES = int(os.environ.get("PATIENTDX_EXAMPLES", "200"))
 WORDS = (
     *("fever", "fevers", "cough", "running", "ran", "the", "of", "and", "x", "10", "a_b"),
     *("été", "naïve", "İzmir", "σοφός", "日本", "𝒳𝒴", "straße", "e\u0301t", "\U0001f600 grin"),
+    *("肺炎患", "\u00b5IU", "\u03bcIU", "\ufb01t", "hyper\u00adten\u200bsion", "5½", "ไข้"),
 )
 COUNTS = (1, 1, 1, 1, 2, 3, 15, 16, 17, 254, 255, 256, 300)
 SEPARATORS = (" ", " ", " ", "\n", ", ", "\u2028")
@@ -86,10 +87,16 @@ analyses = st.builds(
     AnalysisSettings,
     st.sampled_from(["none", "english"]),
     st.sampled_from(["none", "porter", "english"]),
+    normalization=st.sampled_from(["nfkc", "nfkc", "none"]),
 )
 bm25s = st.builds(
     BM25Settings, st.sampled_from([0.0, 0.9, 1.2, 1000.0]), st.sampled_from([0.0, 0.4, 1.0])
 )
+
+
+def analysis_tokens(analysis: AnalysisSettings, *, query: bool = False) -> Tokens:
+    """The definition of an analysis, for notes or for queries."""
+    return tokens_by(analysis.stopwords, analysis.stemmer, analysis.normalization, query=query)
 
 
 @dataclass
@@ -102,13 +109,13 @@ class World:
 
     def oracle(self, bm25: BM25Settings) -> Oracle:
         """Brute force over the live patients."""
-        tokens = tokens_by(self.analysis.stopwords, self.analysis.stemmer)
-        return Oracle(self.live, tokens, bm25.k1, bm25.b)
+        notes, queries = (analysis_tokens(self.analysis, query=query) for query in (False, True))
+        return Oracle(self.live, notes, bm25.k1, bm25.b, queries)
 
     @property
     def has_words(self) -> bool:
         """True when some live note holds a term."""
-        tokens = tokens_by(self.analysis.stopwords, self.analysis.stemmer)
+        tokens = analysis_tokens(self.analysis)
         return any(tokens(patient.full_text) for patient in self.live.values())
 
 

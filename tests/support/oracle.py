@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from field_conditions import PREDICATES
 
+from unicode_words import normalized_words
+
 from patientdx.records import Filter, Patient, Query
 
 if TYPE_CHECKING:
@@ -36,8 +38,13 @@ def stop_words() -> frozenset[str]:
 
 
 @cache
-def tokens_by(stopwords: str, stemmer: str) -> Tokens:
-    """The definition of analysis: `\\w+` of the lower-cased text, stop words out, stems."""
+def tokens_by(
+    stopwords: str, stemmer: str, normalization: str = "nfkc", *, query: bool = False
+) -> Tokens:
+    """The definition of analysis: `normalized_words` of the text, stop words out, stems.
+
+    Without normalization words are `\\w+` of the lower-cased text.
+    """
     import Stemmer
 
     left_out = stop_words() if stopwords == "english" else frozenset()
@@ -45,7 +52,8 @@ def tokens_by(stopwords: str, stemmer: str) -> Tokens:
 
     @lru_cache(maxsize=4096)
     def tokens(text: str) -> tuple[str, ...]:
-        words = re.findall(r"\w+", text.lower())
+        plain = normalization == "none" or text.isascii()
+        words = re.findall(r"\w+", text.lower()) if plain else normalized_words(text, query=query)
         return tuple(stem(word) for word in words if word not in left_out)
 
     return tokens
@@ -64,6 +72,8 @@ class Oracle:
     tokens: Tokens
     k1: float
     b: float
+    query_tokens: Tokens | None = None
+    """Those of queries, where they differ from those of notes."""
 
     @cached_property
     def counts(self) -> dict[str, Counter[str]]:
@@ -72,11 +82,12 @@ class Oracle:
 
     def query_counts(self, query: Query) -> dict[str, float]:
         """What each term of a query counts."""
+        tokens = self.query_tokens or self.tokens
         counts: dict[str, float] = {}
-        for term in self.tokens(query.text):
+        for term in tokens(query.text):
             counts[term] = counts.get(term, 0.0) + 1.0
         for word, weight in query.weights.items():
-            for term in self.tokens(word):
+            for term in tokens(word):
                 counts[term] = counts.get(term, 0.0) + weight
         for term, weight in query.terms.items():
             counts[term] = counts.get(term, 0.0) + weight
