@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from functools import cache
 
 from patientdx.characters import extending_class, fold, has_unspaced_script
-
 from patientdx.thinking import split_thinking
 
 _FUNCTION_WORDS = """

@@ -91,6 +91,9 @@ def test_the_text_is_replaced_only_if_terms_are_dropped(words: list[str]) -> Non
     class Corpus:
         size = 5
 
+        def words(self, text: str) -> list[str]:
+            return text.lower().split()
+
         def terms(self, text: str) -> list[str]:
             return text.split()
 
