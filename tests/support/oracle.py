@@ -19,7 +19,6 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, cast
 
 from field_conditions import PREDICATES
-
 from unicode_words import normalized_words
 
 from patientdx.records import Filter, Patient, Query
