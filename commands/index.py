@@ -79,10 +79,16 @@ def build(
         bool, typer.Option("--replace", help="Replace the index that is there.")
     ] = False,
     stopwords: Annotated[
-        str, typer.Option("--stopwords", help="Stop words: none, english, or a file of words.")
-    ] = "english",
+        str | None,
+        typer.Option(
+            "--stopwords",
+            help="Stop words: none, a language, or a file; by default the stemmer's language.",
+            show_default=False,
+        ),
+    ] = None,
     stemmer: Annotated[
-        str, typer.Option("--stemmer", help="Stemmer: none, porter or english (Snowball).")
+        str,
+        typer.Option("--stemmer", help="Snowball stemmer: english, porter, french ..., or none."),
     ] = "english",
     normalization: Annotated[
         str,

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from patientdx.characters import fold, folded_pieces, folded_words, word_pattern
 from patientdx.errors import InputError
+
+from .languages import default_stop_list, english_stop_words, stemmer_names, stop_list
 
 WORD = re.compile(r"\w+")
 _CHUNK = re.compile(r"\S+")
@@ -21,9 +22,10 @@ NORMALIZATIONS = ("none", "nfkc")
 class AnalysisSettings:
     """How an index turns text into terms.
 
-    `stopwords` is "none", "english" (the Snowball list) or "file"; in the last case `words` holds
-    the words of the file, so that the index does not depend on it. `stemmer` is "none", "porter"
-    or "english" (both Snowball, by PyStemmer). `normalization` is "nfkc" (see
+    `stopwords` is "none", "english" (the Snowball list), "file", or another language of the package
+    `stop-words` (the extra `languages`). For a file or another language `words` holds the words, so
+    that the index depends on neither. `stemmer` is "none" or an algorithm of Snowball by PyStemmer
+    ("porter", "english", "french" ...). `normalization` is "nfkc" (see
     `patientdx.characters`) or "none": letters and digits as written, but in lower case, as in
     indexes that were made before there was a choice.
     """
@@ -34,10 +36,11 @@ class AnalysisSettings:
     normalization: str = "nfkc"
 
     def __post_init__(self) -> None:
-        if self.stemmer not in STEMMERS:
-            raise InputError(f"unknown stemmer `{self.stemmer}`", hint=f"one of {STEMMERS}")
-        if self.stopwords not in (*STOPWORDS, "file"):
-            raise InputError(f"unknown stop list `{self.stopwords}`", hint=f"one of {STOPWORDS}")
+        if self.stemmer not in STEMMERS and self.stemmer not in stemmer_names():
+            names = ", ".join(stemmer_names())
+            raise InputError(f"unknown stemmer `{self.stemmer}`", hint=f"one of {names}")
+        if self.stopwords not in (*STOPWORDS, "file") and not self.words:
+            object.__setattr__(self, "words", stop_list(self.stopwords))
         if self.normalization not in NORMALIZATIONS:
             raise InputError(
                 f"unknown normalization `{self.normalization}`", hint=f"one of {NORMALIZATIONS}"
@@ -64,22 +67,22 @@ class AnalysisSettings:
 
     @classmethod
     def from_options(
-        cls, stopwords: str, stemmer: str, normalization: str = "nfkc"
+        cls, stopwords: str | None, stemmer: str, normalization: str = "nfkc"
     ) -> "AnalysisSettings":
-        """Settings from the command line, where `stopwords` may name a file of words."""
-        if stopwords in STOPWORDS:
+        """Settings from the command line, where `stopwords` may name a file of words.
+
+        None stands for the list of the stemmer's language.
+        """
+        if stopwords is None:
+            stopwords = default_stop_list(stemmer)
+        is_name = stopwords.isalpha() and not Path(stopwords).exists()
+        if stopwords in STOPWORDS or is_name:
             return cls(stopwords, stemmer, normalization=normalization)
         return cls("file", stemmer, read_stopwords(Path(stopwords)), normalization)
 
     def stop_set(self) -> frozenset[str]:
         """The stop words, in lower case."""
-        if self.stopwords == "none":
-            return frozenset()
-        if self.stopwords == "file":
-            return frozenset(self.words)
-        package = __package__ or "indexer"
-        text = files(package).joinpath("stopwords/english.txt").read_text(encoding="utf-8")
-        return frozenset(text.split())
+        return frozenset(english_stop_words() if self.stopwords == "english" else self.words)
 
 
 def read_stopwords(path: Path) -> tuple[str, ...]:
@@ -93,7 +96,7 @@ def read_stopwords(path: Path) -> tuple[str, ...]:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise InputError(
             f"{path}: the stop list cannot be read ({reason})",
-            hint="give `none`, `english`, or a UTF-8 file of words",
+            hint="give `none`, a language such as `english`, or a UTF-8 file of words",
         ) from None
     pattern = word_pattern()
     words = {w for line in lines for w in pattern.findall(line.partition("#")[0].lower())}
@@ -108,9 +111,7 @@ class Analyzer:
     def __init__(self, settings: AnalysisSettings) -> None:
         self.settings = settings
         self.normalizes = settings.normalization != "none"
-        self._stop = settings.stop_set()
-        if self.normalizes:
-            self._stop = frozenset(map(fold, self._stop))
+        self._stop = frozenset(map(self.normalize, settings.stop_set()))
         self._stem = _stemmer(settings.stemmer)
         self._term_of_word: dict[str, str | None] = {}
 

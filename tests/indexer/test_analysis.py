@@ -16,7 +16,7 @@ from oracle import stop_words
 
 from indexer.analysis import AnalysisSettings, Analyzer, read_stopwords
 from indexer.segments.term_counter import CompiledCounter, PythonCounter, TermCounter
-from patientdx.errors import InputError
+from patientdx.errors import ExtraMissingError, InputError
 
 # Words of one letter, marks, astral letters, digits and signs, letters whose lower case is
 # longer, lone surrogates: and next to them what Python itself calls a word or does not.
@@ -83,10 +83,54 @@ def test_the_stop_list_is_snowballs() -> None:
     assert len(words) > 100
 
 
-@pytest.mark.parametrize(("stopwords", "stemmer"), [("german", "none"), ("none", "lancaster")])
+@pytest.mark.parametrize(("stopwords", "stemmer"), [("klingon", "none"), ("none", "lancaster")])
 def test_unknown_names_are_refused(stopwords: str, stemmer: str) -> None:
+    pytest.importorskip("stop_words", reason="stop-words comes with an extra")
     with pytest.raises(InputError, match="unknown"):
         AnalysisSettings(stopwords, stemmer)
+
+
+@pytest.mark.parametrize("name", sorted(Stemmer.algorithms()))
+def test_every_stemmer_of_snowball_is_offered(name: str) -> None:
+    words = "hypertensions fièvres Entzündungen λοιμώξεις болезни रोगियों حمى hastalıklar".lower()
+    analyzer = Analyzer(AnalysisSettings("none", name, normalization="none"))
+    assert analyzer.terms(words) == Stemmer.Stemmer(name).stemWords(re.findall(r"\w+", words))
+    folded = Analyzer(AnalysisSettings("none", name)).terms(words)
+    assert len(folded) == len(words.split())
+
+
+def test_a_language_brings_its_stop_list() -> None:
+    pytest.importorskip("stop_words", reason="stop-words comes with an extra")
+    french = AnalysisSettings.from_options(None, "french")
+    assert french == AnalysisSettings("french", "french")
+    assert {"le", "dans", "été"} <= set(french.words)
+    text = "Le patient a été hospitalisé dans le service, e\u0301te\u0301 sans fie\u0300vres"
+    terms = Analyzer(french).terms(text)
+    assert terms == Analyzer(AnalysisSettings.from_json(french.to_json())).terms(text)
+    assert terms == Analyzer(french).terms(text.upper())
+    assert not {"le", "dans", "été"} & set(terms)
+    assert terms == ["patient", "hospitalis", "servic", "fievr"]
+
+
+@pytest.mark.parametrize(
+    ("stemmer", "stopwords"),
+    [("none", "english"), ("porter", "english"), ("german", "german"), ("basque", "none")],
+)
+def test_the_stop_list_follows_the_stemmer(stemmer: str, stopwords: str) -> None:
+    pytest.importorskip("stop_words", reason="stop-words comes with an extra")
+    assert AnalysisSettings.from_options(None, stemmer).stopwords == stopwords
+
+
+def test_words_of_the_manifest_go_before_those_of_a_package() -> None:
+    kept = AnalysisSettings("french", "french", ("lupus",))
+    assert Analyzer(kept).terms("le lupus") == ["le"]
+
+
+def test_a_language_without_its_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("patientdx.capabilities.find_spec", lambda _: None)
+    with pytest.raises(ExtraMissingError, match="stop_words"):
+        AnalysisSettings.from_options("french", "none")
+    assert AnalysisSettings.from_options(None, "english").stopwords == "english"
 
 
 def test_a_stop_list_of_ones_own(tmp_path: Path) -> None:
