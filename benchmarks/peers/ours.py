@@ -32,7 +32,9 @@ class Ours(Engine):
     def build(self, tokens: TokenStore, notes: Iterable[Note], folder: Path) -> None:
         # It analyses the texts itself; that its tokens are the same, the exactness check shows.
         del tokens
-        analysis = AnalysisSettings("english" if self.words.stop else "none", "none")
+        stopwords = "english" if self.words.stop else "none"
+        # As its peers, which know words as they are written.
+        analysis = AnalysisSettings(stopwords, "none", normalization="none")
         build_index(folder, patients(notes), analysis=analysis, bm25=BM25Settings(K1, B))
 
     def open(self, folder: Path, *, threads: int, mmap: bool) -> None:
