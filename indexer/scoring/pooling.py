@@ -175,15 +175,15 @@ def _reaches_below(ranking: Ranking, first: NDArray[np.int64], k: int) -> bool:
 
 def _join(scored: Sequence[ScoredNotes]) -> Ranking:
     """The notes of all segments that score above zero, in no order."""
-    kept = [(notes[scores > 0], scores[scores > 0]) for notes, scores in scored]
-    if not kept:
+    positive = [(notes[scores > 0], scores[scores > 0]) for notes, scores in scored]
+    if not positive:
         empty = np.zeros(0, dtype=np.int64)
         return Ranking(empty, empty, np.zeros(0, dtype=np.float32))
-    segments = [np.full(len(notes), s, dtype=np.int64) for s, (notes, _) in enumerate(kept)]
+    segments = [np.full(len(notes), s, dtype=np.int64) for s, (notes, _) in enumerate(positive)]
     return Ranking(
         np.concatenate(segments),
-        np.concatenate([notes for notes, _ in kept]),
-        np.concatenate([scores for _, scores in kept]),
+        np.concatenate([notes for notes, _ in positive]),
+        np.concatenate([scores for _, scores in positive]),
     )
 
 

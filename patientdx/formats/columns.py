@@ -39,7 +39,7 @@ class ColumnsError(ValueError):
 class NamedColumns:
     """Columns named by the user; None for those to recognise by their names.
 
-    `id` is that of the note where patients may have several, which `patient` tells apart. A
+    `id` is that of the note where patients may have several, which `patient` distinguishes. A
     `patient` that is the `id` says that every note is a patient.
     """
 
@@ -242,7 +242,7 @@ def _patient_beside(names: _Names, note_id: str, patients: list[str]) -> str | N
         return patient
     several, single = f"--patient-field {_quoted(patient)}", f"--patient-field {_quoted(note_id)}"
     raise ColumnsError(
-        f"are patients told apart by {_either([note_id, patient])}?",
+        f"are patients distinguished by {_either([note_id, patient])}?",
         f"{several} where a patient may have several notes, {single} where every row is a patient",
     )
 
@@ -263,7 +263,7 @@ def _dates(names: _Names, named: str | None, *, sparse: bool) -> tuple[str, ...]
     if named is not None:
         name = names.named(named, sparse=sparse)
         return (name,) if name is not None else ()
-    families = [found for family in _DATES if (found := _date_family(names, family))]
+    families = [present for family in _DATES if (present := _date_family(names, family))]
     names.only("the date", "--date-field", [family[0] for family in families])
     return families[0] if families else ()
 

@@ -18,14 +18,14 @@ from .tables import Person, Values, find_table, has_columns, open_notes, read_pe
 _NOTES_IV = ("discharge", "radiology")
 _COLUMNS_IV = ("note_id", "subject_id", "text")
 _COLUMNS_III = ("row_id", "subject_id", "text")
-_OLDEST = 89  # years: the age of older patients is not said
+_OLDEST = 89  # years: the data hide the age of older patients
 _SHIFTED = 200  # years: ages above come from dates of birth that were moved back
 
 
 def mimic_iv_notes(folder: Path) -> list[Path]:
     """The tables of notes of MIMIC-IV-Note in a folder or in its folder `note`."""
-    found = [find_table([folder, folder / "note"], name) for name in _NOTES_IV]
-    return [path for path in found if path is not None and has_columns(path, _COLUMNS_IV)]
+    tables = [find_table([folder, folder / "note"], name) for name in _NOTES_IV]
+    return [path for path in tables if path is not None and has_columns(path, _COLUMNS_IV)]
 
 
 def mimic_iii_notes(folder: Path) -> Path | None:

@@ -44,9 +44,9 @@ def find_table(folders: Iterable[Path], name: str) -> Path | None:
     wanted = re.compile(re.escape(name) + _FORMS, re.IGNORECASE)
     for folder in folders:
         if folder.is_dir():
-            found = sorted(path for path in folder.iterdir() if wanted.fullmatch(path.name))
-            if found and is_file(found[0]):
-                return found[0]
+            tables = sorted(path for path in folder.iterdir() if wanted.fullmatch(path.name))
+            if tables and is_file(tables[0]):
+                return tables[0]
     return None
 
 
