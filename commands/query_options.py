@@ -185,7 +185,8 @@ class JudgementOptions(QueryFieldOptions):
     empty_queries: Annotated[
         Literal["leave-out", "zero"],
         typer.Option(
-            "--empty-queries", help="What becomes of judged queries with an empty text: score 0?"
+            "--empty-queries",
+            help="Judged queries with an empty text: leave-out (and count them), or zero (score 0).",
         ),
     ] = "leave-out"
 

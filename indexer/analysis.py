@@ -57,13 +57,12 @@ class AnalysisSettings:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "AnalysisSettings":
-        """The inverse of `to_json`."""
-        return cls(
-            data["stopwords"],
-            data["stemmer"],
-            tuple(data["words"]),
-            data.get("normalization", "none"),
-        )
+        """The inverse of `to_json`. Raises ValueError for a named list without its words."""
+        stopwords, words = data["stopwords"], tuple(data["words"])
+        if stopwords not in (*STOPWORDS, "file") and not words:
+            raise ValueError("the words of the stop list are missing")
+        normalization = data.get("normalization", "none")
+        return cls(stopwords, data["stemmer"], words, normalization)
 
     @classmethod
     def from_options(

@@ -56,14 +56,17 @@ def is_retryable(status: int) -> bool:
 
 
 def parse_retry_after(value: str, longest_s: float) -> float | None:
-    """Seconds of a Retry-After header, a number or a date, at most `longest_s`; None without."""
+    """Seconds of a Retry-After header, a number or a date, at most `longest_s`; None without.
+
+    None also for a date that has passed, as by a clock that is slow: it names no time to wait.
+    """
     with suppress(ValueError):
         seconds = float(value)
         return min(seconds, longest_s) if seconds >= 0 else None  # not a number is neither
     with suppress(ValueError, OverflowError):
         date = parsedate_to_datetime(value)
-        now = datetime.now(date.tzinfo)
-        return min(max((date - now).total_seconds(), 0.0), longest_s)
+        seconds = (date - datetime.now(date.tzinfo)).total_seconds()
+        return min(seconds, longest_s) if seconds > 0 else None
     return None
 
 

@@ -69,7 +69,7 @@ def test_booleans_and_optional_limits_can_be_set() -> None:
         ({"system": "keywords", "keywords.only_missing": 1}, "is true or false, not `1`"),
         ({"system": "phrases", "phrases.k1": 1.0}, "`phrases` has no setting `k1`"),
         ({"system": "bm25", "weights": "1:2"}, "2 weights for the 0 parts of `bm25`"),
-        ({"system": "rrf(bm25,rm3)", "weights": "1"}, "1 weights for the 2 parts"),
+        ({"system": "rrf(bm25,rm3)", "weights": "1"}, "1 weight for the 2 parts"),
         ({"system": "rrf(bm25,rm3)", "weights": "1:x"}, "`weights` is a number, not `x`"),
         ({"system": "bm25", "k1": "high"}, "`k1` is a number, not `high`"),
     ],

@@ -3,7 +3,17 @@
 from collections.abc import Iterator
 
 import pytest
-from corpora import EXAMPLES, Case, World, bm25s, cases, filters, make_world, queries
+from corpora import (
+    EXAMPLES,
+    Case,
+    World,
+    bm25s,
+    cases,
+    fields_are_known,
+    filters,
+    make_world,
+    queries,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -28,14 +38,6 @@ def open_indexes(
     for engine in ENGINES:
         for count in threads:
             yield Index.open(world.folder, bm25=bm25, engine=engine, threads=count)
-
-
-def fields_are_known(index: Index, where: Filter | None) -> bool:
-    if where is None:
-        return True
-    fields = {name for name, _ in (*where.where, *where.exclude_where)}
-    fields |= {condition.field.lower() for condition in where.conditions}
-    return fields <= set(index.describe()["fields"])
 
 
 def check_search(

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from corpora import EXAMPLES, World, bm25s, filters, queries
+from corpora import EXAMPLES, World, bm25s, fields_are_known, filters, queries
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from several_notes import PATIENT_IDS, NotesCase, make_notes_world, notes_cases, pooled
@@ -38,8 +38,7 @@ def opened(world: World, bm25: BM25Settings, where: Filter | None) -> Iterator[I
     """The index by each engine, unless the filter names a field that no note has."""
     for engine in ENGINES:
         index = Index.open(world.folder, bm25=bm25, engine=engine)
-        fields = {name for name, _ in (*where.where, *where.exclude_where)} if where else set()
-        if fields <= set(index.describe()["fields"]):
+        if fields_are_known(index, where):
             yield index
 
 

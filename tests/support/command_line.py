@@ -18,6 +18,7 @@ _OURS = ("INDEX", "CACHE", "THREADS", "ALLOW_FETCH", "HUB", "MODEL")
 NOWHERE: dict[str, str | None] = {
     **{f"PATIENTDX_{name}": None for name in _OURS},
     "NO_COLOR": None,
+    "COLUMNS": None,  # output is not wrapped unless a test sets it
 }
 
 NOTE = "fever and a new murmur in a man who injects drugs, vegetation on the mitral valve"

@@ -18,6 +18,7 @@ from oracle import Oracle, Tokens, tokens_by
 
 from indexer.analysis import AnalysisSettings
 from indexer.bm25 import BM25Settings
+from indexer.index import Index
 from indexer.storage.layout import Layout
 from indexer.writer import add_patients, build_index, compact_index, delete_patients
 from patientdx.records import Filter, Patient, Query
@@ -76,6 +77,17 @@ filters = st.one_of(
         conditions=st.lists(st.sampled_from(list(PREDICATES)), max_size=2).map(tuple),
     ),
 )
+
+
+def fields_are_known(index: Index, where: Filter | None) -> bool:
+    """Whether the index has all fields that a filter names; others are refused."""
+    if where is None:
+        return True
+    fields = {name for name, _ in (*where.where, *where.exclude_where)}
+    fields |= {condition.field.lower() for condition in where.conditions}
+    return fields <= set(index.describe()["fields"])
+
+
 layouts = st.builds(
     Layout,
     block_docs=st.sampled_from([7, 8, 16, 32]),

@@ -447,6 +447,6 @@ def test_retry_after_may_be_a_date() -> None:
     assert parse_retry_after("0.5", 30) == 0.5
     assert parse_retry_after("120", 30) == 30
     assert parse_retry_after("Wed, 21 Oct 2037 07:28:00 GMT", 30) == 30
-    assert parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT", 30) == 0
+    assert parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT", 30) is None
     for nonsense in ("", "soon", "-3", "nan"):
         assert parse_retry_after(nonsense, 30) is None
