@@ -186,7 +186,7 @@ class JudgementOptions(QueryFieldOptions):
         Literal["leave-out", "zero"],
         typer.Option(
             "--empty-queries",
-            help="Judged queries with an empty text: leave-out (and count them), or zero (score 0).",
+            help="Judged queries with an empty text: left out and counted, or scored 0 (zero).",
         ),
     ] = "leave-out"
 
