@@ -162,8 +162,8 @@ def test_groups_of_tensors_have_a_lambda_each(
     [
         ((), 2, "no pair named"),
         (("--pair", "a=b"), 2, "NAME=FIRST,SECOND"),
-        (("{0}", "{1}", "--folds", "20"), 1, "make no 20 folds"),
-        (("{0}", "{1}", "--sample", "1"), 1, "make no 2 folds"),
+        (("{0}", "{1}", "--folds", "20"), 1, "for 20 folds"),
+        (("{0}", "{1}", "--sample", "1"), 1, "2 folds of 1 patients cannot be made"),
         (("{0}", "{1}", "--step", "0.3"), 1, "divides 1"),
         (("{0}", "nowhere"), 1, "nowhere"),
         (("{0}", "{1}", "--without-math", "{2}"), 2, "--ablation"),

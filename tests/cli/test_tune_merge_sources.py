@@ -240,7 +240,7 @@ def test_queries_choose_by_what_the_merge_finds(
         (("--text", "{t}", "--queries", "q", "--qrels", "r"), 2, "by one of --cohort"),
         (("--text", "{t}", "--metric", "auroc"), 2, "perplexity"),
         (("--text", "{t}", "--epsilon", "1"), 1, "no bound is proven"),
-        (("--text", "{t}", "--folds", "7"), 1, "6 texts make no 7 folds"),
+        (("--text", "{t}", "--folds", "7"), 1, "7 folds of 6 texts cannot be made"),
         (("--text", "{t}", "--method", "linear,slerp"), 2, "searched by optuna"),
         (("--text", "{t}", "--method", "ties"), 2, "--method is of"),
         (("--text", "{t}", "--method", "multislerp"), 2, "not searched for 2 models"),

@@ -71,9 +71,8 @@ def test_ids_are_redacted_by_a_key(tmp_path: Path) -> None:
     build_cohort("physionet2012", tables, into, redact_ids=True, key_file=key)
     ids = read_cohort(into).stay_ids
     assert all(len(stay_id) == 32 for stay_id in ids)
-    run_successfully(
-        "cohort", "physionet2012", tables, "--into", into, "--redact-ids", "--key-file", key
-    )
+    options = ("--into", into, "--redact-ids", "--key-file", key)
+    run_successfully("cohort", "physionet2012", tables, *options, "--force")
     assert read_cohort(into).stay_ids == ids
     assert build_cohort("physionet2012", tables, into, redact_ids=True).redacted
     assert read_cohort(into).stay_ids != ids
