@@ -2,6 +2,7 @@
 
 import json
 import re
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -124,12 +125,12 @@ def test_the_best_window_is_that_of_trying_all() -> None:
     for width in range(1, 12):
         spans = [span for span in plain.spans(text) if span[2] in value]
         gains = [
-            sum(value[t] for t in {t for a, b, t in spans if a >= start and b <= start + width})
+            fsum(value[t] for t in {t for a, b, t in spans if a >= start and b <= start + width})
             for start, _, _ in spans
         ]
         passage = find_passages(text, shares, plain.spans(text), width=width, count=1)[0]
         words = {passage.text[a:b] for a, b in passage.matches}
-        assert sum(value[word] for word in words) == pytest.approx(max(gains))
+        assert fsum(value[word] for word in words) == pytest.approx(max(gains))
         first = passage.start + passage.matches[0][0]
         assert first == spans[gains.index(max(gains))][0]
 
