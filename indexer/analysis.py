@@ -13,6 +13,7 @@ from .languages import default_stop_list, english_stop_words, stemmer_names, sto
 
 WORD = re.compile(r"\w+")
 _CHUNK = re.compile(r"\S+")
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f\s]\S*")
 STEMMERS = ("none", "porter", "english")
 STOPWORDS = ("none", "english")
 NORMALIZATIONS = ("none", "nfkc")
@@ -173,7 +174,18 @@ class Analyzer:
     def _words(self, text: str, *, single: bool) -> list[str]:
         if text.isascii() or not self.normalizes:
             return WORD.findall(text.lower())
-        return [word for _, _, word in folded_words(fold(text), single=single)]
+        # Texts without blanks fold independently, and most of a note is ASCII: only the others
+        # take the slow path, by which queries would take several times as long.
+        words: list[str] = []
+        at = 0
+        for match in _BEYOND_ASCII.finditer(text):
+            start, end = match.span()
+            while start > at and not text[start - 1].isspace():
+                start -= 1
+            words += WORD.findall(text[at:start].lower())
+            words += [word for _, _, word in folded_words(fold(text[start:end]), single=single)]
+            at = end
+        return words + WORD.findall(text[at:].lower())
 
     def _terms_of(self, words: Iterable[str]) -> list[str]:
         cache = self._term_of_word

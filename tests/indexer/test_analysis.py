@@ -16,6 +16,7 @@ from oracle import stop_words
 
 from indexer.analysis import AnalysisSettings, Analyzer, read_stopwords
 from indexer.segments.term_counter import CompiledCounter, PythonCounter, TermCounter
+from patientdx.characters import fold, folded_words
 from patientdx.errors import ExtraMissingError, InputError
 
 # Words of one letter, marks, astral letters, digits and signs, letters whose lower case is
@@ -255,3 +256,10 @@ def test_one_word_longer_than_the_tables() -> None:
     assert count_batches(CompiledCounter(Analyzer(chosen)), batches) == expected_counts(
         chosen, batches
     )
+
+
+@given(st.lists(st.text(max_size=12), max_size=8), st.sampled_from([" ", "\t", "\n", "\u00a0"]))
+def test_words_of_a_text_are_those_of_all_of_it_folded(parts: list[str], blank: str) -> None:
+    text = blank.join(parts)
+    whole = [word for _, _, word in folded_words(fold(text), single=True)]
+    assert Analyzer(AnalysisSettings("none", "none")).words(text) == whole
