@@ -1,6 +1,6 @@
 """Searching for many queries at once, with what is needed to show their hits."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from expander import SystemSettings
@@ -9,8 +9,13 @@ from patientdx.records import Filter, Query
 
 from .generators import GeneratorSettings
 from .monitor import LOG, Monitor
-from .searching import SearchResult, report_unreadable_values, search_queries
-from .systems import FUSION_DEPTH, SystemBuilder, added_terms, open_resources
+from .searching import (
+    SearchResult,
+    explain_expansion,
+    report_unreadable_values,
+    search_queries,
+)
+from .systems import SystemBuilder, open_resources
 
 
 def search_batch(
@@ -42,27 +47,10 @@ def search_batch(
         run = search_queries(builder.build_searcher(system), queries, k, where, monitor)
         report_unreadable_values(index, where, monitor)
         own = index.with_bm25(system.k1, system.b)
-        plain = [
+        results = [
             SearchResult(own, query, run[query.query_id], str(system), where=where)
             for query in {query.query_id: query for query in queries}.values()
         ]
-        if not explained or str(system) == "bm25":
-            return plain
-        return list(_expanded(plain, builder, system, max(FUSION_DEPTH, k), where))
-
-
-def _expanded(
-    results: Sequence[SearchResult],
-    builder: SystemBuilder,
-    system: SystemSettings,
-    depth: int,
-    where: Filter | None,
-) -> Iterator[SearchResult]:
-    """The results with the queries as expanded, and the ranks of patients under plain BM25."""
-    for result in results:
-        query, own = result.query, result.index
-        expanded = builder.expand_query(system, query)
-        before = own.search_many([query], depth, where)[0]
-        ranks = {hit.doc_id: rank for rank, hit in enumerate(before, 1)}
-        added = added_terms(query, expanded)
-        yield SearchResult(own, expanded, result.hits, str(system), added, ranks, where)
+        if not explained:
+            return results
+        return [explain_expansion(result, builder, system, k) for result in results]

@@ -1,7 +1,7 @@
 """Searching for similar patients: one note with explained hits, or many queries as a run."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -147,14 +147,25 @@ def search_patients(
         builder = SystemBuilder(index, resources)
         hits = builder.build_searcher(system).search_many([query], k, where)[0]
         report_unreadable_values(index, where, monitor)
-        expanded = builder.expand_query(system, query)
-    own = index.with_bm25(system.k1, system.b)
+        own = index.with_bm25(system.k1, system.b)
+        return explain_expansion(SearchResult(own, query, hits, where=where), builder, system, k)
+
+
+def explain_expansion(
+    result: SearchResult, builder: SystemBuilder, system: SystemSettings, k: int
+) -> SearchResult:
+    """The result with its query as expanded and the ranks of patients under plain BM25.
+
+    The result itself where the system is BM25, which expands nothing.
+    """
     if str(system) == "bm25":
-        return SearchResult(own, query, hits, where=where)
-    plain = own.search_many([query], max(FUSION_DEPTH, k), where)[0]
+        return result
+    query, where = result.query, result.where
+    expanded = builder.expand_query(system, query)
+    plain = result.index.search_many([query], max(FUSION_DEPTH, k), where)[0]
     ranks = {hit.doc_id: rank for rank, hit in enumerate(plain, 1)}
     added = added_terms(query, expanded)
-    return SearchResult(own, expanded, hits, str(system), added, ranks, where)
+    return replace(result, query=expanded, system=str(system), added=added, bm25_ranks=ranks)
 
 
 def report_unreadable_values(
