@@ -13,12 +13,13 @@ from patientdx.errors import InputError
 from patientdx.storage.text_files import TextInput
 from patientdx.wording import count_noun
 
-from .tables import records
+from .tables import check_names, records
 
 Row = dict[str, Any]
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _LARGEST = 1 << 26  # characters of one element of a list; notes have a few thousand
+_HEADER_HINT = "the first line names the columns, each by a name of its own"
 _LOOK_AHEAD = 100  # characters
 _NEAR_END = 16  # characters: an error this close to the buffer's end may come from the cut
 _CSV_NAMES = re.compile(r"\.(csv|tsv)(\.gz|\.zst)?$", re.IGNORECASE)
@@ -97,7 +98,8 @@ class Rows:
     def _table(self) -> Iterator[tuple[int, Row]]:
         for line, separator, cells in records(self._source):
             if self.columns is None:
-                self.columns, self.header_line = _header(self.name, line, cells), line
+                self.columns, self.header_line = [name.strip() for name in cells], line
+                check_names(self.name, line, self.columns, hint=_HEADER_HINT)
                 self.separator = separator
             else:
                 yield from self._table_row(line, cells, self.columns)
@@ -111,21 +113,6 @@ class Rows:
             self.reject(
                 start, f"{count_noun(len(cells), 'field')} where the header names {len(columns)}"
             )
-
-
-def _header(name: str, line: int, columns: list[str]) -> list[str]:
-    names = [column.strip() for column in columns]
-    # The names are not quoted: a file without a header begins with a patient.
-    for second, column in enumerate(names):
-        first = names.index(column)
-        if first < second:
-            raise InputError.at(
-                name,
-                line,
-                f"columns {first + 1} and {second + 1} have the same name",
-                hint="the first line names the columns, each by a name of its own",
-            )
-    return names
 
 
 def _reason(error: ValueError | RecursionError) -> str:

@@ -8,7 +8,7 @@ then every cell is quoted or holds no quote.
 import csv
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from patientdx.errors import InputError
@@ -45,6 +45,20 @@ def records(source: TextInput) -> Iterator[tuple[int, str, list[str]]]:
         of_table = _plain_records(source, chain([header], lines))
     for start, cells in of_table:
         yield start, separator, cells
+
+
+def check_names(
+    source: str, line: int, names: Sequence[str], hint: str = "give each column a name of its own"
+) -> None:
+    """Raises InputError for a table in which two columns have one name.
+
+    The names are not quoted: a table without a header begins with a patient.
+    """
+    for second, name in enumerate(names):
+        first = names.index(name)
+        if first < second:
+            problem = f"columns {first + 1} and {second + 1} have the same name"
+            raise InputError.at(source, line, problem, hint=hint)
 
 
 def _csv_records(

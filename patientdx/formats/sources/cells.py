@@ -1,12 +1,9 @@
 """Values of typed tables as the values that rows of text and JSON hold."""
 
 import math
-from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
-
-from patientdx.errors import InputError
 
 
 def plain_value(value: Any) -> Any:
@@ -26,19 +23,6 @@ def plain_value(value: Any) -> Any:
         case bytes():
             return _text(value)
     return value
-
-
-def check_names(source: str, line: int, names: Sequence[str]) -> None:
-    """Raises InputError for a table in which two columns have one name."""
-    for second, name in enumerate(names):
-        first = names.index(name)
-        if first < second:
-            raise InputError.at(
-                source,
-                line,
-                f"columns {first + 1} and {second + 1} have the same name",
-                hint="give each column a name of its own",
-            )
 
 
 def _number(value: Decimal) -> int | float | None:

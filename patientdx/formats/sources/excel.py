@@ -15,8 +15,9 @@ from zipfile import BadZipFile, ZipFile
 from patientdx.capabilities import require_package
 from patientdx.errors import InputError
 from patientdx.formats.rows import Row
+from patientdx.formats.tables import check_names
 
-from .cells import check_names, plain_value
+from .cells import plain_value
 from .row_source import PlainSource, Remarks
 
 ZIP = b"PK\x03\x04"
