@@ -11,7 +11,7 @@ import typer
 from console.option_groups import Excludes, Mode, Needs, command, is_set
 from console.output import RESEARCH, Output
 from patientdx.errors import MergeError, UsageError
-from workflows.wording import count_noun
+from patientdx.wording import count_noun
 
 from . import options
 from .merge_arguments import check_arguments

@@ -9,7 +9,7 @@ from console.option_groups import Excludes, Needs, command, is_set
 from console.output import TableOutput
 from console.output_files import NewFiles
 from patientdx.errors import InputError, UsageError
-from workflows.wording import count_noun
+from patientdx.wording import count_noun
 
 from . import options
 from .hits import format_of, show_formatted, show_hits

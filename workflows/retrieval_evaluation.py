@@ -27,6 +27,7 @@ from patientdx.formats import atomic_writer, read_qrels, read_run
 from patientdx.frames import Library, html_table, to_frame
 from patientdx.protocols import PatientIndex
 from patientdx.records import Qrels, Run
+from patientdx.wording import count_noun
 
 from .generators import GeneratorSettings
 from .judgements import JudgedQueries, check_judged_notes
@@ -39,7 +40,6 @@ from .systems import (
     open_resources,
     uses_generator,
 )
-from .wording import count_noun
 
 DEFAULT_MEASURES = ("RR", "P@10", "nDCG@10", "R@1000")
 PAPER_SYSTEMS = ("bm25", "keywords", "rrf(bm25,keywords)")

@@ -20,6 +20,7 @@ from expander import SystemSettings, default_axes, parse_system_settings
 from expander.systems.system import System, parse_system
 from patientdx.errors import UsageError
 from patientdx.protocols import PatientIndex, Searcher
+from patientdx.wording import count_noun
 
 from .generators import GeneratorSettings
 from .judgements import JudgedQueries, check_judged_notes
@@ -32,7 +33,6 @@ from .systems import (
     open_resources,
     uses_generator,
 )
-from .wording import count_noun
 
 Candidate = Mapping[str, SettingValue]
 """Names and values of one combination that is tried, such as {"k1": 0.9, "b": 0.4}."""

@@ -186,8 +186,10 @@ def test_workflows_print_nothing_and_commands_do_not_import_commands() -> None:
 def test_commands_import_workflows_when_they_run() -> None:
     for path in (ROOT / "commands").glob("*.py"):
         for node in TREES[path].body:
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("workflows"):
-                assert node.module == "workflows.wording", f"{shown(path)}:{node.lineno}"
+            if isinstance(node, ast.ImportFrom):
+                assert not (node.module or "").startswith("workflows"), (
+                    f"{shown(path)}:{node.lineno}"
+                )
 
 
 def test_nothing_at_the_top_of_a_module_can_be_changed() -> None:
