@@ -99,7 +99,7 @@ class Columns:
         self._read_notes = lru_cache(maxsize=8)(self._field_of_notes)
 
     def matching_notes(self, where: Filter) -> NDArray[np.bool_]:
-        """Mask of the notes that pass a filter, shape (notes,)."""
+        """Mask of the notes that pass a filter, shape (notes,), but for the ids it excludes."""
         keep = np.ones(len(self._ids), dtype=bool)
         if where.sex is not None:
             if where.sex not in SEX_CODES:
@@ -113,10 +113,6 @@ class Columns:
             keep &= ~self._field_equals(field, value)
         for condition in where.conditions:
             keep &= self._passing(condition)
-        for patient_id in where.exclude_ids:
-            note = self._ids.find(patient_id)
-            if note is not None:
-                keep[note] = False
         return keep
 
     def _age_between(self, low: float | None, high: float | None) -> NDArray[np.bool_]:
