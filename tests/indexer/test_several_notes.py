@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from corpora import EXAMPLES, World, bm25s, fields_are_known, filters, queries
+from corpora import EXAMPLES, Case, World, bm25s, fields_are_known, filters, queries
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from several_notes import PATIENT_IDS, NotesCase, make_notes_world, notes_cases, pooled
+from several_notes import PATIENT_IDS, make_notes_world, notes_cases, pooled
 
 from indexer.bm25 import BM25Settings
 from indexer.index import Index
@@ -52,7 +52,7 @@ def opened(world: World, bm25: BM25Settings, where: Filter | None) -> Iterator[I
     pool=st.sampled_from(sorted(POOLS)),
 )
 def test_patients_and_notes_rank_as_by_brute_force(
-    case: NotesCase,
+    case: Case,
     batch: list[Query],
     k: int,
     where: Filter | None,
@@ -78,7 +78,7 @@ def test_patients_and_notes_rank_as_by_brute_force(
 @many_examples
 @given(case=notes_cases, query=queries, where=patient_filters, bm25=bm25s)
 def test_the_notes_behind_a_hit_are_those_that_match(
-    case: NotesCase, query: Query, where: Filter | None, bm25: BM25Settings
+    case: Case, query: Query, where: Filter | None, bm25: BM25Settings
 ) -> None:
     with make_notes_world(case) as world:
         ranking = world.oracle(bm25).ranking(query, where)
@@ -92,7 +92,7 @@ def test_the_notes_behind_a_hit_are_those_that_match(
 
 @settings(parent=many_examples, max_examples=max(20, EXAMPLES // 4))
 @given(case=notes_cases, query=queries)
-def test_the_index_holds_every_note_and_patient(case: NotesCase, query: Query) -> None:
+def test_the_index_holds_every_note_and_patient(case: Case, query: Query) -> None:
     with make_notes_world(case) as world:
         index = Index.open(world.folder)
         by_note = index.with_unit("note")
@@ -118,7 +118,7 @@ def test_the_index_holds_every_note_and_patient(case: NotesCase, query: Query) -
 @settings(parent=many_examples, max_examples=max(20, EXAMPLES // 4))
 @given(case=notes_cases, bm25=bm25s, k=st.sampled_from([1, 3, 100]))
 def test_similar_patients_are_found_by_all_notes_and_are_others(
-    case: NotesCase, bm25: BM25Settings, k: int
+    case: Case, bm25: BM25Settings, k: int
 ) -> None:
     with make_notes_world(case) as world:
         for index in opened(world, bm25, None):

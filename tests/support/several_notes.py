@@ -3,16 +3,13 @@
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from random import Random
 
-from corpora import World, analyses, layouts, notes, patient
+from corpora import Case, World, analyses, layouts, notes, patient
 from hypothesis import strategies as st
 from oracle import to_float32
 
-from indexer.analysis import AnalysisSettings
-from indexer.storage.layout import Layout
 from indexer.writer import (
     add_patients,
     build_index,
@@ -27,20 +24,8 @@ NOTE_IDS = (*(f"note-{i}" for i in range(30)), "1", "a-1", "𝒳", "10")
 DATES = ("", "", "2180-05-06", "2180-05-06T10:00:00", "2181")
 
 
-@dataclass(frozen=True)
-class NotesCase:
-    """How to make a world of several notes a patient; drawn by hypothesis."""
-
-    pool: list[str]
-    size: int
-    changes: list[str]
-    analysis: AnalysisSettings
-    layout: Layout
-    rnd: Random
-
-
 notes_cases = st.builds(
-    NotesCase,
+    Case,
     pool=st.lists(notes, min_size=1, max_size=12),
     size=st.integers(1, 24),
     changes=st.lists(
@@ -70,7 +55,7 @@ def pooled(
 
 
 @contextmanager
-def make_notes_world(case: NotesCase) -> Iterator[World]:
+def make_notes_world(case: Case) -> Iterator[World]:
     """The index of a case after its changes; `live` holds its notes by their own ids."""
     with tempfile.TemporaryDirectory() as folder:
         world = World(Path(folder) / "index", case.analysis)
@@ -83,7 +68,7 @@ def make_notes_world(case: NotesCase) -> Iterator[World]:
         yield world
 
 
-def _fresh_notes(world: World, case: NotesCase, count: int) -> list[Patient]:
+def _fresh_notes(world: World, case: Case, count: int) -> list[Patient]:
     """Notes whose ids are free, half of them without an id of their own."""
     taken, known = set(world.live), {note.patient_id for note in world.live.values()}
     fresh = []
@@ -99,14 +84,14 @@ def _fresh_notes(world: World, case: NotesCase, count: int) -> list[Patient]:
     return fresh
 
 
-def _add(world: World, case: NotesCase) -> None:
+def _add(world: World, case: Case) -> None:
     fresh = _fresh_notes(world, case, case.rnd.randint(1, 6))
     if fresh:
         add_patients(world.folder, fresh)
         world.live.update({note.document_id: note for note in fresh})
 
 
-def _update(world: World, case: NotesCase) -> None:
+def _update(world: World, case: Case) -> None:
     gone = {case.rnd.choice(PATIENT_IDS)}
     rest = {i: note for i, note in world.live.items() if note.patient_id not in gone}
     kept = World(world.folder, world.analysis, rest)
@@ -119,7 +104,7 @@ def _update(world: World, case: NotesCase) -> None:
     world.live.update({note.document_id: note for note in fresh})
 
 
-def _delete_patient(world: World, case: NotesCase) -> None:
+def _delete_patient(world: World, case: Case) -> None:
     known = sorted({note.patient_id for note in world.live.values()})
     if known:
         gone = case.rnd.choice(known)
@@ -127,14 +112,14 @@ def _delete_patient(world: World, case: NotesCase) -> None:
         world.live = {i: note for i, note in world.live.items() if note.patient_id != gone}
 
 
-def _delete_note(world: World, case: NotesCase) -> None:
+def _delete_note(world: World, case: Case) -> None:
     if world.live:
         gone = case.rnd.choice(sorted(world.live))
         delete_notes(world.folder, [gone])
         del world.live[gone]
 
 
-def _compact(world: World, case: NotesCase) -> None:
+def _compact(world: World, case: Case) -> None:
     if world.has_words or not world.live:
         compact_index(world.folder)
 

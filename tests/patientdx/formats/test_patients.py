@@ -39,17 +39,6 @@ V2_NAMES = [
 Make = Callable[[str, str], Path]
 
 
-@pytest.fixture
-def make(tmp_path: Path) -> Make:
-    def write(name: str, content: str) -> Path:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8", newline="")
-        return path
-
-    return write
-
-
 def jsonl(*rows: Any) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 

@@ -15,16 +15,6 @@ from patientdx.formats import SkippedRows, read_patients
 Make = Callable[[str, str], Path]
 
 
-@pytest.fixture
-def make(tmp_path: Path) -> Make:
-    def write(name: str, content: str) -> Path:
-        path = tmp_path / name
-        path.write_text(content, encoding="utf-8", newline="")
-        return path
-
-    return write
-
-
 def jsonl(*rows: Any) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 

@@ -16,16 +16,6 @@ from patientdx.formats.tables import separator_of
 Make = Callable[[str, str], Path]
 
 
-@pytest.fixture
-def make(tmp_path: Path) -> Make:
-    def write(name: str, content: str) -> Path:
-        path = tmp_path / name
-        path.write_text(content, encoding="utf-8", newline="")
-        return path
-
-    return write
-
-
 def texts(path: Path, skip: SkippedRows | None = None) -> list[str]:
     return [patient.text for patient in read_patients(path, skip_bad=skip)]
 
