@@ -69,7 +69,7 @@ def build(folder: Path, *options: str) -> Path:
     return folder
 
 
-def found(index: Path, words: str) -> set[str]:
+def find_ids(index: Path, words: str) -> set[str]:
     hits = run_successfully("search", words, "--index", index, "-k", "50", "--json").json["hits"]
     return {hit["patient_id"] for hit in hits}
 
@@ -81,7 +81,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("words", CASES)
 def test_words_are_found_in_any_spelling(words: str, index: Path) -> None:
-    assert found(index, words) == CASES[words]
+    assert find_ids(index, words) == CASES[words]
 
 
 @pytest.mark.parametrize("name", NOTES)
@@ -92,7 +92,7 @@ def test_marked_matches_are_those_of_the_note_as_given(name: str, index: Path) -
     for passage in hit["passages"]:
         assert passage["text"] in NOTES[name]
         for start, end in passage["matches"]:
-            assert found(index, passage["text"][start:end]) >= {name}
+            assert find_ids(index, passage["text"][start:end]) >= {name}
 
 
 def test_a_word_of_a_note_is_marked_in_its_own_spelling(index: Path) -> None:
@@ -104,9 +104,9 @@ def test_a_word_of_a_note_is_marked_in_its_own_spelling(index: Path) -> None:
 
 def test_without_normalization_words_are_those_as_written(tmp_path: Path) -> None:
     plain = build(tmp_path / "plain", "--stemmer", "none", *PLAIN)
-    assert found(plain, "\u00b5IU") == {"micro-sign"}
-    assert found(plain, "\u03bcIU") == {"greek-mu"}
-    assert found(plain, "findings") == set()
+    assert find_ids(plain, "\u00b5IU") == {"micro-sign"}
+    assert find_ids(plain, "\u03bcIU") == {"greek-mu"}
+    assert find_ids(plain, "findings") == set()
     facts = run_successfully("index", "info", "--index", plain, "--json").json
     assert facts["normalization"] == "none"
 
@@ -114,11 +114,11 @@ def test_without_normalization_words_are_those_as_written(tmp_path: Path) -> Non
 def test_deleting_and_adding_keeps_the_counts_of_all_words(tmp_path: Path) -> None:
     index = build(tmp_path / "index", "--stemmer", "none")
     run_successfully("index", "delete", "zh", "ligature", "--index", index)
-    assert found(index, "咳嗽") == {"ja"}
-    assert found(index, "炎") == found(index, "findings") == set()
+    assert find_ids(index, "咳嗽") == {"ja"}
+    assert find_ids(index, "炎") == find_ids(index, "findings") == set()
     note = {"_id": "new", "text": "肺炎 \ufb01ndings"}
     run_successfully("index", "add", "-", "--index", index, stdin=rows(note))
-    assert found(index, "炎") == found(index, "findings") == {"new"}
+    assert find_ids(index, "炎") == find_ids(index, "findings") == {"new"}
 
 
 def test_an_unknown_normalization_is_refused(tmp_path: Path) -> None:

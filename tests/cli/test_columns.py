@@ -19,7 +19,7 @@ def built(content: str, index: Path, *options: str) -> Outcome:
     return patientdx("index", "build", corpus, "--into", index, *options)
 
 
-def found(index: Path, *options: str) -> list[str]:
+def find_ids(index: Path, *options: str) -> list[str]:
     return sorted(run_successfully("search", "fever", "-q", "--index", index, *options).lines)
 
 
@@ -27,9 +27,9 @@ def test_columns_and_values_may_be_named(index: Path) -> None:
     options = ("--age-field", "alter_jahre", "--sex-field", "anrede", "--map", "sex:x=M")
     outcome = built(NAMED, index, *options)
     assert outcome.code == 0
-    assert found(index, "--age", "50") == ["1"]
-    assert found(index, "--sex", "F") == ["1"]
-    assert found(index, "--sex", "M") == ["2"]
+    assert find_ids(index, "--age", "50") == ["1"]
+    assert find_ids(index, "--sex", "F") == ["1"]
+    assert find_ids(index, "--sex", "M") == ["2"]
     assert outcome.err.splitlines()[:2] == [
         "columns: id `id`, note `text`, age `Alter (Jahre)`, sex `Anrede`; separated by commas",
         "of 2 patients: age of 100 % (2 from fields), sex of 100 % (2 from fields), date of none",
@@ -43,13 +43,13 @@ def test_values_that_are_not_understood_are_said(index: Path) -> None:
         "of 3 patients: age of none, sex of 33 % (1 from fields), date of none",
         "values of sex not understood: `0` 2",
     ]
-    assert found(index, "--sex", "F") == ["3"]
+    assert find_ids(index, "--sex", "F") == ["3"]
 
 
 def test_empty_notes_are_counted(index: Path) -> None:
     outcome = built("id,title,text\n1,,fever\n2,fever,\n3,,\n", index)
     assert "left out notes without a text: 1" in outcome.err
-    assert found(index) == ["1", "2"]
+    assert find_ids(index) == ["1", "2"]
 
 
 def test_columns_in_doubt_are_refused(index: Path) -> None:
@@ -69,4 +69,4 @@ def test_a_byte_order_mark_is_no_part_of_an_id(index: Path) -> None:
     assert built("id,text\nd1,fever\nd2,fever\n", index).code == 0
     outcome = patientdx("index", "delete", "-", "--index", index, stdin=b"\xef\xbb\xbfd1\r\n")
     assert outcome.code == 0
-    assert found(index) == ["d2"]
+    assert find_ids(index) == ["d2"]

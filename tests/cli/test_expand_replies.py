@@ -158,8 +158,8 @@ def test_a_server_that_cuts_prompts_silently_is_reported(tmp_path: Path) -> None
         assert expanded(run)[0]["weights"] == {"lupus": 1.0}
         assert "1 note cut in the middle" in run.err
     assert "the server read" not in named.err
-    kept = script.bodies()[-1]["messages"][0]["content"]
-    assert kept.startswith("You are an efficient information retrieval assistant")
+    sent = script.bodies()[-1]["messages"][0]["content"]
+    assert sent.startswith("You are an efficient information retrieval assistant")
 
 
 def test_prompts_that_could_not_be_checked_are_counted(tmp_path: Path) -> None:

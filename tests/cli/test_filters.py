@@ -190,5 +190,5 @@ def test_facets_list_values_with_their_numbers(wards: Path) -> None:
 
 def test_an_open_ended_age_passes_a_lower_bound(tmp_path: Path) -> None:
     build_index(tmp_path / "index", [Patient("1", "fever", age_years=90.0)])
-    found = hits("search", "fever", "--index", tmp_path / "index", "--age", "80-")
-    assert [hit["patient_id"] for hit in found] == ["1"]
+    shown = hits("search", "fever", "--index", tmp_path / "index", "--age", "80-")
+    assert [hit["patient_id"] for hit in shown] == ["1"]

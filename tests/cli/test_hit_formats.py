@@ -19,20 +19,22 @@ NOTE = QUERIES[0]["text"]
 Ranking = list[tuple[str, float]]
 
 
-def ranked_rows(found: Any) -> Ranking:
+def ranked_rows(printed: Any) -> Ranking:
     """(id, score) of rows that are ranked from 1."""
-    assert [int(row["rank"]) for row in found] == list(range(1, len(found) + 1))
-    return [(row["patient_id"], float(row["score"])) for row in found]
+    assert [int(row["rank"]) for row in printed] == list(range(1, len(printed) + 1))
+    return [(row["patient_id"], float(row["score"])) for row in printed]
 
 
-def by_query(found: Any) -> dict[str, Ranking]:
-    ids = dict.fromkeys(row["query_id"] for row in found)
-    return {query: ranked_rows([r for r in found if r["query_id"] == query]) for query in ids}
+def by_query(printed: Any) -> dict[str, Ranking]:
+    ids = dict.fromkeys(row["query_id"] for row in printed)
+    return {query: ranked_rows([r for r in printed if r["query_id"] == query]) for query in ids}
 
 
-def of_lists(found: Any) -> dict[str, Ranking]:
+def of_lists(printed: Any) -> dict[str, Ranking]:
     lists = (
-        [e["resource"] for e in found["entry"]] if found["resourceType"] == "Bundle" else [found]
+        [e["resource"] for e in printed["entry"]]
+        if printed["resourceType"] == "Bundle"
+        else [printed]
     )
     assert {resource["resourceType"] for resource in lists} == {"List"}
     return {
@@ -57,8 +59,8 @@ def parse(form: str, outcome: Outcome, tmp_path: Path) -> dict[str, Ranking]:
         case "jsonl":
             return by_query([json.loads(line) for line in outcome.out.splitlines()])
         case "json":
-            found = outcome.json if isinstance(outcome.json, list) else [outcome.json]
-            return {result["query_id"]: ranked_rows(result["hits"]) for result in found}
+            printed = outcome.json if isinstance(outcome.json, list) else [outcome.json]
+            return {result["query_id"]: ranked_rows(result["hits"]) for result in printed}
         case "fhir":
             return of_lists(outcome.json)
     (tmp_path / "run").write_text(outcome.out)
@@ -117,8 +119,8 @@ def test_a_run_refuses_ids_with_blanks_and_the_others_hold_them(blanks: Path) ->
         assert (refused.code, refused.out) == (1, "")
         assert "`'Patient 2'`" in refused.err
         assert "--json" in refused.err
-    found = run_successfully(*search, "--json", stdin=MANY).json
-    assert [[hit["patient_id"] for hit in result["hits"]] for result in found] == [
+    printed = run_successfully(*search, "--json", stdin=MANY).json
+    assert [[hit["patient_id"] for hit in result["hits"]] for result in printed] == [
         ["Patient 2", "Patient 1"],
         [],
     ]

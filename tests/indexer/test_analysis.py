@@ -123,8 +123,8 @@ def test_the_stop_list_follows_the_stemmer(stemmer: str, stopwords: str) -> None
 
 
 def test_words_of_the_manifest_go_before_those_of_a_package() -> None:
-    kept = AnalysisSettings("french", "french", ("lupus",))
-    assert Analyzer(kept).terms("le lupus") == ["le"]
+    stored = AnalysisSettings("french", "french", ("lupus",))
+    assert Analyzer(stored).terms("le lupus") == ["le"]
 
 
 def test_a_language_without_its_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

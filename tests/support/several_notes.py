@@ -94,8 +94,8 @@ def _add(world: World, case: Case) -> None:
 def _update(world: World, case: Case) -> None:
     gone = {case.rnd.choice(PATIENT_IDS)}
     rest = {i: note for i, note in world.live.items() if note.patient_id not in gone}
-    kept = World(world.folder, world.analysis, rest)
-    fresh = [note for note in _fresh_notes(kept, case, 12) if note.patient_id in gone]
+    remaining = World(world.folder, world.analysis, rest)
+    fresh = [note for note in _fresh_notes(remaining, case, 12) if note.patient_id in gone]
     if not fresh:
         return
     add_patients(world.folder, fresh, update=True)

@@ -13,8 +13,8 @@ def packed(text: str, encoding: str = "utf-8") -> str:
 
 def attachment(text: str, kind: str | None = "text/plain", encoding: str = "utf-8") -> Any:
     """The `content` of a document in one form."""
-    found = {"attachment": {"contentType": kind, "data": packed(text, encoding)}}
-    return found if kind else {"attachment": {"data": packed(text, encoding)}}
+    content = {"attachment": {"contentType": kind, "data": packed(text, encoding)}}
+    return content if kind else {"attachment": {"data": packed(text, encoding)}}
 
 
 def document(identifier: str, patient: str, *contents: Any, **more: Any) -> dict[str, Any]:

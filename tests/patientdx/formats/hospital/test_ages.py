@@ -30,14 +30,14 @@ from patientdx.formats.hospital.ages import age_at
     ],
 )
 def test_ages(birth: str, when: str, age: float | None) -> None:
-    found = age_at(birth, when)
-    assert found == (None if age is None else pytest.approx(age))
+    age = age_at(birth, when)
+    assert age == (None if age is None else pytest.approx(age))
 
 
 @given(st.dates(date(1900, 1, 1), date(2000, 1, 1)), st.integers(0, 40_000))
 def test_completed_years_are_those_of_the_calendar(birth: date, days: int) -> None:
     when = birth + timedelta(days)
-    found = age_at(birth.isoformat(), when.isoformat())
-    assert found is not None
+    age = age_at(birth.isoformat(), when.isoformat())
+    assert age is not None
     before = (when.month, when.day) < (birth.month, birth.day)
-    assert int(found) == when.year - birth.year - before
+    assert int(age) == when.year - birth.year - before

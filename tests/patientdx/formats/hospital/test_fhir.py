@@ -159,8 +159,8 @@ def test_only_objects_with_a_type_of_their_own_are_fhir() -> None:
 def test_subjects(make: Make, reference: Any, patient_id: str | None) -> None:
     document = fhir.document("d", "", fhir.attachment("x"), subject={"reference": reference})
     left_out = LeftOut()
-    found = [note.patient_id for note in read_patients(make(document), left_out=left_out)]
-    assert found == ([] if patient_id is None else [patient_id])
+    patient_ids = [note.patient_id for note in read_patients(make(document), left_out=left_out)]
+    assert patient_ids == ([] if patient_id is None else [patient_id])
     assert sum(left_out.counts.values()) == (patient_id is None)
 
 

@@ -19,18 +19,18 @@ Expected = Mapping[str, tuple[str, Any, Any]]
 
 def joined(source: Path, note_id: str, patient_id: str) -> dict[str, tuple[str, Any, Any]]:
     """note -> (patient, age, sex) as the rows have them."""
-    found = {}
+    notes = {}
     with open_source(source, Remarks()) as rows:
         for _, row in rows:
-            found[str(row[note_id])] = (str(row[patient_id]), row["age"], row["sex"])
-    return found
+            notes[str(row[note_id])] = (str(row[patient_id]), row["age"], row["sex"])
+    return notes
 
 
-def check(found: Expected, expected: Expected) -> None:
-    assert found.keys() == expected.keys()
+def check(notes: Expected, expected: Expected) -> None:
+    assert notes.keys() == expected.keys()
     for note, (patient_id, age, sex) in expected.items():
         exact = pytest.approx(age) if isinstance(age, float) else age
-        assert found[note] == (patient_id, exact, sex), note
+        assert notes[note] == (patient_id, exact, sex), note
 
 
 @pytest.mark.parametrize("form", [".csv", ".csv.gz", ".parquet"])
