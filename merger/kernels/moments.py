@@ -32,3 +32,9 @@ class Moments(NamedTuple):
             small = math.ldexp(math.sqrt(squares), exponent) <= SMALLEST_NORM
             norms *= math.ldexp(1.0, -exponent) if small else math.sqrt(squares)
         return max(-1.0, min(1.0, self.ab / norms))
+
+    @property
+    def angle_cosine(self) -> float:
+        """Cosine of the angle between a and b, whatever their norms; 0 where one of them is 0."""
+        norms = math.sqrt(self.aa) * math.sqrt(self.bb)
+        return max(-1.0, min(1.0, self.ab / norms)) if norms else 0.0

@@ -16,6 +16,10 @@ class PairMoments(NamedTuple):
         """Cosine of two inputs; a norm of 1e-8 or less counts as 1."""
         return self.moments[min(i, j), max(i, j)].cosine
 
+    def angle_cosine(self, i: int, j: int) -> float:
+        """Cosine of the angle between two inputs, whatever their norms."""
+        return self.moments[min(i, j), max(i, j)].angle_cosine
+
     def norm(self, i: int) -> float:
         """Norm of an input."""
         pair = next(pair for pair in self.moments if i in pair)

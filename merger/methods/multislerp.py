@@ -35,7 +35,7 @@ def multislerp_weights(weights: Sequence[float], moments: PairMoments) -> tuple[
         * weights[j]
         * lengths[i]
         * lengths[j]
-        * (1.0 if i == j else moments.cosine(i, j))
+        * (1.0 if i == j else moments.angle_cosine(i, j))
         for i in inputs
         for j in inputs
     ]

@@ -82,6 +82,13 @@ def test_multislerp_is_mergekit_s_formula(data: st.DataObject) -> None:
     assert np.abs(merged - wanted).max() <= 1e-7 * size + 1e-8
 
 
+def test_multislerp_takes_the_angle_of_tensors_with_tiny_norms() -> None:
+    some = [np.array([0.0, 7.8125e-9]), np.array([0.0, 1e-6])]
+    mix = resolve_point([0.1, 0.1], "multislerp", 2)
+    merged = summed(some, compute_sum(mix, pairs_of(some), wide=True))
+    assert merged == pytest.approx(multislerp(some, [0.1, 0.1]), rel=1e-6)
+
+
 @given(st.data())
 def test_slerp_is_its_formula(data: st.DataObject) -> None:
     a, b = data.draw(vectors(2))
