@@ -96,6 +96,13 @@ def build(
             "--normalization", help="Unicode forms: nfkc, or none for words as they are written."
         ),
     ] = "nfkc",
+    spelling: Annotated[
+        str,
+        typer.Option(
+            "--spelling",
+            help="american (haemoglobin is found by hemoglobin, and the other way round), or none.",
+        ),
+    ] = "none",
     k1: K1 = None,
     b: B = None,
     *,
@@ -115,7 +122,7 @@ def build(
     result = build_from_corpus(
         corpus.source(source),
         into,
-        analysis=AnalysisSettings.from_options(stopwords, stemmer, normalization),
+        analysis=AnalysisSettings.from_options(stopwords, stemmer, normalization, spelling),
         bm25=BM25Settings(default.k1 if k1 is None else k1, default.b if b is None else b),
         replace_existing=replace,
         monitor=output,

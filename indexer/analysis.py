@@ -10,6 +10,7 @@ from patientdx.characters import fold, folded_pieces, folded_words, word_pattern
 from patientdx.errors import InputError
 
 from .languages import default_stop_list, english_stop_words, stemmer_names, stop_list
+from .spelling import SPELLINGS, american_spellings, speller
 
 WORD = re.compile(r"\w+")
 _CHUNK = re.compile(r"\S+")
@@ -28,13 +29,17 @@ class AnalysisSettings:
     that the index depends on neither. `stemmer` is "none" or an algorithm of Snowball by PyStemmer
     ("porter", "english", "french" ...). `normalization` is "nfkc" (see
     `patientdx.characters`) or "none": letters and digits as written, but in lower case, as in
-    indexes that were made before there was a choice.
+    indexes that were made before there was a choice. `spelling` is "none" or "american": British
+    words have their American spelling before they are stemmed (see `indexer.spelling`), by the
+    pairs in `spellings`, which are stored for the same reason as `words`.
     """
 
     stopwords: str = "english"
     stemmer: str = "english"
     words: tuple[str, ...] = ()
     normalization: str = "nfkc"
+    spelling: str = "none"
+    spellings: str = ""
 
     def __post_init__(self) -> None:
         if self.stemmer not in STEMMERS and self.stemmer not in stemmer_names():
@@ -46,28 +51,43 @@ class AnalysisSettings:
             raise InputError(
                 f"unknown normalization `{self.normalization}`", hint=f"one of {NORMALIZATIONS}"
             )
+        if self.spelling not in SPELLINGS:
+            raise InputError(f"unknown spelling `{self.spelling}`", hint="none or american")
+        if self.spelling == "american" and not self.spellings:
+            object.__setattr__(self, "spellings", american_spellings())
 
     def to_json(self) -> dict[str, Any]:
         """The settings as stored in the manifest.
 
-        Without normalization the key is left out, as in manifests that were written before it.
+        Without normalization the key is left out, as in manifests that were written before it; so
+        are the keys of the spelling.
         """
         data = {"stopwords": self.stopwords, "stemmer": self.stemmer, "words": list(self.words)}
         chosen = {"normalization": self.normalization} if self.normalization != "none" else {}
+        if self.spelling != "none":
+            chosen |= {"spelling": self.spelling, "spellings": self.spellings}
         return data | chosen
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "AnalysisSettings":
-        """The inverse of `to_json`. Raises ValueError for a named list without its words."""
+        """The inverse of `to_json`. Raises ValueError for a list without its words or pairs."""
         stopwords, words = data["stopwords"], tuple(data["words"])
         if stopwords not in (*STOPWORDS, "file") and not words:
             raise ValueError("the words of the stop list are missing")
         normalization = data.get("normalization", "none")
-        return cls(stopwords, data["stemmer"], words, normalization)
+        spelling, spellings = data.get("spelling", "none"), data.get("spellings", "")
+        if (spelling == "none") != (spellings == ""):
+            raise ValueError("a spelling without its list, or a list without its spelling")
+        speller(spellings)  # which refuses an odd list
+        return cls(stopwords, data["stemmer"], words, normalization, spelling, spellings)
 
     @classmethod
     def from_options(
-        cls, stopwords: str | None, stemmer: str, normalization: str = "nfkc"
+        cls,
+        stopwords: str | None,
+        stemmer: str,
+        normalization: str = "nfkc",
+        spelling: str = "none",
     ) -> "AnalysisSettings":
         """Settings from the command line, where `stopwords` may name a file of words.
 
@@ -77,8 +97,9 @@ class AnalysisSettings:
             stopwords = default_stop_list(stemmer)
         is_name = stopwords.isalpha() and not Path(stopwords).exists()
         if stopwords in STOPWORDS or is_name:
-            return cls(stopwords, stemmer, normalization=normalization)
-        return cls("file", stemmer, read_stopwords(Path(stopwords)), normalization)
+            return cls(stopwords, stemmer, normalization=normalization, spelling=spelling)
+        words = read_stopwords(Path(stopwords))
+        return cls("file", stemmer, words, normalization, spelling)
 
     def stop_set(self) -> frozenset[str]:
         """The stop words, in lower case."""
@@ -112,6 +133,7 @@ class Analyzer:
         self.settings = settings
         self.normalizes = settings.normalization != "none"
         self._stop = frozenset(map(self.normalize, settings.stop_set()))
+        self._spell = speller(settings.spellings)
         self._stem = _stemmer(settings.stemmer)
         self._term_of_word: dict[str, str | None] = {}
 
@@ -141,7 +163,7 @@ class Analyzer:
 
     def term(self, word: str) -> str | None:
         """The term of a lower-case word; None for a stop word."""
-        term = None if word in self._stop else self._stem(word)
+        term = None if word in self._stop else self._stem(self._spell(word))
         self._term_of_word[word] = term
         return term
 

@@ -28,6 +28,7 @@ def describe_state(
         "stop_words": manifest.analysis.stopwords,
         "stemmer": manifest.analysis.stemmer,
         "normalization": manifest.analysis.normalization,
+        "spelling": manifest.analysis.spelling,
         "bm25": {"k1": bm25.k1, "b": bm25.b},
         "fields": field_names(segments),
         "generation": manifest.generation,

@@ -53,7 +53,10 @@ _EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "report": ("Draws figures, and fuses runs by the methods of ranx.", ("matplotlib", "ranx")),
     "parquet": ("Reads notes from Parquet and Arrow files.", ("pyarrow",)),
     "excel": ("Reads notes from Excel workbooks.", ("openpyxl", "defusedxml")),
-    "languages": ("Knows stop words of 33 languages besides English.", ("stop-words",)),
+    "languages": (
+        "Knows stop words of 33 languages besides English, and British spellings.",
+        ("stop-words", "breame"),
+    ),
     "frames": ("Turns runs, hits and tables into data frames.", ("pandas", "polars")),
     "dev": (
         "Tests, checks and builds PatientDx, and compares it with its peers.",
