@@ -149,8 +149,9 @@ def similar(
     Example:
         patientdx similar 8535945-4 --index my-index --other-articles --json
     """
-    from workflows.searching import similar_patients
+    from workflows.searching import check_query_ids, similar_patients
 
+    check_query_ids(patient_id, note)
     chosen_form = format_of(form, output)
     where, chosen = filters.filter(), system.system()
     result = similar_patients(

@@ -113,6 +113,16 @@ class Condition:
             return self.values
         return None
 
+    @property
+    def compared(self) -> str:
+        """What a value must be for the comparison to read it."""
+        ends = [operand for operand in self._operands if operand.text]
+        if all(operand.date is None for operand in ends):
+            return "a number"
+        if all(operand.number is not None for operand in ends):
+            return "a number or a date"
+        return f"a date as precise as {max(ends, key=lambda end: len(end.date or ())).text}"
+
     def of_field(self, field: str) -> "Condition":
         """The same condition on another field."""
         return replace(self, field=field)

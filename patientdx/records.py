@@ -122,6 +122,11 @@ class FieldCondition(Protocol):
         """The texts of which a value must be equal to any; None for all other comparisons."""
         ...
 
+    @property
+    def compared(self) -> str:
+        """What a value must be for the comparison to read it, such as `a number`."""
+        ...
+
     def matches(self, value: str) -> bool | None:
         """Whether a value passes; None where the comparison cannot read it."""
         ...

@@ -72,7 +72,7 @@ def _unknown_strategy(name: str) -> UsageError:
     if name == "phrases":
         hint = f"search --expand {name} --queries FILE --index FOLDER --write-run FILE"
     return UsageError(
-        f"`{name}` ranks hits itself, beyond adding terms, and cannot be written as expansions",
+        f"`{name}` ranks hits itself: `expand` writes only what is added to queries",
         hint=hint,
     )
 

@@ -174,10 +174,15 @@ def report_unreadable_values(
     """Says how many notes did not pass a filter because a value of theirs could not be compared."""
     if not isinstance(index, FieldIndex) or where is None:
         return
-    for field_name, count in dict(index.unreadable_values(where)).items():
-        if count:
-            notes = count_noun(count, "note")
-            monitor.notice(f"left out {notes} whose `{field_name}` cannot be compared with that")
+    lines = [
+        f"left out {count_noun(count, 'note')} whose `{name}` is not {condition.compared}"
+        for condition, (name, count) in zip(
+            where.conditions, index.unreadable_values(where), strict=True
+        )
+        if count
+    ]
+    for line in dict.fromkeys(lines):
+        monitor.notice(line)
 
 
 def similar_patients(
@@ -216,11 +221,20 @@ def similar_patients(
 
 def _query_of_index(index: PatientIndex, patient_id: str | None, note_id: str | None) -> Query:
     """The text of all notes of a patient, or of one note, as a query."""
-    if patient_id is not None and note_id is None:
+    check_query_ids(patient_id, note_id)
+    if patient_id is not None:
         return Query(patient_id, index.with_unit("patient").text(patient_id))
-    if note_id is not None and patient_id is None:
-        return Query(note_id, index.with_unit("note").text(note_id))
-    raise UsageError("name one patient or one note", hint="similar PATIENT, or similar --note ID")
+    note_id = note_id or ""
+    return Query(note_id, index.with_unit("note").text(note_id))
+
+
+def check_query_ids(patient_id: str | None, note_id: str | None) -> None:
+    """Raise UsageError unless either a patient or a note is named."""
+    hint = "similar PATIENT --index FOLDER, or similar --note ID --index FOLDER"
+    if patient_id is None and note_id is None:
+        raise UsageError("no patient named: PATIENT or --note is missing", hint=hint)
+    if patient_id is not None and note_id is not None:
+        raise UsageError("name a patient or a note, not both", hint=hint)
 
 
 def search_queries(

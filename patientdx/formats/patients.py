@@ -136,5 +136,5 @@ class _PatientReader:
                 raise
             self.rows.reject(line, error.message.removeprefix(f"{self.rows.name}:{line}: "))
             return None
-        self.summary.begin(columns, getattr(self.rows, "separator", ""))
+        self.summary.begin(columns, self.rows.separator)
         return Fields(columns, self.named, sparse, self.maps, self.summary)

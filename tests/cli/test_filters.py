@@ -146,12 +146,12 @@ def wards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("options", "ids", "left_out"),
     [
-        (("--where", "los>=3"), "12", "1 note whose `los`"),
-        (("--where", "los>3"), "2", "1 note whose `los`"),
+        (("--where", "los>=3"), "12", "1 note whose `los` is not a number"),
+        (("--where", "los>3"), "2", "1 note whose `los` is not a number"),
         (("--where", "los=3.0"), "1", ""),
         (("--where", "los!=3"), "23", ""),
-        (("--where", "los=3..7"), "1", "1 note whose `los`"),
-        (("--where", "ward=ICU", "--where", "los>=3"), "1", "1 note whose `los`"),
+        (("--where", "los=3..7"), "1", "1 note whose `los` is not a number"),
+        (("--where", "ward=ICU", "--where", "los>=3"), "1", "1 note whose `los` is not a number"),
         (("--where", "ward=ICU,HDU"), "123", ""),
         (("--where", "charttime>=2180-05"), "3", ""),
         (("--where", "date>=2180-05"), "3", ""),
@@ -165,9 +165,7 @@ def test_conditions_compare_numbers_dates_and_lists(
 ) -> None:
     outcome = run_successfully("search", "fever", "--index", wards, "--json", *options)
     assert sorted(hit["patient_id"] for hit in outcome.json["hits"]) == list(ids)
-    assert outcome.err == (
-        f"left out {left_out} cannot be compared with that\n" if left_out else ""
-    )
+    assert outcome.err == (f"left out {left_out}\n" if left_out else "")
 
 
 def test_facets_list_values_with_their_numbers(wards: Path) -> None:

@@ -118,6 +118,7 @@ def test_one_note_is_a_query_by_option(folder: Path) -> None:
     assert set(run_successfully(*by_note).lines) == {"12-DS-1", "13-DS-1"}
     both = patientdx("similar", "11", "--note", "11-DS-1", "--index", folder)
     assert (both.code, both.out) == (2, "")
+    assert "error: name a patient or a note, not both" in both.err
     unknown = patientdx("similar", "--note", "11", "--index", folder)
     assert (unknown.code, unknown.out) == (1, "")
     assert "no note `11` in this index" in unknown.err
@@ -144,3 +145,41 @@ def test_runs_and_judgements_speak_of_patients(folder: Path, tmp_path: Path) -> 
     outcome = run_successfully(*command, "--write-run", run)
     assert "1.0" in outcome.out
     assert [line.split()[2] for line in run.read_text().splitlines()] == ["11", "12"]
+
+
+def test_similar_without_a_patient_or_note_says_so_before_an_index_is_opened() -> None:
+    outcome = patientdx("similar")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith("error: no patient named: PATIENT or --note is missing\n")
+
+
+@pytest.mark.parametrize(
+    ("condition", "reason"),
+    [
+        ("charttime>3", "4 notes whose `charttime` is not a number"),
+        (
+            "charttime>=2180-05-06T10",
+            "4 notes whose `charttime` is not a date as precise as 2180-05-06T10",
+        ),
+        ("text_length>2180", ""),
+        ("ward=2180..2190", "2 notes whose `ward` is not a number or a date"),
+        ("ward=..2190-02", "2 notes whose `ward` is not a date as precise as 2190-02"),
+    ],
+)
+def test_what_a_condition_cannot_compare_is_named(
+    condition: str, reason: str, tmp_path: Path
+) -> None:
+    fields = {"charttime": "2180-05-06", "text_length": 7}
+    rows = [
+        {"subject_id": i, "note_id": f"{i}-{n}", "text": "fever", **fields, "ward": ward}
+        for i, n, ward in (("1", 1, "ICU"), ("1", 2, "HDU"), ("2", 1, ""), ("2", 2, ""))
+    ]
+    source = tmp_path / "notes.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run_successfully("index", "build", source, "--into", tmp_path / "index")
+    shown = patientdx(
+        "search", "fever", "--index", tmp_path / "index", "--where", condition, "--json"
+    )
+    assert shown.code == 0
+    left_out = [line for line in shown.err.splitlines() if line.startswith("left out ")]
+    assert left_out == ([f"left out {reason}"] if reason else [])

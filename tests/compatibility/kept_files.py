@@ -109,6 +109,21 @@ SEARCHES: Mapping[str, tuple[object, ...]] = {
 }
 """Searches, of which ids and scores are kept."""
 
+_NOTES = ("--index", "index-of-notes")
+SEARCHES_OF_NOTES: Mapping[str, tuple[object, ...]] = {
+    "patients": ("search", "ascites and jaundice, fever", *_NOTES),
+    "notes": ("search", "ascites and jaundice, fever", *_NOTES, "--by", "note"),
+    "sums": ("search", "ascites and jaundice, fever", *_NOTES, "--pool", "sum:2"),
+    "of a type": ("search", "jaundice fever", *_NOTES, "--note-type", "DS"),
+    "by a number": ("search", "ascites fever ataxia", *_NOTES, "--where", "los=3..8"),
+    "by a date": ("search", "ascites fever ataxia", *_NOTES, "--where", "date>=2180-06"),
+    "another script": ("search", "\u80ba\u708e na\u00efve", *_NOTES),
+    "similar": ("similar", "7", *_NOTES),
+    "similar to a note": ("similar", "--note", "9-2", *_NOTES),
+    "phrases": ("search", "ascites and jaundice, fever", *_NOTES, "--expand", "phrases"),
+}
+"""Searches in an index of patients with several notes, of which ids and scores are kept."""
+
 EXPANDED = {
     "keywords": ("keywords", *_SERVER, "--with-replies"),
     "query2doc": ("query2doc", *_SERVER),

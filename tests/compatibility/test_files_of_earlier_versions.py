@@ -32,6 +32,7 @@ from kept_files import (
     RECORDS,
     SCOPES,
     SEARCHES,
+    SEARCHES_OF_NOTES,
     TUNED,
     Command,
     answer_keys,
@@ -146,6 +147,45 @@ def test_an_index_can_still_be_changed() -> None:
     facts = run("index", "info", "--index", "index", "--json").json
     assert (facts["patients"], facts["segments"], facts["deleted"]) == (28, 1, 0)
     run("index", "verify", "--index", "index")
+
+
+# An index of patients with several notes ---------------------------------------------------------
+
+
+def test_an_index_of_notes_verifies_and_holds_its_notes() -> None:
+    verified = run("index", "verify", "--index", "index-of-notes").err
+    assert "5 patients, 7 notes, every byte as committed" in verified
+    facts = run("index", "info", "--index", "index-of-notes", "--json").json
+    assert (facts["patients"], facts["notes"]) == (5, 7)
+    assert (facts["segments"], facts["deleted"]) == (2, 2)
+    manifest = json.loads(Path("index-of-notes/manifest.json").read_text(encoding="utf-8"))
+    assert manifest["version"] == 3
+    rows = [asdict(note) for note in Index.open("index-of-notes").patients()]
+    assert json.loads(json.dumps(rows)) == recorded("notes")
+
+
+@pytest.mark.parametrize("name", SEARCHES_OF_NOTES)
+def test_a_search_of_notes_gives_the_hits_it_gave(name: str) -> None:
+    hits = scored(run(*SEARCHES_OF_NOTES[name], "--json"))
+    assert rounded(hits) == rounded(recorded("searches_of_notes")[name])
+
+
+def test_an_index_of_notes_can_still_be_changed() -> None:
+    index = ("--index", "index-of-notes")
+    run("index", "add", "more-notes.jsonl", "--update", *index)
+    run("index", "delete", "8", *index)
+    run("index", "delete", "--note", "7-1", *index)
+    assert Index.open("index-of-notes").with_unit("note").patients_of(["9-2"]) == ["9"]
+    run("index", "compact", *index)
+    facts = run("index", "info", *index, "--json").json
+    assert (facts["patients"], facts["notes"]) == (4, 4)
+    assert (facts["segments"], facts["deleted"]) == (1, 0)
+    run("index", "verify", *index)
+    assert [hit[0] for hit in scored(run("search", "ascites", *index, "--json"))] == [
+        "7",
+        "9",
+        "12",
+    ]
 
 
 # Settings and expanded queries -------------------------------------------------------------------

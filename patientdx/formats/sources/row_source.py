@@ -30,6 +30,11 @@ class RowSource(Protocol):
         """Line of the names of the columns, 0 without one."""
         ...
 
+    @property
+    def separator(self) -> str:
+        """What stands between the cells of a text table, once it is known; "" elsewhere."""
+        ...
+
     def __iter__(self) -> Iterator[tuple[int, Row]]:
         """(line, row) of every row. Raises InputError."""
         ...
@@ -68,6 +73,7 @@ class PlainSource:
         self.name = name
         self.columns = columns
         self.header_line = header_line
+        self.separator = ""
         self.rows = rows
         self._remarks = remarks
 
