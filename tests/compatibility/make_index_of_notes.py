@@ -44,9 +44,9 @@ def main() -> None:
     run("index", "delete", "11", *index)
     run("index", "add", "more-notes.jsonl", *index)
     run("index", "delete", "--note", "8-2", *index)
-    notes = [asdict(note) for note in Index.open("index-of-notes").patients()]
+    stored = [asdict(note) for note in Index.open("index-of-notes").patients()]
     hits = {name: scored(run(*search, "--json")) for name, search in SEARCHES_OF_NOTES.items()}
-    for name, content in (("notes", notes), ("searches_of_notes", hits)):
+    for name, content in (("notes", stored), ("searches_of_notes", hits)):
         text = json.dumps(content, indent=1, ensure_ascii=False)
         (FILES / "recorded" / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
