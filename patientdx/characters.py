@@ -48,7 +48,13 @@ def fold(text: str) -> str:
     """The form that a text shares with its equivalents, in lower case; ASCII is only lowered."""
     if text.isascii():
         return text.lower()
-    decomposed = normalize("NFKD", _prepare(text)).casefold().replace("i\u0307", "i")
+    # Nothing joins over a blank, and most parts of a note are ASCII: lower case is enough there.
+    parts = text.split(" ")
+    return " ".join([part.lower() if part.isascii() else _fold_part(part) for part in parts])
+
+
+def _fold_part(part: str) -> str:
+    decomposed = normalize("NFKD", _prepare(part)).casefold().replace("i\u0307", "i")
     return normalize("NFKC", decomposed)
 
 
@@ -108,7 +114,10 @@ def extending_class() -> str:
 
 def _prepare(text: str) -> str:
     """A text before normalisation: digits of ASCII, nothing hidden, no long runs of marks."""
-    return _long_run_of_marks().sub(r"\1", text.translate(_replacements()))
+    prepared = text.translate(_replacements())
+    if len(prepared) <= MAX_MARKS:
+        return prepared
+    return _long_run_of_marks().sub(r"\1", prepared)
 
 
 def _pairs(folded: str, start: int, end: int, *, single: bool) -> Iterator[tuple[int, int, str]]:
