@@ -9,7 +9,7 @@ from typing import Any
 from expander import SystemSettings
 from expander.systems.system import parse_system
 from indexer.passages import Passage, find_passages
-from patientdx.errors import UsageError
+from patientdx.errors import InputError, NotFoundError, UsageError
 from patientdx.frames import Library, html_table, to_frame
 from patientdx.protocols import FieldIndex, PatientIndex, Searcher
 from patientdx.records import Explanation, Filter, Hit, NoteMatches, Patient, Query, Run
@@ -201,12 +201,22 @@ def similar_patients(
     """The `k` patients most similar to one of the index, never that patient.
 
     The query is all notes of the patient or, with `note_id` instead, one note. With
-    `other_articles` patients of the same article are left out too. Raises NotFoundError for an
-    unknown id, UsageError unless one is named.
+    `other_articles` patients of the same article are left out too. An id that is no patient's but
+    a note's names that note. Raises NotFoundError for an unknown id, UsageError unless one is
+    named.
     """
+    if patient_id is not None and note_id is None and _is_only_a_note(index, patient_id):
+        monitor.notice(f"no patient `{patient_id}`: the note of this id is the query")
+        patient_id, note_id = None, patient_id
     query = _query_of_index(index, patient_id, note_id)
     owner = query.query_id if note_id is None else index.note(note_id).patient_id
-    others = index.exclusion_filter(owner, where or Filter(), other_articles=other_articles)
+    others = index.exclusion_filter(owner, where or Filter())
+    if other_articles:
+        try:
+            others = index.exclusion_filter(owner, others, other_articles=True)
+        except InputError as error:
+            # Nobody shares an article with a patient who is of none.
+            monitor.warning(f"{error}: only that patient is left out")
     return search_patients(
         index,
         query,
@@ -217,6 +227,19 @@ def similar_patients(
         vocabularies=vocabularies,
         monitor=monitor,
     )
+
+
+def _is_only_a_note(index: PatientIndex, name: str) -> bool:
+    """Whether an id is that of a note and of no patient."""
+    try:
+        index.with_unit("patient").text(name)
+    except NotFoundError:
+        try:
+            index.note(name)
+        except NotFoundError:
+            return False
+        return True
+    return False
 
 
 def _query_of_index(index: PatientIndex, patient_id: str | None, note_id: str | None) -> Query:

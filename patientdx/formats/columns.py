@@ -11,12 +11,22 @@ from dataclasses import dataclass, field, replace
 
 _DOCUMENT_IDS = frozenset({"noteid", "rowid", "docid", "documentid"})
 _PATIENT_IDS = frozenset({"subjectid", "personid"})
-_UNSURE_PATIENT_IDS = frozenset({"patientid"})
+_UNSURE_PATIENT_IDS = frozenset({"patientid", "mrn", "medicalrecordnumber"})
 _PMC_ID = "patientuid"
 _TEXTS = frozenset({"text", "note", "contents", "notetext"})
 _PMC_TEXT = "patient"
 _AGES = frozenset(
-    {"age", "ageyears", "ageinyears", "patientage", "alter", "alterjahre", "alterinjahren"}
+    {
+        "age",
+        "ageyears",
+        "ageinyears",
+        "patientage",
+        "ageatadmission",
+        "ageatvisit",
+        "alter",
+        "alterjahre",
+        "alterinjahren",
+    }
     | {"edad", "eta", "leeftijd"}
 )
 _SEXES = frozenset(

@@ -56,6 +56,7 @@ _ISO_DURATION = re.compile(
     rf"P(?:(?P<y>{_N})Y)?(?:(?P<m>{_N})M)?(?:(?P<w>{_N})W)?(?:(?P<d>{_N})D)?(?:T(?P<h>{_N})H)?",
     re.IGNORECASE,
 )
+_DICOM_AGE = re.compile(r"(?P<n>\d{3})(?P<unit>[dwmy])")
 _PARTS_OF_A_YEAR = {"12": "m", "52": "w", "7": "d", "365": "d"}
 _FRACTION = re.compile(r"(?:(?P<years>\d{1,3})\s+)?(?P<n>\d{1,3})/(?P<of>12|52|7|365)")
 _YEARS = r"\s*(?:y|yrs?|years?|jahre?|ans|años|anni|jaar)?\s*"
@@ -79,9 +80,10 @@ _NEWBORN = frozenset({"newborn", "neonate", "neugeboren", "neugeborenes"})
 def age_from_field(value: Any) -> Age | None:
     """The age in a field, or None.
 
-    Understands numbers of years; texts such as "44,5", "3 months", "17 Jahre", "68 yo", "3/12"
-    and ISO 8601's "P3M"; the open "90+" and ">89", and ranges such as "60-69"; and PMC-Patients'
-    pairs `[[1.0, 'year'], [3.0, 'month']]`, as a list or as the text of it, which add up.
+    Understands numbers of years; texts such as "44,5", "3 months", "17 Jahre", "68 yo", "3/12",
+    ISO 8601's "P3M" and DICOM's "012M"; the open "90+" and ">89", and ranges such as "60-69"; and
+    PMC-Patients' pairs `[[1.0, 'year'], [3.0, 'month']]`, as a list or as the text of it, which
+    add up.
     """
     if isinstance(value, bool):
         return None
@@ -134,6 +136,9 @@ def _fraction(text: str) -> Age | None:
 
 
 def _duration(text: str) -> Age | None:
+    """The age of ISO 8601's "P1Y6M" or DICOM's "018M"."""
+    if dicom := _DICOM_AGE.fullmatch(text):
+        return _exact(int(dicom["n"]) * YEARS_IN[dicom["unit"]])
     match = _ISO_DURATION.fullmatch(text)
     parts = {unit: number for unit, number in match.groupdict().items() if number} if match else {}
     if not parts:

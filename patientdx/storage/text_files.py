@@ -272,7 +272,7 @@ class TextInput:
         return InputError.at(self.name, self.line, problem, hint="write one row or object a line")
 
     def _encoding_error(self) -> InputError:
-        hint = _AS_UTF8.format("LATIN1")
+        hint = _AS_UTF8.format("WINDOWS-1252")
         return InputError.at(self.name, self.line, "this is not UTF-8 text", hint=hint)
 
     def _read_error(self, error: Exception) -> InputError:
