@@ -16,10 +16,12 @@ from .model_options import DEFAULT_MODEL, GeneratorOptions
 from .query_options import (
     K1,
     MODEL_OPTIONS,
+    UNIT_RULES,
     B,
     Depth,
     JudgementOptions,
     Measures,
+    UnitOptions,
     Vocabulary,
     WriteRun,
     asks_a_model,
@@ -30,6 +32,7 @@ from .query_options import (
 
 if TYPE_CHECKING:
     from expander import SystemSettings
+    from indexer.index import Index
     from workflows.retrieval_evaluation import RetrievalEvaluation
 
 Systems = Annotated[
@@ -104,6 +107,7 @@ def _has_a_fusion(values: Values) -> bool:
     Needs(("vocabulary",), uses_vocabulary("system"), "--vocabulary goes with --system synonyms"),
     Needs(("rrf_k",), _has_a_fusion, "--rrf-k goes with a fusion: --system 'rrf(bm25,rm3)'"),
     Needs(("split",), lambda values: values["data"] is not None, "--split goes with --data"),
+    *UNIT_RULES,
     Excludes(("as_json", "table_format")),
     NewFiles("write_run", "per_query", "plot"),
 )
@@ -125,6 +129,7 @@ def evaluate_ir(
     b: B = None,
     *,
     judgements: JudgementOptions,
+    unit: UnitOptions,
     model: GeneratorOptions,
     output: Output,
 ) -> None:
@@ -150,7 +155,15 @@ def evaluate_ir(
             "vocabularies": tuple(vocabulary or ()),
         }
         evaluation = _evaluate_systems(
-            systems, index, judgements, names, depth, resources, settings, write_run, output
+            systems,
+            unit.open_index(index),
+            judgements,
+            names,
+            depth,
+            resources,
+            settings,
+            write_run,
+            output,
         )
     if plot:
         evaluation.plot(plot)
@@ -194,7 +207,7 @@ def _resolve_systems(
 
 def _evaluate_systems(
     systems: "dict[str, SystemSettings]",
-    index: Path | None,
+    index: "Index",
     judgements: JudgementOptions,
     measures: list[str],
     depth: int,
@@ -205,13 +218,14 @@ def _evaluate_systems(
 ) -> "RetrievalEvaluation":
     from patientdx.formats import write_run as write_trec_run
     from workflows.retrieval_evaluation import evaluate_systems, optimism_notes
+    from workflows.systems import unit_suffix
 
     if write_run is not None and len(systems) > 1:
         raise UsageError("--write-run writes one system", hint="name one --system for each run")
     judged = judgements.judged_queries()
     notes = optimism_notes(settings or (), judged.qrels, output)
     evaluation = evaluate_systems(
-        options.open_index(index),
+        index,
         systems,
         judged,
         measures,
@@ -223,7 +237,7 @@ def _evaluate_systems(
     )
     if write_run is not None:
         ((name, run),) = evaluation.runs.items()
-        write_trec_run(write_run, run, f"patientdx-{systems[name]}")
+        write_trec_run(write_run, run, f"patientdx-{systems[name]}{unit_suffix(index)}")
     return replace(evaluation, notes={**evaluation.notes, **notes})
 
 

@@ -13,9 +13,11 @@ from . import options
 from .model_options import GeneratorOptions
 from .query_options import (
     MODEL_OPTIONS,
+    UNIT_RULES,
     Depth,
     DevJudgementOptions,
     TableFormat,
+    UnitOptions,
     Vocabulary,
     asks_a_model,
     check_table_format,
@@ -57,6 +59,7 @@ Into = Annotated[
     ),
     Needs(("vocabulary",), uses_vocabulary("system"), "--vocabulary goes with --system synonyms"),
     Needs(("split",), lambda values: values["data"] is not None, "--split goes with --data"),
+    *UNIT_RULES,
     Excludes(("as_json", "table_format")),
     NewFiles("into"),
 )
@@ -73,6 +76,7 @@ def tune_ir(
     table_format: TableFormat = "text",
     *,
     judgements: DevJudgementOptions,
+    unit: UnitOptions,
     model: GeneratorOptions,
     output: Output,
 ) -> None:
@@ -90,7 +94,7 @@ def tune_ir(
     from workflows.retrieval_tuning import tune_system
 
     tuning = tune_system(
-        options.open_index(index),
+        unit.open_index(index),
         judged,
         system,
         grid_values=grid or (),

@@ -155,11 +155,21 @@ def index_notes(
 ) -> dict[str, str]:
     """What was searched and how BM25 was set, for notes below tables."""
     facts, bm25 = index.describe(), index.with_bm25(k1, b).bm25
+    suffix = unit_suffix(index)
+    unit = {"hits": suffix.removeprefix("-by-").replace("-", " ")} if suffix else {}
     return {
+        **unit,
         "corpus": f"{count_patients(index.patient_count, index.size)}, index {index.digest[:12]}",
         "system": f"bm25: k1 {bm25.k1}, b {bm25.b}, stop words {facts['stop_words']}, "
         f"stemmer {facts['stemmer']}; RR over the whole ranking",
     }
+
+
+def unit_suffix(index: PatientIndex) -> str:
+    """What follows the name of a system where hits are not patients scored by their best note."""
+    if index.by == "note":
+        return "-by-note"
+    return "" if index.pool == "max" else f"-by-{index.pool}"
 
 
 def _patient_phrases(settings: SystemSettings, index: PatientIndex) -> Searcher:

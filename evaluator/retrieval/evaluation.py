@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from patientdx.errors import EvaluationError
 from patientdx.protocols import RankingSearcher, Searcher
-from patientdx.records import Filter, Hit, Qrels, Query, Run
+from patientdx.records import Hit, Qrels, Query, Run
 
 from .measures import (
     GREATEST_GRADE,
@@ -228,10 +228,18 @@ def _first_ranks(
         for query in queries
     ]
     own_notes = [_own_note(query.query_id, exclude_self) for query in queries]
-    where = [None if own is None else Filter(exclude_ids=frozenset({own})) for own in own_notes]
-    all_ranks = searcher.ranks_many(queries, relevant, where if any(where) else None)
-    for query, ranks in zip(queries, all_ranks, strict=True):
-        yield query.query_id, min((rank for rank in ranks if rank is not None), default=None)
+    # A filter excludes patients; hits may be notes. The place of the own note serves both.
+    ids = [
+        [*docs, *([] if own is None else [own])]
+        for docs, own in zip(relevant, own_notes, strict=True)
+    ]
+    all_ranks = searcher.ranks_many(queries, ids, None)
+    for query, own, ranks in zip(queries, own_notes, all_ranks, strict=True):
+        of_own = None if own is None else ranks[-1]
+        others = ranks if own is None else ranks[:-1]
+        first = min((rank for rank in others if rank is not None), default=None)
+        is_below = first is not None and of_own is not None and of_own < first
+        yield query.query_id, first - 1 if first is not None and is_below else first
 
 
 def _judged_queries(queries: Iterable[Query], qrels: Qrels) -> tuple[list[Query], QueryCounts]:
