@@ -31,6 +31,15 @@ DATE_FIELD = "date"
 _ALSO_CALLED = {"notetype": ("category",)}
 """Names that tables have for a field, folded: MIMIC-III calls the type of a note CATEGORY."""
 
+_BUILT_IN = {
+    "sex": "filter by --sex F or --sex M; index info counts who has a sex",
+    "age": "filter by --age 60-80; index info counts who has an age",
+    "ageyears": "filter by --age 60-80; index info counts who has an age",
+    "patientid": "list the ids by index info --ids; similar PATIENT searches by one",
+    "noteid": "list hits by note with --by note; similar --note ID searches by one",
+}
+"""What to do instead with facts of patients that are no fields of notes, by folded name."""
+
 
 def value_hash(value: Any) -> int:
     """64-bit BLAKE2b hash of a metadata value as text; never 0, which means "no such field".
@@ -205,5 +214,8 @@ def _folded(name: str) -> str:
 
 
 def _unknown_field(field: str, known: Sequence[str]) -> InputError:
+    option = _BUILT_IN.get(_folded(field))
+    if option is not None:
+        return InputError(f"`{field}` is not among the fields of notes", hint=option)
     listed = ", ".join(known) or "none"
     return InputError(f"no note has a field `{field}`", hint=f"fields here: {listed}")

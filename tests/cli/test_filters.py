@@ -190,3 +190,23 @@ def test_an_open_ended_age_passes_a_lower_bound(tmp_path: Path) -> None:
     build_index(tmp_path / "index", [Patient("1", "fever", age_years=90.0)])
     shown = hits("search", "fever", "--index", tmp_path / "index", "--age", "80-")
     assert [hit["patient_id"] for hit in shown] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("field", "option"),
+    [
+        ("sex", "--sex F"),
+        ("age", "--age 60-80"),
+        ("Age_Years", "--age 60-80"),
+        ("patient_id", "index info --ids"),
+        ("note_id", "--by note"),
+    ],
+)
+def test_facts_that_are_no_fields_are_refused_with_what_does_it(
+    field: str, option: str, wards: Path
+) -> None:
+    for command in (("index", "facets", field), ("search", "fever", "--where", f"{field}=F")):
+        outcome = patientdx(*command, "--index", wards)
+        assert (outcome.code, outcome.out) == (1, "")
+        assert outcome.err.startswith(f"error: `{field}` is not among the fields of notes\n")
+        assert option in outcome.err
