@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from patientdx.assertions import Word, find_negated, split_words
 from patientdx.characters import compose
 from patientdx.protocols import CorpusView
 
 from .concept import Concept
-from .negation import find_negated
-from .words import Word, split_words
 
 
 class Mention(NamedTuple):

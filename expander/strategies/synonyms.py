@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from expander.concepts.concept import SCOPES, Concept, Scope
 from expander.concepts.finder import ConceptFinder, Mention
-from expander.concepts.words import split_words
 from expander.query_terms import add_words
+from patientdx.assertions import split_words
 from patientdx.errors import InputError
 from patientdx.protocols import CorpusView
 from patientdx.records import Query

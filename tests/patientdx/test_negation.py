@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expander.concepts.negation import find_negated
-from expander.concepts.words import split_words
+from patientdx.assertions import find_negated, split_words
 
 LITTLE = {"and", "or", "the", "that", "she", "have", "a"}
 
