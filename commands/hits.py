@@ -11,6 +11,7 @@ from patientdx.wording import count_noun
 
 if TYPE_CHECKING:
     from indexer.passages import Passage
+    from patientdx.assertions import Assertions
     from patientdx.records import Hit, NoteMatches, Patient, Unit
     from workflows.hit_formats import HitFormat
     from workflows.searching import SearchResult
@@ -99,10 +100,13 @@ def _lines_of_hit(result: "SearchResult", rank: int, hit: "Hit", *, explain: boo
     change = rank_change(result, rank)
     behind = _notes_behind(note, result.matches[hit.doc_id], result.index.by)
     yield f"{rank:>3}. {bold(hit.doc_id)}  {hit.score:.3f}  {person}{behind}{change}"
+    assertions = result.assertions(hit.doc_id)
     for passage in result.passages(hit.doc_id):
         yield from wrap(_shown_passage(passage), PASSAGE_INDENT, line_width())
+        if labels := _labelled_words(passage, assertions):
+            yield from wrap(f"[{labels}]", PASSAGE_INDENT, line_width())
     if explain:
-        yield from _share_lines(result, hit)
+        yield from _share_lines(result, hit, assertions)
 
 
 def _notes_behind(note: "Patient", matches: "NoteMatches", by: "Unit") -> str:
@@ -127,11 +131,24 @@ def _shown_passage(passage: "Passage") -> str:
     return f"{before}{highlight(passage.text, passage.matches)}{after}"
 
 
-def _share_lines(result: "SearchResult", hit: "Hit") -> Iterator[str]:
+def _labelled_words(passage: "Passage", assertions: "Assertions") -> str:
+    """The matching words of a passage that are not affirmed: "negated: fever; family: cancer"."""
+    words: dict[str, dict[str, None]] = {}
+    for start, end in passage.matches:
+        for label in assertions.at(passage.start + start):
+            words.setdefault(label, {})[highlight(passage.text[start:end], ())] = None
+    return "; ".join(f"{label}: {', '.join(some)}" for label, some in words.items())
+
+
+def _share_lines(result: "SearchResult", hit: "Hit", assertions: "Assertions") -> Iterator[str]:
     explanation = result.explanations[hit.doc_id]
+    labels = result.count_labels(hit.doc_id, assertions)
     for share in explanation.shares[:TERMS_SHOWN]:
         part = share.share / explanation.score if explanation.score else 0.0
-        yield f"       {share.term:<20} {share.share:8.4f} {part:6.1%}  × {share.tf}"
+        counts = labels.get(share.term, {})
+        of_these = ", ".join(f"{count} {label}" for label, count in counts.items())
+        mentions = f"{share.tf} ({of_these})" if of_these else f"{share.tf}"
+        yield f"       {share.term:<20} {share.share:8.4f} {part:6.1%}  × {mentions}"
     hidden = explanation.shares[TERMS_SHOWN:]
     if hidden:
         total = sum(share.share for share in hidden)

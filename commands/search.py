@@ -40,6 +40,14 @@ Format = Annotated[
         "make a run unless another is named.",
     ),
 ]
+AffirmedOnly = Annotated[
+    bool,
+    typer.Option(
+        "--affirmed-only",
+        help="Leave out hits whose notes only negate the matching words, or mention them of the "
+        "family, the past, or as a possibility (English notes).",
+    ),
+]
 OldRun = Annotated[
     Path | None,
     typer.Option("--run", hidden=True, help="Former name of --write-run."),
@@ -81,6 +89,7 @@ def search(
     write_run: WriteRun = None,
     run: OldRun = None,
     top_k: options.TopK = 10,
+    affirmed_only: AffirmedOnly = False,
     explain: Explain = False,
     form: Format = None,
     *,
@@ -107,7 +116,9 @@ def search(
         if text is not None or file is not None:
             raise UsageError("--queries goes without TEXT and --file")
         opened = unit.open_index(index)
-        batch = _search_queries(queries, fields, top_k, opened, filters, system, explain, output)
+        batch = _search_queries(
+            queries, fields, top_k, opened, filters, affirmed_only, system, explain, output
+        )
         _print_batch(batch, write_run, chosen_form, explain, output)
         return
     note = _read_note(text, file)
@@ -117,6 +128,7 @@ def search(
         top_k,
         system=chosen,
         where=where,
+        affirmed_only=affirmed_only,
         monitor=output,
         **system.resources(),
     )
@@ -136,6 +148,7 @@ def similar(
     other_articles: Annotated[
         bool, typer.Option("--other-articles", help="Leave out patients of the same article.")
     ] = False,
+    affirmed_only: AffirmedOnly = False,
     explain: Explain = False,
     form: Format = None,
     *,
@@ -162,6 +175,7 @@ def similar(
         other_articles=other_articles,
         system=chosen,
         where=where,
+        affirmed_only=affirmed_only,
         monitor=output,
         **system.resources(),
     )
@@ -188,6 +202,7 @@ def _search_queries(
     top_k: int,
     opened: "Index",
     filters: FilterOptions,
+    affirmed_only: bool,
     system: SystemOptions,
     explain: bool,
     output: TableOutput,
@@ -203,6 +218,7 @@ def _search_queries(
         top_k,
         system=system.system(),
         where=filters.filter(),
+        affirmed_only=affirmed_only,
         explained=explain,
         monitor=output,
         **system.resources(),

@@ -42,13 +42,8 @@ def find_passages(
     Each term counts once over all passages, so that each passage shows new terms. Words with a
     small share (mostly function words) are not marked. The time is linear in the spans.
     """
-    smallest = MIN_MARKED_SHARE * max((share.share for share in shares), default=0.0)
-    value = {
-        # As an integer: sums of a moving window stay exact.
-        share.term: int(share.share * (1 << _FRACTION_BITS))
-        for share in shares
-        if share.share >= smallest
-    }
+    # As integers: sums of a moving window stay exact.
+    value = {share.term: int(share.share * (1 << _FRACTION_BITS)) for share in marked_terms(shares)}
     matches = [span for span in spans if span[2] in value]
     chosen: list[Passage] = []
     used: set[str] = set()
@@ -62,6 +57,12 @@ def find_passages(
         chosen.append(_widen_to_words(text, inside, width))
         del matches[window]
     return chosen
+
+
+def marked_terms(shares: Sequence[TermShare]) -> list[TermShare]:
+    """The terms that passages mark: without those of a small share."""
+    smallest = MIN_MARKED_SHARE * max((share.share for share in shares), default=0.0)
+    return [share for share in shares if share.share >= smallest]
 
 
 def _best_window(

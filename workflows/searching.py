@@ -1,5 +1,6 @@
 """Searching for similar patients: one note with explained hits, or many queries as a run."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -9,12 +10,14 @@ from typing import Any
 from expander import SystemSettings
 from expander.systems.system import parse_system
 from indexer.passages import Passage, find_passages
+from patientdx.assertions import Assertions, Label, find_assertions
 from patientdx.errors import InputError, NotFoundError, UsageError
 from patientdx.frames import Library, html_table, to_frame
 from patientdx.protocols import FieldIndex, PatientIndex, Searcher
 from patientdx.records import Explanation, Filter, Hit, NoteMatches, Patient, Query, Run
 from patientdx.wording import count_noun
 
+from .affirmed import AffirmedSearcher, count_labels, match_affirmed
 from .generators import GeneratorSettings
 from .monitor import LOG, Monitor
 from .systems import FUSION_DEPTH, SystemBuilder, added_terms, open_resources
@@ -29,7 +32,8 @@ class SearchResult:
 
     `query` is the query as searched, `added` the words or terms that the expansion added with
     their weights, `bm25_ranks` the ranks of patients under plain BM25 (None: nothing was
-    expanded). Of a patient with several notes, the best of those that pass `where` is shown.
+    expanded). Of a patient with several notes, the best of those that pass `where` is shown; with
+    `affirmed`, the best of those that have an affirmed word of that query, see `affirmed`.
     """
 
     index: PatientIndex
@@ -39,6 +43,7 @@ class SearchResult:
     added: Mapping[str, float] = field(default_factory=dict)
     bm25_ranks: Mapping[str, int] | None = None
     where: Filter | None = None
+    affirmed: Query | None = None
 
     def __repr__(self) -> str:
         return (
@@ -69,6 +74,9 @@ class SearchResult:
     def matches(self) -> Mapping[str, NoteMatches]:
         """The notes behind each hit, by its id: the best, how many match, and their dates."""
         ids = [hit.doc_id for hit in self.hits]
+        if self.affirmed is not None:
+            query = self.affirmed
+            return {i: match_affirmed(self.index, query, i, self.where) for i in ids}
         return dict(zip(ids, self.index.match_notes(self.query, ids, self.where), strict=True))
 
     @cached_property
@@ -89,6 +97,14 @@ class SearchResult:
         text = self.note(doc_id).full_text
         return find_passages(text, shares, self.index.spans(text))
 
+    def assertions(self, doc_id: str) -> Assertions:
+        """What a hit's best note asserts of each of its words: negated, of the family ..."""
+        return find_assertions(self.note(doc_id).full_text)
+
+    def count_labels(self, doc_id: str, assertions: Assertions) -> dict[str, Counter[Label]]:
+        """By term of a hit's best note, how many of its words are negated, of the family ..."""
+        return count_labels(self.index, self.note(doc_id).full_text, assertions)
+
     def to_dict(self) -> dict[str, Any]:
         """The result as plain values: each hit with its patient, passages and explanation."""
         data: dict[str, Any] = {"query_id": self.query.query_id, "notice": RESEARCH_NOTICE}
@@ -99,7 +115,8 @@ class SearchResult:
     def _hit(self, rank: int, hit: Hit) -> dict[str, Any]:
         note, matches = self.note(hit.doc_id), self.matches[hit.doc_id]
         explanation = self.explanations[hit.doc_id]
-        shown = self.passages(hit.doc_id)
+        shown, assertions = self.passages(hit.doc_id), self.assertions(hit.doc_id)
+        labels = self.count_labels(hit.doc_id, assertions)
         before = {} if self.bm25_ranks is None else {"bm25_rank": self.bm25_ranks.get(hit.doc_id)}
         return {
             "rank": rank,
@@ -110,8 +127,18 @@ class SearchResult:
             "dates": list(matches.dates),
             "metadata": dict(note.metadata),
             "score": hit.score,
-            "passages": [{"text": part.text, "matches": part.matches} for part in shown],
-            "explanation": [share._asdict() for share in explanation.shares],
+            "passages": [
+                {
+                    "text": part.text,
+                    "matches": part.matches,
+                    "assertions": [assertions.at(part.start + start) for start, _ in part.matches],
+                }
+                for part in shown
+            ],
+            "explanation": [
+                {**share._asdict(), "assertions": labels.get(share.term, {})}
+                for share in explanation.shares
+            ],
         }
 
 
@@ -122,6 +149,7 @@ def search_patients(
     *,
     system: SystemSettings | str = "bm25",
     where: Filter | None = None,
+    affirmed_only: bool = False,
     generator: GeneratorSettings | None = None,
     vocabularies: Sequence[Path] = (),
     monitor: Monitor = LOG,
@@ -129,7 +157,8 @@ def search_patients(
     """The `k` patients most similar to a note, by a retrieval system, best first.
 
     `system` is `bm25`, a strategy (`phrases`, `rm3`, `keywords` ...), a fusion such as
-    `rrf(bm25,keywords)`, or a system with its settings.
+    `rrf(bm25,keywords)`, or a system with its settings. `affirmed_only` leaves out patients whose
+    notes only deny what the passages mark, or relate it to relatives or the past.
     """
     if isinstance(query, str):
         query = Query("query", query)
@@ -145,10 +174,15 @@ def search_patients(
         monitor=monitor,
     ) as resources:
         builder = SystemBuilder(index, resources)
-        hits = builder.build_searcher(system).search_many([query], k, where)[0]
-        report_unreadable_values(index, where, monitor)
         own = index.with_bm25(system.k1, system.b)
-        return explain_expansion(SearchResult(own, query, hits, where=where), builder, system, k)
+        searcher = builder.build_searcher(system)
+        if affirmed_only:
+            searcher = AffirmedSearcher(searcher, own)
+        hits = searcher.search_many([query], k, where)[0]
+        report_unreadable_values(index, where, monitor)
+        affirmed = query if affirmed_only else None
+        result = SearchResult(own, query, hits, where=where, affirmed=affirmed)
+        return explain_expansion(result, builder, system, k)
 
 
 def explain_expansion(
@@ -194,6 +228,7 @@ def similar_patients(
     other_articles: bool = False,
     system: SystemSettings | str = "bm25",
     where: Filter | None = None,
+    affirmed_only: bool = False,
     generator: GeneratorSettings | None = None,
     vocabularies: Sequence[Path] = (),
     monitor: Monitor = LOG,
@@ -223,6 +258,7 @@ def similar_patients(
         k,
         system=system,
         where=others,
+        affirmed_only=affirmed_only,
         generator=generator,
         vocabularies=vocabularies,
         monitor=monitor,

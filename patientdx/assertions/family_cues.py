@@ -10,8 +10,7 @@ from .scopes import Cues, split_phrases
 _RELATIVES = split_phrases("""
 mother; father; brother; brothers; sister; sisters; sibling; siblings; parent; parents;
 grandmother; grandfather; grandparents; grandparent; aunt; aunts; uncle; uncles; cousin;
-cousins; nephew; niece; son; sons; daughter; daughters; mom; mum; dad; twin; half-brother;
-relatives; relative
+cousins; nephew; niece; son; sons; daughter; daughters; mom; mum; dad; twin; half-brother
 """)
 _HISTORY = """
 family history of; family history; family history is; family hx of; family hx; fh of; fhx of; fhx;
@@ -40,10 +39,9 @@ however; personal history; past medical history; medical history; admitted
 
 
 def _relatives_with_findings() -> list[str]:
-    """A relative with what is said of them: "mother had", "mother s", "mother: "."""
+    """A relative with what is said of them: "mother had", "sister with"."""
     states = [f"{relative} {state}" for relative, state in product(_RELATIVES, _STATES)]
     return [
-        *_RELATIVES,
         *states,
         *(f"{relative} {verb} {more}" for relative in _RELATIVES for verb, more in _VERBS),
     ]
@@ -89,5 +87,6 @@ FAMILY = Cues.from_phrases(
         "apparent": _reporting(),
         "before": [*split_phrases(_HISTORY), *_relatives_with_findings()],
         "after": _findings_of_relatives(),
-    }
+    },
+    labels=_RELATIVES,
 )

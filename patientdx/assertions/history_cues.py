@@ -25,7 +25,9 @@ past few days; past few weeks; past few months; past several days; past several 
 past 24 hours; old man; old woman; old boy; old girl; old male; old female; old patient; year old;
 month old; week old; day old; years old; months old; weeks old; days old; family history of;
 family history; compared to prior; compared with prior; compared to previous;
-compared with previous; from prior; from previous
+compared with previous; from prior; from previous; years previously; months previously;
+weeks previously; days previously; previous month; previous week; previous day; previous year;
+previous months; previous weeks; previous days; previous years; previous night
 """
 _NUMBERS = split_phrases("""
 one; two; three; four; five; six; seven; eight; nine; ten; several; few; long; short

@@ -47,7 +47,8 @@ class Assertions:
 def find_assertions(text: str) -> Assertions:
     """The labels of all words of an English note, in one pass."""
     words = split_words(text)
-    marks = {label: mark_scopes(words, cues) for label, cues in _CUES}
+    rows = mark_scopes(words, [cues for _, cues in _CUES])
+    marks = {label: row for (label, _), row in zip(_CUES, rows, strict=True)}
     for start, end, kind in find_sections(text):
         _mark_section(words, marks[kind], start, end)
     labels = tuple(tuple(label for label in LABELS if marks[label][i]) for i in range(len(words)))
@@ -56,7 +57,7 @@ def find_assertions(text: str) -> Assertions:
 
 def find_negated(words: Sequence[Word]) -> list[bool]:
     """For each word of a text, whether it is negated."""
-    return mark_scopes(words, NEGATION)
+    return mark_scopes(words, [NEGATION])[0]
 
 
 def _mark_section(words: Sequence[Word], marks: list[bool], start: int, end: int) -> None:

@@ -29,40 +29,69 @@ def split_phrases(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Cues:
-    """The cue phrases of one kind of assertion, by their words in lower case."""
+    """The cue phrases of one kind of assertion, by their words in lower case.
+
+    `longest` has the number of words of the longest phrase by its first word. `answers` are words
+    that negate what is before a colon ("Fever: no"), `labels` words whose colon opens a scope
+    ("Mother: diabetes").
+    """
 
     phrases: Mapping[tuple[str, ...], CueKind]
-    longest: int
+    longest: Mapping[str, int]
     answers: frozenset[str] = frozenset()
-    """Words that negate what is before a colon: "Fever: no"."""
+    labels: frozenset[str] = frozenset()
 
     @classmethod
     def from_phrases(
-        cls, phrases: Mapping[CueKind, Iterable[str]], answers: Iterable[str] = ()
+        cls,
+        phrases: Mapping[CueKind, Iterable[str]],
+        *,
+        answers: Iterable[str] = (),
+        labels: Iterable[str] = (),
     ) -> "Cues":
         """Cues of phrases as people write them; a phrase of two kinds is of the last one."""
         by_words = {tuple(p.split()): kind for kind, some in phrases.items() for p in some}
-        return cls(by_words, max(map(len, by_words)), frozenset(answers))
+        longest: dict[str, int] = {}
+        for words in by_words:
+            longest[words[0]] = max(len(words), longest.get(words[0], 0))
+        return cls(by_words, longest, frozenset(answers), frozenset(labels))
 
     def at(self, words: Sequence[str], start: int) -> tuple[int, CueKind | None]:
         """Length and kind of the longest phrase that begins at a word; (1, None) without one."""
-        for length in range(min(self.longest, len(words) - start), 0, -1):
+        for length in range(min(self.longest.get(words[start], 0), len(words) - start), 0, -1):
             kind = self.phrases.get(tuple(words[start : start + length]))
             if kind is not None:
                 return length, kind
         return 1, None
 
+    def may_mark(self, sentence: Sequence[Word], words: Iterable[str]) -> bool:
+        """False for sentences without a phrase, a label or a sign, which are most."""
+        return (
+            not self.longest.keys().isdisjoint(words)
+            or not self.labels.isdisjoint(words)
+            or (bool(self.answers) and any(word.sign or word.after_colon for word in sentence))
+        )
 
-def mark_scopes(words: Sequence[Word], cues: Cues) -> list[bool]:
-    """For each word of a text, whether a cue reaches it. Sentences are independent."""
-    marked: list[bool] = []
-    for _, sentence in groupby(words, key=lambda word: word.sentence):
-        marked += _mark_sentence(list(sentence), cues)
+
+def mark_scopes(words: Sequence[Word], all_cues: Sequence[Cues]) -> list[list[bool]]:
+    """For each of the cues, and each word of a text, whether a cue reaches the word.
+
+    Sentences are independent.
+    """
+    marked: list[list[bool]] = [[] for _ in all_cues]
+    for _, group in groupby(words, key=lambda word: word.sentence):
+        sentence = list(group)
+        texts = [word.composed.lower() for word in sentence]
+        for marks, cues in zip(marked, all_cues, strict=True):
+            marks.extend(
+                _mark_sentence(sentence, texts, cues)
+                if cues.may_mark(sentence, texts)
+                else [False] * len(sentence)
+            )
     return marked
 
 
-def _mark_sentence(sentence: Sequence[Word], cues: Cues) -> list[bool]:
-    words = [word.composed.lower() for word in sentence]
+def _mark_sentence(sentence: Sequence[Word], words: Sequence[str], cues: Cues) -> list[bool]:
     marked = [False] * len(words)
     open_until, scope_start, i = 0, 0, 0
     while i < len(words):
@@ -77,7 +106,7 @@ def _mark_sentence(sentence: Sequence[Word], cues: Cues) -> list[bool]:
             # In "denies that he had fever" the verb belongs to the negated clause.
             stays = "that" in words[scope_start:i] and length == 1
             open_until, scope_start = open_until if stays else 0, i + length
-        elif kind == "before":
+        elif kind == "before" or _is_label(sentence, words, i, cues):
             open_until = len(words)
         elif kind == "next":
             open_until = max(open_until, i + length + _MAX_NEXT)
@@ -92,6 +121,12 @@ def _mark_sentence(sentence: Sequence[Word], cues: Cues) -> list[bool]:
 def _is_answer(word: Word, text: str, cues: Cues) -> bool:
     """Whether a word is all of an answer, as in "Fever: no"."""
     return word.after_colon and word.ends_line and text in cues.answers
+
+
+def _is_label(sentence: Sequence[Word], words: Sequence[str], i: int, cues: Cues) -> bool:
+    """Whether a word is a label with a colon behind it, as in "Mother: diabetes"."""
+    follows = sentence[i + 1 : i + 2]
+    return words[i] in cues.labels and bool(follows) and follows[0].after_colon
 
 
 def _reach_back(marked: list[bool], scope_start: int, end: int) -> None:

@@ -45,6 +45,27 @@ def test_dots_stand_only_where_something_was_left_out(tmp_path: Path) -> None:
     assert re.fullmatch(r"     … .* croup .* …", search(index, "croup").lines[1])
 
 
+def test_negated_words_are_labelled_and_may_be_left_out(tmp_path: Path) -> None:
+    index = build(
+        tmp_path / "i",
+        {"patient_id": "denied", "text": "She denies fever."},
+        {"patient_id": "present", "text": "There is fever in the evening and at night."},
+        {"patient_id": "mother", "text": "Family history: mother had fever."},
+    )
+    lines = search(index, "fever", "--explain").lines
+    labels = {line.strip() for line in lines if "[" in line}
+    assert labels == {"[negated: fever]", "[family: fever]"}
+    mentions = {line.split("× ")[1] for line in lines if "× " in line}
+    assert mentions == {"1 (1 negated)", "1 (1 family)", "1"}
+    affirmed = search(index, "fever", "--affirmed-only", "--json").json
+    assert [hit["patient_id"] for hit in affirmed["hits"]] == ["present"]
+    queries = tmp_path / "queries.tsv"
+    queries.write_text("1\tfever\n2\tevening\n")
+    run = search(index, "--queries", queries, "--affirmed-only").lines
+    assert [line.split()[2] for line in run] == ["present", "present"]
+    assert search(index, "fever", "--affirmed-only", "--age", "5").lines == []
+
+
 def test_passages_wrap_at_blanks_under_their_indent(tmp_path: Path) -> None:
     note = "a woman with longwinded words and lupus nephritis of class four " * 30
     index = build(tmp_path / "index", {"_id": "1", "text": note})
