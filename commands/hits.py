@@ -1,5 +1,6 @@
 """How hits are shown: who it is, the passages that match, what the score is made of."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -145,7 +146,7 @@ def _share_lines(result: "SearchResult", hit: "Hit", assertions: "Assertions") -
     labels = result.count_labels(hit.doc_id, assertions)
     for share in explanation.shares[:TERMS_SHOWN]:
         part = share.share / explanation.score if explanation.score else 0.0
-        counts = labels.get(share.term, {})
+        counts = labels.get(share.term, Counter())
         of_these = ", ".join(f"{count} {label}" for label, count in counts.items())
         mentions = f"{share.tf} ({of_these})" if of_these else f"{share.tf}"
         yield f"       {share.term:<20} {share.share:8.4f} {part:6.1%}  × {mentions}"
