@@ -17,6 +17,7 @@ from patientdx.storage.text_files import TextInput
 _SEPARATORS = ("\t", ",", ";")  # in the order of preference
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _ALL_QUOTED = re.compile(r'\s*"(?:[^"]|"")*"(?:\t"(?:[^"]|"")*")*\s*')
+_EXCEL_SEPARATOR = re.compile(r"sep=[,;\t]\s*", re.IGNORECASE)  # a line before the header
 _CELL = re.compile(r'(?:"((?:[^"]|"")*)"|([^"\t]*))(\t|\Z)')
 
 
@@ -33,7 +34,10 @@ def records(source: TextInput) -> Iterator[tuple[int, str, list[str]]]:
     Raises InputError for a record that is malformed.
     """
     lines = source.lines()
-    header = next((line for line in lines if not line.isspace()), None)
+    texts = (line for line in lines if not line.isspace())
+    header = next(texts, None)
+    if header is not None and _EXCEL_SEPARATOR.fullmatch(header):
+        header = next(texts, None)
     if header is None:
         return
     separator = separator_of(header)

@@ -32,3 +32,11 @@ def test_a_record_number_beside_a_note_id_is_the_patients(tmp_path: Path) -> Non
     search = ("search", "fever", "--index", index, "-q", "--age")
     assert run_successfully(*search, "1").lines == ["7"]
     assert run_successfully(*search, "0").lines == ["8"]
+
+
+def test_the_line_that_names_excels_separator_is_no_header(tmp_path: Path) -> None:
+    table = tmp_path / "notes.csv"
+    table.write_text("sep=;\nid;text;age\n1;fever;44,5\n2;cough;50\n")
+    outcome = run_successfully("index", "build", table, "--into", tmp_path / "index")
+    assert "2 patients" in outcome.err
+    assert "age of 100 %" in outcome.err
