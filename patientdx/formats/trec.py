@@ -48,15 +48,22 @@ def _check_id(value: str, what: str, *, spaces: bool = False) -> None:
 def read_run(path: Source) -> Run:
     """A TREC run (`qid Q0 docid rank score tag`) or results JSON `{qid: {docid: score}}`.
 
-    A file that begins with a brace is JSON, and is held in memory while it is decoded.
+    A file that begins with a brace is JSON, unless its first line is one of a run; JSON is held in
+    memory while it is decoded.
     Hits are in the order of `ranked()`: by float32 score, ties by document id, descending; the
     rank column is ignored. Raises InputError for rows that are malformed, repeat a pair
     or have a score that float32 cannot hold.
     """
     with TextInput(path) as source:
-        is_json = source.first_character() == "{"
+        is_json = source.first_character() == "{" and not _is_run_line(source.head())
         scored = _json_scores(source) if is_json else _trec_scores(source)
     return {query_id: ranked(scores) for query_id, scores in scored.items()}
+
+
+def _is_run_line(text: str) -> bool:
+    """Whether the first line of a text has a rank and six columns, though its id has a brace."""
+    cells = text.lstrip().partition("\n")[0].split()
+    return len(cells) == 6 and cells[3].isdecimal()
 
 
 def _trec_scores(source: TextInput) -> dict[str, dict[str, float]]:

@@ -295,3 +295,11 @@ def test_shared_qrels(folder: str, tmp_path: Path) -> None:
     write_qrels(tmp_path / "copy", qrels, "trec")
     theirs = read_trec_qrels(str(tmp_path / "copy"))
     assert len(list(theirs)) == len(rows)
+
+
+@pytest.mark.parametrize("query_id", ["[:", "{q", "[1]", '{"a":'])
+def test_ids_of_queries_may_begin_as_json_does(tmp_path: Path, query_id: str) -> None:
+    (tmp_path / "qrels").write_text(f"{query_id} 0 d 1\n{query_id} 0 e 2\n", encoding="utf-8")
+    assert read_qrels(tmp_path / "qrels") == {query_id: {"d": 1, "e": 2}}
+    (tmp_path / "run").write_text(f"{query_id} Q0 d 1 2.5 tag\n", encoding="utf-8")
+    assert read_run(tmp_path / "run") == {query_id: [Hit("d", 2.5)]}
