@@ -2,7 +2,7 @@
 
 After ConText: a mention may be negated ("no fever"), of the family ("mother had breast cancer"),
 historical ("history of stroke") or hypothetical ("return if fever"); all others are affirmed. For
-English notes. The rules are short, and err.
+English notes. The rules are few, and make mistakes.
 """
 
 from .mentions import LABELS, Assertions, Label, find_assertions, find_negated

@@ -10,11 +10,11 @@ from .scopes import Cues, split_phrases
 _RELATIVES = split_phrases("""
 mother; father; brother; brothers; sister; sisters; sibling; siblings; parent; parents;
 grandmother; grandfather; grandparents; grandparent; aunt; aunts; uncle; uncles; cousin;
-cousins; nephew; niece; son; sons; daughter; daughters; mom; mum; dad; twin; half-brother
+cousins; nephew; niece; son; sons; daughter; daughters; mom; mum; dad; twin
 """)
 _HISTORY = """
-family history of; family history; family history is; family hx of; family hx; fh of; fhx of; fhx;
-family medical history; positive family history; familial; runs in the family; runs in the
+family history of; family history; family hx of; family hx; fh of; fhx of; fhx;
+family medical history; positive family history; familial
 """
 _OWNERS = split_phrases("""
 his; her; their; the; a; an; one; two; patient; s; maternal; paternal
@@ -86,7 +86,7 @@ FAMILY = Cues.from_phrases(
         "end": split_phrases(_END),
         "apparent": _reporting(),
         "before": [*split_phrases(_HISTORY), *_relatives_with_findings()],
-        "after": _findings_of_relatives(),
+        "after": ["runs in the family", *_findings_of_relatives()],
     },
     labels=_RELATIVES,
 )

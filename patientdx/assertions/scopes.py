@@ -18,6 +18,7 @@ CueKind = Literal["before", "next", "after", "apparent", "end"]
 """What a phrase does: open a scope to the end of the sentence, to the next words only, reach back,
 look like a cue without being one, or end a scope."""
 
+_MARKING = ("before", "next", "after")
 _MAX_BACKWARD = 12  # words that a phrase after its finding may reach back
 _MAX_NEXT = 3  # words that a phrase such as "previous" reaches
 
@@ -31,13 +32,15 @@ def split_phrases(text: str) -> list[str]:
 class Cues:
     """The cue phrases of one kind of assertion, by their words in lower case.
 
-    `longest` has the number of words of the longest phrase by its first word. `answers` are words
-    that negate what is before a colon ("Fever: no"), `labels` words whose colon opens a scope
+    `longest` has the number of words of the longest phrase by its first word. `triggers` has the
+    longest word of every phrase that marks others: without one nothing is marked. `answers` are
+    words that negate what is before a colon ("Fever: no"), `labels` words whose colon opens a scope
     ("Mother: diabetes").
     """
 
     phrases: Mapping[tuple[str, ...], CueKind]
     longest: Mapping[str, int]
+    triggers: frozenset[str]
     answers: frozenset[str] = frozenset()
     labels: frozenset[str] = frozenset()
 
@@ -50,11 +53,13 @@ class Cues:
         labels: Iterable[str] = (),
     ) -> "Cues":
         """Cues of phrases as people write them; a phrase of two kinds is of the last one."""
-        by_words = {tuple(p.split()): kind for kind, some in phrases.items() for p in some}
+        by_words = {tuple(p.split()): kind for kind, listed in phrases.items() for p in listed}
         longest: dict[str, int] = {}
         for words in by_words:
             longest[words[0]] = max(len(words), longest.get(words[0], 0))
-        return cls(by_words, longest, frozenset(answers), frozenset(labels))
+        marking = (words for words, kind in by_words.items() if kind in _MARKING)
+        triggers = frozenset(max(words, key=len) for words in marking) | frozenset(labels)
+        return cls(by_words, longest, triggers, frozenset(answers), frozenset(labels))
 
     def at(self, words: Sequence[str], start: int) -> tuple[int, CueKind | None]:
         """Length and kind of the longest phrase that begins at a word; (1, None) without one."""
@@ -65,12 +70,10 @@ class Cues:
         return 1, None
 
     def may_mark(self, sentence: Sequence[Word], words: Iterable[str]) -> bool:
-        """False for sentences without a phrase, a label or a sign, which are most."""
-        return (
-            not self.longest.keys().isdisjoint(words)
-            or not self.labels.isdisjoint(words)
-            or (bool(self.answers) and any(word.sign or word.after_colon for word in sentence))
-        )
+        """False for sentences without a trigger, an answer or a sign, which are most."""
+        if not self.triggers.isdisjoint(words):
+            return True
+        return bool(self.answers) and any(word.sign or word.after_colon for word in sentence)
 
 
 def mark_scopes(words: Sequence[Word], all_cues: Sequence[Cues]) -> list[list[bool]]:

@@ -34,30 +34,52 @@ class Word(NamedTuple):
         return compose(self.text)
 
 
+class _Gap(NamedTuple):
+    """What stands between two words: what it ends, and the sign of the word behind it."""
+
+    ends_sentence: bool = False
+    ends_clause: bool = False
+    ends_line: bool = False
+    has_colon: bool = False
+    sign: str = ""
+
+
+_BLANK = _Gap()
+
+
 def split_words(text: str) -> list[Word]:
     """The words of a text in order, with their marks; a script without blanks is not split."""
+    matches = list(word_pattern().finditer(text))
+    if not matches:
+        return []
     labels = {match.start() for match in _LABEL.finditer(text)}
+    starts = [match.start() for match in matches]
+    ends = [0, *(match.end() for match in matches)]
+    gaps = [
+        _read_gap(text[end:start], end, labels) for end, start in zip(ends, starts, strict=False)
+    ]
+    behind = [*(gap.ends_line for gap in gaps[1:]), True]
     words: list[Word] = []
-    sentence = clause = end = 0
-    for match in word_pattern().finditer(text):
-        gap = text[end : match.start()]
-        starts_sentence = bool(words) and _starts_sentence(gap, end, labels)
-        starts_clause = bool(words) and _CLAUSE_END.search(gap) is not None
-        sentence += starts_sentence
-        clause += starts_sentence or starts_clause
-        if words and (starts_sentence or starts_clause or "\n" in gap):
-            words[-1] = words[-1]._replace(ends_line=True)
-        sign = "-" if _ABSENT.search(gap) else "+" if _PRESENT.search(gap) else ""
-        colon = ":" in gap and "\n" not in gap
-        words.append(Word(match.group(), sentence, clause, match.start(), colon, sign=sign))
-        end = match.end()
-    if words:
-        words[-1] = words[-1]._replace(ends_line=True)
+    sentence = clause = 0
+    for match, gap, ends_line in zip(matches, gaps, behind, strict=False):
+        if words:
+            sentence += gap.ends_sentence
+            clause += gap.ends_clause
+        place = (match.start(), gap.has_colon, ends_line, gap.sign)
+        words.append(Word(match.group(), sentence, clause, *place))
     return words
 
 
-def _starts_sentence(gap: str, end: int, labels: set[int]) -> bool:
-    """Whether the text between two words ends a sentence; `end` is where it begins."""
-    if _SENTENCE_END.search(gap):
-        return True
-    return any(end + i + 1 in labels for i, letter in enumerate(gap) if letter == "\n")
+def _read_gap(gap: str, end: int, labels: set[int]) -> _Gap:
+    """The gap that begins at `end`; `labels` are the places of lines that begin with a label."""
+    if gap == " ":  # nearly all are
+        return _BLANK
+    ends_sentence = _SENTENCE_END.search(gap) is not None or any(
+        end + i + 1 in labels for i, letter in enumerate(gap) if letter == "\n"
+    )
+    ends_clause = ends_sentence or _CLAUSE_END.search(gap) is not None
+    has_break = "\n" in gap
+    sign = "-" if _ABSENT.search(gap) else "+" if _PRESENT.search(gap) else ""
+    return _Gap(
+        ends_sentence, ends_clause, ends_clause or has_break, ":" in gap and not has_break, sign
+    )
