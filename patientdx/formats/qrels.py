@@ -45,7 +45,7 @@ def read_qrels(path: Source) -> Qrels:
     """
     qrels: Qrels = {}
     with TextInput(path) as source:
-        is_json = source.first_character() in {"{", "["} and not _is_judgement(source.head())
+        is_json = source.first_character() in {"{", "["} and not _is_judgement(source.first_line())
         for line, query_id, doc_id, grade in _from_json(source) if is_json else _from_lines(source):
             graded = qrels.setdefault(query_id, {})
             if doc_id in graded:
@@ -70,9 +70,9 @@ def _from_lines(source: TextInput) -> Iterator[Judgement]:
         width = len(cells)
 
 
-def _is_judgement(text: str) -> bool:
-    """Whether the first line of a text is a row of columns, though its first id begins as JSON."""
-    cells = _cells(text.lstrip().partition("\n")[0])
+def _is_judgement(line: str) -> bool:
+    """Whether a line is a row of columns, though its first id may begin as JSON does."""
+    cells = _cells(line)
     return len(cells) in {3, 4} and _grade(cells[-1]) is not None
 
 

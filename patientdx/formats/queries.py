@@ -72,11 +72,17 @@ def read_queries(
 
 def _rows(source: TextInput, fields: QueryFields) -> Iterator[NumberedRow]:
     first = source.first_character()
-    if first in {"{", "["}:
+    if first in {"{", "["} and not _is_id_before_tab(source.first_line()):
         return _json_rows(source, fields)
     if first == "<":
         return _topic_rows(source, fields)
     return _table_rows(source, fields)
+
+
+def _is_id_before_tab(line: str) -> bool:
+    """Whether a line is a row of cells, though its id may begin as JSON does."""
+    cell, tab, _ = line.partition("\t")
+    return bool(tab) and '"' not in cell and any(map(str.isalnum, cell))
 
 
 def _json_rows(source: TextInput, fields: QueryFields) -> Iterator[NumberedRow]:

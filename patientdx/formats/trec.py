@@ -55,14 +55,14 @@ def read_run(path: Source) -> Run:
     or have a score that float32 cannot hold.
     """
     with TextInput(path) as source:
-        is_json = source.first_character() == "{" and not _is_run_line(source.head())
+        is_json = source.first_character() == "{" and not _is_run_line(source.first_line())
         scored = _json_scores(source) if is_json else _trec_scores(source)
     return {query_id: ranked(scores) for query_id, scores in scored.items()}
 
 
-def _is_run_line(text: str) -> bool:
-    """Whether the first line of a text has a rank and six columns, though its id has a brace."""
-    cells = text.lstrip().partition("\n")[0].split()
+def _is_run_line(line: str) -> bool:
+    """Whether a line has six columns with a rank, though its first id may begin with a brace."""
+    cells = line.split()
     return len(cells) == 6 and cells[3].isdecimal()
 
 

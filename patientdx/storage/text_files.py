@@ -214,6 +214,10 @@ class TextInput:
         except _UNREADABLE as error:
             raise self._read_error(error) from error
 
+    def first_line(self) -> str:
+        """The first line that is not white space, as far as it is read ahead; consumes nothing."""
+        return self.head().lstrip().partition("\n")[0]
+
     def lines(self) -> Iterator[str]:
         """The lines, with their line endings. Raises InputError for one without an end."""
         try:

@@ -285,3 +285,14 @@ def test_shared_folders(folder: str, queries: int, pairs: int) -> None:
     assert len(list(read_queries(files.queries))) == len(qrels) == queries
     assert sum(map(len, qrels.values())) == pairs
     assert files.corpus == SHARED / folder / "corpus.jsonl.gz"
+
+
+@pytest.mark.parametrize("query_id", ["[1]", "{q", "[:a"])
+def test_ids_of_tab_separated_queries_may_begin_as_json_does(tmp_path: Path, query_id: str) -> None:
+    (tmp_path / "q.tsv").write_text(f"{query_id}\tfever\n2\tcough\n", encoding="utf-8")
+    assert list(read_queries(tmp_path / "q.tsv")) == [Query(query_id, "fever"), Query("2", "cough")]
+
+
+def test_json_may_have_tabs_between_its_parts(tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_text('{\t"_id":\t"1",\t"text":\t"fever"}\n', encoding="utf-8")
+    assert list(read_queries(tmp_path / "q.jsonl")) == [Query("1", "fever")]
