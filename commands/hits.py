@@ -1,6 +1,5 @@
 """How hits are shown: who it is, the passages that match, what the score is made of."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -138,7 +137,7 @@ def _labelled_words(passage: "Passage", assertions: "Assertions") -> str:
     for start, end in passage.matches:
         for label in assertions.at(passage.start + start):
             words.setdefault(label, {})[highlight(passage.text[start:end], ())] = None
-    return "; ".join(f"{label}: {', '.join(some)}" for label, some in words.items())
+    return "; ".join(f"{label}: {', '.join(labelled)}" for label, labelled in words.items())
 
 
 def _share_lines(result: "SearchResult", hit: "Hit", assertions: "Assertions") -> Iterator[str]:
@@ -146,7 +145,7 @@ def _share_lines(result: "SearchResult", hit: "Hit", assertions: "Assertions") -
     labels = result.count_labels(hit.doc_id, assertions)
     for share in explanation.shares[:TERMS_SHOWN]:
         part = share.share / explanation.score if explanation.score else 0.0
-        counts = labels.get(share.term, Counter())
+        counts = labels.get(share.term, {})
         of_these = ", ".join(f"{count} {label}" for label, count in counts.items())
         mentions = f"{share.tf} ({of_these})" if of_these else f"{share.tf}"
         yield f"       {share.term:<20} {share.share:8.4f} {part:6.1%}  × {mentions}"

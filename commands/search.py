@@ -44,8 +44,8 @@ AffirmedOnly = Annotated[
     bool,
     typer.Option(
         "--affirmed-only",
-        help="Leave out hits whose notes only negate the matching words, or mention them of the "
-        "family, the past, or as a possibility (English notes).",
+        help="Leave out hits whose notes mention the matching words only as negated, historical, "
+        "hypothetical or of relatives (English notes).",
     ),
 ]
 OldRun = Annotated[
@@ -162,9 +162,9 @@ def similar(
     Example:
         patientdx similar 8535945-4 --index my-index --other-articles --json
     """
-    from workflows.searching import check_query_ids, similar_patients
+    from workflows.searching import choose_query_id, similar_patients
 
-    check_query_ids(patient_id, note)
+    choose_query_id(patient_id, note)  # before the index is looked for
     chosen_form = format_of(form, output)
     where, chosen = filters.filter(), system.system()
     result = similar_patients(

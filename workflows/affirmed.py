@@ -5,20 +5,20 @@ of its notes is; scores and order stay as they were.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from indexer.passages import marked_terms
 from patientdx.assertions import Assertions, Label, find_assertions
 from patientdx.protocols import PatientIndex, Searcher
-from patientdx.records import Filter, Hit, NoteMatches, Query, TermShare
+from patientdx.records import Explanation, Filter, Hit, NoteMatches, Query
 
 
 @dataclass(frozen=True)
 class AffirmedSearcher:
     """A searcher whose hits mention a word of the query as present in the patient now.
 
-    The words are those of the query as it was put, not what an expansion adds.
+    The words are those of the query before any expansion.
     """
 
     searcher: Searcher
@@ -31,57 +31,61 @@ class AffirmedSearcher:
         return [self._search(query, k, where) for query in queries]
 
     def _search(self, query: Query, k: int, where: Filter | None) -> list[Hit]:
-        """Looks at twice as many hits as long as there are too few."""
+        """Doubles the depth of the ranking as long as it holds too few affirmed hits."""
         affirmed: list[Hit] = []
-        seen, depth = 0, 2 * k
+        checked, depth = 0, 2 * k
         while True:
             hits = self.searcher.search_many([query], depth, where)[0]
-            for hit in hits[seen:]:
-                if match_affirmed(self.index, query, hit.doc_id, where).notes_matched:
-                    affirmed.append(hit)
-                    if len(affirmed) == k:
-                        return affirmed
+            for start in range(checked, len(hits), k):
+                batch = hits[start : start + k]
+                matches = match_affirmed(self.index, query, [hit.doc_id for hit in batch], where)
+                affirmed += [hit for hit in batch if hit.doc_id in matches]
+                if len(affirmed) >= k:
+                    return affirmed[:k]
             if len(hits) < depth:
                 return affirmed
-            seen, depth = len(hits), 2 * depth
+            checked, depth = len(hits), 2 * depth
 
 
 def match_affirmed(
-    index: PatientIndex, query: Query, doc_id: str, where: Filter | None
-) -> NoteMatches:
-    """The affirmed notes behind a hit: the best of them, how many there are, and their dates.
+    index: PatientIndex, query: Query, doc_ids: Sequence[str], where: Filter | None
+) -> dict[str, NoteMatches]:
+    """The affirmed notes behind hits: the best of them, how many there are, and their dates.
 
-    Without any, `notes_matched` is 0 and the best note of all is named.
+    Hits without any are left out.
     """
     by_note = index.with_unit("note")
-    ids = [doc_id]
+    ids = list(doc_ids)
     if index.by == "patient":
-        ids = [note.document_id for note in index.notes(doc_id)]
-    matches = by_note.match_notes(query, ids, where)
-    ids = [match.note_id for match in matches if match.notes_matched]
-    affirmed = [
-        (explained.score, explained.doc_id)
-        for explained in by_note.explain_many(query, ids)
-        if _is_affirmed(index, explained.doc_id, explained.shares)
-    ]
-    if not affirmed:
-        return index.match_notes(query, [doc_id], where)[0]._replace(notes_matched=0, dates=())
-    dates = {index.note(note_id).date for _, note_id in affirmed} - {""}
-    best = index.note(max(affirmed)[1])
-    return NoteMatches(best.patient_id, best.document_id, len(affirmed), tuple(sorted(dates)))
+        ids = [note.document_id for doc_id in doc_ids for note in index.notes(doc_id)]
+    passing = [m.note_id for m in by_note.match_notes(query, ids, where) if m.notes_matched]
+    affirmed: dict[str, list[Explanation]] = {}
+    for explained in by_note.explain_many(query, passing):
+        if _is_affirmed(index, explained):
+            note = index.note(explained.doc_id)
+            hit_id = note.patient_id if index.by == "patient" else note.document_id
+            affirmed.setdefault(hit_id, []).append(explained)
+    return {hit_id: _sum_up(index, notes) for hit_id, notes in affirmed.items()}
 
 
-def _is_affirmed(index: PatientIndex, note_id: str, shares: Sequence[TermShare]) -> bool:
+def _is_affirmed(index: PatientIndex, explained: Explanation) -> bool:
     """Whether a note has an affirmed word among those that its passages mark."""
-    marked = {share.term for share in marked_terms(shares)}
-    text = index.note(note_id).full_text
+    marked = {share.term for share in marked_terms(explained.shares)}
+    text = index.note(explained.doc_id).full_text
     places = (start for start, _, term in index.spans(text) if term in marked)
     return find_assertions(text).is_affirmed(places)
 
 
+def _sum_up(index: PatientIndex, explained: Sequence[Explanation]) -> NoteMatches:
+    """The best of a hit's notes, their number and dates."""
+    best = index.note(max(explained, key=lambda about: (about.score, about.doc_id)).doc_id)
+    dates = {index.note(about.doc_id).date for about in explained} - {""}
+    return NoteMatches(best.patient_id, best.document_id, len(explained), tuple(sorted(dates)))
+
+
 def count_labels(
     index: PatientIndex, text: str, assertions: Assertions
-) -> dict[str, Counter[Label]]:
+) -> Mapping[str, Mapping[Label, int]]:
     """By term, how many of its words in a text have each label; terms without any are left out."""
     counts: dict[str, Counter[Label]] = {}
     for start, _, term in index.spans(text):

@@ -1,6 +1,5 @@
 """Searching for similar patients: one note with explained hits, or many queries as a run."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -11,10 +10,10 @@ from expander import SystemSettings
 from expander.systems.system import parse_system
 from indexer.passages import Passage, find_passages
 from patientdx.assertions import Assertions, Label, find_assertions
-from patientdx.errors import InputError, NotFoundError, UsageError
+from patientdx.errors import InputError, UsageError
 from patientdx.frames import Library, html_table, to_frame
 from patientdx.protocols import FieldIndex, PatientIndex, Searcher
-from patientdx.records import Explanation, Filter, Hit, NoteMatches, Patient, Query, Run
+from patientdx.records import Explanation, Filter, Hit, NoteMatches, Patient, Query, Run, Unit
 from patientdx.wording import count_noun
 
 from .affirmed import AffirmedSearcher, count_labels, match_affirmed
@@ -33,7 +32,7 @@ class SearchResult:
     `query` is the query as searched, `added` the words or terms that the expansion added with
     their weights, `bm25_ranks` the ranks of patients under plain BM25 (None: nothing was
     expanded). Of a patient with several notes, the best of those that pass `where` is shown; with
-    `affirmed`, the best of those that have an affirmed word of that query, see `affirmed`.
+    `affirmed`, the best of those that have an affirmed word of that query (`match_affirmed`).
     """
 
     index: PatientIndex
@@ -75,8 +74,7 @@ class SearchResult:
         """The notes behind each hit, by its id: the best, how many match, and their dates."""
         ids = [hit.doc_id for hit in self.hits]
         if self.affirmed is not None:
-            query = self.affirmed
-            return {i: match_affirmed(self.index, query, i, self.where) for i in ids}
+            return match_affirmed(self.index, self.affirmed, ids, self.where)
         return dict(zip(ids, self.index.match_notes(self.query, ids, self.where), strict=True))
 
     @cached_property
@@ -101,7 +99,9 @@ class SearchResult:
         """What a hit's best note asserts of each of its words: negated, of the family ..."""
         return find_assertions(self.note(doc_id).full_text)
 
-    def count_labels(self, doc_id: str, assertions: Assertions) -> dict[str, Counter[Label]]:
+    def count_labels(
+        self, doc_id: str, assertions: Assertions
+    ) -> Mapping[str, Mapping[Label, int]]:
         """By term of a hit's best note, how many of its words are negated, of the family ..."""
         return count_labels(self.index, self.note(doc_id).full_text, assertions)
 
@@ -265,35 +265,27 @@ def similar_patients(
     )
 
 
-def _is_only_a_note(index: PatientIndex, name: str) -> bool:
+def _is_only_a_note(index: PatientIndex, doc_id: str) -> bool:
     """Whether an id is that of a note and of no patient."""
-    try:
-        index.with_unit("patient").text(name)
-    except NotFoundError:
-        try:
-            index.note(name)
-        except NotFoundError:
-            return False
-        return True
-    return False
+    return doc_id not in index.with_unit("patient") and doc_id in index.with_unit("note")
 
 
 def _query_of_index(index: PatientIndex, patient_id: str | None, note_id: str | None) -> Query:
     """The text of all notes of a patient, or of one note, as a query."""
-    check_query_ids(patient_id, note_id)
-    if patient_id is not None:
-        return Query(patient_id, index.with_unit("patient").text(patient_id))
-    note_id = note_id or ""
-    return Query(note_id, index.with_unit("note").text(note_id))
+    unit, doc_id = choose_query_id(patient_id, note_id)
+    return Query(doc_id, index.with_unit(unit).text(doc_id))
 
 
-def check_query_ids(patient_id: str | None, note_id: str | None) -> None:
-    """Raise UsageError unless either a patient or a note is named."""
+def choose_query_id(patient_id: str | None, note_id: str | None) -> tuple[Unit, str]:
+    """The id that is the query, and of what. Raises UsageError unless exactly one is named."""
     hint = "similar PATIENT --index FOLDER, or similar --note ID --index FOLDER"
-    if patient_id is None and note_id is None:
-        raise UsageError("no patient named: PATIENT or --note is missing", hint=hint)
     if patient_id is not None and note_id is not None:
         raise UsageError("name a patient or a note, not both", hint=hint)
+    if patient_id is not None:
+        return "patient", patient_id
+    if note_id is not None:
+        return "note", note_id
+    raise UsageError("no patient named: PATIENT or --note is missing", hint=hint)
 
 
 def search_queries(

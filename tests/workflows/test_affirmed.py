@@ -78,15 +78,18 @@ def test_the_best_affirmed_note_is_shown(index: Index) -> None:
         assert scores[matches.note_id] == max(scores.values())
 
 
-def test_notes_that_a_filter_excludes_do_not_affirm(index: Index) -> None:
-    where = Filter(where=())
-    owner = next(n.patient_id for n in index.patients() if n.text.startswith("She had fever"))
-    assert match_affirmed(index, Query("q", "fever"), owner, where).notes_matched
-    denied = next(n for n in index.patients() if n.text.startswith("She denies"))
-    by_note = index.with_unit("note")
-    matches = match_affirmed(by_note, Query("q", "fever"), denied.document_id, where)
-    assert matches.notes_matched == 0
-    assert matches.note_id == denied.document_id
+def test_only_notes_that_pass_the_filter_affirm(tmp_path: Path) -> None:
+    notes = [
+        Patient("p", "She has fever.", note_id="old", metadata={"ward": "ICU"}),
+        Patient("p", "She denies fever.", note_id="new", metadata={"ward": "HDU"}),
+    ]
+    build_index(tmp_path / "i", notes)
+    index, query = Index.open(tmp_path / "i"), Query("q", "fever")
+    in_icu, in_hdu = (Filter(where=(("ward", ward),)) for ward in ("ICU", "HDU"))
+    assert match_affirmed(index, query, ["p"], in_icu)["p"].note_id == "old"
+    assert match_affirmed(index, query, ["p"], in_hdu) == {}
+    assert AffirmedSearcher(index, index).search_many([query], 5, in_hdu) == [[]]
+    assert match_affirmed(index.with_unit("note"), query, ["new", "old"], None).keys() == {"old"}
 
 
 def test_labels_of_passages_and_of_terms(index: Index) -> None:
