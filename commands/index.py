@@ -100,7 +100,7 @@ def build(
         str,
         typer.Option(
             "--spelling",
-            help="american (haemoglobin is found by hemoglobin, and the other way round), or none.",
+            help="Spelling variants: american (haemoglobin matches hemoglobin), or none.",
         ),
     ] = "none",
     k1: K1 = None,
